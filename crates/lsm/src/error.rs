@@ -1,0 +1,165 @@
+//! The closed list of ways in which storage can fail. Each error names what, where and what was expected.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::Seq;
+
+/// Result of a storage operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a storage operation failed. Cheap to clone, so that one failure can answer a whole group of commits.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The operating system refused an operation on a file.
+    Io {
+        /// What was attempted, for example `"write"`.
+        op: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: Arc<io::Error>,
+    },
+    /// No space left on the device, or a quota or file-size limit was reached. Nothing was half-done; writing may
+    /// succeed again once there is space.
+    DiskFull {
+        /// What was attempted.
+        op: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: Arc<io::Error>,
+    },
+    /// Bytes on disk are not what was written.
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What was found and what was expected.
+        what: String,
+    },
+    /// Another handle or process has the store open.
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+        /// The owner's process id, when it could be read.
+        pid: Option<u32>,
+    },
+    /// The directory exists, but is not a store.
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// What was found instead.
+        what: String,
+    },
+    /// There is no store, and creating one was not asked for.
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store was written by a newer version in a format that this one does not know.
+    Newer {
+        /// The file that says so.
+        path: PathBuf,
+        /// Which version or feature it needs.
+        what: String,
+    },
+    /// An earlier write or sync failed, so what is on disk is not known. No more writes until the store is reopened.
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
+    /// The store was closed.
+    Closed,
+    /// The sequence lies before the history that is kept.
+    HistoryTruncated {
+        /// What was asked for.
+        requested: Seq,
+        /// The oldest sequence that can be read.
+        floor: Seq,
+    },
+    /// The sequence has not happened yet.
+    FutureSequence {
+        /// What was asked for.
+        requested: Seq,
+        /// The newest sequence.
+        newest: Seq,
+    },
+    /// A key, value or commit is over its limit.
+    TooLarge {
+        /// `"key"`, `"value"` or `"commit"`.
+        what: &'static str,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A read limited to memory would have needed the disk.
+    WouldBlock,
+}
+
+impl Error {
+    /// An I/O error for `op` on `path`; out-of-space conditions become [`Error::DiskFull`].
+    pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
+        let full = matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        );
+        let (path, source) = (path.to_path_buf(), Arc::new(source));
+        if full { Self::DiskFull { op, path, source } } else { Self::Io { op, path, source } }
+    }
+
+    /// Damage at `offset` of `path`.
+    pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { op, path, source } => write!(f, "cannot {op} {}: {source}", path.display()),
+            Self::DiskFull { op, path, source } => {
+                write!(f, "disk full: cannot {op} {}: {source}", path.display())
+            }
+            Self::Corrupt { path, offset, what } => {
+                write!(f, "damage in {} at offset {offset}: {what}", path.display())
+            }
+            Self::Locked { path, pid: Some(pid) } => {
+                write!(f, "{} is already open in process {pid}", path.display())
+            }
+            Self::Locked { path, pid: None } => write!(f, "{} is already open", path.display()),
+            Self::NotAStore { path, what } => write!(f, "{} is not a store: {what}", path.display()),
+            Self::Missing { path } => write!(f, "there is no store at {}", path.display()),
+            Self::Newer { path, what } => {
+                write!(f, "{} was written by a newer version: {what}", path.display())
+            }
+            Self::Poisoned { cause } => {
+                write!(f, "no more writes until the store is reopened, because of an earlier failure: {cause}")
+            }
+            Self::Closed => f.write_str("the store is closed"),
+            Self::HistoryTruncated { requested, floor } => {
+                write!(f, "sequence {requested} is no longer kept; the oldest that can be read is {floor}")
+            }
+            Self::FutureSequence { requested, newest } => {
+                write!(f, "sequence {requested} has not happened yet; the newest is {newest}")
+            }
+            Self::TooLarge { what, size, limit } => {
+                write!(f, "{what} of {size} bytes is over the limit of {limit} bytes")
+            }
+            Self::WouldBlock => f.write_str("the answer is not in memory"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } | Self::DiskFull { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}

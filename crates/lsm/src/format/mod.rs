@@ -1,0 +1,10 @@
+//! Bytes on disk: integers, salted checksums, preambles and frames. See `docs/format.md`, section 1.
+
+mod checksum;
+mod frame;
+mod preamble;
+pub(crate) mod varint;
+
+pub(crate) use checksum::FileSalt;
+pub(crate) use frame::{FRAME_ALIGN, Frame, FrameTag, LogEnd, LogScan, append_frame, frame_len};
+pub(crate) use preamble::{LogKind, PREAMBLE_BYTES, Preamble};

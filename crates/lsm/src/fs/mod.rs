@@ -1,0 +1,111 @@
+//! The seam between storage and the disk.
+//!
+//! Everything this crate does to files goes through [`Fs`] and [`File`], so that tests can put a simulated disk or a
+//! fault injector in the place of the real one. The traits are positional and small: no seek state, no paths
+//! inferred, and a created file is always new ([`Fs::create_new`] never reuses a name).
+//!
+//! What an implementation promises: bytes written are durable only after [`File::sync`] returned; a created, renamed
+//! or removed name is durable only after [`Fs::sync_dir`] on its directory returned.
+
+mod real;
+
+use std::io;
+use std::path::Path;
+
+pub use real::RealFs;
+
+/// An open file.
+pub trait File: Send + Sync {
+    /// Fills `buf` from `offset`; returns fewer bytes only at the end of the file.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`. After an error any part of them may have been written.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes the file's bytes and length durable.
+    ///
+    /// # Errors
+    /// What the operating system reports. After an error the state on disk is unknown, and calling again proves
+    /// nothing: the caller must not go on with this file.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Sets the length.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// A held lock; dropping it releases it.
+pub trait Lock: Send + Sync {}
+
+/// Outcome of [`Fs::try_lock`].
+pub enum LockAttempt {
+    /// The lock is held until the value is dropped.
+    Held(Box<dyn Lock>),
+    /// Somebody else holds it; the process id is what the lock file says, if it could be read.
+    Busy(Option<u32>),
+}
+
+/// A file system.
+pub trait Fs: Send + Sync {
+    /// Creates a file for reading and writing. Fails if the name exists.
+    ///
+    /// # Errors
+    /// What the operating system reports, `AlreadyExists` included.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens an existing file for reading.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Replaces `to` by `from` atomically.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Names in a directory, in no order.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Creates a directory and its parents; fine if it exists.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the exclusive lock at `path`, writing this process's id into the file.
+    ///
+    /// # Errors
+    /// What the operating system reports; a lock held elsewhere is not an error.
+    fn try_lock(&self, path: &Path) -> io::Result<LockAttempt>;
+}

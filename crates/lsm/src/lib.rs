@@ -1,0 +1,44 @@
+//! Ordered, crash-safe, multi-version key-value storage.
+//!
+//! This crate is the ground floor of FountainStore. It knows keys, values, sequences and files; it does not know
+//! what a document or a collection is. A store is a directory with a write-ahead log, sorted tables and a manifest;
+//! `docs/format.md` describes every byte of it.
+//!
+//! What always holds:
+//! - A commit is atomic, has one sequence number, and is visible entirely or not at all.
+//! - A commit acknowledged with [`Durability::Disk`] survives power loss.
+//! - A read names the sequence it reads at and never takes a lock that a writer or a flush holds.
+//! - Damage is an error that names file and offset; it is never reported as "not found".
+//!
+//! The rooms, from the ground up: `fs` (files, syncs, locks), `format` (varints, salted checksums, log frames),
+//! `memtable`, `table`, `cache`, `wal`, `manifest`, `iter` (merging and visibility), `compaction`, `db`.
+
+mod batch;
+mod cache;
+mod compaction;
+mod db;
+mod error;
+mod format;
+pub mod fs;
+mod iter;
+pub mod limits;
+mod manifest;
+mod memtable;
+mod metrics;
+mod options;
+mod range;
+mod snapshot;
+mod table;
+mod types;
+mod value;
+mod wal;
+
+pub use batch::WriteBatch;
+pub use db::{Cursor, Db, RecoveryReport, SeqRange};
+pub use error::{Error, Result};
+pub use metrics::Metrics;
+pub use options::{Options, Retention};
+pub use range::{Direction, KeyRange};
+pub use snapshot::Snapshot;
+pub use types::{Durability, FileNumber, ReadTier, Seq, StoreId};
+pub use value::Value;

@@ -1,0 +1,71 @@
+//! How a store is opened.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::fs::{Fs, RealFs};
+use crate::types::StoreId;
+
+/// Which old versions of keys are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// Every version, for ever.
+    #[default]
+    Unbounded,
+    /// Only the newest version and what open snapshots need.
+    LatestOnly,
+}
+
+/// Options of [`crate::Db::open`].
+#[derive(Clone)]
+pub struct Options {
+    /// The file system. Default: the operating system's.
+    pub fs: Arc<dyn Fs>,
+    /// Create the store if there is none. Default: true.
+    pub create_if_missing: bool,
+    /// Id for a newly created store; `None` draws a random one. Fixed ids make files reproducible in tests.
+    pub store_id: Option<StoreId>,
+    /// Bytes of table blocks kept in memory. Default: 64 MiB.
+    pub cache_bytes: usize,
+    /// Bytes of keys and values after which a memtable is flushed. Default: 32 MiB.
+    pub memtable_bytes: usize,
+    /// Bytes after which a WAL segment is followed by a new one. Default: 64 MiB.
+    pub wal_segment_bytes: u64,
+    /// Bytes at which compaction starts the next table. Default: 32 MiB.
+    pub table_bytes: u64,
+    /// Which old versions are kept. Default: all.
+    pub retention: Retention,
+    /// Flush and compact on threads of the store. Default: true. Without, nothing happens until
+    /// [`crate::Db::flush`] or [`crate::Db::compact`] is called, and a full memtable flushes in the writer.
+    pub background: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            fs: Arc::new(RealFs),
+            create_if_missing: true,
+            store_id: None,
+            cache_bytes: 64 << 20,
+            memtable_bytes: 32 << 20,
+            wal_segment_bytes: 64 << 20,
+            table_bytes: 32 << 20,
+            retention: Retention::default(),
+            background: true,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("create_if_missing", &self.create_if_missing)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("memtable_bytes", &self.memtable_bytes)
+            .field("wal_segment_bytes", &self.wal_segment_bytes)
+            .field("table_bytes", &self.table_bytes)
+            .field("retention", &self.retention)
+            .field("background", &self.background)
+            .finish_non_exhaustive()
+    }
+}
