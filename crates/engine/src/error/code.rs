@@ -1,0 +1,90 @@
+//! The closed list of error codes, the same in Rust, TypeScript, HTTP and MCP.
+
+use std::fmt;
+
+/// What went wrong, as a code that programs may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The store was closed.
+    Closed,
+    /// Another handle or process has the store open.
+    Locked,
+    /// An earlier write failed; no more writes until the store is reopened.
+    Poisoned,
+    /// No space left on the device, or a quota was reached.
+    DiskFull,
+    /// The operating system refused an operation.
+    Io,
+    /// Bytes on disk are not what was written.
+    Corrupt,
+    /// The directory exists, but is not a store.
+    NotAStore,
+    /// What was asked for does not exist.
+    NotFound,
+    /// The store was written by a newer version.
+    NewerFormat,
+    /// The sequence lies before the history that is kept.
+    HistoryTruncated,
+    /// The sequence has not happened yet, or is not a sequence.
+    Sequence,
+    /// The value cannot be a record key.
+    InvalidKey,
+    /// The text cannot be a collection name.
+    InvalidName,
+    /// Something is over its limit in bytes.
+    TooLarge,
+    /// Something is over its limit in number.
+    Limit,
+    /// A read limited to memory would have needed the disk.
+    WouldBlock,
+    /// A document does not fit its schema. Used by the facade.
+    Validation,
+    /// A call makes no sense as it was made.
+    InvalidArgument,
+    /// A defect of the store itself.
+    Internal,
+    /// The JavaScript runtime is not supported. Used by the facade.
+    UnsupportedRuntime,
+    /// There is no native binary for this platform. Used by the facade.
+    NoBinary,
+}
+
+impl ErrorCode {
+    /// The code as text, for example `"ERR_CLOSED"`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "ERR_CLOSED",
+            Self::Locked => "ERR_LOCKED",
+            Self::Poisoned => "ERR_POISONED",
+            Self::DiskFull => "ERR_DISK_FULL",
+            Self::Io => "ERR_IO",
+            Self::Corrupt => "ERR_CORRUPT",
+            Self::NotAStore => "ERR_NOT_A_STORE",
+            Self::NotFound => "ERR_NOT_FOUND",
+            Self::NewerFormat => "ERR_NEWER_FORMAT",
+            Self::HistoryTruncated => "ERR_HISTORY_TRUNCATED",
+            Self::Sequence => "ERR_SEQUENCE",
+            Self::InvalidKey => "ERR_INVALID_KEY",
+            Self::InvalidName => "ERR_INVALID_NAME",
+            Self::TooLarge => "ERR_TOO_LARGE",
+            Self::Limit => "ERR_LIMIT",
+            Self::WouldBlock => "ERR_WOULD_BLOCK",
+            Self::Validation => "ERR_VALIDATION",
+            Self::InvalidArgument => "ERR_INVALID_ARGUMENT",
+            Self::Internal => "ERR_INTERNAL",
+            Self::UnsupportedRuntime => "ERR_UNSUPPORTED_RUNTIME",
+            Self::NoBinary => "ERR_NO_BINARY",
+        }
+    }
+
+    /// Whether the same call may succeed later, without anything about it being changed.
+    pub const fn retryable(self) -> bool {
+        matches!(self, Self::Locked | Self::DiskFull | Self::WouldBlock)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,87 @@
+//! Record keys: one order-preserving encoding for every type a key may have (`docs/format.md` §6.3).
+//!
+//! What always holds: comparing two encoded keys byte by byte gives the order of the keys, and every key has exactly
+//! one encoding. [`validate`] enforces the second; without it two spellings of one key could both be stored.
+//!
+//! The order: numbers, bigints, strings (by code point), bytes, arrays (element by element, a shorter array before
+//! a longer one that begins with it).
+
+mod decode;
+mod encode;
+mod prefix;
+mod reader;
+mod validate;
+
+pub use decode::decode;
+pub use encode::{encode, encode_into};
+pub use prefix::{after, array_prefix, bytes_prefix, string_prefix};
+pub use validate::validate;
+
+/// Tags of the encoding. `END` closes strings, bytes and arrays and sorts before every other byte that can stand
+/// in its place.
+pub(crate) mod tag {
+    pub const END: u8 = 0x00;
+    /// After a zero byte inside a string or bytes: the zero is data, not the end.
+    pub const ESCAPE: u8 = 0xFF;
+    pub const NUMBER: u8 = 0x20;
+    pub const BIGINT: u8 = 0x28;
+    pub const STRING: u8 = 0x30;
+    pub const BYTES: u8 = 0x38;
+    pub const ARRAY: u8 = 0x40;
+}
+
+/// Length byte of a bigint that is not negative and has no bytes, that is, of zero.
+const BIGINT_ZERO: u8 = 0x80;
+/// Length byte that a negative bigint without bytes would have; there is none.
+const BIGINT_NEGATIVE: u8 = 0x7F;
+
+/// A record key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    /// Any number but NaN. −0 is the same key as 0.
+    Number(f64),
+    /// An integer of any size up to [`crate::limits::MAX_BIGINT_BYTES`]; never the same key as a number.
+    BigInt(BigInt),
+    /// Text.
+    String(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// Keys in a row, themselves of any type.
+    Array(Vec<Key>),
+}
+
+/// An integer as sign and magnitude.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BigInt {
+    negative: bool,
+    magnitude: Vec<u8>,
+}
+
+impl BigInt {
+    /// An integer from its sign and its big-endian magnitude. Leading zero bytes are dropped, and zero is never
+    /// negative, so equal integers are equal values.
+    pub fn new(negative: bool, magnitude: &[u8]) -> Self {
+        let first = magnitude.iter().position(|&byte| byte != 0).unwrap_or(magnitude.len());
+        let magnitude = magnitude[first..].to_vec();
+        Self { negative: negative && !magnitude.is_empty(), magnitude }
+    }
+
+    /// Whether it is below zero.
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// The big-endian magnitude, without leading zero bytes; empty for zero.
+    pub fn magnitude(&self) -> &[u8] {
+        &self.magnitude
+    }
+}
+
+impl From<i64> for BigInt {
+    fn from(number: i64) -> Self {
+        Self::new(number < 0, &number.unsigned_abs().to_be_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

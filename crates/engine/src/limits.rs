@@ -1,0 +1,41 @@
+//! Every limit of the document layer, in one place.
+//!
+//! A limit here is at most what storage accepts, so that a commit which passed these checks is never refused below,
+//! where it would take its whole group with it. The assertions at the end keep it so.
+
+use fountain_lsm::limits as storage;
+
+/// Longest encoded record key in bytes.
+pub const MAX_ENCODED_KEY_BYTES: usize = 4096;
+/// How deep arrays nest in a key; `[1]` is 1 deep.
+pub const MAX_KEY_DEPTH: usize = 8;
+/// Longest magnitude of a bigint key in bytes: 512 bits.
+pub const MAX_BIGINT_BYTES: usize = 64;
+/// Longest document in bytes, without its codec byte: 16 MiB.
+pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// Most operations in one commit.
+pub const MAX_COMMIT_OPS: usize = 1_000_000;
+/// Largest commit in bytes, keys and documents together: 128 MiB.
+pub const MAX_COMMIT_BYTES: usize = 128 << 20;
+/// Longest collection name in characters, all of them ASCII.
+pub const MAX_NAME_CHARS: usize = 128;
+/// Most collections in one store, counting names that were only asked for.
+pub const MAX_COLLECTIONS: usize = 65_536;
+/// Most read threads of a store.
+pub const MAX_READ_THREADS: usize = 64;
+/// Bytes of submitted commits above which a writer should wait before it submits more: 64 MiB. Not enforced:
+/// [`crate::Store::queued_bytes`] tells how much is waiting, and the caller decides.
+pub const QUEUE_SOFT_LIMIT_BYTES: usize = 64 << 20;
+/// Bytes of waiting commits that the commit thread takes as one group.
+pub(crate) const GROUP_BYTES: usize = 16 << 20;
+/// Most bytes in a page of a scan, its last record excepted: 64 MiB. A request for more is served in several pages.
+pub const MAX_PAGE_BYTES: usize = 64 << 20;
+
+/// Bytes of the keyspace id before every record key.
+pub(crate) const KEYSPACE_BYTES: usize = 4;
+/// Bytes by which the catalog entries of every possible new collection can enlarge one commit.
+const CATALOG_BYTES: usize = MAX_COLLECTIONS * (MAX_NAME_CHARS + 64);
+
+const _: () = assert!(KEYSPACE_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
+const _: () = assert!(1 + MAX_DOCUMENT_BYTES <= storage::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_COMMIT_BYTES + CATALOG_BYTES <= storage::MAX_COMMIT_BYTES);
