@@ -112,6 +112,12 @@ impl Error {
         if full { Self::DiskFull { op, path, source } } else { Self::Io { op, path, source } }
     }
 
+    /// A failed sync of `path`. Never [`Error::DiskFull`]: once a sync has failed, what is on disk is not known, and
+    /// more space does not change that.
+    pub(crate) fn sync(path: &Path, source: io::Error) -> Self {
+        Self::Io { op: "sync", path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
     /// Damage at `offset` of `path`.
     pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }

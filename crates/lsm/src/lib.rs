@@ -18,6 +18,7 @@ mod cache;
 mod compaction;
 mod db;
 mod error;
+mod files;
 mod format;
 pub mod fs;
 mod iter;

@@ -12,6 +12,7 @@ mod real;
 use std::io;
 use std::path::Path;
 
+use crate::error::{Error, Result};
 pub use real::RealFs;
 
 /// An open file.
@@ -108,4 +109,16 @@ pub trait Fs: Send + Sync {
     /// # Errors
     /// What the operating system reports; a lock held elsewhere is not an error.
     fn try_lock(&self, path: &Path) -> io::Result<LockAttempt>;
+}
+
+/// The whole content of a file.
+pub(crate) fn read_whole(fs: &dyn Fs, path: &Path) -> Result<Vec<u8>> {
+    let failed = |e| Error::io("read", path, e);
+    let file = fs.open(path).map_err(failed)?;
+    let len = file.len().map_err(failed)?;
+    let len = usize::try_from(len).map_err(|_| Error::corrupt(path, 0, format!("{len} bytes are too many")))?;
+    let mut bytes = vec![0; len];
+    let read = file.read_at(0, &mut bytes).map_err(failed)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }

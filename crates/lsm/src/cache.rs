@@ -1,0 +1,134 @@
+//! Table blocks kept in memory, shared by all tables of a store.
+//!
+//! Blocks are immutable and file numbers are never used twice, so an entry can never be stale; those of removed
+//! tables simply age out. The weight of an entry is the memory its block really takes.
+
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+use crate::table::Block;
+use crate::types::FileNumber;
+
+/// Typical block in memory; only sizes the cache's own tables.
+const TYPICAL_BLOCK_BYTES: usize = 4 * 1024 + 512;
+/// Most blocks the cache's tables are sized for at the start; they grow when there are more.
+const MAX_ESTIMATED_BLOCKS: usize = 1 << 20;
+/// What an entry takes beside its block: key, pointer and bookkeeping.
+const ENTRY_OVERHEAD: u64 = 64;
+
+/// A bounded map from place on disk to block.
+pub(crate) struct BlockCache {
+    /// `None` caches nothing: capacity 0.
+    blocks: Option<Blocks>,
+    capacity: usize,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    inserts: AtomicU64,
+}
+
+type Blocks = Cache<Key, Arc<Block>, ByMemory, BuildHasherDefault<PlaceHasher>>;
+
+/// What a cache did since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CacheStats {
+    /// Lookups that found their block.
+    pub(crate) hits: u64,
+    /// Lookups that did not.
+    pub(crate) misses: u64,
+    /// Blocks offered after a miss; one larger than a share of the cache is not kept.
+    pub(crate) inserts: u64,
+    /// Bytes held now.
+    pub(crate) bytes: u64,
+    /// Most bytes that may be held.
+    pub(crate) capacity: u64,
+}
+
+impl BlockCache {
+    /// A cache for about `capacity` bytes of blocks; 0 caches nothing.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let blocks = (capacity > 0).then(|| {
+            let estimate = (capacity / TYPICAL_BLOCK_BYTES).clamp(1, MAX_ESTIMATED_BLOCKS);
+            let hasher = BuildHasherDefault::default();
+            Cache::with(estimate, capacity as u64, ByMemory, hasher, DefaultLifecycle::default())
+        });
+        Self {
+            blocks,
+            capacity,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            inserts: AtomicU64::new(0),
+        }
+    }
+
+    /// The block at `offset` of `file`, if it is in memory.
+    #[inline]
+    pub(crate) fn get(&self, file: FileNumber, offset: u64) -> Option<Arc<Block>> {
+        let found = self.blocks.as_ref().and_then(|blocks| blocks.get(&Key { file: file.0, offset }));
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Relaxed);
+        found
+    }
+
+    /// Offers a block that was just read.
+    pub(crate) fn insert(&self, file: FileNumber, offset: u64, block: Arc<Block>) {
+        if let Some(blocks) = &self.blocks {
+            self.inserts.fetch_add(1, Relaxed);
+            blocks.insert(Key { file: file.0, offset }, block);
+        }
+    }
+
+    /// What the cache did so far.
+    pub(crate) fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            inserts: self.inserts.load(Relaxed),
+            bytes: self.blocks.as_ref().map_or(0, Cache::weight),
+            capacity: self.capacity as u64,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    file: u64,
+    offset: u64,
+}
+
+#[derive(Clone, Copy)]
+struct ByMemory;
+
+impl Weighter<Key, Arc<Block>> for ByMemory {
+    #[inline]
+    fn weight(&self, _key: &Key, block: &Arc<Block>) -> u64 {
+        block.memory_bytes() as u64 + ENTRY_OVERHEAD
+    }
+}
+
+/// Folded multiplication: keys are small numbers chosen by the store itself, so speed matters and hostile input does
+/// not, while the map needs both ends and the middle of the hash to be well mixed.
+#[derive(Clone, Copy, Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        let product = u128::from(self.0 ^ number ^ 0x9E37_79B9_7F4A_7C15) * 0xA076_1D64_78BD_642F_E703_7ED1;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

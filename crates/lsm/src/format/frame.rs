@@ -1,0 +1,268 @@
+//! Frames, the all-or-nothing records of WAL segments and manifests. See `docs/format.md`, sections 1.3 and 1.4.
+//!
+//! A frame is `BEGIN body COMMIT`; without a valid `COMMIT` it does not exist. Every frame also says up to where its
+//! file was known to be synced when it was written, which is what tells a torn tail from damage: bytes that a later
+//! frame vouches for were on disk once, so if they are bad now, they have rotted.
+
+use super::{FileSalt, PREAMBLE_BYTES};
+
+/// Frames start at multiples of this.
+pub(crate) const FRAME_ALIGN: usize = 8;
+const BEGIN_BYTES: usize = 32;
+const COMMIT_BYTES: usize = 8;
+const COMMIT_MARK: u32 = 0xC033_1755;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FrameTag {
+    Commit = 0xB1,
+    CleanClose = 0xB2,
+    Edit = 0xE1,
+}
+
+impl FrameTag {
+    const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0xB1 => Some(Self::Commit),
+            0xB2 => Some(Self::CleanClose),
+            0xE1 => Some(Self::Edit),
+            _ => None,
+        }
+    }
+}
+
+/// A frame as read from a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) tag: FrameTag,
+    /// Sequence of the commit, or number of the edit.
+    pub(crate) number: u64,
+    /// Operations or fields in the body.
+    pub(crate) count: u32,
+    /// The body with its padding.
+    pub(crate) body: &'a [u8],
+    /// Where the frame begins in the file.
+    pub(crate) offset: u64,
+}
+
+/// The parts of `BEGIN` that are not the body.
+#[derive(Clone, Copy, Debug)]
+struct Begin {
+    tag: FrameTag,
+    body_len: usize,
+    number: u64,
+    durable_upto: u64,
+    count: u32,
+}
+
+/// Length in the file of a frame whose body has `body` bytes before padding.
+pub(crate) const fn frame_len(body: usize) -> usize {
+    BEGIN_BYTES + body.next_multiple_of(FRAME_ALIGN) + COMMIT_BYTES
+}
+
+/// Appends a frame that will lie at `offset` of the file to `out`; `body` writes its body.
+pub(crate) fn append_frame(
+    out: &mut Vec<u8>,
+    salt: FileSalt,
+    offset: u64,
+    (tag, number, count): (FrameTag, u64, u32),
+    durable_upto: u64,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    debug_assert!(offset.is_multiple_of(FRAME_ALIGN as u64), "frames are aligned");
+    let start = out.len();
+    out.resize(start + BEGIN_BYTES, 0);
+    body(out);
+    let body_len = out.len() - start - BEGIN_BYTES;
+    out.resize(start + BEGIN_BYTES + body_len.next_multiple_of(FRAME_ALIGN), 0);
+    let padded = (out.len() - start - BEGIN_BYTES) as u32;
+
+    let begin = &mut out[start..start + BEGIN_BYTES];
+    begin[0] = tag as u8;
+    begin[4..8].copy_from_slice(&padded.to_le_bytes());
+    begin[8..16].copy_from_slice(&number.to_le_bytes());
+    begin[16..24].copy_from_slice(&durable_upto.to_le_bytes());
+    begin[24..28].copy_from_slice(&count.to_le_bytes());
+    let crc = salt.crc(offset, &begin[..28]);
+    begin[28..32].copy_from_slice(&crc.to_le_bytes());
+
+    out.extend_from_slice(&COMMIT_MARK.to_le_bytes());
+    let crc = salt.crc(offset, &out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// How the readable part of a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogEnd {
+    /// Nothing but zeros follows.
+    Clean,
+    /// This many bytes follow that nobody vouches for: an append that was cut short.
+    Torn { bytes: u64 },
+    /// The frame at this offset vouches for bytes that are bad.
+    Damaged { witness: u64 },
+}
+
+/// Reads the frames of a whole file in order, up to the first offset that does not hold a valid one.
+pub(crate) struct LogScan<'a> {
+    file: &'a [u8],
+    salt: FileSalt,
+    at: usize,
+    max_body: usize,
+}
+
+impl<'a> LogScan<'a> {
+    /// `file` is the whole file, preamble included; bodies longer than `max_body` are invalid.
+    pub(crate) fn new(file: &'a [u8], salt: FileSalt, max_body: usize) -> Self {
+        Self { file, salt, at: PREAMBLE_BYTES, max_body }
+    }
+
+    /// Offset of the first byte not yet read; after the last frame, where the valid frames end.
+    pub(crate) fn offset(&self) -> u64 {
+        self.at as u64
+    }
+
+    /// The next frame, or `None` at the first offset that holds no valid frame.
+    pub(crate) fn next(&mut self) -> Option<Frame<'a>> {
+        let begin = self.begin_at(self.at)?;
+        let body_at = self.at + BEGIN_BYTES;
+        let commit_at = body_at.checked_add(begin.body_len)?;
+        let commit = self.file.get(commit_at..commit_at.checked_add(COMMIT_BYTES)?)?;
+        let marked = &self.file[self.at..commit_at + 4];
+        let crc = self.salt.crc(self.at as u64, marked).to_le_bytes();
+        if commit[..4] != COMMIT_MARK.to_le_bytes() || commit[4..] != crc {
+            return None;
+        }
+        let frame = Frame {
+            tag: begin.tag,
+            number: begin.number,
+            count: begin.count,
+            body: &self.file[body_at..commit_at],
+            offset: self.at as u64,
+        };
+        self.at = commit_at + COMMIT_BYTES;
+        Some(frame)
+    }
+
+    /// Judges what lies behind the last valid frame.
+    pub(crate) fn end(&self) -> LogEnd {
+        let tail = &self.file[self.at.min(self.file.len())..];
+        if tail.iter().all(|&byte| byte == 0) {
+            return LogEnd::Clean;
+        }
+        let bad = self.at as u64;
+        let mut at = self.at;
+        while at + BEGIN_BYTES <= self.file.len() {
+            if self.begin_at(at).is_some_and(|begin| begin.durable_upto > bad) {
+                return LogEnd::Damaged { witness: at as u64 };
+            }
+            at += FRAME_ALIGN;
+        }
+        LogEnd::Torn { bytes: tail.len() as u64 }
+    }
+
+    fn begin_at(&self, at: usize) -> Option<Begin> {
+        let bytes: &[u8; BEGIN_BYTES] = self.file.get(at..at.checked_add(BEGIN_BYTES)?)?.try_into().ok()?;
+        let tag = FrameTag::from_byte(bytes[0])?;
+        let (word, long) = (
+            |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]),
+            |at: usize| bytes[at..at + 8].iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte)),
+        );
+        if word(28) != self.salt.crc(at as u64, &bytes[..28]) {
+            return None;
+        }
+        let body_len = word(4) as usize;
+        if bytes[1..4] != [0; 3] || body_len > self.max_body || !body_len.is_multiple_of(FRAME_ALIGN) {
+            return None;
+        }
+        Some(Begin { tag, body_len, number: long(8), durable_upto: long(16), count: word(24) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{FileNumber, StoreId};
+
+    const MAX_BODY: usize = 1 << 16;
+
+    fn salt() -> FileSalt {
+        FileSalt::new(StoreId([5; 16]), FileNumber(3))
+    }
+
+    /// A file with one frame per body; each frame vouches for everything before the frame before it.
+    fn file_with(bodies: &[&[u8]]) -> (Vec<u8>, Vec<usize>) {
+        let mut file = vec![0; PREAMBLE_BYTES];
+        let mut starts = Vec::new();
+        for (index, body) in bodies.iter().enumerate() {
+            let durable_upto = starts.last().copied().unwrap_or(0) as u64;
+            starts.push(file.len());
+            let offset = file.len() as u64;
+            let head = (FrameTag::Commit, index as u64 + 1, 1);
+            append_frame(&mut file, salt(), offset, head, durable_upto, |out| out.extend_from_slice(body));
+        }
+        (file, starts)
+    }
+
+    fn read(file: &[u8]) -> (Vec<u64>, LogEnd) {
+        let mut scan = LogScan::new(file, salt(), MAX_BODY);
+        let mut numbers = Vec::new();
+        while let Some(frame) = scan.next() {
+            numbers.push(frame.number);
+        }
+        (numbers, scan.end())
+    }
+
+    #[test]
+    fn frames_round_trip_and_end_cleanly_before_zeros() {
+        let (mut file, starts) = file_with(&[b"", b"one", b"eight by", b"nine byte"]);
+        assert_eq!(file.len() - starts[3], frame_len(9));
+        assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
+        file.resize(file.len() + 4096, 0);
+        assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
+    }
+
+    #[test]
+    fn a_cut_anywhere_in_the_last_frame_is_a_torn_tail() {
+        let (file, starts) = file_with(&[b"first", b"second"]);
+        for cut in starts[1] + 1..file.len() {
+            let (numbers, end) = read(&file[..cut]);
+            assert_eq!(numbers, [1]);
+            assert_eq!(end, LogEnd::Torn { bytes: (cut - starts[1]) as u64 });
+        }
+    }
+
+    #[test]
+    fn a_flip_in_a_vouched_for_frame_is_damage_and_in_the_last_ones_a_torn_tail() {
+        let (good, starts) = file_with(&[b"first", b"second", b"third"]);
+        for at in PREAMBLE_BYTES..good.len() {
+            let mut file = good.clone();
+            file[at] ^= 0x10;
+            let (numbers, end) = read(&file);
+            let frame = starts.iter().rposition(|&start| at >= start).unwrap();
+            assert_eq!(numbers.len(), frame, "byte {at}");
+            match frame {
+                0 => assert_eq!(end, LogEnd::Damaged { witness: starts[2] as u64 }),
+                _ => assert!(matches!(end, LogEnd::Torn { .. })),
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_at_another_offset_does_not_exist() {
+        let (file, starts) = file_with(&[b"first", b"second"]);
+        let mut moved = file[..starts[1]].to_vec();
+        moved.extend_from_slice(&file[starts[0]..starts[1]]);
+        assert_eq!(read(&moved).0, [1]);
+    }
+
+    #[test]
+    fn an_overlong_body_is_refused_without_reading_it() {
+        let mut file = vec![0; PREAMBLE_BYTES];
+        let offset = file.len() as u64;
+        append_frame(&mut file, salt(), offset, (FrameTag::Edit, 1, 1), 0, |out| {
+            out.resize(out.len() + MAX_BODY + 8, 7);
+        });
+        assert_eq!(read(&file).0, Vec::<u64>::new());
+    }
+}

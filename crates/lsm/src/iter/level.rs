@@ -1,0 +1,103 @@
+//! The tables of one sorted level, walked as one stream. Only the table at the position is open.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::manifest::first_reaching;
+use crate::table::{Table, TableCursor};
+use crate::types::{Kind, ReadTier, Seq, Trailer};
+
+/// A cursor over tables whose key ranges follow one another.
+pub(crate) struct LevelCursor {
+    tables: Vec<Arc<Table>>,
+    tier: ReadTier,
+    /// The table at the position and its index; `None` before the first seek and past either end.
+    at: Option<(usize, TableCursor)>,
+}
+
+impl LevelCursor {
+    pub(crate) fn new(tables: Vec<Arc<Table>>, tier: ReadTier) -> Self {
+        Self { tables, tier, at: None }
+    }
+
+    pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        let index = first_reaching(&self.tables, key);
+        self.enter(index);
+        self.with(|cursor| cursor.seek(key, trailer))?;
+        self.skip_forward()
+    }
+
+    pub(crate) fn seek_before(&mut self, key: Option<&[u8]>) -> Result<()> {
+        // The table that reaches `key` may begin before it; if it does not, the one before it ends before it.
+        let last = self.tables.len().checked_sub(1);
+        let index = key.map_or(last, |key| last.map(|last| first_reaching(&self.tables, key).min(last)));
+        self.at = None;
+        let Some(index) = index else { return Ok(()) };
+        self.enter(index);
+        self.with(|cursor| match key {
+            Some(key) => cursor.seek_before(key),
+            None => cursor.seek_last(),
+        })?;
+        self.skip_backward()
+    }
+
+    pub(crate) fn next(&mut self) -> Result<()> {
+        self.with(TableCursor::next)?;
+        self.skip_forward()
+    }
+
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        self.with(TableCursor::prev)?;
+        self.skip_backward()
+    }
+
+    pub(crate) fn valid(&self) -> bool {
+        self.at.as_ref().is_some_and(|(_, cursor)| cursor.valid())
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        self.at.as_ref().map_or(&[], |(_, cursor)| cursor.key())
+    }
+
+    pub(crate) fn trailer(&self) -> Trailer {
+        self.at.as_ref().map_or(Trailer::new(Seq::ZERO, Kind::Put), |(_, cursor)| cursor.trailer())
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        self.at.as_ref().map_or(&[], |(_, cursor)| cursor.value())
+    }
+
+    fn with(&mut self, step: impl FnOnce(&mut TableCursor) -> Result<()>) -> Result<()> {
+        self.at.as_mut().map_or(Ok(()), |(_, cursor)| step(cursor))
+    }
+
+    /// Opens the table `index`, if there is one.
+    fn enter(&mut self, index: usize) {
+        self.at = self.tables.get(index).map(|table| (index, table.cursor(self.tier)));
+    }
+
+    fn skip_forward(&mut self) -> Result<()> {
+        while let Some((index, cursor)) = &self.at
+            && !cursor.valid()
+        {
+            let next = index + 1;
+            self.enter(next);
+            self.with(TableCursor::seek_first)?;
+        }
+        Ok(())
+    }
+
+    fn skip_backward(&mut self) -> Result<()> {
+        while let Some((index, cursor)) = &self.at
+            && !cursor.valid()
+        {
+            let Some(before) = index.checked_sub(1) else {
+                self.at = None;
+                break;
+            };
+            self.enter(before);
+            self.with(TableCursor::seek_last)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! One sorted stream of versions, whatever holds it. A plain enum: the merge calls these methods at every step.
+
+use super::LevelCursor;
+use crate::error::Result;
+use crate::memtable::MemtableCursor;
+use crate::table::TableCursor;
+use crate::types::Trailer;
+
+/// A cursor over one source. The position methods have the same meaning for every kind: `seek` goes to the first
+/// version at or after a place, `seek_before` to the last version of a smaller user key (without a key: to the last
+/// of all).
+pub(crate) enum Source {
+    Memtable(MemtableCursor),
+    Table(TableCursor),
+    Level(LevelCursor),
+}
+
+impl Source {
+    pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.seek(key, trailer);
+                Ok(())
+            }
+            Self::Table(cursor) => cursor.seek(key, trailer),
+            Self::Level(cursor) => cursor.seek(key, trailer),
+        }
+    }
+
+    pub(crate) fn seek_before(&mut self, key: Option<&[u8]>) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.seek_before(key);
+                Ok(())
+            }
+            Self::Table(cursor) => match key {
+                Some(key) => cursor.seek_before(key),
+                None => cursor.seek_last(),
+            },
+            Self::Level(cursor) => cursor.seek_before(key),
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.next();
+                Ok(())
+            }
+            Self::Table(cursor) => cursor.next(),
+            Self::Level(cursor) => cursor.next(),
+        }
+    }
+
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.prev();
+                Ok(())
+            }
+            Self::Table(cursor) => cursor.prev(),
+            Self::Level(cursor) => cursor.prev(),
+        }
+    }
+
+    pub(crate) fn valid(&self) -> bool {
+        match self {
+            Self::Memtable(cursor) => cursor.valid(),
+            Self::Table(cursor) => cursor.valid(),
+            Self::Level(cursor) => cursor.valid(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Memtable(cursor) => cursor.key(),
+            Self::Table(cursor) => cursor.key(),
+            Self::Level(cursor) => cursor.key(),
+        }
+    }
+
+    pub(crate) fn trailer(&self) -> Trailer {
+        match self {
+            Self::Memtable(cursor) => cursor.trailer(),
+            Self::Table(cursor) => cursor.trailer(),
+            Self::Level(cursor) => cursor.trailer(),
+        }
+    }
+
+    pub(crate) fn value(&self) -> &[u8] {
+        match self {
+            Self::Memtable(cursor) => cursor.value(),
+            Self::Table(cursor) => cursor.value(),
+            Self::Level(cursor) => cursor.value(),
+        }
+    }
+}

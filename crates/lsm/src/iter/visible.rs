@@ -1,0 +1,133 @@
+//! What a reader at one sequence sees of a stream of versions: for each key the newest version at or before the
+//! sequence, unless that is a tombstone.
+
+use super::MergeCursor;
+use crate::error::Result;
+use crate::range::{Direction, KeyRange};
+use crate::types::{Kind, Seq, Trailer};
+
+/// A walk over the visible records of a range, in one direction.
+pub(crate) struct VisibleCursor {
+    merge: MergeCursor,
+    range: KeyRange,
+    at: Seq,
+    direction: Direction,
+    state: State,
+    /// The record at the position. Forward, the value stays in the merge's top source.
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unplaced,
+    OnRecord,
+    Ended,
+}
+
+impl VisibleCursor {
+    /// `merge` must go in `direction`.
+    pub(crate) fn new(merge: MergeCursor, range: KeyRange, at: Seq, direction: Direction) -> Self {
+        Self { merge, range, at, direction, state: State::Unplaced, key: Vec::new(), value: Vec::new() }
+    }
+
+    /// Moves to the next record in the direction; false at the end, and ever after.
+    pub(crate) fn next(&mut self) -> Result<bool> {
+        let found = match self.direction {
+            Direction::Forward => self.next_forward(),
+            Direction::Reverse => self.next_reverse(),
+        };
+        // After an error the position means nothing, so the walk is over.
+        self.state = if matches!(found, Ok(true)) { State::OnRecord } else { State::Ended };
+        found
+    }
+
+    /// Key of the record at the position.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Value of the record at the position.
+    pub(crate) fn value(&self) -> &[u8] {
+        match (self.state, self.direction) {
+            (State::OnRecord, Direction::Forward) => self.merge.value(),
+            (State::OnRecord, Direction::Reverse) => &self.value,
+            _ => &[],
+        }
+    }
+
+    fn next_forward(&mut self) -> Result<bool> {
+        match self.state {
+            State::Ended => return Ok(false),
+            State::Unplaced => {
+                if self.range.is_empty() {
+                    return Ok(false);
+                }
+                self.merge.seek(&self.range.start, Trailer::new(self.at, Kind::Delete))?;
+            }
+            State::OnRecord => self.skip_key()?,
+        }
+        while self.merge.valid() {
+            if self.range.end.as_ref().is_some_and(|end| self.merge.key() >= end.as_slice()) {
+                return Ok(false);
+            }
+            let trailer = self.merge.trailer();
+            if trailer.seq() > self.at {
+                self.merge.advance()?;
+                continue;
+            }
+            self.key.clear();
+            self.key.extend_from_slice(self.merge.key());
+            if trailer.kind() == Kind::Put {
+                return Ok(true);
+            }
+            self.skip_key()?;
+        }
+        Ok(false)
+    }
+
+    /// Moves past all versions of the current key.
+    fn skip_key(&mut self) -> Result<()> {
+        while self.merge.valid() && self.merge.key() == self.key {
+            self.merge.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Backwards the versions of a key come oldest first, so the visible one is known only once all are passed.
+    fn next_reverse(&mut self) -> Result<bool> {
+        match self.state {
+            State::Ended => return Ok(false),
+            State::Unplaced => {
+                if self.range.is_empty() {
+                    return Ok(false);
+                }
+                self.merge.seek_before(self.range.end.as_deref())?;
+            }
+            State::OnRecord => {}
+        }
+        while self.merge.valid() && self.merge.key() >= self.range.start.as_slice() {
+            self.key.clear();
+            self.key.extend_from_slice(self.merge.key());
+            if self.take_visible()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Passes all versions of `self.key` and keeps the value of the visible one; false if the key is not visible.
+    fn take_visible(&mut self) -> Result<bool> {
+        let mut visible = false;
+        while self.merge.valid() && self.merge.key() == self.key {
+            let trailer = self.merge.trailer();
+            if trailer.seq() <= self.at {
+                visible = trailer.kind() == Kind::Put;
+                self.value.clear();
+                self.value.extend_from_slice(self.merge.value());
+            }
+            self.merge.advance()?;
+        }
+        Ok(visible)
+    }
+}

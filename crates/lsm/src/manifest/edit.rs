@@ -1,0 +1,257 @@
+//! One change to the list of files, and the state that all changes together describe.
+
+use std::collections::BTreeMap;
+
+use crate::format::varint;
+use crate::limits::LEVELS;
+use crate::table::TableMeta;
+use crate::types::{FileNumber, Seq};
+
+const NEXT_FILE: u64 = 1;
+const LOG_NUMBER: u64 = 2;
+const LAST_SEQ: u64 = 3;
+const FLOOR: u64 = 4;
+const TABLE_ADDED: u64 = 5;
+const TABLE_REMOVED: u64 = 6;
+const CLOSED_CLEANLY: u64 = 7;
+
+/// A change. Fields that are `None` stay as they are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Edit {
+    pub(crate) next_file: Option<FileNumber>,
+    /// The oldest WAL segment that recovery must read.
+    pub(crate) log_number: Option<FileNumber>,
+    /// The last sequence that tables cover.
+    pub(crate) last_seq: Option<Seq>,
+    /// The oldest sequence that can be read.
+    pub(crate) floor: Option<Seq>,
+    pub(crate) removed: Vec<(usize, FileNumber)>,
+    pub(crate) added: Vec<(usize, TableMeta)>,
+    pub(crate) closed_cleanly: bool,
+}
+
+/// What a manifest describes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct StoreState {
+    pub(crate) next_file: FileNumber,
+    pub(crate) log_number: FileNumber,
+    pub(crate) last_seq: Seq,
+    pub(crate) floor: Seq,
+    pub(crate) tables: BTreeMap<FileNumber, (usize, TableMeta)>,
+    pub(crate) closed_cleanly: bool,
+}
+
+/// Why an edit could not be read or applied.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum EditFault {
+    /// A field this code does not know.
+    UnknownField(u64),
+    /// A field that cannot be read.
+    Malformed(&'static str),
+}
+
+impl Edit {
+    /// Appends the fields to `out` and returns how many there are.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> u32 {
+        let mut fields = 0;
+        let numbers = [
+            (NEXT_FILE, self.next_file.map(|n| n.0)),
+            (LOG_NUMBER, self.log_number.map(|n| n.0)),
+            (LAST_SEQ, self.last_seq.map(Seq::get)),
+            (FLOOR, self.floor.map(Seq::get)),
+        ];
+        for (tag, value) in numbers {
+            if let Some(value) = value {
+                varint::put(out, tag);
+                varint::put(out, value);
+                fields += 1;
+            }
+        }
+        for &(level, number) in &self.removed {
+            for value in [TABLE_REMOVED, level as u64, number.0] {
+                varint::put(out, value);
+            }
+            fields += 1;
+        }
+        for (level, meta) in &self.added {
+            varint::put(out, TABLE_ADDED);
+            varint::put(out, *level as u64);
+            encode_meta(out, meta);
+            fields += 1;
+        }
+        if self.closed_cleanly {
+            varint::put(out, CLOSED_CLEANLY);
+            fields += 1;
+        }
+        fields
+    }
+
+    /// Reads `fields` fields from a frame body; fewer than 8 zero bytes of padding may follow.
+    pub(crate) fn decode(body: &[u8], fields: u32) -> Result<Self, EditFault> {
+        let mut edit = Self::default();
+        let mut input = body;
+        for _ in 0..fields {
+            let tag = varint::take(&mut input).ok_or(EditFault::Malformed("a field tag"))?;
+            edit.decode_field(tag, &mut input)?;
+        }
+        if input.len() >= 8 || input.iter().any(|&byte| byte != 0) {
+            return Err(EditFault::Malformed("padding"));
+        }
+        Ok(edit)
+    }
+
+    fn decode_field(&mut self, tag: u64, input: &mut &[u8]) -> Result<(), EditFault> {
+        match tag {
+            NEXT_FILE => self.next_file = Some(take_file(input)?),
+            LOG_NUMBER => self.log_number = Some(take_file(input)?),
+            LAST_SEQ => self.last_seq = Some(take_seq(input)?),
+            FLOOR => self.floor = Some(take_seq(input)?),
+            TABLE_REMOVED => {
+                let level = take_level(input)?;
+                self.removed.push((level, take_file(input)?));
+            }
+            TABLE_ADDED => {
+                let level = take_level(input)?;
+                self.added.push((level, take_meta(input)?));
+            }
+            CLOSED_CLEANLY => self.closed_cleanly = true,
+            unknown => return Err(EditFault::UnknownField(unknown)),
+        }
+        Ok(())
+    }
+}
+
+impl StoreState {
+    /// Carries out an edit.
+    pub(crate) fn apply(&mut self, edit: Edit) -> Result<(), EditFault> {
+        self.next_file = edit.next_file.unwrap_or(self.next_file);
+        self.log_number = edit.log_number.unwrap_or(self.log_number);
+        self.last_seq = edit.last_seq.unwrap_or(self.last_seq);
+        self.floor = edit.floor.unwrap_or(self.floor);
+        self.closed_cleanly = edit.closed_cleanly;
+        for (level, number) in edit.removed {
+            match self.tables.remove(&number) {
+                Some((at, _)) if at == level => {}
+                _ => return Err(EditFault::Malformed("the removal of a table that is not there")),
+            }
+        }
+        for (level, meta) in edit.added {
+            if self.tables.insert(meta.number, (level, meta)).is_some() {
+                return Err(EditFault::Malformed("the addition of a table that is already there"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The edit that describes this state from nothing.
+    pub(crate) fn to_edit(&self) -> Edit {
+        Edit {
+            next_file: Some(self.next_file),
+            log_number: Some(self.log_number),
+            last_seq: Some(self.last_seq),
+            floor: Some(self.floor),
+            removed: Vec::new(),
+            added: self.tables.values().cloned().collect(),
+            closed_cleanly: self.closed_cleanly,
+        }
+    }
+}
+
+fn encode_meta(out: &mut Vec<u8>, meta: &TableMeta) {
+    let numbers = [
+        meta.number.0,
+        meta.size,
+        meta.entries,
+        meta.tombstones,
+        meta.least_seq.get(),
+        meta.greatest_seq.get(),
+    ];
+    for number in numbers {
+        varint::put(out, number);
+    }
+    varint::put_bytes(out, &meta.smallest);
+    varint::put_bytes(out, &meta.largest);
+}
+
+fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
+    let number = take_file(input)?;
+    let mut count = || varint::take(input).ok_or(EditFault::Malformed("a table's numbers"));
+    let (size, entries, tombstones) = (count()?, count()?, count()?);
+    let (least_seq, greatest_seq) = (take_seq(input)?, take_seq(input)?);
+    let mut key = || varint::take_bytes(input).ok_or(EditFault::Malformed("a table's bounds"));
+    let (smallest, largest) = (key()?.into(), key()?.into());
+    Ok(TableMeta { number, size, entries, tombstones, least_seq, greatest_seq, smallest, largest })
+}
+
+fn take_file(input: &mut &[u8]) -> Result<FileNumber, EditFault> {
+    varint::take(input).map(FileNumber).ok_or(EditFault::Malformed("a file number"))
+}
+
+fn take_seq(input: &mut &[u8]) -> Result<Seq, EditFault> {
+    varint::take(input).and_then(Seq::new).ok_or(EditFault::Malformed("a sequence"))
+}
+
+fn take_level(input: &mut &[u8]) -> Result<usize, EditFault> {
+    let level = varint::take(input).and_then(|level| usize::try_from(level).ok());
+    level.filter(|&level| level < LEVELS).ok_or(EditFault::Malformed("a level"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(number: u64) -> TableMeta {
+        TableMeta {
+            number: FileNumber(number),
+            size: 4096,
+            entries: 10,
+            tombstones: 2,
+            least_seq: Seq::new(3).unwrap(),
+            greatest_seq: Seq::new(900).unwrap(),
+            smallest: b"a"[..].into(),
+            largest: b"zz"[..].into(),
+        }
+    }
+
+    fn sample() -> Edit {
+        Edit {
+            next_file: Some(FileNumber(300)),
+            log_number: Some(FileNumber(7)),
+            last_seq: Seq::new(900),
+            floor: None,
+            removed: vec![(1, FileNumber(4))],
+            added: vec![(2, meta(12)), (0, meta(13))],
+            closed_cleanly: true,
+        }
+    }
+
+    #[test]
+    fn an_edit_round_trips_and_every_cut_is_refused() {
+        let mut body = Vec::new();
+        let fields = sample().encode(&mut body);
+        assert_eq!(fields, 7);
+        assert_eq!(Edit::decode(&body, fields), Ok(sample()));
+        for cut in 0..body.len() {
+            assert!(Edit::decode(&body[..cut], fields).is_err(), "cut to {cut}");
+        }
+        body.resize(body.len().next_multiple_of(8), 0);
+        assert_eq!(Edit::decode(&body, fields), Ok(sample()));
+    }
+
+    #[test]
+    fn an_unknown_field_is_told_apart_from_a_malformed_one() {
+        assert_eq!(Edit::decode(&[99, 1], 1), Err(EditFault::UnknownField(99)));
+        assert_eq!(Edit::decode(&[6, 200, 1, 1], 1), Err(EditFault::Malformed("a level")));
+    }
+
+    #[test]
+    fn a_state_is_rebuilt_from_its_own_edit() {
+        let mut state = StoreState::default();
+        state.apply(Edit { added: vec![(1, meta(4))], ..Edit::default() }).unwrap();
+        state.apply(sample()).unwrap();
+        let mut copy = StoreState::default();
+        copy.apply(state.to_edit()).unwrap();
+        assert_eq!(copy, state);
+        assert!(state.apply(sample()).is_err(), "removes a table that is gone");
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads `CURRENT` and the manifest it names. Writes nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::edit::EditFault;
+use super::log::current_text;
+use super::{Edit, StoreState};
+use crate::error::{Error, Result};
+use crate::files::{StoreFile, StorePaths, parse_root_name};
+use crate::format::{FrameTag, LogEnd, LogKind, LogScan, Preamble};
+use crate::fs::{Fs, read_whole};
+use crate::limits::MAX_EDIT_BYTES;
+use crate::types::{FileNumber, StoreId};
+
+/// What was read.
+pub(crate) struct Loaded {
+    pub(crate) store: StoreId,
+    pub(crate) number: FileNumber,
+    pub(crate) state: StoreState,
+    /// The manifest ended in this many bytes of an edit that was cut short.
+    pub(crate) discarded: Option<(PathBuf, u64)>,
+}
+
+/// Reads the manifest of the store at `paths`, whose `CURRENT` exists.
+pub(crate) fn load(fs: &dyn Fs, paths: &StorePaths) -> Result<Loaded> {
+    let number = read_current(fs, &paths.current())?;
+    let path = paths.manifest(number);
+    let bytes = read_whole(fs, &path)?;
+    let preamble = Preamble::decode(&path, &bytes, LogKind::Manifest, number, None)?;
+    let mut scan = LogScan::new(&bytes, preamble.salt(), MAX_EDIT_BYTES);
+    let mut state = StoreState::default();
+    let mut edits = 0;
+    while let Some(frame) = scan.next() {
+        let damaged = |what: &str| Error::corrupt(&path, frame.offset, what);
+        edits += 1;
+        if frame.tag != FrameTag::Edit || frame.number != edits {
+            return Err(damaged(&format!("edit {edits} was expected")));
+        }
+        let applied = Edit::decode(frame.body, frame.count).and_then(|edit| state.apply(edit));
+        applied.map_err(|fault| match fault {
+            EditFault::UnknownField(tag) => {
+                Error::Newer { path: path.clone(), what: format!("manifest field {tag}") }
+            }
+            EditFault::Malformed(what) => damaged(&format!("{what} cannot be right")),
+        })?;
+    }
+    let at = scan.offset();
+    if edits == 0 {
+        // The first edit was synced before `CURRENT` named this manifest.
+        return Err(Error::corrupt(&path, at, "the first edit does not verify"));
+    }
+    let discarded = match scan.end() {
+        LogEnd::Clean => None,
+        LogEnd::Torn { bytes } => Some((path, bytes)),
+        LogEnd::Damaged { witness } => {
+            let what = format!("no valid edit, although the one at {witness} says this was on disk");
+            return Err(Error::corrupt(&path, at, what));
+        }
+    };
+    Ok(Loaded { store: preamble.store, number, state, discarded })
+}
+
+/// The number of the manifest that `CURRENT` names.
+fn read_current(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
+    let bytes = read_whole(fs, path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let name = text.split(' ').next().unwrap_or_default();
+    match parse_root_name(name) {
+        Some(StoreFile::Manifest(number)) if text == current_text(number) => Ok(number),
+        _ => Err(Error::corrupt(path, 0, "this is not the name of a manifest with its checksum")),
+    }
+}

@@ -1,0 +1,123 @@
+//! The tables of a store at one moment, arranged in levels. Immutable: an edit makes a new version.
+//!
+//! Level 0 holds flushed tables, newest first; their key ranges may overlap, but every sequence in one is greater
+//! than every sequence in the next. In each deeper level the ranges of user keys do not overlap, and for any key
+//! the versions in a level are newer than those in the levels below.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::limits::LEVELS;
+use crate::table::{Table, TableFound};
+use crate::types::{FileNumber, ReadTier, Seq};
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(crate) struct Version {
+    levels: [Vec<Arc<Table>>; LEVELS],
+}
+
+impl Version {
+    /// A version made of the given tables and their levels.
+    pub(crate) fn new(tables: impl IntoIterator<Item = (usize, Arc<Table>)>) -> Self {
+        let mut version = Self::default();
+        for (level, table) in tables {
+            version.levels[level].push(table);
+        }
+        version.arrange();
+        version
+    }
+
+    /// This version without the tables `removed` and with the tables `added`.
+    pub(crate) fn edited(&self, removed: &[(usize, FileNumber)], added: Vec<(usize, Arc<Table>)>) -> Self {
+        let gone: HashSet<FileNumber> = removed.iter().map(|&(_, number)| number).collect();
+        let mut version = self.clone();
+        for tables in &mut version.levels {
+            tables.retain(|table| !gone.contains(&table.meta().number));
+        }
+        for (level, table) in added {
+            version.levels[level].push(table);
+        }
+        version.arrange();
+        version
+    }
+
+    fn arrange(&mut self) {
+        self.levels[0].sort_by_key(|table| Reverse((table.meta().greatest_seq, table.meta().number)));
+        for tables in &mut self.levels[1..] {
+            tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
+        }
+        debug_assert_eq!(self.broken_rule(), None);
+    }
+
+    /// The first rule of the module that does not hold.
+    pub(crate) fn broken_rule(&self) -> Option<String> {
+        let newest_first = |pair: &[Arc<Table>]| pair[0].meta().least_seq > pair[1].meta().greatest_seq;
+        if let Some(pair) = self.levels[0].windows(2).find(|pair| !newest_first(pair)) {
+            return Some(format!("tables {} and {} overlap in time", pair[0].meta().number, pair[1].meta().number));
+        }
+        for (level, tables) in self.levels.iter().enumerate().skip(1) {
+            let apart = |pair: &[Arc<Table>]| pair[0].meta().largest < pair[1].meta().smallest;
+            if let Some(pair) = tables.windows(2).find(|pair| !apart(pair)) {
+                let (a, b) = (pair[0].meta().number, pair[1].meta().number);
+                return Some(format!("tables {a} and {b} overlap in level {level}"));
+            }
+        }
+        None
+    }
+
+    /// The newest version of `key` at or before `at`.
+    pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<TableFound>> {
+        for table in &self.levels[0] {
+            if table.meta().overlaps(key, key)
+                && let Some(found) = table.get(key, hash, at, tier)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        for tables in &self.levels[1..] {
+            let index = first_reaching(tables, key);
+            if let Some(table) = tables.get(index)
+                && table.meta().overlaps(key, key)
+                && let Some(found) = table.get(key, hash, at, tier)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn level(&self, level: usize) -> &[Arc<Table>] {
+        &self.levels[level]
+    }
+
+    /// Tables of `level` that may hold keys in `smallest..=largest`.
+    pub(crate) fn overlapping(&self, level: usize, smallest: &[u8], largest: &[u8]) -> Vec<Arc<Table>> {
+        let tables = self.levels[level].iter();
+        tables.filter(|table| table.meta().overlaps(smallest, largest)).cloned().collect()
+    }
+
+    /// Whether a level below `level` may hold versions of `key`.
+    pub(crate) fn reaches_below(&self, level: usize, key: &[u8]) -> bool {
+        self.levels[level + 1..].iter().any(|tables| {
+            tables.get(first_reaching(tables, key)).is_some_and(|table| table.meta().overlaps(key, key))
+        })
+    }
+
+    /// Bytes in `level`.
+    pub(crate) fn level_bytes(&self, level: usize) -> u64 {
+        self.levels[level].iter().map(|table| table.meta().size).sum()
+    }
+
+    /// All tables with their levels.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
+        self.levels.iter().enumerate().flat_map(|(level, tables)| tables.iter().map(move |table| (level, table)))
+    }
+}
+
+/// Index of the first table of a sorted level whose largest key is at or after `key`.
+pub(crate) fn first_reaching(tables: &[Arc<Table>], key: &[u8]) -> usize {
+    tables.partition_point(|table| *table.meta().largest < *key)
+}

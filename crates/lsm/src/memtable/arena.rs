@@ -1,0 +1,113 @@
+//! Memory that is handed out in pieces and given back all at once.
+//!
+//! Chunks are never moved and never freed before the arena is dropped, so a piece handed out stays valid for as long
+//! as the arena lives. Memory is not zeroed: whoever takes a piece writes all of it before sharing it.
+#![expect(unsafe_code, reason = "hands out uninitialised memory; see the SAFETY comments")]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Alignment of every piece.
+pub(super) const ALIGN: usize = 8;
+const FIRST_CHUNK_BYTES: usize = 16 * 1024;
+const LARGEST_CHUNK_BYTES: usize = 1 << 20;
+
+/// Owner of the chunks. Shared by readers; only the holder of a [`Bump`] allocates.
+pub(super) struct Arena {
+    chunks: Mutex<Vec<Chunk>>,
+    bytes: AtomicUsize,
+}
+
+struct Chunk {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: a chunk is plain memory owned by the arena; it is touched through the pieces handed out, never through here.
+unsafe impl Send for Chunk {}
+
+/// The unused rest of the newest chunk: what the one writer allocates from.
+pub(super) struct Bump {
+    next: *mut u8,
+    left: usize,
+    chunk_bytes: usize,
+}
+
+// SAFETY: the pointer is only used by whoever holds the `Bump`, together with the arena it belongs to.
+unsafe impl Send for Bump {}
+
+impl Arena {
+    pub(super) fn new() -> (Self, Bump) {
+        let arena = Self { chunks: Mutex::new(Vec::new()), bytes: AtomicUsize::new(0) };
+        (arena, Bump { next: std::ptr::null_mut(), left: 0, chunk_bytes: FIRST_CHUNK_BYTES })
+    }
+
+    /// Uninitialised memory for `size` bytes, aligned to [`ALIGN`], valid until the arena is dropped.
+    /// `bump` must be the one made with this arena.
+    pub(super) fn alloc(&self, bump: &mut Bump, size: usize) -> NonNull<u8> {
+        let size = size.next_multiple_of(ALIGN);
+        if size > bump.left {
+            if size > bump.chunk_bytes / 4 {
+                // Large pieces get a chunk of their own, so that they do not waste the rest of the current one.
+                return self.add_chunk(size);
+            }
+            bump.next = self.add_chunk(bump.chunk_bytes).as_ptr();
+            bump.left = bump.chunk_bytes;
+            bump.chunk_bytes = (bump.chunk_bytes * 2).min(LARGEST_CHUNK_BYTES);
+        }
+        let piece = bump.next;
+        // SAFETY: `size <= left`, so the new position is at most one past the end of the chunk.
+        bump.next = unsafe { piece.add(size) };
+        bump.left -= size;
+        // SAFETY: `piece` points into a chunk, which starts at a non-null address.
+        unsafe { NonNull::new_unchecked(piece) }
+    }
+
+    /// Bytes in all chunks.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn add_chunk(&self, size: usize) -> NonNull<u8> {
+        let Ok(layout) = Layout::from_size_align(size, ALIGN) else {
+            unreachable!("limits keep keys and values far below isize::MAX");
+        };
+        // SAFETY: `size` is at least ALIGN, so the layout is not empty.
+        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).push(Chunk { start, layout });
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        start
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let chunks = self.chunks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for chunk in chunks.drain(..) {
+            // SAFETY: allocated in `add_chunk` with this layout and freed only here.
+            unsafe { dealloc(chunk.start.as_ptr(), chunk.layout) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_aligned_and_do_not_overlap() {
+        let (arena, mut bump) = Arena::new();
+        let mut pieces: Vec<(usize, usize)> = Vec::new();
+        for size in (1..2000).step_by(7).chain([100_000, 3_000_000]) {
+            let start = arena.alloc(&mut bump, size).as_ptr() as usize;
+            assert_eq!(start % ALIGN, 0);
+            pieces.push((start, start + size));
+        }
+        pieces.sort_unstable();
+        assert!(pieces.windows(2).all(|pair| pair[0].1 <= pair[1].0));
+        assert!(arena.bytes() >= 3_100_000);
+    }
+}

@@ -1,0 +1,116 @@
+//! The newest versions, in memory and in order, until they are flushed to a table.
+//!
+//! One writer at a time inserts; any number of readers search and walk at the same moment without locks. Nothing is
+//! ever changed or removed once inserted, so what a reader has seen stays where it is until the memtable is dropped.
+
+mod arena;
+mod cursor;
+mod skiplist;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::types::{FileNumber, Kind, Seq, Trailer};
+pub(crate) use cursor::MemtableCursor;
+use skiplist::{Inserter, SkipList};
+
+/// Key and sequence order of versions: user keys ascending, versions of one key newest first.
+pub(crate) fn version_order(a: (&[u8], Trailer), b: (&[u8], Trailer)) -> std::cmp::Ordering {
+    a.0.cmp(b.0).then(b.1.raw().cmp(&a.1.raw()))
+}
+
+/// What a memtable knows of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    Put(&'a [u8]),
+    Delete,
+}
+
+/// An ordered multi-version map in memory.
+pub(crate) struct Memtable {
+    list: SkipList,
+    /// Held by whoever inserts; readers never touch it.
+    inserter: Mutex<Inserter>,
+    /// The first WAL segment that holds commits of this memtable.
+    first_segment: FileNumber,
+}
+
+impl Memtable {
+    /// An empty memtable whose first commit will be in WAL segment `first_segment`.
+    pub(crate) fn new(first_segment: FileNumber) -> Self {
+        let (list, inserter) = SkipList::new();
+        Self { list, inserter: Mutex::new(inserter), first_segment }
+    }
+
+    pub(crate) fn first_segment(&self) -> FileNumber {
+        self.first_segment
+    }
+
+    /// The right to insert, for one writer at a time.
+    pub(crate) fn writer(&self) -> MemtableWriter<'_> {
+        let inserter = self.inserter.lock().unwrap_or_else(PoisonError::into_inner);
+        MemtableWriter { list: &self.list, inserter }
+    }
+
+    /// The newest version of `key` at or before `at`.
+    pub(crate) fn get(&self, key: &[u8], at: Seq) -> Option<Found<'_>> {
+        let entry = self.list.seek(key, Trailer::new(at, Kind::Delete))?;
+        if entry.key() != key {
+            return None;
+        }
+        Some(match entry.trailer().kind() {
+            Kind::Put => Found::Put(entry.value()),
+            Kind::Delete => Found::Delete,
+        })
+    }
+
+    /// Bytes of keys, values and nodes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.list.size_bytes()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.first().is_none()
+    }
+}
+
+/// See [`Memtable::writer`].
+pub(crate) struct MemtableWriter<'a> {
+    list: &'a SkipList,
+    inserter: MutexGuard<'a, Inserter>,
+}
+
+impl MemtableWriter<'_> {
+    /// Adds a version. The pair of key and sequence must be new.
+    pub(crate) fn insert(&mut self, key: &[u8], seq: Seq, kind: Kind, value: &[u8]) {
+        self.list.insert(&mut self.inserter, key, Trailer::new(seq, kind), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seq(number: u64) -> Seq {
+        Seq::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_read_sees_the_newest_version_at_or_before_its_sequence() {
+        let memtable = Memtable::new(FileNumber(1));
+        assert!(memtable.is_empty());
+        let mut writer = memtable.writer();
+        writer.insert(b"k", seq(3), Kind::Put, b"three");
+        writer.insert(b"k", seq(5), Kind::Delete, b"");
+        writer.insert(b"k", seq(9), Kind::Put, b"nine");
+        writer.insert(b"kk", seq(4), Kind::Put, b"other");
+        let at = |number| memtable.get(b"k", seq(number));
+        assert_eq!(at(2), None);
+        assert_eq!(at(3), Some(Found::Put(b"three")));
+        assert_eq!(at(4), Some(Found::Put(b"three")));
+        assert_eq!(at(5), Some(Found::Delete));
+        assert_eq!(at(100), Some(Found::Put(b"nine")));
+        assert_eq!(memtable.get(b"j", seq(100)), None);
+        assert_eq!(memtable.get(b"l", seq(100)), None);
+        assert!(!memtable.is_empty() && memtable.size_bytes() > 0);
+    }
+}

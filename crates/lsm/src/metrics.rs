@@ -1,0 +1,84 @@
+//! Counters of what storage did, always on: relaxed atomics that cost a nanosecond.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Live counters, shared by all parts of a store.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: Counter,)* }
+
+        /// What storage did since the store was opened, and what it holds now.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Metrics {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Block reads answered from the cache.
+            pub cache_hits: u64,
+            /// Block reads that went to the disk.
+            pub cache_misses: u64,
+            /// Bytes of blocks in the cache.
+            pub cache_bytes: u64,
+            /// Bytes of keys and values in memtables, sealed ones included.
+            pub memtable_bytes: u64,
+            /// Memtables waiting to be flushed.
+            pub sealed_memtables: u64,
+            /// Snapshots that are open.
+            pub open_snapshots: u64,
+            /// Tables per level.
+            pub level_tables: Vec<u64>,
+            /// Bytes per level.
+            pub level_bytes: Vec<u64>,
+        }
+
+        impl Counters {
+            /// Copies the counters into `metrics`.
+            pub(crate) fn fill(&self, metrics: &mut Metrics) { $(metrics.$name = self.$name.get();)* }
+        }
+    };
+}
+
+counters! {
+    /// Commits made.
+    commits,
+    /// Groups of commits written to the log with one system call.
+    commit_groups,
+    /// Bytes appended to the log.
+    wal_bytes,
+    /// Times a log segment was synced.
+    wal_syncs,
+    /// Log segments created.
+    wal_segments,
+    /// Memtables written as tables.
+    flushes,
+    /// Bytes of tables written by flushes.
+    flush_bytes,
+    /// Compactions done, trivial moves included.
+    compactions,
+    /// Bytes of tables read by compactions.
+    compaction_read_bytes,
+    /// Bytes of tables written by compactions.
+    compaction_write_bytes,
+    /// Versions dropped because nothing needs them any more.
+    versions_dropped,
+    /// Manifest edits installed.
+    manifest_edits,
+    /// Times a writer had to wait for a flush or a compaction.
+    write_stalls,
+    /// Microseconds writers waited for flushes and compactions.
+    write_stall_micros,
+}
+
+/// One counter.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

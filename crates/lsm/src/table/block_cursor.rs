@@ -1,0 +1,206 @@
+//! A position in a block that moves both ways.
+//!
+//! Entries can only be decoded forwards, so a step back needs the entries since the restart before it. They are decoded
+//! once per restart interval and kept, so that a scan in reverse costs the same per entry as one forwards.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::block::{Block, Entry};
+use super::version_order;
+use crate::error::{Error, Result};
+use crate::limits::RESTART_INTERVAL;
+use crate::types::{Kind, Seq, Trailer};
+use crate::value::Value;
+
+/// A cursor over one block at a time. After an error it is not valid until it is positioned anew.
+pub(crate) struct BlockCursor {
+    block: Arc<Block>,
+    /// The current entry and its position; `None` before the first, behind the last and after an error.
+    current: Option<(u32, Entry)>,
+    /// Key of the current entry.
+    key: Vec<u8>,
+    /// Entries before the current one in its restart interval, while stepping back.
+    behind: Vec<Behind>,
+    behind_keys: Vec<u8>,
+}
+
+struct Behind {
+    at: u32,
+    entry: Entry,
+    key: Range<usize>,
+}
+
+impl BlockCursor {
+    /// A cursor over `block` that is not positioned yet.
+    pub(crate) fn new(block: Arc<Block>) -> Self {
+        Self { block, current: None, key: Vec::new(), behind: Vec::new(), behind_keys: Vec::new() }
+    }
+
+    /// Turns to another block, keeping the memory.
+    pub(crate) fn reset(&mut self, block: Arc<Block>) {
+        self.block = block;
+        self.current = None;
+        self.behind.clear();
+    }
+
+    /// Whether the cursor is at an entry.
+    #[inline]
+    pub(crate) fn valid(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// The user key; of no meaning unless valid, like the two below.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Sequence and kind.
+    #[inline]
+    pub(crate) fn trailer(&self) -> Trailer {
+        self.current.map_or(Trailer::new(Seq::ZERO, Kind::Put), |(_, entry)| entry.trailer)
+    }
+
+    /// The value.
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        self.current.as_ref().map_or(&[], |(_, entry)| self.block.value(entry))
+    }
+
+    /// The value, keeping the block in memory instead of copying.
+    pub(crate) fn pinned_value(&self) -> Value {
+        let (start, len) = self.current.map_or((0, 0), |(_, entry)| (entry.value_start, entry.value_len()));
+        Value::in_block(Arc::clone(&self.block), start, len)
+    }
+
+    /// Whether the current entry is a restart.
+    pub(crate) fn at_restart(&self) -> bool {
+        self.current.is_some_and(|(at, _)| self.block.restart(self.restart_before(at + 1)) == at)
+    }
+
+    /// Moves to the first entry.
+    pub(crate) fn seek_first(&mut self) -> Result<()> {
+        self.restart_at(0)
+    }
+
+    /// Moves to the last entry.
+    pub(crate) fn seek_last(&mut self) -> Result<()> {
+        self.behind.clear();
+        self.back_from(self.block.entries_end())
+    }
+
+    /// Moves to the first entry at or after `(key, sequence of trailer)`.
+    pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        self.current = None;
+        let target = (key, trailer.seq());
+        let restart = self.block.lower_restart(key, trailer.seq())?.saturating_sub(1);
+        self.restart_at(restart)?;
+        while self.valid() && version_order((&self.key, self.trailer().seq()), target) == Ordering::Less {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    /// Moves to the last entry whose user key is before `key`.
+    pub(crate) fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        self.seek(key, Trailer::new(Seq::MAX, Kind::Put))?;
+        if self.valid() { self.prev() } else { self.seek_last() }
+    }
+
+    /// Moves to the next entry, or to none behind the last.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<()> {
+        self.behind.clear();
+        match self.current.take() {
+            Some((_, entry)) if entry.end < self.block.entries_end() => self.step_to(entry.end),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves to the entry before, or to none before the first.
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        match self.current.take() {
+            Some((at, _)) => self.back_from(at),
+            None => Ok(()),
+        }
+    }
+
+    fn restart_at(&mut self, restart: u32) -> Result<()> {
+        self.behind.clear();
+        self.current = None;
+        self.key.clear();
+        self.step_to(self.block.restart(restart))
+    }
+
+    /// Moves to the entry at `at`, whose predecessor's key is in `self.key`.
+    #[inline]
+    fn step_to(&mut self, at: u32) -> Result<()> {
+        self.current = None;
+        let entry = self.block.entry(at)?;
+        if entry.shared as usize > self.key.len() {
+            return Err(self.block.bad_entry(at));
+        }
+        self.key.truncate(entry.shared as usize);
+        self.key.extend_from_slice(self.block.suffix(&entry));
+        self.current = Some((at, entry));
+        Ok(())
+    }
+
+    /// Moves to the entry that ends at `end`, or to none if that is the start of the block.
+    fn back_from(&mut self, end: u32) -> Result<()> {
+        if self.behind.is_empty() && end > 0 {
+            self.load_behind(end)?;
+        }
+        self.current = self.behind.pop().map(|behind| {
+            self.key.clear();
+            self.key.extend_from_slice(&self.behind_keys[behind.key]);
+            (behind.at, behind.entry)
+        });
+        Ok(())
+    }
+
+    /// Decodes the restart interval that leads up to `end`.
+    fn load_behind(&mut self, end: u32) -> Result<()> {
+        self.restart_at(self.restart_before(end))?;
+        self.behind_keys.clear();
+        let mut reached = 0;
+        while let Some((at, entry)) = self.current {
+            if self.behind.len() == RESTART_INTERVAL {
+                return Err(self.damaged(at));
+            }
+            let start = self.behind_keys.len();
+            self.behind_keys.extend_from_slice(&self.key);
+            self.behind.push(Behind { at, entry, key: start..self.behind_keys.len() });
+            reached = entry.end;
+            if reached >= end {
+                break;
+            }
+            self.step_to(reached)?;
+        }
+        if reached == end { Ok(()) } else { Err(self.damaged(end)) }
+    }
+
+    /// Forgets the position; the error for an entry at `at` that does not fit its restart interval.
+    #[cold]
+    fn damaged(&mut self, at: u32) -> Error {
+        self.current = None;
+        self.behind.clear();
+        self.block.origin().corrupt(format!("entry at byte {at} of the block does not fit its restart interval"))
+    }
+
+    /// Last restart before position `end`, which is not 0.
+    fn restart_before(&self, end: u32) -> u32 {
+        let (mut low, mut high) = (0, self.block.restarts());
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if self.block.restart(middle) < end {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}

@@ -1,0 +1,226 @@
+//! How a block lies in the file: `payload ‖ compression ‖ crc`. See `docs/format.md`, section 5.1.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::format::{FileSalt, varint};
+use crate::limits::{MAX_BLOCK_BYTES, MIN_COMPRESSION_GAIN};
+
+/// Bytes behind the payload: compression and checksum.
+pub(crate) const TRAILER_BYTES: usize = 5;
+/// Bytes before LZ4 data: the uncompressed size.
+const SIZE_BYTES: usize = 4;
+
+/// How payloads of data blocks are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// As they are.
+    None,
+    /// LZ4 block format, where it saves enough.
+    Lz4,
+}
+
+const NONE: u8 = 0;
+const LZ4: u8 = 1;
+
+/// Place of a block in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handle {
+    /// Where the payload begins.
+    pub(crate) offset: u64,
+    /// Bytes of the payload as stored.
+    pub(crate) size: u32,
+}
+
+impl Handle {
+    /// Offset behind the block, or `None` if there is no such offset.
+    pub(crate) fn end(self) -> Option<u64> {
+        self.offset.checked_add(u64::from(self.size))?.checked_add(TRAILER_BYTES as u64)
+    }
+
+    /// Bytes of the whole block in the file.
+    pub(crate) fn stored_bytes(self) -> usize {
+        self.size as usize + TRAILER_BYTES
+    }
+
+    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+        varint::put(out, self.offset);
+        varint::put(out, u64::from(self.size));
+    }
+
+    /// A handle that is all of `bytes`.
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let offset = varint::take(&mut bytes)?;
+        let size = u32::try_from(varint::take(&mut bytes)?).ok()?;
+        bytes.is_empty().then_some(Self { offset, size })
+    }
+}
+
+/// Wraps payloads; keeps its working memory from block to block.
+pub(crate) struct Sealer {
+    salt: FileSalt,
+    compressed: Vec<u8>,
+    table: lz4_flex::block::CompressTable,
+}
+
+impl Sealer {
+    pub(crate) fn new(salt: FileSalt) -> Self {
+        Self { salt, compressed: Vec::new(), table: lz4_flex::block::CompressTable::default() }
+    }
+
+    /// Appends the block for `payload`, which will lie at `offset` of the file; returns the size of the payload as
+    /// stored.
+    pub(crate) fn seal(
+        &mut self,
+        payload: &[u8],
+        compression: Compression,
+        offset: u64,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let (kind, stored) = match compression {
+            Compression::Lz4 if self.compress(payload) => (LZ4, self.compressed.as_slice()),
+            _ => (NONE, payload),
+        };
+        out.extend_from_slice(stored);
+        out.push(kind);
+        out.extend_from_slice(&self.salt.crc_parts(offset, &[stored, &[kind]]).to_le_bytes());
+        stored.len()
+    }
+
+    /// Whether compression pays; the result is then in `self.compressed`.
+    fn compress(&mut self, payload: &[u8]) -> bool {
+        let most = lz4_flex::block::get_maximum_output_size(payload.len());
+        self.compressed.clear();
+        self.compressed.resize(SIZE_BYTES + most, 0);
+        self.compressed[..SIZE_BYTES].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        let output = &mut self.compressed[SIZE_BYTES..];
+        let Ok(len) = lz4_flex::block::compress_into_with_table(payload, output, &mut self.table) else {
+            return false;
+        };
+        self.compressed.truncate(SIZE_BYTES + len);
+        self.compressed.len() <= payload.len() - payload.len() / MIN_COMPRESSION_GAIN
+    }
+}
+
+/// Checks the block that begins at `offset` and fills all of `stored`; returns its compression byte.
+fn check(stored: &[u8], salt: FileSalt, offset: u64, path: &Path) -> Result<u8> {
+    let Some((covered, crc)) = stored.split_last_chunk::<4>() else {
+        return Err(Error::corrupt(path, offset, format!("block of {} bytes", stored.len())));
+    };
+    let (found, expected) = (salt.crc(offset, covered), u32::from_le_bytes(*crc));
+    match covered.last() {
+        _ if found != expected => {
+            Err(Error::corrupt(path, offset, format!("block checksum {found:08x}; expected {expected:08x}")))
+        }
+        Some(&kind) => Ok(kind),
+        None => Err(Error::corrupt(path, offset, "block without a payload")),
+    }
+}
+
+/// The payload of a data block, unwrapped and decompressed.
+pub(crate) fn open(mut stored: Vec<u8>, salt: FileSalt, offset: u64, path: &Path) -> Result<Vec<u8>> {
+    match check(&stored, salt, offset, path)? {
+        NONE => {
+            stored.truncate(stored.len() - TRAILER_BYTES);
+            Ok(stored)
+        }
+        LZ4 => decompress(&stored[..stored.len() - TRAILER_BYTES])
+            .map_err(|what| Error::corrupt(path, offset, what)),
+        kind => Err(unknown_compression(kind, offset, path)),
+    }
+}
+
+/// The payload of a block that is never compressed.
+pub(crate) fn open_plain<'a>(stored: &'a [u8], salt: FileSalt, offset: u64, path: &Path) -> Result<&'a [u8]> {
+    match check(stored, salt, offset, path)? {
+        NONE => Ok(&stored[..stored.len() - TRAILER_BYTES]),
+        kind => Err(unknown_compression(kind, offset, path)),
+    }
+}
+
+fn unknown_compression(kind: u8, offset: u64, path: &Path) -> Error {
+    Error::corrupt(path, offset, format!("block with compression {kind}, which is not used here"))
+}
+
+fn decompress(payload: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let Some((size, compressed)) = payload.split_first_chunk::<SIZE_BYTES>() else {
+        return Err(format!("compressed block of {} bytes", payload.len()));
+    };
+    let size = u32::from_le_bytes(*size) as usize;
+    if size > MAX_BLOCK_BYTES {
+        return Err(format!("block of {size} bytes uncompressed; the limit is {MAX_BLOCK_BYTES}"));
+    }
+    let mut bytes = vec![0; size];
+    match lz4_flex::block::decompress_into(compressed, &mut bytes) {
+        Ok(len) if len == size => Ok(bytes),
+        Ok(len) => Err(format!("block decompressed to {len} bytes; expected {size}")),
+        Err(error) => Err(format!("block does not decompress: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::{FileNumber, StoreId};
+
+    fn salt() -> FileSalt {
+        FileSalt::new(StoreId([1; 16]), FileNumber(2))
+    }
+
+    fn sealed(payload: &[u8], compression: Compression) -> Vec<u8> {
+        let mut out = Vec::new();
+        let size = Sealer::new(salt()).seal(payload, compression, 77, &mut out);
+        assert_eq!(out.len(), size + TRAILER_BYTES);
+        out
+    }
+
+    fn opened(stored: &[u8]) -> Result<Vec<u8>> {
+        open(stored.to_vec(), salt(), 77, Path::new("t"))
+    }
+
+    #[test]
+    fn compression_is_kept_only_where_it_saves_an_eighth() {
+        let repetitive = [7u8; 4096];
+        let stored = sealed(&repetitive, Compression::Lz4);
+        assert!(stored.len() < 200);
+        assert_eq!(opened(&stored).unwrap(), repetitive);
+
+        let noise: Vec<u8> = (0..4096u64).map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8).collect();
+        let stored = sealed(&noise, Compression::Lz4);
+        assert_eq!(stored.len(), noise.len() + TRAILER_BYTES);
+        assert_eq!(opened(&stored).unwrap(), noise);
+    }
+
+    #[test]
+    fn a_block_at_another_offset_is_refused() {
+        let stored = sealed(b"payload", Compression::None);
+        let error = open(stored, salt(), 78, Path::new("t")).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { offset: 78, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_size_beyond_the_limit_is_refused_before_it_is_allocated() {
+        let mut payload = u32::MAX.to_le_bytes().to_vec();
+        payload.extend_from_slice(b"not lz4");
+        let error = decompress(&payload).unwrap_err();
+        assert!(error.contains("4294967295 bytes uncompressed"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(opened(&bytes).is_err());
+            prop_assert!(open_plain(&bytes, salt(), 77, Path::new("t")).is_err());
+            let _ = decompress(&bytes);
+            let _ = Handle::decode(&bytes);
+        }
+
+        #[test]
+        fn payloads_round_trip(payload in prop::collection::vec(0..4u8, 1..2000)) {
+            prop_assert_eq!(&opened(&sealed(&payload, Compression::Lz4)).unwrap(), &payload);
+            prop_assert_eq!(&opened(&sealed(&payload, Compression::None)).unwrap(), &payload);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the manifest knows about a table, enough to decide whether a read or a compaction needs it.
+
+use crate::types::{FileNumber, Seq};
+
+/// Description of one finished table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TableMeta {
+    /// The table's file.
+    pub(crate) number: FileNumber,
+    /// Bytes in the file.
+    pub(crate) size: u64,
+    /// Versions in the table, tombstones included.
+    pub(crate) entries: u64,
+    /// Versions that are deletes.
+    pub(crate) tombstones: u64,
+    /// Oldest commit with a version here.
+    pub(crate) least_seq: Seq,
+    /// Newest commit with a version here.
+    pub(crate) greatest_seq: Seq,
+    /// First user key.
+    pub(crate) smallest: Box<[u8]>,
+    /// Last user key.
+    pub(crate) largest: Box<[u8]>,
+}
+
+impl TableMeta {
+    /// Whether the table may hold a key from `smallest` to `largest`, both included.
+    pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
+        *self.smallest <= *largest && *smallest <= *self.largest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_overlap_when_they_share_a_key() {
+        let meta = TableMeta {
+            number: FileNumber(1),
+            size: 0,
+            entries: 2,
+            tombstones: 0,
+            least_seq: Seq::ZERO,
+            greatest_seq: Seq::ZERO,
+            smallest: Box::from(&b"d"[..]),
+            largest: Box::from(&b"m"[..]),
+        };
+        assert!(meta.overlaps(b"a", b"d"));
+        assert!(meta.overlaps(b"m", b"z"));
+        assert!(meta.overlaps(b"a", b"z"));
+        assert!(meta.overlaps(b"e", b"e"));
+        assert!(!meta.overlaps(b"a", b"c\xFF"));
+        assert!(!meta.overlaps(b"m\0", b"z"));
+    }
+}

@@ -1,0 +1,46 @@
+//! Sorted tables: immutable files of versions in key order. See `docs/format.md`, section 5.
+//!
+//! What always holds:
+//! - Entries are ordered by user key ascending, then by sequence descending: the newest version comes first.
+//! - A finished table never changes, and its file number never names another one.
+//! - Every byte read from the file is checked against a checksum bound to store, file and offset before it is used;
+//!   what does not fit is [`crate::Error::Corrupt`], never "not found" and never a panic.
+//!
+//! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
+//! lies in the file), `index`, `filter`, `properties` and `footer` (how to find a block and whether to look),
+//! `writer`, `reader`, `cursor`, and `verify` (proof that a table is what it says).
+
+mod block;
+mod block_builder;
+mod block_cursor;
+mod cursor;
+mod envelope;
+mod filter;
+mod footer;
+mod index;
+mod meta;
+mod properties;
+mod reader;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
+use crate::types::Seq;
+
+pub(crate) use block::Block;
+pub(crate) use cursor::TableCursor;
+pub(crate) use envelope::Compression;
+pub(crate) use filter::key_hash;
+pub(crate) use meta::TableMeta;
+pub(crate) use reader::Table;
+pub(crate) use writer::TableWriter;
+
+/// The order of versions: user key ascending, then sequence descending.
+#[inline]
+pub(crate) fn version_order(a: (&[u8], Seq), b: (&[u8], Seq)) -> Ordering {
+    a.0.cmp(b.0).then(b.1.cmp(&a.1))
+}

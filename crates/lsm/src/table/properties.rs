@@ -1,0 +1,184 @@
+//! What a table says about itself. See `docs/format.md`, section 5.5.
+
+use crate::format::varint;
+use crate::limits::MAX_KEY_BYTES;
+use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
+
+/// Bytes of store id and file number at the start.
+pub(crate) const IDENTITY_BYTES: usize = 24;
+
+/// Identity, counts and bounds of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Properties {
+    /// The store the table belongs to.
+    pub(crate) store: StoreId,
+    /// The table's file.
+    pub(crate) number: FileNumber,
+    /// Versions, tombstones included.
+    pub(crate) entries: u64,
+    /// Versions that are deletes.
+    pub(crate) tombstones: u64,
+    /// Data blocks.
+    pub(crate) data_blocks: u64,
+    /// Bytes of all user keys, counted once per version.
+    pub(crate) key_bytes: u64,
+    /// Bytes of all values.
+    pub(crate) value_bytes: u64,
+    /// Oldest commit with a version here.
+    pub(crate) least_seq: Seq,
+    /// Newest commit with a version here.
+    pub(crate) greatest_seq: Seq,
+    /// First user key.
+    pub(crate) smallest: Box<[u8]>,
+    /// Last user key.
+    pub(crate) largest: Box<[u8]>,
+}
+
+impl Properties {
+    /// Of a table without entries.
+    pub(crate) fn new(store: StoreId, number: FileNumber) -> Self {
+        Self {
+            store,
+            number,
+            entries: 0,
+            tombstones: 0,
+            data_blocks: 0,
+            key_bytes: 0,
+            value_bytes: 0,
+            least_seq: Seq::MAX,
+            greatest_seq: Seq::ZERO,
+            smallest: Box::default(),
+            largest: Box::default(),
+        }
+    }
+
+    /// Counts an entry. The bounds are not touched: only the first and the last entry know them.
+    pub(crate) fn count(&mut self, key: &[u8], trailer: Trailer, value: &[u8]) {
+        self.entries += 1;
+        self.tombstones += u64::from(trailer.kind() == Kind::Delete);
+        self.key_bytes += key.len() as u64;
+        self.value_bytes += value.len() as u64;
+        self.least_seq = self.least_seq.min(trailer.seq());
+        self.greatest_seq = self.greatest_seq.max(trailer.seq());
+    }
+
+    /// Appends the stored form.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.store.0);
+        out.extend_from_slice(&self.number.0.to_le_bytes());
+        for number in [
+            self.entries,
+            self.tombstones,
+            self.data_blocks,
+            self.key_bytes,
+            self.value_bytes,
+            self.least_seq.get(),
+            self.greatest_seq.get(),
+        ] {
+            varint::put(out, number);
+        }
+        varint::put_bytes(out, &self.smallest);
+        varint::put_bytes(out, &self.largest);
+    }
+
+    /// Properties from their stored form, or `None` if they are damaged or contradict themselves.
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let (store, number) = identity(payload)?;
+        let rest = &mut &payload[IDENTITY_BYTES..];
+        let properties = Self {
+            store,
+            number,
+            entries: varint::take(rest)?,
+            tombstones: varint::take(rest)?,
+            data_blocks: varint::take(rest)?,
+            key_bytes: varint::take(rest)?,
+            value_bytes: varint::take(rest)?,
+            least_seq: Seq::new(varint::take(rest)?)?,
+            greatest_seq: Seq::new(varint::take(rest)?)?,
+            smallest: varint::take_bytes(rest)?.into(),
+            largest: varint::take_bytes(rest)?.into(),
+        };
+        (rest.is_empty() && properties.is_plausible()).then_some(properties)
+    }
+
+    fn is_plausible(&self) -> bool {
+        self.entries > 0
+            && self.tombstones <= self.entries
+            && (1..=self.entries).contains(&self.data_blocks)
+            && self.least_seq <= self.greatest_seq
+            && self.smallest <= self.largest
+            && self.smallest.len().max(self.largest.len()) <= MAX_KEY_BYTES
+    }
+}
+
+/// Store and file number at the start of stored properties.
+pub(crate) fn identity(payload: &[u8]) -> Option<(StoreId, FileNumber)> {
+    let (store, rest) = payload.split_first_chunk::<16>()?;
+    let (number, _) = rest.split_first_chunk::<8>()?;
+    Some((StoreId(*store), FileNumber(u64::from_le_bytes(*number))))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn properties() -> Properties {
+        Properties {
+            store: StoreId([9; 16]),
+            number: FileNumber(27),
+            entries: 300,
+            tombstones: 2,
+            data_blocks: 4,
+            key_bytes: 1000,
+            value_bytes: 2000,
+            least_seq: Seq::new(7).unwrap(),
+            greatest_seq: Seq::MAX,
+            smallest: Box::from(&b"a"[..]),
+            largest: Box::from(&b"b"[..]),
+        }
+    }
+
+    fn encoded(properties: &Properties) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        properties.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn the_stored_form_is_as_documented_and_round_trips() {
+        let bytes = encoded(&properties());
+        let mut expected = vec![9u8; 16];
+        expected.extend_from_slice(&[27, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend_from_slice(b"\xAC\x02\x02\x04\xE8\x07\xD0\x0F\x07");
+        expected.extend_from_slice(b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x0F\x01a\x01b");
+        assert_eq!(bytes, expected);
+        assert_eq!(Properties::decode(&bytes).unwrap(), properties());
+    }
+
+    #[test]
+    fn truncated_or_contradictory_properties_are_refused() {
+        let bytes = encoded(&properties());
+        for len in 0..bytes.len() {
+            assert_eq!(Properties::decode(&bytes[..len]), None, "cut to {len}");
+        }
+        for wrong in [
+            Properties { entries: 0, tombstones: 0, data_blocks: 0, ..properties() },
+            Properties { tombstones: 301, ..properties() },
+            Properties { data_blocks: 0, ..properties() },
+            Properties { data_blocks: 301, ..properties() },
+            Properties { greatest_seq: Seq::ZERO, ..properties() },
+            Properties { largest: Box::default(), ..properties() },
+        ] {
+            assert_eq!(Properties::decode(&encoded(&wrong)), None, "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Properties::decode(&bytes);
+        }
+    }
+}

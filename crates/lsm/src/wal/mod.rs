@@ -1,0 +1,16 @@
+//! The write-ahead log: every commit lies here before it counts. See `docs/format.md`, section 3.
+//!
+//! `file` is an open segment that knows how much of it is written and synced; `writer` appends commits to the newest
+//! segment and starts the next one; `replay` reads the segments back after a crash.
+
+mod file;
+mod replay;
+mod writer;
+
+pub(crate) use file::WalFile;
+pub(crate) use replay::{Replay, ReplayEnd, replay_segments};
+pub(crate) use writer::WalWriter;
+
+/// Operation tags in the body of a commit frame.
+const TAG_PUT: u8 = 0x01;
+const TAG_DELETE: u8 = 0x02;

@@ -1,0 +1,169 @@
+//! Reads the log back after a crash. See `docs/format.md`, sections 1.4 and 3.
+//!
+//! What always holds: commits are applied in order of their sequences without a gap; a tail that was being appended
+//! when the store died is discarded and reported; anything else that does not verify is an error, because it was on
+//! disk once. Nothing is written here.
+
+use std::path::{Path, PathBuf};
+
+use super::{TAG_DELETE, TAG_PUT};
+use crate::error::{Error, Result};
+use crate::files::StorePaths;
+use crate::format::{FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint};
+use crate::fs::{Fs, read_whole};
+use crate::limits::MAX_COMMIT_BYTES;
+use crate::types::{FileNumber, Kind, Seq, StoreId};
+
+/// Longest body of a commit frame: the largest commit, its lengths and tags.
+const MAX_BODY_BYTES: usize = 2 * MAX_COMMIT_BYTES;
+
+/// Receives the commits of the log.
+pub(crate) trait Replay {
+    /// One operation of the commit `seq`. Operations of a commit come together.
+    fn op(&mut self, seq: Seq, kind: Kind, key: &[u8], value: &[u8]);
+    /// The commit `seq` is complete.
+    fn commit(&mut self, seq: Seq) -> Result<()>;
+}
+
+/// What replay found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReplayEnd {
+    /// Sequence of the last commit.
+    pub(crate) last_seq: Seq,
+    pub(crate) commits: u64,
+    pub(crate) bytes: u64,
+    /// Bytes that were discarded at the end of the newest segment, and where.
+    pub(crate) discarded: Option<(PathBuf, u64)>,
+    /// The log ends with the record of a clean close.
+    pub(crate) clean_close: bool,
+}
+
+/// Replays the segments `numbers` (ascending, the first being the one that the manifest names) onto a store whose
+/// tables hold everything up to `covered`.
+pub(crate) fn replay_segments(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    store: StoreId,
+    numbers: &[FileNumber],
+    covered: Seq,
+    sink: &mut dyn Replay,
+) -> Result<ReplayEnd> {
+    let mut end = ReplayEnd { last_seq: covered, ..ReplayEnd::default() };
+    let segments = read_preambles(fs, paths, store, numbers)?;
+    for (index, segment) in segments.iter().enumerate() {
+        let successor = segments.get(index + 1).map(|next| &next.preamble);
+        replay_segment(segment, successor, &mut end, sink)?;
+    }
+    Ok(end)
+}
+
+struct Segment {
+    path: PathBuf,
+    preamble: Preamble,
+    bytes: Vec<u8>,
+}
+
+/// Reads and links the segments. The newest may have died before its preamble was on disk; then it held nothing.
+fn read_preambles(fs: &dyn Fs, paths: &StorePaths, store: StoreId, numbers: &[FileNumber]) -> Result<Vec<Segment>> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(numbers.len());
+    for (index, &number) in numbers.iter().enumerate() {
+        let path = paths.wal(number);
+        let bytes = read_whole(fs, &path)?;
+        let preamble = match Preamble::decode(&path, &bytes, LogKind::Wal, number, Some(store)) {
+            Ok(preamble) => preamble,
+            // The first segment was synced before the manifest named it, so its preamble must be right.
+            Err(Error::Corrupt { .. }) if index > 0 && index + 1 == numbers.len() && never_used(&bytes) => break,
+            Err(error) => return Err(error),
+        };
+        if let Some(before) = segments.last()
+            && before.preamble.number != preamble.previous
+        {
+            let what = format!("the segment follows {}, which is missing", preamble.previous);
+            return Err(Error::corrupt(&path, 56, what));
+        }
+        segments.push(Segment { path, preamble, bytes });
+    }
+    Ok(segments)
+}
+
+/// Frames are appended only after the preamble is synced, so a segment with a bad preamble and something behind it
+/// has been damaged, while one without was being created when the store died.
+fn never_used(bytes: &[u8]) -> bool {
+    bytes.get(PREAMBLE_BYTES..).is_none_or(|frames| frames.iter().all(|&byte| byte == 0))
+}
+
+fn replay_segment(
+    segment: &Segment,
+    successor: Option<&Preamble>,
+    end: &mut ReplayEnd,
+    sink: &mut dyn Replay,
+) -> Result<()> {
+    let limit = match successor {
+        None => segment.bytes.len(),
+        Some(next) => usize::try_from(next.previous_end)
+            .ok()
+            .filter(|&limit| limit <= segment.bytes.len())
+            .ok_or_else(|| Error::corrupt(&segment.path, segment.bytes.len() as u64, "the segment is cut off"))?,
+    };
+    let mut scan = LogScan::new(&segment.bytes[..limit], segment.preamble.salt(), MAX_BODY_BYTES);
+    end.clean_close = false;
+    while let Some(frame) = scan.next() {
+        match frame.tag {
+            FrameTag::Commit => replay_commit(&segment.path, &frame, end, sink)?,
+            FrameTag::CleanClose => end.clean_close = true,
+            FrameTag::Edit => {
+                return Err(Error::corrupt(&segment.path, frame.offset, "a manifest edit in the log"));
+            }
+        }
+    }
+    let at = scan.offset();
+    end.bytes += at - PREAMBLE_BYTES as u64;
+    match scan.end() {
+        LogEnd::Clean if successor.is_none() => Ok(()),
+        LogEnd::Clean if at == limit as u64 => Ok(()),
+        LogEnd::Torn { bytes } if successor.is_none() => {
+            end.discarded = Some((segment.path.clone(), bytes));
+            end.clean_close = false;
+            Ok(())
+        }
+        LogEnd::Damaged { witness } => {
+            let what = format!("no valid frame, although the frame at {witness} says this was on disk");
+            Err(Error::corrupt(&segment.path, at, what))
+        }
+        LogEnd::Clean | LogEnd::Torn { .. } => {
+            let what = format!("no valid frame, although the next segment says that frames reach {limit}");
+            Err(Error::corrupt(&segment.path, at, what))
+        }
+    }
+}
+
+fn replay_commit(path: &Path, frame: &Frame<'_>, end: &mut ReplayEnd, sink: &mut dyn Replay) -> Result<()> {
+    let damaged = |what: &str| Error::corrupt(path, frame.offset, what);
+    let expected = end.last_seq.checked_add(1).ok_or_else(|| damaged("sequences are exhausted"))?;
+    if frame.number != expected.get() {
+        return Err(damaged(&format!("commit {} where {expected} was expected", frame.number)));
+    }
+    let mut body = frame.body;
+    for _ in 0..frame.count {
+        let (kind, key, value) = take_op(&mut body).ok_or_else(|| damaged("an operation that cannot be read"))?;
+        sink.op(expected, kind, key, value);
+    }
+    if body.len() >= FRAME_ALIGN || body.iter().any(|&byte| byte != 0) {
+        return Err(damaged("bytes behind the last operation"));
+    }
+    sink.commit(expected)?;
+    end.last_seq = expected;
+    end.commits += 1;
+    Ok(())
+}
+
+fn take_op<'a>(body: &mut &'a [u8]) -> Option<(Kind, &'a [u8], &'a [u8])> {
+    match varint::take_slice(body, 1)?[0] {
+        TAG_PUT => {
+            let key = varint::take_bytes(body)?;
+            Some((Kind::Put, key, varint::take_bytes(body)?))
+        }
+        TAG_DELETE => Some((Kind::Delete, varint::take_bytes(body)?, &[])),
+        _ => None,
+    }
+}

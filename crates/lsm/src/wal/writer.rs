@@ -1,0 +1,162 @@
+//! Appends commits to the newest log segment and starts the next segment when one is full.
+//!
+//! What always holds: frames lie in the order of their sequences without gaps; a segment is used only after the one
+//! before it is synced to its end and its own preamble and name are on disk; a commit that was refused leaves no
+//! trace in the log.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{TAG_DELETE, TAG_PUT, WalFile};
+use crate::batch::WriteBatch;
+use crate::error::{Error, Result};
+use crate::files::StorePaths;
+use crate::format::{FileSalt, FrameTag, LogKind, PREAMBLE_BYTES, Preamble, append_frame, varint};
+use crate::fs::Fs;
+use crate::metrics::Counters;
+use crate::types::{FileNumber, Kind, Seq, StoreId};
+
+/// The appender. There is one per store, used under the commit lock.
+pub(crate) struct WalWriter {
+    fs: Arc<dyn Fs>,
+    paths: StorePaths,
+    store: StoreId,
+    counters: Arc<Counters>,
+    file: Arc<WalFile>,
+    salt: FileSalt,
+    /// Frames that are not yet handed to the operating system; they begin at the written end of the file.
+    buffer: Vec<u8>,
+}
+
+/// Length of the buffer before a group was encoded, so that a refused group can be taken back.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(usize);
+
+impl WalWriter {
+    /// Starts the first segment of a newly opened store. The caller syncs the manifest that names it.
+    pub(crate) fn create(
+        fs: Arc<dyn Fs>,
+        paths: StorePaths,
+        store: StoreId,
+        counters: Arc<Counters>,
+        number: FileNumber,
+        first_seq: Seq,
+    ) -> Result<Self> {
+        let preamble = segment_preamble(store, number, FileNumber(0), 0, first_seq);
+        let file = create_segment(fs.as_ref(), &paths, &preamble, &counters)?;
+        let salt = preamble.salt();
+        Ok(Self { fs, paths, store, counters, file: Arc::new(file), salt, buffer: Vec::new() })
+    }
+
+    /// The newest segment.
+    pub(crate) fn file(&self) -> &Arc<WalFile> {
+        &self.file
+    }
+
+    /// Bytes in the newest segment, buffered ones included.
+    pub(crate) fn end(&self) -> u64 {
+        self.file.written() + self.buffer.len() as u64
+    }
+
+    /// Bytes that a dying process would lose.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.buffer.len())
+    }
+
+    /// Forgets what was encoded since `mark`.
+    pub(crate) fn rollback(&mut self, mark: Mark) {
+        self.buffer.truncate(mark.0);
+    }
+
+    /// Encodes one commit into the buffer.
+    pub(crate) fn encode(&mut self, batch: &WriteBatch, seq: Seq) {
+        let head = (FrameTag::Commit, seq.get(), batch.len() as u32);
+        let (offset, durable_upto) = (self.end(), self.file.synced());
+        append_frame(&mut self.buffer, self.salt, offset, head, durable_upto, |body| {
+            for (kind, key, value) in batch.ops() {
+                match kind {
+                    Kind::Put => {
+                        body.push(TAG_PUT);
+                        varint::put_bytes(body, key);
+                        varint::put_bytes(body, value);
+                    }
+                    Kind::Delete => {
+                        body.push(TAG_DELETE);
+                        varint::put_bytes(body, key);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Encodes the record that says the store was closed in good order after commit `last`.
+    pub(crate) fn encode_clean_close(&mut self, last: Seq) {
+        let head = (FrameTag::CleanClose, last.get(), 0);
+        let (offset, durable_upto) = (self.end(), self.file.synced());
+        append_frame(&mut self.buffer, self.salt, offset, head, durable_upto, |_| {});
+    }
+
+    /// Hands the buffer to the operating system.
+    pub(crate) fn write_out(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.file.append(&self.buffer)?;
+        self.counters.wal_bytes.add(self.buffer.len() as u64);
+        self.buffer.clear();
+        // One huge commit must not pin its memory for ever.
+        self.buffer.shrink_to(crate::limits::MAX_GROUP_BYTES);
+        Ok(())
+    }
+
+    /// Starts segment `number`, after everything in this one is on disk.
+    pub(crate) fn rotate(&mut self, number: FileNumber, next_seq: Seq) -> Result<()> {
+        self.write_out()?;
+        let end = self.file.written();
+        self.file.sync_upto(end, &self.counters)?;
+        let preamble = segment_preamble(self.store, number, self.file.number(), end, next_seq);
+        let file = create_segment(self.fs.as_ref(), &self.paths, &preamble, &self.counters)?;
+        self.file = Arc::new(file);
+        self.salt = preamble.salt();
+        Ok(())
+    }
+}
+
+fn segment_preamble(
+    store: StoreId,
+    number: FileNumber,
+    previous: FileNumber,
+    previous_end: u64,
+    first_seq: Seq,
+) -> Preamble {
+    Preamble { kind: LogKind::Wal, store, number, previous, previous_end, first_seq }
+}
+
+fn create_segment(fs: &dyn Fs, paths: &StorePaths, preamble: &Preamble, counters: &Counters) -> Result<WalFile> {
+    let path = paths.wal(preamble.number);
+    let created = write_preamble(fs, paths, &path, preamble);
+    if created.is_err() {
+        // A half-made segment would only puzzle recovery; if it cannot be removed, recovery skips it.
+        let _ = fs.remove(&path);
+    }
+    let file = created?;
+    counters.wal_segments.add(1);
+    Ok(WalFile::new(file, path, preamble.number, PREAMBLE_BYTES as u64))
+}
+
+fn write_preamble(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    path: &Path,
+    preamble: &Preamble,
+) -> Result<Box<dyn crate::fs::File>> {
+    let file = fs.create_new(path).map_err(|e| Error::io("create", path, e))?;
+    file.write_at(0, &preamble.encode()).map_err(|e| Error::io("write", path, e))?;
+    file.sync().map_err(|e| Error::sync(path, e))?;
+    fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync(&paths.wal_dir(), e))?;
+    Ok(file)
+}
