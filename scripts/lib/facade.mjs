@@ -17,7 +17,7 @@ function isCompiled(source) {
 
 export const facade = {
   name: 'facade',
-  inputs: () => fingerprint([...sources(), 'tsconfig.json', 'native.d.ts']),
+  inputs: () => fingerprint([...sources(), 'tsconfig.json', 'package-lock.json']),
   isDone: () => sources().every(isCompiled),
   run() {
     say('compiling the TypeScript facade (tsc)')

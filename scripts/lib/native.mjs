@@ -4,6 +4,7 @@
  * Built with cargo when there is cargo. Without it, an installed prebuilt package of this platform serves; with neither,
  * the message says exactly that, because it is the first thing a newcomer without Rust meets.
  */
+import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { exists, filesBelow, inRoot } from './checkout.mjs'
 import { StepError } from './errors.mjs'
@@ -51,12 +52,12 @@ function missingEverything() {
 export const native = {
   name: 'native',
   inputs,
-  isDone: () => exists(BINARY) && exists('native.js') && exists('native.d.ts'),
+  isDone: () => exists(BINARY) && exists('native.js'),
   run() {
     if (works(cargo('--version'))) return buildWithCargo()
     if (!hasPrebuilt()) throw missingEverything()
-    if (!exists('native.js'))
-      throw new StepError(`${PREBUILT} is installed, but the generated loader native.js is missing`)
     say(`no cargo found: using the prebuilt ${PREBUILT}`)
+    // napi generates the loader together with the addon; without a build, one line does the same for this platform.
+    if (!exists('native.js')) writeFileSync(inRoot('native.js'), `module.exports = require('${PREBUILT}')\n`)
   },
 }
