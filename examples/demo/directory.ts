@@ -17,6 +17,9 @@ export function freshDirectory(dir: string): string {
   }
   const store = join(root, 'store')
   rmSync(store, { recursive: true, force: true })
-  writeFileSync(join(root, MARKER), 'Made by the FountainStore demo, which deletes the store beside this file when it starts.\n')
+  writeFileSync(
+    join(root, MARKER),
+    'Made by the FountainStore demo, which deletes the store beside this file when it starts.\n',
+  )
   return store
 }

@@ -50,7 +50,13 @@ export class Progress {
   }
 
   #line(rate: number, eta: number): string {
-    const fields = { phase: this.#label, done: this.#done, total: this.#total, rate: Math.round(rate), eta_s: Number(eta.toFixed(1)) }
+    const fields = {
+      phase: this.#label,
+      done: this.#done,
+      total: this.#total,
+      rate: Math.round(rate),
+      eta_s: Number(eta.toFixed(1)),
+    }
     return `${JSON.stringify(fields)}\n`
   }
 }

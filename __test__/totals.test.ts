@@ -1,0 +1,32 @@
+/** `npm test` sums what the runners say; these are their own words, so a wrong sum cannot hide behind a green line. */
+import test from 'ava'
+import { cargoTestTotals, nextestTotals, tapTotals } from '../scripts/lib/totals.mjs'
+
+test('nextest: passed, failed, timed out and not executable tests are told apart from skipped ones', (t) => {
+  const green = '     Summary [   0.005s] 12 tests run: 12 passed (1 slow), 3 skipped\n'
+  t.deepEqual(nextestTotals(green), { passed: 12, failed: 0 })
+  const red =
+    '     Summary [  60.1s] 9/20 tests run: 4 passed (1 flaky), 2 failed, 1 exec failed, 2 timed out, 5 skipped\n'
+  t.deepEqual(nextestTotals(red), { passed: 4, failed: 5 })
+  const one =
+    '\u001b[32;1m     Summary\u001b[0m [   0.004s] \u001b[1m1\u001b[0m test run: \u001b[1m1\u001b[0m \u001b[32;1mpassed\u001b[0m, 0 skipped\n'
+  t.deepEqual(nextestTotals(one), { passed: 1, failed: 0 })
+})
+
+test('cargo test: the results of all test binaries are added up', (t) => {
+  const output = [
+    'test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s',
+    'test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s',
+  ].join('\n')
+  t.deepEqual(cargoTestTotals(output), { passed: 7, failed: 2 })
+})
+
+test('ava: the closing lines of its TAP output count, skipped tests do not', (t) => {
+  t.deepEqual(tapTotals('1..4\n# tests 4\n# pass 2\n# skip 1\n# fail 3\n'), { passed: 2, failed: 3 })
+})
+
+test('a runner that died before its summary has no totals, which is not the same as zero', (t) => {
+  t.is(nextestTotals('error: could not compile `fountain-lsm`\n'), undefined)
+  t.is(cargoTestTotals('error: could not compile `fountain-lsm`\n'), undefined)
+  t.is(tapTotals('TAP version 13\nok 1 - one\n'), undefined)
+})
