@@ -1,0 +1,4 @@
+// The ESM face of the one CommonJS implementation, so that `import` and `require` see the same classes.
+import cjs from './index.js'
+
+export const { Collection, FountainStore, ReadCollection, Scan, Snapshot, StoreError, WriteOperation } = cjs

@@ -1,0 +1,266 @@
+/**
+ * Collections: typed views of the documents under one name. A document carries its key in one of its properties.
+ *
+ * A collection object holds no state of its own; any number may exist for one name. The key property is a matter of
+ * the view, not of the store, so use the same one everywhere.
+ */
+import { encodeDocument, isPlainObject } from './codec.js'
+import { NEWEST, type StoreCore } from './core.js'
+import { describe, invalidArgument, StoreError } from './errors.js'
+import { isJsonKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
+import { WriteOperation } from './operation.js'
+import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
+import type { Lease } from './pin.js'
+import { encodeRange } from './range.js'
+import { PENDING, type ReadSource, readLater, readNow } from './read.js'
+import { Scan } from './scan.js'
+import { abortable } from './signal.js'
+import { Snapshot } from './snapshot.js'
+import type { BatchItem, Commit, ReadOptions, ScanOptions, SyncReadOptions, WriteOptions } from './types.js'
+import type { PreparedWrite } from './write-buffer.js'
+
+/** Options of `store.collection`. */
+export interface CollectionOptions {
+  /** The property that holds the key. Default: `'id'`. */
+  readonly key?: string | undefined
+}
+
+const snapshotOption = { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot }
+const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
+const READ_OPTIONS: OptionRules<ReadOptions> = { snapshot: snapshotOption, signal }
+const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOption }
+const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
+const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
+  key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
+}
+const SCAN_OPTIONS: OptionRules<ScanOptions> = {
+  prefix: anything,
+  gt: anything,
+  gte: anything,
+  lt: anything,
+  lte: anything,
+  reverse: boolean,
+  limit: wholeNumber,
+  pageSize: integer(1, MAX_PAGE_SIZE),
+  snapshot: snapshotOption,
+  signal,
+}
+
+/** The reading half of a collection: all there is on a snapshot. */
+export class ReadCollection<T, K extends Key = Key> {
+  /** The collection's name. */
+  readonly name: string
+  /** @internal */
+  protected readonly source: ReadSource
+  readonly #fixed: Snapshot | undefined
+
+  /** @internal Use `store.collection()` or `snapshot.collection()`. */
+  constructor(core: StoreCore, name: string, options?: CollectionOptions, fixed?: Snapshot) {
+    requireString(name, 'name')
+    const { key = 'id' } = checkOptions(options, COLLECTION_OPTIONS, 'collection')
+    const id = core.call((native, handle) => native.collection(handle, name), { collection: name })
+    this.name = name
+    this.source = { core, name, id, keyName: key }
+    this.#fixed = fixed
+  }
+
+  /** The document under `key`, or undefined. Answers without leaving the thread when the document is in memory. */
+  get(key: K, options?: ReadOptions): Promise<T | undefined> {
+    try {
+      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'get')
+      signal?.throwIfAborted()
+      return abortable(this.#read(this.#plain(key), snapshot), signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** The document under `key`, or undefined, at once: reads the disk on this thread if the document is not in memory. */
+  getSync(key: K, options?: SyncReadOptions): T | undefined {
+    const { snapshot } = checkOptions(options, SYNC_READ_OPTIONS, 'getSync')
+    const plain = this.#plain(key)
+    const lease = this.#lease(snapshot)
+    try {
+      return readNow(this.source, plain, lease?.sequence ?? NEWEST, false) as T | undefined
+    } finally {
+      lease?.release()
+    }
+  }
+
+  /** The documents under several keys, in their order, all as of one moment; undefined where there is none. */
+  getMany(keys: readonly K[], options?: ReadOptions): Promise<(T | undefined)[]> {
+    try {
+      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMany')
+      signal?.throwIfAborted()
+      if (!Array.isArray(keys)) throw invalidArgument('keys', 'an array of keys', keys)
+      const plain = keys.map((key, index) => this.#plain(key, `keys[${index}]`))
+      return abortable(this.#readAll(plain, snapshot), signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * The documents in key order, within bounds if any are given, as of the moment each iteration begins.
+   *
+   * @throws StoreError for bad options; errors of reading reject the iteration
+   */
+  scan(options?: ScanOptions<K>): Scan<T> {
+    const checked = checkOptions(options as ScanOptions | undefined, SCAN_OPTIONS, 'scan')
+    const { snapshot, signal, reverse = false, limit = Number.MAX_SAFE_INTEGER, pageSize = DEFAULT_PAGE_SIZE } = checked
+    this.source.core.assertOpen()
+    const range = encodeRange(checked, this.name)
+    const pin = () => this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+    return new Scan(this.source, { range, reverse, limit, pageSize, signal, pin })
+  }
+
+  /** A copy of a key argument that no later change can reach. */
+  #plain(key: unknown, place = 'key'): Key {
+    this.source.core.assertOpen()
+    return plainKey(key, { collection: this.name, place })
+  }
+
+  /** A share in the snapshot to read, or undefined to read the newest state. */
+  #lease(given: Snapshot | undefined): Lease | undefined {
+    return (given ?? this.#fixed)?.lease(this.source.core)
+  }
+
+  #read(key: Key, snapshot: Snapshot | undefined): Promise<T | undefined> {
+    const lease = this.#lease(snapshot)
+    return this.#readAt(key, lease?.sequence ?? NEWEST, () => lease?.release())
+  }
+
+  /** Reads in memory, then on a read thread; `done` is called when nothing more is read. */
+  #readAt(key: Key, at: number, done: () => void): Promise<T | undefined> {
+    try {
+      const found = readNow(this.source, key, at, true)
+      if (found === PENDING) return readLater(this.source, key, at).finally(done) as Promise<T | undefined>
+      done()
+      return Promise.resolve(found as T | undefined)
+    } catch (error) {
+      done()
+      return Promise.reject(error)
+    }
+  }
+
+  async #readAll(keys: readonly Key[], snapshot: Snapshot | undefined): Promise<(T | undefined)[]> {
+    const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+    try {
+      return await Promise.all(keys.map((key) => this.#readAt(key, lease.sequence, () => undefined)))
+    } finally {
+      lease.release()
+    }
+  }
+}
+
+/**
+ * A collection of documents of type `T` under keys of type `K`.
+ *
+ * All writes of one tick cross to the engine as one call and share one sync, so
+ * `await Promise.all(documents.map((document) => collection.put(document)))` is fast; awaiting each is not.
+ */
+export class Collection<T extends object, K extends Key = Key> extends ReadCollection<T, K> {
+  /** Stores a document under the key it carries, replacing one that is there. */
+  put(document: T, options?: WriteOptions): Promise<Commit> {
+    return this.#write(() => [this.#preparePut(document)], options, 'put')
+  }
+
+  /** Deletes the document under `key`; fine if there is none. */
+  delete(key: K, options?: WriteOptions): Promise<Commit> {
+    return this.#write(() => [this.#prepareDelete(key)], options, 'delete')
+  }
+
+  /**
+   * Several puts and deletes as one commit: all of them happen or none. The last one on a key wins. An empty batch
+   * writes nothing and answers with the newest sequence.
+   */
+  batch(items: readonly BatchItem<T, K>[], options?: WriteOptions): Promise<Commit> {
+    return this.#write(() => this.#prepareBatch(items), options, 'batch')
+  }
+
+  /**
+   * A put for `store.batch`, which may span collections. The document is encoded now; later changes to it do not count.
+   *
+   * @throws StoreError as `put` rejects with
+   */
+  putOp(document: T): WriteOperation {
+    this.source.core.assertOpen()
+    return new WriteOperation(this.source.core, checkedKey(this.#preparePut(document)))
+  }
+
+  /**
+   * A delete for `store.batch`, which may span collections.
+   *
+   * @throws StoreError as `delete` rejects with
+   */
+  deleteOp(key: K): WriteOperation {
+    this.source.core.assertOpen()
+    return new WriteOperation(this.source.core, checkedKey(this.#prepareDelete(key)))
+  }
+
+  #write(prepare: () => readonly PreparedWrite[], options: WriteOptions | undefined, where: string): Promise<Commit> {
+    const { core } = this.source
+    try {
+      core.assertOpen()
+      const { durability = core.durability, signal } = checkOptions(options, WRITE_OPTIONS, where)
+      signal?.throwIfAborted()
+      const writes = prepare()
+      return core.write(writes, durability)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Runs the caller's getters, if the document has any, so nothing may be half-written when it is called. */
+  #preparePut(document: unknown): PreparedWrite {
+    const { id, name, keyName } = this.source
+    if (!isPlainObject(document)) {
+      const message = `a document of collection ${JSON.stringify(name)} is a plain object, not ${describe(document)}`
+      throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
+    }
+    const context: KeyContext = { collection: name, place: `$.${keyName}` }
+    const key = plainKey(document[keyName], context)
+    const text = encodeDocument(document, name, isJsonKey(key) ? undefined : keyName)
+    return { collectionId: id, key, text, context }
+  }
+
+  #prepareDelete(key: unknown): PreparedWrite {
+    const context: KeyContext = { collection: this.name, place: 'key' }
+    return { collectionId: this.source.id, key: plainKey(key, context), text: undefined, context }
+  }
+
+  #prepareBatch(items: unknown): PreparedWrite[] {
+    if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put } and { delete }', items)
+    return items.map((item: unknown, index) => {
+      const members = isPlainObject(item) ? Object.keys(item) : []
+      if (!isPlainObject(item) || members.length !== 1 || !(members[0] === 'put' || members[0] === 'delete')) {
+        throw invalidArgument(`items[${index}]`, 'an object with one member, put or delete', item)
+      }
+      try {
+        return members[0] === 'put' ? this.#preparePut(item.put) : this.#prepareDelete(item.delete)
+      } catch (error) {
+        throw atItem(error, index)
+      }
+    })
+  }
+}
+
+/** The write, if its key can be encoded; writes that are queued at once are checked by being encoded. */
+function checkedKey(write: PreparedWrite): PreparedWrite {
+  keyBytes(write.key, write.context)
+  return write
+}
+
+/** The same error with the item of the batch that it concerns. */
+function atItem(error: unknown, index: number): unknown {
+  if (!(error instanceof StoreError)) return error
+  const { code, message, collection, key, place } = error
+  return new StoreError(code, `items[${index}]: ${message}`, {
+    collection,
+    key,
+    place,
+    cause: error,
+    details: { item: index },
+  })
+}

@@ -1,0 +1,106 @@
+/**
+ * What an open store, its collections, snapshots and scans share: the native handle, the write queue, and the knowledge
+ * of whether the store is still open and what is under way.
+ */
+import { fromThrown, StoreError, type StoreErrorDetails } from './errors.js'
+import { MAX_BATCH_OPERATIONS } from './limits.js'
+import { Pin } from './pin.js'
+import type { Runtime } from './runtime.js'
+import type { Commit, Durability } from './types.js'
+import type { PreparedWrite } from './write-buffer.js'
+import { WriteQueue } from './write-queue.js'
+
+/** Means "the newest" where the addon takes a sequence to read at. */
+export const NEWEST = -1
+
+/** One open store. */
+export class StoreCore {
+  readonly runtime: Runtime
+  /** The native handle. */
+  readonly handle: number
+  /** When writes resolve unless a call says otherwise. */
+  readonly durability: Durability
+  readonly queue: WriteQueue
+  #closing: Promise<void> | undefined
+  #active = 0
+  #whenIdle: (() => void) | undefined
+
+  constructor(runtime: Runtime, handle: number, durability: Durability) {
+    this.runtime = runtime
+    this.handle = handle
+    this.durability = durability
+    this.queue = new WriteQueue(runtime, handle)
+  }
+
+  /** Whether `close` has not been called. */
+  get isOpen(): boolean {
+    return this.#closing === undefined
+  }
+
+  /** @throws StoreError `ERR_CLOSED` */
+  assertOpen(): void {
+    if (!this.isOpen) throw new StoreError('ERR_CLOSED', 'the store is closed')
+  }
+
+  /** Runs a native function of an open store. */
+  call<R>(work: (native: Runtime['native'], handle: number) => R, known: StoreErrorDetails = {}): R {
+    this.assertOpen()
+    try {
+      return work(this.runtime.native, this.handle)
+    } catch (error) {
+      throw fromThrown(error, known)
+    }
+  }
+
+  /** Starts an asynchronous native call that `close` will wait for. */
+  async request<R>(
+    known: StoreErrorDetails,
+    start: (native: Runtime['native'], ticket: number) => void,
+    finish: (first: number, second: number) => R,
+  ): Promise<R> {
+    this.#active++
+    try {
+      return await this.runtime.request(known, (ticket) => start(this.runtime.native, ticket), finish)
+    } finally {
+      this.#active--
+      if (this.#active === 0) this.#whenIdle?.()
+    }
+  }
+
+  /** Queues one transaction; an empty one writes nothing and answers with the newest sequence. */
+  write(writes: readonly PreparedWrite[], durability: Durability): Promise<Commit> {
+    if (writes.length > MAX_BATCH_OPERATIONS) {
+      const message = `a batch of ${writes.length} operations is over the limit of ${MAX_BATCH_OPERATIONS}`
+      throw new StoreError('ERR_LIMIT', message, { details: { size: writes.length, limit: MAX_BATCH_OPERATIONS } })
+    }
+    if (writes.length > 0) return this.queue.push(writes, durability)
+    return Promise.resolve({ sequence: this.call((native, handle) => native.sequence(handle)) })
+  }
+
+  /** Keeps the newest sequence readable as long as the pin has leases. */
+  pinNewest(): Pin {
+    return this.call((native, handle) => new Pin(native, native.snapshot(handle)))
+  }
+
+  /** Keeps a given sequence readable as long as the pin has leases. */
+  pinAt(sequence: number): Pin {
+    return this.call((native, handle) => new Pin(native, native.snapshotAt(handle, sequence)))
+  }
+
+  /** Waits for what is under way, then closes the native handle. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await this.queue.drain()
+    if (this.#active > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    const { runtime, handle } = this
+    await runtime.request(
+      {},
+      (ticket) => runtime.native.close(ticket, handle),
+      () => undefined,
+    )
+  }
+}

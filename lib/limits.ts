@@ -1,0 +1,37 @@
+/**
+ * Every limit of the facade, in one place. What is stored is limited by the formats (keys, documents, batches);
+ * the rest are sizes of buffers and pages that trade memory for fewer crossings.
+ */
+
+/** Longest encoded key in bytes. A string costs its UTF-8 bytes plus two, a number nine. */
+export const MAX_KEY_BYTES = 4096
+/** Deepest nesting of arrays in a key; `['a']` is one deep. */
+export const MAX_KEY_DEPTH = 8
+/** Most bytes in the magnitude of a bigint key: 512 bits. */
+export const MAX_BIGINT_BYTES = 64
+/** Room that an encoder may touch before the key limit is judged: every byte escaped, three bytes per character. */
+export const KEY_ROOM_BYTES = 8 * MAX_KEY_BYTES
+
+/** Longest document as JSON text in UTF-8, in bytes: 16 MiB. */
+export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+/** Deepest nesting of objects and arrays in a document; the document itself is at depth 1. */
+export const MAX_DOCUMENT_DEPTH = 128
+/** Largest batch in bytes, keys and documents together: 64 MiB. */
+export const MAX_BATCH_BYTES = 64 * 1024 * 1024
+
+/** Most operations in a batch. */
+export const MAX_BATCH_OPERATIONS = 1_000_000
+
+/** Size at which the buffer of one tick is closed and the next write of that tick starts another. */
+export const WRITE_CHUNK_BYTES = 4 * 1024 * 1024
+/** Bytes handed to the engine and not yet answered, above which further writes wait on the JavaScript side. */
+export const MAX_QUEUED_BYTES = 64 * 1024 * 1024
+
+/** Size of the block through which synchronous reads pass keys in and documents out. */
+export const IO_BYTES = 1024 * 1024
+/** Records in one page of a scan unless told otherwise. */
+export const DEFAULT_PAGE_SIZE = 256
+/** Most records in one page of a scan. */
+export const MAX_PAGE_SIZE = 10_000
+/** Bytes of keys and documents after which a page ends even if it has fewer records. */
+export const PAGE_BYTES = 256 * 1024

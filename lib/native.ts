@@ -1,0 +1,99 @@
+/**
+ * The native addon as the facade sees it, and the one place that loads it. Loading is put off until the first store
+ * is opened, so that importing the package never fails.
+ *
+ * Conventions of the boundary: stores and snapshots are `u32` handles of this thread; sequences are numbers, and a
+ * negative `at` means "newest"; asynchronous functions take a ticket and answer through the callback given to `init`.
+ * No function returns a buffer: JavaScript allocates, the addon fills. Errors are thrown or delivered as JSON text.
+ */
+import { StoreError } from './errors.js'
+
+/** Answers one ticket: a failure as JSON text or null, and two numbers whose meaning depends on the function. */
+export type Completion = (ticket: number, failure: string | null, first: number, second: number) => void
+
+/** What `getSync` and `scanSync` answer instead of a length. */
+export const NOT_FOUND = -1
+/** The block is too small; its first four bytes say how many bytes are needed. */
+export const TOO_SMALL = -2
+/** The answer is not in memory. */
+export const WOULD_BLOCK = -3
+
+/** The functions of the addon; `crates/node` documents each. */
+export interface NativeBinding {
+  init(callback: Completion): number
+  collect(env: number, into: Uint8Array): number
+  open(env: number, ticket: number, path: string, options: string): void
+  close(ticket: number, store: number): void
+  flush(ticket: number, store: number): void
+  compact(ticket: number, store: number): void
+  storePath(store: number): string
+  sequence(store: number): number
+  collection(store: number, name: string): number
+  collections(store: number): string
+  metrics(store: number): string
+  recovery(store: number): string
+  submit(ticket: number, store: number, bytes: Uint8Array, length: number, durability: number): void
+  getSync(store: number, collection: number, io: Uint8Array, key: number, at: number, memoryOnly: boolean): number
+  get(ticket: number, store: number, collection: number, io: Uint8Array, key: number, at: number): void
+  scanSync(store: number, collection: number, io: Uint8Array, request: ScanArguments): number
+  scan(ticket: number, store: number, collection: number, io: Uint8Array, request: ScanArguments): void
+  snapshot(store: number): number
+  snapshotAt(store: number, sequence: number): number
+  snapshotSequence(snapshot: number): number
+  releaseSnapshot(snapshot: number): void
+}
+
+/** One page of a scan; the bounds lie at the start of the block, lower then upper. */
+export interface ScanArguments {
+  /** Bytes of the lower bound, included; 0 for the first key. */
+  lower: number
+  /** Bytes of the upper bound, excluded; 0 for no bound. */
+  upper: number
+  reverse: boolean
+  at: number
+  maxRecords: number
+  maxBytes: number
+}
+
+/** The oldest Node-API level that has everything the addon uses. */
+const MIN_NODE_API = 8
+
+let loaded: NativeBinding | undefined
+
+/**
+ * The addon, loaded at the first call.
+ *
+ * @throws StoreError `ERR_UNSUPPORTED_RUNTIME` or `ERR_NO_BINARY`
+ */
+export function nativeBinding(): NativeBinding {
+  loaded ??= load(process.versions.napi, () => require('../native.js') as NativeBinding)
+  return loaded
+}
+
+/** Loads an addon after checking the host; apart from `nativeBinding` so that tests can play other hosts. */
+export function load(napi: string | undefined, requireAddon: () => NativeBinding): NativeBinding {
+  const level = Number(napi ?? 0)
+  if (!(level >= MIN_NODE_API)) {
+    const message = `FountainStore needs Node-API ${MIN_NODE_API} (Node.js 20.19 or later); this host has ${napi ?? 'none'}`
+    throw new StoreError('ERR_UNSUPPORTED_RUNTIME', message)
+  }
+  try {
+    return requireAddon()
+  } catch (cause) {
+    const target = platformTarget()
+    const message =
+      `FountainStore's native addon for ${target} could not be loaded. Install the package @fountainstore/native-${target} ` +
+      '(reinstall without --omit=optional; when packaging an app, keep it outside of archives), ' +
+      'or build it from source with "npm run build", which needs Rust.'
+    throw new StoreError('ERR_NO_BINARY', message, { cause })
+  }
+}
+
+/** The platform package's suffix, as napi-rs names it. */
+function platformTarget(): string {
+  const { platform, arch } = process
+  if (platform === 'win32') return `win32-${arch}-msvc`
+  if (platform !== 'linux') return `${platform}-${arch}`
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
+  return `linux-${arch}-${report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`
+}

@@ -1,0 +1,74 @@
+/** Checks of options objects: an unknown name or a wrong type is an error that names it, never ignored. */
+
+import { isPlainObject } from './codec.js'
+import { invalidArgument, StoreError } from './errors.js'
+
+/** What an option must be, in words, and the test for it. */
+export interface OptionRule {
+  readonly expected: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+/** The options that a function knows. */
+export type OptionRules<O> = { readonly [N in keyof Required<O>]: OptionRule }
+
+/**
+ * Checks an options object against the rules and returns it, or an empty one for undefined.
+ *
+ * @throws StoreError `ERR_INVALID_ARGUMENT`
+ */
+export function checkOptions<O extends object>(
+  options: O | undefined,
+  rules: OptionRules<O>,
+  where: string,
+): Partial<O> {
+  if (options === undefined) return {}
+  if (!isPlainObject(options)) throw invalidArgument(`the options of ${where}`, 'a plain object', options)
+  for (const name of Object.keys(options)) {
+    const rule = Object.hasOwn(rules, name) ? rules[name as keyof O] : undefined
+    if (rule === undefined) throw unknownOption(name, Object.keys(rules), where)
+    const value = options[name]
+    if (value !== undefined && !rule.accepts(value)) {
+      throw invalidArgument(`options.${name} of ${where}`, rule.expected, value)
+    }
+  }
+  return options as O
+}
+
+function unknownOption(name: string, known: readonly string[], where: string): StoreError {
+  const message = `${where} has no option ${JSON.stringify(name)}; it knows ${known.join(', ')}`
+  return new StoreError('ERR_INVALID_ARGUMENT', message, { place: `options.${name}` })
+}
+
+/** One of a few strings. */
+export function oneOf(...allowed: readonly string[]): OptionRule {
+  const expected = allowed.map((text) => JSON.stringify(text)).join(' or ')
+  return { expected, accepts: (value) => typeof value === 'string' && allowed.includes(value) }
+}
+
+/** A whole number between two bounds, both allowed. */
+export function integer(least: number, most: number): OptionRule {
+  const accepts = (value: unknown) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+  return { expected: `a whole number from ${least} to ${most}`, accepts }
+}
+
+/** True or false. */
+export const boolean: OptionRule = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
+
+/** An AbortSignal of any realm. */
+export const signal: OptionRule = {
+  expected: 'an AbortSignal',
+  accepts: (value) => typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value,
+}
+
+/** Anything; checked where it is used. */
+export const anything: OptionRule = { expected: 'anything', accepts: () => true }
+
+/**
+ * Checks that an argument is a string.
+ *
+ * @throws StoreError `ERR_INVALID_ARGUMENT`
+ */
+export function requireString(value: unknown, name: string): asserts value is string {
+  if (typeof value !== 'string') throw invalidArgument(name, 'a string', value)
+}

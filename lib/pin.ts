@@ -1,0 +1,49 @@
+/**
+ * A pin keeps one sequence readable natively; leases are the shares that snapshots, scans and reads hold in it. The
+ * pin goes when its last lease does, so a read under way is never cut off by closing the snapshot it reads.
+ */
+import type { NativeBinding } from './native.js'
+
+/** One native snapshot, counted by its leases. */
+export class Pin {
+  /** The sequence that is kept readable. */
+  readonly sequence: number
+  readonly #native: NativeBinding
+  readonly #id: number
+  #leases = 0
+
+  /** Takes over the native snapshot `id`. */
+  constructor(native: NativeBinding, id: number) {
+    this.#native = native
+    this.#id = id
+    this.sequence = native.snapshotSequence(id)
+  }
+
+  /** A new share in this pin. */
+  lease(): Lease {
+    this.#leases++
+    return new Lease(this.sequence, () => {
+      if (--this.#leases === 0) this.#native.releaseSnapshot(this.#id)
+    })
+  }
+}
+
+/** One share in a pin. */
+export class Lease {
+  /** The sequence to read at. */
+  readonly sequence: number
+  #giveBack: (() => void) | undefined
+
+  /** Use `Pin.lease`. */
+  constructor(sequence: number, giveBack: () => void) {
+    this.sequence = sequence
+    this.#giveBack = giveBack
+  }
+
+  /** Gives the share back; more than once does nothing. */
+  release(): void {
+    const giveBack = this.#giveBack
+    this.#giveBack = undefined
+    giveBack?.()
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Point reads. A read is tried in memory first and answers at once; only what is not in memory goes to a read thread.
+ */
+import { decodeDocument } from './codec.js'
+import type { StoreCore } from './core.js'
+import { fromThrown } from './errors.js'
+import { decodeKey, encodeKey, isJsonKey, type Key, type KeyContext } from './keys.js'
+import { KEY_ROOM_BYTES } from './limits.js'
+import { NOT_FOUND, TOO_SMALL, WOULD_BLOCK } from './native.js'
+
+/** What reading a collection needs to know of it. */
+export interface ReadSource {
+  readonly core: StoreCore
+  /** The collection's name. */
+  readonly name: string
+  /** The collection's id in the engine. */
+  readonly id: number
+  /** The property that holds the key. */
+  readonly keyName: string
+}
+
+/** The answer is not in memory. */
+export const PENDING: unique symbol = Symbol('pending')
+
+/** Reads at once: the document, undefined for a miss, or `PENDING` if only memory was allowed and is not enough. */
+export function readNow(source: ReadSource, key: Key, at: number, memoryOnly: boolean): unknown {
+  const { core, id } = source
+  const { native, io } = core.runtime
+  const context: KeyContext = { collection: source.name, place: 'key' }
+  for (let block: Buffer = io; ; ) {
+    const keyLength = encodeKey(key, block, 0, context)
+    let length: number
+    try {
+      length = native.getSync(core.handle, id, block, keyLength, at, memoryOnly)
+    } catch (error) {
+      throw fromThrown(error, { collection: source.name, key })
+    }
+    if (length >= 0) return restoreKey(decodeDocument(block, 0, length), source, key)
+    if (length === NOT_FOUND) return undefined
+    if (length === WOULD_BLOCK) return PENDING
+    block = largerBlock(block, length)
+  }
+}
+
+/** Reads on a read thread. */
+export function readLater(source: ReadSource, key: Key, at: number): Promise<unknown> {
+  const { core, id } = source
+  const start = (native: typeof core.runtime.native, ticket: number) => {
+    const { io } = core.runtime
+    const keyLength = encodeKey(key, io, 0, { collection: source.name, place: 'key' })
+    native.get(ticket, core.handle, id, io, keyLength, at)
+  }
+  return core.request({ collection: source.name, key }, start, (found, length) => {
+    if (found === 0) return undefined
+    return restoreKey(decodeDocument(core.runtime.collect(length), 0, length), source, key)
+  })
+}
+
+/** A block for the answer that did not fit into `block`. */
+export function largerBlock(block: Buffer, answer: number): Buffer {
+  if (answer !== TOO_SMALL) throw new RangeError(`the addon answered ${answer}`)
+  return Buffer.allocUnsafeSlow(Math.max(block.readUInt32LE(0), KEY_ROOM_BYTES))
+}
+
+/** Puts a key that JSON cannot hold back into its document; other keys were stored as part of it. */
+function restoreKey(document: unknown, source: ReadSource, key: Key): unknown {
+  if (isJsonKey(key)) return document
+  return { [source.keyName]: copyOf(key), ...(document as object) }
+}
+
+/** As `restoreKey`, for a key that is still encoded. */
+export function restoreEncodedKey(
+  document: unknown,
+  source: ReadSource,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): unknown {
+  const tag = bytes[start] as number
+  if (tag === STRING_TAG) return document
+  return restoreKey(document, source, decodeKey(bytes, start, end))
+}
+
+/** Strings are by far the most common keys and never need restoring. */
+const STRING_TAG = 0x30
+
+/** The caller's key may be changed later; the document gets its own. */
+function copyOf(key: Key): Key {
+  if (key instanceof Uint8Array) return new Uint8Array(key)
+  if (Array.isArray(key)) return key.map(copyOf)
+  return key === 0 ? 0 : key
+}

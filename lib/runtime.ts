@@ -1,0 +1,94 @@
+/**
+ * The addon in use by this thread: tickets of calls under way, and the block through which synchronous reads pass.
+ *
+ * The addon keeps the process alive while a ticket is pending and lets it go when none is. A completion runs on this
+ * thread between other callbacks; what it settles must not throw.
+ */
+import { fromNative, fromThrown, type StoreErrorDetails } from './errors.js'
+import { IO_BYTES } from './limits.js'
+import { type NativeBinding, nativeBinding } from './native.js'
+
+type Settle = (failure: string | null, first: number, second: number) => void
+
+/** One per thread, made when the first store is opened. */
+export class Runtime {
+  /** The addon. */
+  readonly native: NativeBinding
+  /** Keys go in and documents come out at its start; valid only until the next call. */
+  readonly io = Buffer.allocUnsafeSlow(IO_BYTES)
+  readonly #env: number
+  readonly #pending = new Map<number, Settle>()
+  #lastTicket = 0
+
+  /** Use `runtime()`. */
+  constructor(native: NativeBinding) {
+    this.native = native
+    this.#env = native.init((ticket, failure, first, second) => {
+      const settle = this.#pending.get(ticket)
+      this.#pending.delete(ticket)
+      settle?.(failure, first, second)
+    })
+  }
+
+  /** Opens a store natively and answers with its handle. */
+  open(path: string, options: string): Promise<number> {
+    return this.request(
+      { path },
+      (ticket) => this.native.open(this.#env, ticket, path, options),
+      (handle) => handle,
+    )
+  }
+
+  /**
+   * Starts an asynchronous native call and finishes its answer when it arrives. `finish` may call `collect`.
+   * Rejects with a `StoreError` that has the `known` details.
+   */
+  request<R>(
+    known: StoreErrorDetails,
+    start: (ticket: number) => void,
+    finish: (first: number, second: number) => R,
+  ): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const ticket = this.#nextTicket()
+      this.#pending.set(ticket, (failure, first, second) => {
+        if (failure !== null) return reject(fromNative(failure, known))
+        try {
+          resolve(finish(first, second))
+        } catch (error) {
+          reject(fromThrown(error, known))
+        }
+      })
+      try {
+        start(ticket)
+      } catch (error) {
+        this.#pending.delete(ticket)
+        reject(fromThrown(error, known))
+      }
+    })
+  }
+
+  /** The bytes that came with the completion being delivered. */
+  collect(length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length)
+    this.native.collect(this.#env, bytes)
+    return bytes
+  }
+
+  #nextTicket(): number {
+    do this.#lastTicket = (this.#lastTicket + 1) >>> 0
+    while (this.#pending.has(this.#lastTicket))
+    return this.#lastTicket
+  }
+}
+
+let current: Runtime | undefined
+
+/**
+ * This thread's runtime.
+ *
+ * @throws StoreError `ERR_UNSUPPORTED_RUNTIME` or `ERR_NO_BINARY`
+ */
+export function runtime(): Runtime {
+  current ??= new Runtime(nativeBinding())
+  return current
+}

@@ -1,0 +1,232 @@
+/**
+ * Scans: documents in key order, fetched in pages. A scan reads one moment of the store, which it pins for as long as
+ * it runs and releases at its end, on `break`, on an error, and when it is abandoned and garbage-collected.
+ *
+ * The addon keeps no cursor: each page starts behind the last key of the one before.
+ */
+import { decodeDocument } from './codec.js'
+import { fromThrown } from './errors.js'
+import { PAGE_BYTES } from './limits.js'
+import { type ScanArguments, WOULD_BLOCK } from './native.js'
+import type { Lease } from './pin.js'
+import { after, type EncodedRange } from './range.js'
+import { largerBlock, type ReadSource, restoreEncodedKey } from './read.js'
+
+/** What a scan was asked for, checked. */
+export interface ScanPlan {
+  readonly range: EncodedRange
+  readonly reverse: boolean
+  readonly limit: number
+  readonly pageSize: number
+  readonly signal: AbortSignal | undefined
+  /** Starts keeping a sequence readable; called once per iteration, when it begins. */
+  readonly pin: () => Lease
+}
+
+const PAGE_HEADER = 8
+const RECORD_HEADER = 8
+
+/** A lease that a finalizer can give back without keeping the iterator alive. */
+interface LeaseSlot {
+  lease: Lease | undefined
+}
+
+const abandoned = new FinalizationRegistry<LeaseSlot>((slot) => slot.lease?.release())
+
+/** Documents in key order. Iterating twice scans twice, each time at the moment the iteration begins. */
+export class Scan<T> implements AsyncIterable<T> {
+  readonly #source: ReadSource
+  readonly #plan: ScanPlan
+
+  /** @internal */
+  constructor(source: ReadSource, plan: ScanPlan) {
+    this.#source = source
+    this.#plan = plan
+  }
+
+  /** The documents one by one. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<T> {
+    const slot: LeaseSlot = { lease: undefined }
+    const documents = new Documents<T>(new PageReader(this.#source, this.#plan, slot))
+    abandoned.register(documents, slot)
+    return documents
+  }
+
+  /** The documents in arrays of up to `pageSize`, which costs less per document than one by one. */
+  pages(): AsyncIterableIterator<T[]> {
+    const slot: LeaseSlot = { lease: undefined }
+    const pages = readPages(new PageReader<T>(this.#source, this.#plan, slot))
+    abandoned.register(pages, slot)
+    return pages
+  }
+
+  /** All documents in one array. */
+  async toArray(): Promise<T[]> {
+    const documents: T[] = []
+    for await (const page of this.pages()) for (const document of page) documents.push(document)
+    return documents
+  }
+}
+
+async function* readPages<T>(reader: PageReader<T>): AsyncGenerator<T[], void> {
+  try {
+    for (let page = await reader.next(); page; page = await reader.next()) yield page
+  } finally {
+    reader.close()
+  }
+}
+
+/** One document at a time out of pages. Calls may overlap; they are answered in order. */
+class Documents<T> implements AsyncIterableIterator<T> {
+  readonly #reader: PageReader<T>
+  #page: readonly T[] = []
+  #next = 0
+  /** The last call that is waiting for a page. */
+  #tail: Promise<unknown> | undefined
+
+  constructor(reader: PageReader<T>) {
+    this.#reader = reader
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#tail === undefined && this.#next < this.#page.length) return Promise.resolve(this.#take())
+    return this.#enqueue(() => this.#advance())
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    return this.#enqueue(async () => {
+      this.#page = []
+      this.#reader.close()
+      return { done: true, value: undefined }
+    })
+  }
+
+  #take(): IteratorResult<T, undefined> {
+    return { done: false, value: this.#page[this.#next++] as T }
+  }
+
+  async #advance(): Promise<IteratorResult<T, undefined>> {
+    while (this.#next >= this.#page.length) {
+      const page = await this.#reader.next()
+      if (page === undefined) return { done: true, value: undefined }
+      this.#page = page
+      this.#next = 0
+    }
+    return this.#take()
+  }
+
+  #enqueue<R>(work: () => Promise<R>): Promise<R> {
+    const result = this.#tail === undefined ? work() : this.#tail.then(work)
+    const tail: Promise<void> = result.then(
+      () => this.#dequeue(tail),
+      () => this.#dequeue(tail),
+    )
+    this.#tail = tail
+    return result
+  }
+
+  #dequeue(tail: Promise<void>): void {
+    if (this.#tail === tail) this.#tail = undefined
+  }
+}
+
+/** Fetches the pages of one scan. */
+class PageReader<T> {
+  readonly #source: ReadSource
+  readonly #plan: ScanPlan
+  readonly #slot: LeaseSlot
+  #lower: Uint8Array
+  #upper: Uint8Array
+  #remaining: number
+  #done = false
+
+  constructor(source: ReadSource, plan: ScanPlan, slot: LeaseSlot) {
+    this.#source = source
+    this.#plan = plan
+    this.#slot = slot
+    this.#lower = plan.range.lower
+    this.#upper = plan.range.upper
+    this.#remaining = plan.limit
+  }
+
+  /** The next page, never empty, or undefined at the end. */
+  async next(): Promise<T[] | undefined> {
+    if (this.#done) return undefined
+    try {
+      this.#plan.signal?.throwIfAborted()
+      this.#source.core.assertOpen()
+      this.#slot.lease ??= this.#plan.pin()
+      const page = this.#remaining > 0 ? this.#decode(await this.#fetch(this.#slot.lease.sequence)) : []
+      if (this.#done || page.length === 0) this.close()
+      return page.length === 0 ? undefined : page
+    } catch (error) {
+      this.close()
+      throw fromThrown(error, { collection: this.#source.name })
+    }
+  }
+
+  /** Ends the scan and gives its lease back. */
+  close(): void {
+    this.#done = true
+    this.#slot.lease?.release()
+  }
+
+  /** The bytes of the next page: from memory if they are there, else from a read thread. */
+  async #fetch(at: number): Promise<Buffer> {
+    const { core, id } = this.#source
+    const { native, io } = core.runtime
+    for (let block: Buffer = io; ; ) {
+      const answer = native.scanSync(core.handle, id, block, this.#request(block, at))
+      if (answer >= 0) return block
+      if (answer === WOULD_BLOCK) break
+      block = largerBlock(block, answer)
+    }
+    const start = (binding: typeof native, ticket: number) =>
+      binding.scan(ticket, core.handle, id, io, this.#request(io, at))
+    return core.request({ collection: this.#source.name }, start, (_, length) => core.runtime.collect(length))
+  }
+
+  /** The arguments of the next page, with the bounds written into `block`. */
+  #request(block: Buffer, at: number): ScanArguments {
+    block.set(this.#lower, 0)
+    block.set(this.#upper, this.#lower.length)
+    return {
+      lower: this.#lower.length,
+      upper: this.#upper.length,
+      reverse: this.#plan.reverse,
+      at,
+      maxRecords: Math.min(this.#plan.pageSize, this.#remaining),
+      maxBytes: PAGE_BYTES,
+    }
+  }
+
+  /** The documents of a page, `u32 records, u32 more` and records; moves on to what follows them. */
+  #decode(bytes: Buffer): T[] {
+    const count = bytes.readUInt32LE(0)
+    const page: T[] = []
+    let at = PAGE_HEADER
+    let keyStart = at
+    let keyEnd = at
+    for (let i = 0; i < count; i++) {
+      keyStart = at + RECORD_HEADER
+      keyEnd = keyStart + bytes.readUInt32LE(at)
+      const end = keyEnd + bytes.readUInt32LE(at + 4)
+      const document = decodeDocument(bytes, keyEnd, end)
+      page.push(restoreEncodedKey(document, this.#source, bytes, keyStart, keyEnd) as T)
+      at = end
+    }
+    if (count > 0) this.#continueBehind(bytes.subarray(keyStart, keyEnd))
+    this.#remaining -= count
+    if (bytes.readUInt32LE(4) === 0 || this.#remaining <= 0) this.#done = true
+    return page
+  }
+
+  #continueBehind(key: Buffer): void {
+    if (this.#plan.reverse) this.#upper = Buffer.from(key)
+    else this.#lower = after(key)
+  }
+}

@@ -1,0 +1,169 @@
+/** The store: opening, collections, batches, snapshots, upkeep, closing. */
+import { resolve } from 'node:path'
+import { Collection, type CollectionOptions, ReadCollection } from './collection.js'
+import { StoreCore } from './core.js'
+import { invalidArgument, StoreError } from './errors.js'
+import type { Key } from './keys.js'
+import { WriteOperation } from './operation.js'
+import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
+import type { RecoveryReport, StoreMetrics } from './reports.js'
+import { runtime } from './runtime.js'
+import { Snapshot } from './snapshot.js'
+import type { AnyDocument, BatchOptions, Commit, KeyProperty, OpenOptions, Sequence } from './types.js'
+
+const durability = oneOf('memory', 'os', 'disk')
+const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
+const MEBIBYTE = 1024 * 1024
+const OPEN_OPTIONS: OptionRules<OpenOptions> = {
+  createIfMissing: boolean,
+  cacheBytes: integer(0, 1024 * 1024 * MEBIBYTE),
+  memtableBytes: integer(64 * 1024, 4096 * MEBIBYTE),
+  walSegmentBytes: integer(64 * 1024, 4096 * MEBIBYTE),
+  readThreads: integer(1, 64),
+  retention: oneOf('unbounded', 'latestOnly'),
+  durability,
+}
+const BATCH_OPTIONS: OptionRules<BatchOptions> = { durability, signal, requireSequenceAtLeast: wholeNumber }
+
+/**
+ * An open store. One process opens a directory at a time; within it, every open of the same directory, from any worker
+ * thread and from both `import` and `require`, shares one engine, which closes with the last handle.
+ */
+export class FountainStore implements AsyncDisposable {
+  /** The store's directory, as an absolute path. */
+  readonly path: string
+  /** What recovery found when the engine was opened. */
+  readonly recovery: RecoveryReport
+  readonly #core: StoreCore
+
+  private constructor(core: StoreCore, path: string, recovery: RecoveryReport) {
+    this.#core = core
+    this.path = path
+    this.recovery = recovery
+  }
+
+  /**
+   * Opens the store in the directory `path`, creating it if there is none, and recovers what a crash left behind.
+   *
+   * Rejects with `ERR_LOCKED` if another process has it open, `ERR_NOT_A_STORE` for a directory of something else,
+   * `ERR_NOT_FOUND` without `createIfMissing`, `ERR_NEWER_FORMAT`, `ERR_CORRUPT`, `ERR_IO`, `ERR_INVALID_ARGUMENT`.
+   */
+  static async open(path: string, options?: OpenOptions): Promise<FountainStore> {
+    if (typeof path !== 'string') throw invalidArgument('path', 'a string', path)
+    if (path === '' || path.includes('\0')) throw invalidArgument('path', 'the name of a directory', path)
+    const { durability = 'disk', ...engine } = checkOptions(options, OPEN_OPTIONS, 'open')
+    const thread = runtime()
+    const handle = await thread.open(resolve(path), JSON.stringify(engine))
+    const core = new StoreCore(thread, handle, durability)
+    const directory = core.call((native) => native.storePath(handle))
+    return new FountainStore(core, directory, JSON.parse(core.call((native) => native.recovery(handle))))
+  }
+
+  /** The sequence of the newest commit; 0 for a new store. */
+  get sequence(): Sequence {
+    return this.#core.call((native, handle) => native.sequence(handle))
+  }
+
+  /** A collection of documents that carry their key in `id`. It comes into being with its first write. */
+  collection<T extends { readonly id: Key } = AnyDocument>(
+    name: string,
+    options?: { readonly key?: 'id' },
+  ): Collection<T, T['id']>
+  /** A collection of documents that carry their key in another property: `store.collection<User, 'email'>(…)`. */
+  collection<T extends object, P extends KeyProperty<T>>(
+    name: string,
+    options: { readonly key: P },
+  ): Collection<T, T[P] & Key>
+  collection(name: string, options?: CollectionOptions): Collection<object, Key> {
+    return new Collection(this.#core, name, options)
+  }
+
+  /** The names of the collections that have been written to, sorted. */
+  async collections(): Promise<string[]> {
+    return JSON.parse(this.#core.call((native, handle) => native.collections(handle)))
+  }
+
+  /**
+   * Several operations, on any collections, as one commit: all of them happen or none. The last one on a key wins. An
+   * empty batch writes nothing and answers with the newest sequence.
+   */
+  batch(operations: readonly WriteOperation[], options?: BatchOptions): Promise<Commit> {
+    const core = this.#core
+    try {
+      core.assertOpen()
+      const checked = checkOptions(options, BATCH_OPTIONS, 'batch')
+      checked.signal?.throwIfAborted()
+      if (!Array.isArray(operations)) throw invalidArgument('operations', 'an array of operations', operations)
+      const writes = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
+      this.#requireSequence(checked.requireSequenceAtLeast)
+      return core.write(writes, checked.durability ?? core.durability)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** The store as it is now, for as long as the snapshot is open. */
+  snapshot(): Snapshot {
+    return new Snapshot(this.#core, this.#core.pinNewest(), this.#view)
+  }
+
+  /**
+   * The store as the commit with this sequence left it; 0 is the empty store before the first.
+   *
+   * @throws StoreError `ERR_HISTORY_TRUNCATED` if it is no longer kept, `ERR_SEQUENCE` if it has not happened yet
+   */
+  at(sequence: Sequence): Snapshot {
+    if (!wholeNumber.accepts(sequence)) throw invalidArgument('sequence', wholeNumber.expected, sequence)
+    return new Snapshot(this.#core, this.#core.pinAt(sequence), this.#view)
+  }
+
+  /** Writes what is in memory out as a table and waits until that is on disk. */
+  async flush(): Promise<void> {
+    await this.#upkeep('flush')
+  }
+
+  /** Flushes and merges all tables, dropping what nothing can read any more. Takes as long as the store is large. */
+  async compact(): Promise<void> {
+    await this.#upkeep('compact')
+  }
+
+  /** Counters and sizes, at this moment. */
+  metrics(): StoreMetrics {
+    const engine = JSON.parse(this.#core.call((native, handle) => native.metrics(handle)))
+    return { ...engine, queuedWriteBytes: this.#core.queue.bytes }
+  }
+
+  /**
+   * Waits for reads and writes under way, then closes. Everything after the call fails with `ERR_CLOSED`, except
+   * `close` itself, which answers as the first time. Open snapshots and scans end.
+   */
+  close(): Promise<void> {
+    return this.#core.close()
+  }
+
+  /** Closes the store. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  readonly #view = (name: string, options: CollectionOptions | undefined, at: Snapshot) =>
+    new ReadCollection<object, Key>(this.#core, name, options, at)
+
+  async #upkeep(kind: 'flush' | 'compact'): Promise<void> {
+    const core = this.#core
+    core.assertOpen()
+    await core.queue.drain()
+    await core.request(
+      {},
+      (native, ticket) => native[kind](ticket, core.handle),
+      () => undefined,
+    )
+  }
+
+  #requireSequence(least: Sequence | undefined): void {
+    const newest = this.sequence
+    if (least === undefined || newest >= least) return
+    const message = `the store is at sequence ${newest} and has not reached ${least}`
+    throw new StoreError('ERR_SEQUENCE', message, { details: { requested: least, newest } })
+  }
+}

@@ -1,0 +1,99 @@
+/** The plain types of the public surface: documents, options, answers. */
+import type { Key } from './keys.js'
+import type { Snapshot } from './snapshot.js'
+
+/**
+ * When a write counts as done: `'memory'` when it is visible, lost if the process dies soon after; `'os'` when the
+ * operating system has it, which survives the death of the process; `'disk'` when it survives power loss. After a
+ * crash the weaker levels recover to a prefix of the commits, without holes.
+ */
+export type Durability = 'memory' | 'os' | 'disk'
+
+/** A document of a collection whose type is not given: anything with a key in `id`. */
+export interface AnyDocument {
+  /** The key. */
+  readonly id: Key
+  /** Any JSON value. */
+  readonly [member: string]: unknown
+}
+
+/** The names of the properties of `T` that can be its key: those that always hold a key. */
+export type KeyProperty<T> = { [P in keyof T & string]-?: T[P] extends Key ? P : never }[keyof T & string]
+
+/** The position of a commit in the history of the store: 1, 2, 3 and so on. */
+export type Sequence = number
+
+/** The answer to a write. */
+export interface Commit {
+  /** The commit's sequence: `store.at(sequence)` reads the store as this commit left it. */
+  readonly sequence: Sequence
+}
+
+/** Options of reads. */
+export interface ReadOptions {
+  /** Read the store as it was when this snapshot was taken, instead of now. */
+  snapshot?: Snapshot | undefined
+  /** Stops waiting when aborted: the promise rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+/** Options of a synchronous read. */
+export interface SyncReadOptions {
+  /** Read the store as it was when this snapshot was taken, instead of now. */
+  snapshot?: Snapshot | undefined
+}
+
+/** Options of writes. */
+export interface WriteOptions {
+  /** When the promise resolves. Default: the store's, which is `'disk'` unless `open` was told otherwise. */
+  durability?: Durability | undefined
+  /** Refuses the write if already aborted. A write that was accepted is not undone. */
+  signal?: AbortSignal | undefined
+}
+
+/** Options of `store.batch`. */
+export interface BatchOptions extends WriteOptions {
+  /** Refuse with `ERR_SEQUENCE` unless the store has reached this sequence. */
+  requireSequenceAtLeast?: Sequence | undefined
+}
+
+/** One operation of `collection.batch`. */
+export type BatchItem<T, K> = { readonly put: T } | { readonly delete: K }
+
+/** The bounds of a scan; every member is optional, and none means all documents. */
+export interface ScanOptions<K = Key> extends ReadOptions {
+  /** Only keys that begin with this: a string, bytes, or the first elements of array keys. Excludes the bounds. */
+  prefix?: string | Uint8Array | readonly Key[] | undefined
+  /** Only keys after this one. */
+  gt?: K | undefined
+  /** Only this key and those after it. */
+  gte?: K | undefined
+  /** Only keys before this one. */
+  lt?: K | undefined
+  /** Only this key and those before it. */
+  lte?: K | undefined
+  /** From the last key to the first. Default: false. */
+  reverse?: boolean | undefined
+  /** At most this many documents. Default: no limit. */
+  limit?: number | undefined
+  /** Most documents fetched at once, 1 to 10,000. Default: 256. */
+  pageSize?: number | undefined
+}
+
+/** Options of `FountainStore.open`. Unknown names and wrong types are refused. */
+export interface OpenOptions {
+  /** Create the store if there is none. Default: true. */
+  createIfMissing?: boolean | undefined
+  /** Bytes of table blocks kept in memory. Default: 64 MiB. */
+  cacheBytes?: number | undefined
+  /** Bytes of recent writes kept in memory before they are written out as a table. Default: 32 MiB. */
+  memtableBytes?: number | undefined
+  /** Size at which a segment of the write-ahead log is followed by a new one. Default: 64 MiB. */
+  walSegmentBytes?: number | undefined
+  /** Threads for reads that must go to the disk. Default: 2. */
+  readThreads?: number | undefined
+  /** Which old versions are kept: all, or only what open snapshots need. Default: `'unbounded'`. */
+  retention?: 'unbounded' | 'latestOnly' | undefined
+  /** When writes through this handle resolve unless a call says otherwise. Default: `'disk'`. */
+  durability?: Durability | undefined
+}

@@ -1,0 +1,132 @@
+/**
+ * Writes on their way to the engine. All writes of one tick that ask for the same durability cross the boundary in one
+ * call and share one sync; the promise of each resolves with its own sequence.
+ *
+ * Program order is kept: a write with another durability starts a new chunk behind the earlier ones, and chunks are
+ * submitted in order. When `MAX_QUEUED_BYTES` are with the engine, further chunks wait here and go on filling, so a
+ * program that writes faster than the disk makes its calls larger, not more numerous.
+ */
+import { MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
+import type { Runtime } from './runtime.js'
+import type { Commit, Durability } from './types.js'
+import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
+
+/** The numbers by which the addon knows the levels. */
+const LEVELS: Readonly<Record<Durability, number>> = { memory: 0, os: 1, disk: 2 }
+/** Buffers that a burst made larger than this are not kept. */
+const MAX_KEPT_BUFFER_BYTES = 2 * WRITE_CHUNK_BYTES
+
+interface Waiter {
+  readonly resolve: (commit: Commit) => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Chunk {
+  readonly durability: Durability
+  readonly buffer: WriteBuffer
+  /** One per transaction, in order. */
+  readonly waiters: Waiter[]
+}
+
+/** The write queue of one open store. */
+export class WriteQueue {
+  readonly #runtime: Runtime
+  readonly #store: number
+  /** Not yet submitted, in program order; writes join the last one. */
+  readonly #waiting: Chunk[] = []
+  #spare: WriteBuffer | undefined
+  #scheduled = false
+  #submitted = 0
+  #submittedBytes = 0
+  #whenIdle: (() => void)[] = []
+
+  /** A queue for the store with native handle `store`. */
+  constructor(runtime: Runtime, store: number) {
+    this.#runtime = runtime
+    this.#store = store
+  }
+
+  /** Bytes accepted and not yet answered. */
+  get bytes(): number {
+    return this.#waiting.reduce((sum, chunk) => sum + chunk.buffer.length, this.#submittedBytes)
+  }
+
+  /** Adds one transaction; resolves when it has reached the durability. Rejects, and adds nothing, if it is invalid. */
+  push(writes: readonly PreparedWrite[], durability: Durability): Promise<Commit> {
+    return new Promise((resolve, reject) => {
+      const chunk = this.#openChunk(durability)
+      chunk.buffer.append(writes)
+      chunk.waiters.push({ resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  /** Resolves when everything pushed so far has been answered. */
+  async drain(): Promise<void> {
+    this.#flush()
+    while (this.#submitted > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+  }
+
+  #openChunk(durability: Durability): Chunk {
+    const last = this.#waiting.at(-1)
+    if (last && last.durability === durability && last.buffer.length < WRITE_CHUNK_BYTES) return last
+    const chunk: Chunk = { durability, buffer: this.#spare ?? new WriteBuffer(), waiters: [] }
+    this.#spare = undefined
+    this.#waiting.push(chunk)
+    return chunk
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    while (this.#submittedBytes < MAX_QUEUED_BYTES) {
+      const chunk = this.#waiting.shift()
+      if (chunk === undefined) return
+      if (chunk.waiters.length > 0) this.#submit(chunk)
+    }
+  }
+
+  #submit({ durability, buffer, waiters }: Chunk): void {
+    const bytes = buffer.length
+    this.#submitted++
+    this.#submittedBytes += bytes
+    const start = (ticket: number) =>
+      this.#runtime.native.submit(ticket, this.#store, buffer.bytes, bytes, LEVELS[durability])
+    const answered = this.#runtime.request({}, start, (first) => first)
+    this.#keep(buffer)
+    answered
+      .then(
+        (first) => {
+          for (const [index, { resolve }] of waiters.entries()) resolve({ sequence: first + index })
+        },
+        (error) => {
+          for (const { reject } of waiters) reject(error)
+        },
+      )
+      .finally(() => this.#settled(bytes))
+  }
+
+  #settled(bytes: number): void {
+    this.#submitted--
+    this.#submittedBytes -= bytes
+    this.#flush()
+    if (this.#submitted > 0) return
+    const idle = this.#whenIdle
+    this.#whenIdle = []
+    for (const resolve of idle) resolve()
+  }
+
+  /** The native side has copied the bytes, so the buffer can take the next tick's writes. */
+  #keep(buffer: WriteBuffer): void {
+    if (buffer.bytes.length > MAX_KEPT_BUFFER_BYTES) return
+    buffer.clear()
+    this.#spare = buffer
+  }
+}
