@@ -19,7 +19,12 @@ test('the quick start in the README is ten lines of code and the same as the exa
   const [header, ...code] = readFileSync(example, 'utf8').split(/\r?\n/)
   t.regex(header ?? '', /^\/\*\*/)
   t.is(quickStart(), code.join('\n'))
-  t.is(quickStart().split('\n').filter((line) => line !== '').length, 10)
+  t.is(
+    quickStart()
+      .split('\n')
+      .filter((line) => line !== '').length,
+    10,
+  )
 })
 
 test('the quick start runs in an empty directory and prints what its comments promise', (t) => {

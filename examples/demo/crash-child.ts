@@ -1,18 +1,16 @@
 /**
  * The process that gets killed: it writes numbered entries durably, one record per put, until it dies.
  *
- * A number goes to the parent, one line each on stdout, only after the promise of its put resolved. The line is written
- * with a blocking write, so once it is in the pipe the parent sees it even if this process dies the next instant.
+ * A number goes to the parent, one line each on stdout, only after the promise of its put resolved. What is in the pipe
+ * reaches the parent even if this process dies the next instant; what is not, was not acknowledged.
  *
  *   node --import=tsx crash-child.ts STORE FIRST-NUMBER
  */
-import { writeSync } from 'node:fs'
 import { FountainStore } from '../../index.mjs'
 import { type Entry, entry, JOURNAL } from './journal.ts'
 
 /** Puts in flight at any time: enough that the kill falls in the middle of shared commits. */
 const IN_FLIGHT = 32
-const STDOUT = 1
 
 const [path = '', first = '1'] = process.argv.slice(2)
 const store = await FountainStore.open(path, { durability: 'disk' })
@@ -24,7 +22,7 @@ async function writeForEver(): Promise<never> {
   for (;;) {
     const id = next++
     await journal.put(entry(id))
-    writeSync(STDOUT, `${id}\n`)
+    process.stdout.write(`${id}\n`)
   }
 }
 

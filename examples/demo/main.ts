@@ -9,7 +9,7 @@ import { type City, loadCities } from './dataset.ts'
 import { freshDirectory } from './directory.ts'
 import { importCities } from './import.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
-import { promisedEqual } from './promise.ts'
+import { BrokenPromise, promisedEqual } from './promise.ts'
 import { showReads } from './reads.ts'
 import { Report } from './report.ts'
 import { changeAndLookBack, checkPresent, lookBackAfterReopening, type Past } from './time-travel.ts'
@@ -76,7 +76,7 @@ async function run(options: Options): Promise<void> {
 try {
   await run(readOptions(process.argv.slice(2)))
 } catch (error) {
-  const usage = error instanceof UsageError
-  console.error(usage ? `${error.message}\n\n${USAGE}` : error)
-  process.exitCode = usage ? 2 : 1
+  if (error instanceof UsageError) console.error(`${error.message}\n\n${USAGE}`)
+  else console.error(error instanceof BrokenPromise ? error.message : error)
+  process.exitCode = error instanceof UsageError ? 2 : 1
 }

@@ -28,7 +28,7 @@ export async function changeAndLookBack(
   report: Report,
 ): Promise<Past> {
   const [changed = [], deleted = []] = byCountry(cities)
-  const snapshot = await store.snapshot()
+  const snapshot = store.snapshot()
   const past: Past = { sequence: snapshot.sequence, changed, deleted }
   report.tell(`  snapshot taken at sequence ${snapshot.sequence}`)
   const visits = changed.map((city): Operation => ({ put: { ...city, visited: true } }))
@@ -48,7 +48,7 @@ export async function lookBackAfterReopening(
   collection: Collection<City>,
   report: Report,
 ): Promise<void> {
-  const view = await store.at(past.sequence)
+  const view = store.at(past.sequence)
   await report.time('old versions read after reopening, by sequence', () => checkPast(past, view, collection))
   await view.close()
   report.tell(`  reopened at sequence ${store.sequence}; sequence ${past.sequence} reads as it did`)
