@@ -117,7 +117,7 @@ struct PlaceHasher(u64);
 impl Hasher for PlaceHasher {
     #[inline]
     fn write_u64(&mut self, number: u64) {
-        let product = u128::from(self.0 ^ number ^ 0x9E37_79B9_7F4A_7C15) * 0xA076_1D64_78BD_642F_E703_7ED1;
+        let product = u128::from(self.0 ^ number ^ 0x9E37_79B9_7F4A_7C15) * 0xA076_1D64_78BD_642F;
         self.0 = (product >> 64) as u64 ^ product as u64;
     }
 

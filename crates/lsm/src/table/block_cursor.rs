@@ -45,6 +45,11 @@ impl BlockCursor {
         self.behind.clear();
     }
 
+    /// Makes the cursor invalid.
+    pub(crate) fn leave(&mut self) {
+        self.current = None;
+    }
+
     /// Whether the cursor is at an entry.
     #[inline]
     pub(crate) fn valid(&self) -> bool {
@@ -187,7 +192,9 @@ impl BlockCursor {
     fn damaged(&mut self, at: u32) -> Error {
         self.current = None;
         self.behind.clear();
-        self.block.origin().corrupt(format!("entry at byte {at} of the block does not fit its restart interval"))
+        self.block
+            .origin()
+            .corrupt(format!("entry at byte {at} of the block does not fit its restart interval"))
     }
 
     /// Last restart before position `end`, which is not 0.

@@ -187,7 +187,9 @@ mod tests {
         assert!(stored.len() < 200);
         assert_eq!(opened(&stored).unwrap(), repetitive);
 
-        let noise: Vec<u8> = (0..4096u64).map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8).collect();
+        let noise: Vec<u8> = (0..1024u64)
+            .flat_map(|n| twox_hash::XxHash3_64::oneshot(&n.to_le_bytes()).to_le_bytes())
+            .collect();
         let stored = sealed(&noise, Compression::Lz4);
         assert_eq!(stored.len(), noise.len() + TRAILER_BYTES);
         assert_eq!(opened(&stored).unwrap(), noise);

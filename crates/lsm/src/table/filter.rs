@@ -80,6 +80,11 @@ impl Filter {
         Probes::new(hash, self.probes).fold(1, |found, bit| found & (line[bit / 64] >> (bit % 64))) == 1
     }
 
+    /// Bytes of memory held.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.lines.len() * LINE_BYTES
+    }
+
     /// Bytes of the stored form for `keys` distinct keys.
     pub(crate) fn stored_bytes(keys: usize, bits_per_key: usize) -> usize {
         HEADER_BYTES + (keys * bits_per_key).div_ceil(LINE_BYTES * 8).max(1) * LINE_BYTES

@@ -46,7 +46,10 @@ impl Footer {
     ) -> Result<Self> {
         let corrupt = |what: String| Err(Error::corrupt(path, offset, what));
         if bytes[56..] != *MAGIC {
-            return corrupt(format!("the last bytes are {:02x?}; expected the mark of a table", &bytes[56..]));
+            return corrupt(format!(
+                "the last bytes are {:02x?}; expected the mark of a table",
+                &bytes[56..]
+            ));
         }
         if !Self::is_sealed_by(bytes, salt, offset) {
             return corrupt("footer checksum does not match".to_owned());

@@ -53,7 +53,8 @@ impl Index {
     #[inline]
     pub(crate) fn handle(&self, index: usize) -> Result<Handle> {
         let entry = self.block.restart_entry(index as u32)?;
-        Handle::decode(self.block.value(&entry)).ok_or_else(|| self.block.bad_entry(self.block.restart(index as u32)))
+        Handle::decode(self.block.value(&entry))
+            .ok_or_else(|| self.block.bad_entry(self.block.restart(index as u32)))
     }
 
     /// Key and sequence of the separator of data block `index`.

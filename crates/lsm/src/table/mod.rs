@@ -7,8 +7,8 @@
 //!   what does not fit is [`crate::Error::Corrupt`], never "not found" and never a panic.
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
-//! lies in the file), `index`, `filter`, `properties` and `footer` (how to find a block and whether to look),
-//! `writer`, `reader`, `cursor`, and `verify` (proof that a table is what it says).
+//! lies in the file), `index`, `filter`, `properties` and `footer` (how to find a block and whether to look;
+//! read together by `tail`), `writer`, `reader`, `cursor`, and `verify` (proof that a table is what it says).
 
 mod block;
 mod block_builder;
@@ -21,6 +21,7 @@ mod index;
 mod meta;
 mod properties;
 mod reader;
+mod tail;
 mod verify;
 mod writer;
 

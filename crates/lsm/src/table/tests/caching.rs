@@ -1,0 +1,122 @@
+//! Memory-only reads and the block cache.
+
+use super::super::key_hash;
+use super::*;
+use crate::{Error, ReadTier};
+
+fn rows() -> Vec<Row> {
+    (0..300u64).map(|n| row(format!("key{n:05}"), 1, Some(&[n as u8; 100]))).collect()
+}
+
+fn open(fixture: &Fixture, cache: &Arc<BlockCache>) -> Arc<Table> {
+    Arc::new(Table::open(&RealFs, fixture.path(), STORE, fixture.meta.clone(), Arc::clone(cache)).unwrap())
+}
+
+fn get(table: &Table, key: &str, tier: ReadTier) -> Result<Option<Version>> {
+    table.get(key.as_bytes(), key_hash(key.as_bytes()), Seq::MAX, tier)
+}
+
+#[test]
+fn a_memory_read_of_a_cold_block_would_block_and_of_a_warm_one_answers() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let table = open(&fixture, &cache);
+    assert!(matches!(get(&table, "key00150", ReadTier::Memory), Err(Error::WouldBlock)));
+    assert!(matches!(get(&table, "key00150", ReadTier::Disk), Ok(Some(Version::Put(_)))));
+    assert!(matches!(get(&table, "key00150", ReadTier::Memory), Ok(Some(Version::Put(_)))));
+    assert!(
+        matches!(get(&table, "no such key", ReadTier::Memory), Ok(None)),
+        "the filter is always in memory"
+    );
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.inserts), (1, 2, 1));
+    assert!(stats.bytes > 4000 && stats.bytes < 6000, "{stats:?}");
+}
+
+#[test]
+fn a_memory_cursor_would_block_at_a_cold_block_and_is_not_valid_then() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let table = fixture.open().unwrap();
+    assert!(matches!(table.cursor(ReadTier::Memory).seek_first(), Err(Error::WouldBlock)));
+    table.cursor(ReadTier::Disk).seek_first().unwrap();
+    let mut cursor = table.cursor(ReadTier::Memory);
+    cursor.seek_first().unwrap();
+    let mut steps = 0;
+    let error = loop {
+        assert!(cursor.valid());
+        match cursor.next() {
+            Ok(()) => steps += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::WouldBlock));
+    assert!(steps > 20 && !cursor.valid());
+    cursor.seek_first().unwrap();
+    assert_eq!(cursor.key(), b"key00000");
+}
+
+#[test]
+fn without_capacity_everything_works_and_nothing_is_kept() {
+    let fixture = Fixture::write(&rows(), Compression::Lz4);
+    let cache = Arc::new(BlockCache::new(0));
+    let table = open(&fixture, &cache);
+    for (key, ..) in rows() {
+        let key = String::from_utf8(key).unwrap();
+        assert!(matches!(get(&table, &key, ReadTier::Disk), Ok(Some(Version::Put(_)))));
+        assert!(matches!(get(&table, &key, ReadTier::Memory), Err(Error::WouldBlock)));
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.inserts, stats.bytes), (0, 600, 0, 0));
+}
+
+#[test]
+fn the_cache_stays_within_its_capacity_and_refuses_what_is_larger() {
+    let mut rows = rows();
+    rows.push(row("large", 1, Some(&vec![1; 50_000])));
+    let fixture = Fixture::write(&rows, Compression::None);
+    let cache = Arc::new(BlockCache::new(20_000));
+    let table = open(&fixture, &cache);
+    let mut cursor = table.cursor(ReadTier::Disk);
+    cursor.seek_first().unwrap();
+    while cursor.valid() {
+        assert!(cache.stats().bytes <= 20_000);
+        cursor.next().unwrap();
+    }
+    assert!(cache.stats().bytes > 8_000, "{:?}", cache.stats());
+    assert!(matches!(get(&table, "large", ReadTier::Disk), Ok(Some(Version::Put(_)))));
+    assert!(matches!(get(&table, "large", ReadTier::Memory), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn a_value_outlives_its_table_and_cache() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let found = get(&fixture.open().unwrap(), "key00007", ReadTier::Disk).unwrap();
+    assert!(is_as_expected(found.as_ref(), Some(&rows()[7])));
+}
+
+#[test]
+fn equal_places_in_different_files_are_different_blocks() {
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let (first, other) = (rows(), vec![row("key00000", 1, Some(b"other"))]);
+    let tables: Vec<_> = [(&first, 1), (&other, 2)]
+        .into_iter()
+        .map(|(rows, number)| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("t");
+            let number = FileNumber(number);
+            let mut writer =
+                TableWriter::create(&RealFs, path.clone(), STORE, number, Compression::None).unwrap();
+            for (key, at, value) in rows {
+                writer.add(key, trailer(*at, Kind::Put), value.as_deref().unwrap()).unwrap();
+            }
+            let meta = writer.finish().unwrap();
+            (Table::open(&RealFs, path, STORE, meta, Arc::clone(&cache)).unwrap(), dir)
+        })
+        .collect();
+    for _ in 0..2 {
+        let found = get(&tables[0].0, "key00000", ReadTier::Disk).unwrap();
+        assert!(is_as_expected(found.as_ref(), Some(&first[0])));
+        let found = get(&tables[1].0, "key00000", ReadTier::Disk).unwrap();
+        assert!(is_as_expected(found.as_ref(), Some(&other[0])));
+    }
+}
