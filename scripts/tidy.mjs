@@ -10,7 +10,7 @@ const MAX_LINES = 600
 const SHORT = /^(crates|lib|scripts|examples)\/|^index\.ts$/
 const SOURCE = /\.(rs|ts|mts|mjs|cjs)$/
 const TEXT = /\.(rs|ts|mts|mjs|cjs|js|json|md|toml|yml|yaml)$|^\.ci\/run$/
-const GENERATED = /(^|\/)(package-lock\.json|Cargo\.lock)$|\.d\.ts$/
+const GENERATED = /(^|\/)(package-lock\.json|Cargo\.lock)$|\.d\.m?ts$/
 const HEADER = /^(#![^\n]*\n)?\s*(\/\/|\/\*)/
 
 // Put together from parts, so that this file does not find itself.
