@@ -14,9 +14,9 @@ function rustSuite() {
   return { name: 'Rust tests (cargo test)', command, totals: cargoTestTotals }
 }
 
-/** True when some doc comment holds a code block that rustdoc would compile. */
+/** True when some doc comment holds a code block that rustdoc would compile; it cannot for the addon, a cdylib. */
 function hasDocTests() {
-  const sources = filesBelow('crates', (path) => /\/src\/.*\.rs$/.test(path))
+  const sources = filesBelow('crates', (path) => /^crates\/(?!node\/)[^/]+\/src\/.*\.rs$/.test(path))
   return sources.some((path) => opensRustBlock(readFileSync(inRoot(path), 'utf8')))
 }
 
