@@ -91,6 +91,11 @@ impl TableWriter {
         Ok(())
     }
 
+    /// The table's file.
+    pub(crate) fn number(&self) -> FileNumber {
+        self.properties.number
+    }
+
     /// Versions added so far.
     pub(crate) fn entries(&self) -> u64 {
         self.properties.entries
