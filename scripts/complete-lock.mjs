@@ -20,7 +20,7 @@ function platformOf(name) {
   const [, os, cpu, abi] = match
   if (os === 'wasm32') return { cpu: ['wasm32'] }
   const libc = LIBC[abi]
-  return { cpu: [cpu], ...(os === 'linux' && libc ? { libc: [libc] } : {}), os: [os] }
+  return { cpu: [cpu], libc: os === 'linux' && libc ? [libc] : undefined, os: [os] }
 }
 
 /** Every `[name, version]` that some locked package pins exactly as optional and the lockfile does not hold. */
@@ -35,7 +35,9 @@ let added = 0
 for (const [name, version] of missingPins(lock.packages)) {
   const platform = platformOf(name)
   if (!platform) throw new Error(`${name}@${version} is missing from the lockfile and names no platform`)
-  lock.packages[`node_modules/${name}`] = { version, dev: true, optional: true, ...platform }
+  const { cpu, libc, os } = platform
+  // In npm's own order of fields, so that npm finds nothing to rewrite.
+  lock.packages[`node_modules/${name}`] = { version, cpu, dev: true, libc, optional: true, os }
   added += 1
 }
 const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
