@@ -69,7 +69,8 @@ impl WriteBatch {
     /// The operations that count, in order: kind, key, value.
     pub(crate) fn ops(&self) -> impl Iterator<Item = (Kind, &[u8], &[u8])> {
         self.ops.iter().filter(|op| op.live).map(|op| {
-            let (key, value) = self.bytes[op.start..op.start + op.key_len + op.value_len].split_at(op.key_len);
+            let (key, value) =
+                self.bytes[op.start..op.start + op.key_len + op.value_len].split_at(op.key_len);
             (op.kind, key, value)
         })
     }

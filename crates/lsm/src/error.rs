@@ -144,7 +144,10 @@ impl fmt::Display for Error {
                 write!(f, "{} was written by a newer version: {what}", path.display())
             }
             Self::Poisoned { cause } => {
-                write!(f, "no more writes until the store is reopened, because of an earlier failure: {cause}")
+                write!(
+                    f,
+                    "no more writes until the store is reopened, because of an earlier failure: {cause}"
+                )
             }
             Self::Closed => f.write_str("the store is closed"),
             Self::HistoryTruncated { requested, floor } => {

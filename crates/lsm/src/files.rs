@@ -119,7 +119,8 @@ mod tests {
             assert_eq!(parse_table_name(&name(paths.table(number))), Some(number));
             assert_eq!(parse_root_name(&manifest_name(number)), Some(StoreFile::Manifest(number)));
         }
-        for foreign in [".DS_Store", "._000001.wal", "1.wal", "0000001.wal", "+00001.wal", "000001.wal~", ""] {
+        for foreign in [".DS_Store", "._000001.wal", "1.wal", "0000001.wal", "+00001.wal", "000001.wal~", ""]
+        {
             assert_eq!(parse_wal_name(foreign), None, "{foreign}");
         }
         assert_eq!(parse_root_name("MANIFEST"), None);

@@ -35,7 +35,7 @@ mod value;
 mod wal;
 
 pub use batch::WriteBatch;
-pub use db::{Cursor, Db, RecoveryReport, SeqRange};
+pub use db::{Cursor, Db, Discarded, RecoveryReport, SeqRange};
 pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use options::{Options, Retention};

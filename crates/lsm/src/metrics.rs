@@ -19,6 +19,8 @@ macro_rules! counters {
             pub cache_misses: u64,
             /// Bytes of blocks in the cache.
             pub cache_bytes: u64,
+            /// Bytes of indexes and filters of open tables.
+            pub table_memory_bytes: u64,
             /// Bytes of keys and values in memtables, sealed ones included.
             pub memtable_bytes: u64,
             /// Memtables waiting to be flushed.

@@ -85,7 +85,7 @@ impl Trailer {
     }
 
     pub(crate) const fn kind(self) -> Kind {
-        if self.0 & 0b11 == 0 { Kind::Put } else { Kind::Delete }
+        if self.0 & 0b11 == Kind::Put as u64 { Kind::Put } else { Kind::Delete }
     }
 }
 

@@ -56,11 +56,6 @@ struct Begin {
     count: u32,
 }
 
-/// Length in the file of a frame whose body has `body` bytes before padding.
-pub(crate) const fn frame_len(body: usize) -> usize {
-    BEGIN_BYTES + body.next_multiple_of(FRAME_ALIGN) + COMMIT_BYTES
-}
-
 /// Appends a frame that will lie at `offset` of the file to `out`; `body` writes its body.
 pub(crate) fn append_frame(
     out: &mut Vec<u8>,
@@ -166,7 +161,9 @@ impl<'a> LogScan<'a> {
         let tag = FrameTag::from_byte(bytes[0])?;
         let (word, long) = (
             |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]),
-            |at: usize| bytes[at..at + 8].iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte)),
+            |at: usize| {
+                bytes[at..at + 8].iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte))
+            },
         );
         if word(28) != self.salt.crc(at as u64, &bytes[..28]) {
             return None;
@@ -216,7 +213,7 @@ mod tests {
     #[test]
     fn frames_round_trip_and_end_cleanly_before_zeros() {
         let (mut file, starts) = file_with(&[b"", b"one", b"eight by", b"nine byte"]);
-        assert_eq!(file.len() - starts[3], frame_len(9));
+        assert_eq!(file.len() - starts[3], BEGIN_BYTES + 16 + COMMIT_BYTES);
         assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
         file.resize(file.len() + 4096, 0);
         assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));

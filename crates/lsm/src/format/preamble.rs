@@ -98,7 +98,8 @@ impl Preamble {
             number: FileNumber(u64_at(bytes, 32)),
             previous: FileNumber(u64_at(bytes, 56)),
             previous_end: u64_at(bytes, 64),
-            first_seq: Seq::new(u64_at(bytes, 72)).ok_or_else(|| damaged("the first sequence is out of range"))?,
+            first_seq: Seq::new(u64_at(bytes, 72))
+                .ok_or_else(|| damaged("the first sequence is out of range"))?,
         };
         let intact = read.salt().crc(0, &bytes[..CRC_AT]) == u32_at(bytes, CRC_AT);
         if intact && (version > FORMAT_VERSION || incompat & !KNOWN_INCOMPAT != 0) {

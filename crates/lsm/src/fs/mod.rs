@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 pub use real::RealFs;
 
 /// An open file.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 pub trait File: Send + Sync {
     /// Fills `buf` from `offset`; returns fewer bytes only at the end of the file.
     ///
@@ -116,7 +117,8 @@ pub(crate) fn read_whole(fs: &dyn Fs, path: &Path) -> Result<Vec<u8>> {
     let failed = |e| Error::io("read", path, e);
     let file = fs.open(path).map_err(failed)?;
     let len = file.len().map_err(failed)?;
-    let len = usize::try_from(len).map_err(|_| Error::corrupt(path, 0, format!("{len} bytes are too many")))?;
+    let len =
+        usize::try_from(len).map_err(|_| Error::corrupt(path, 0, format!("{len} bytes are too many")))?;
     let mut bytes = vec![0; len];
     let read = file.read_at(0, &mut bytes).map_err(failed)?;
     bytes.truncate(read);

@@ -57,15 +57,19 @@ impl ManifestLog {
     }
 
     /// Makes an edit happen. `next_number` names the next manifest, should one be needed.
-    pub(crate) fn install(&mut self, edit: Edit, next_number: impl FnOnce() -> FileNumber) -> Result<()> {
+    pub(crate) fn install(&mut self, edit: &Edit, next_number: impl FnOnce() -> FileNumber) -> Result<()> {
         let mut state = self.state.clone();
         state.apply(edit.clone()).map_err(|fault| {
-            Error::corrupt(&self.open.path, self.open.end, format!("refused to write a wrong edit: {fault:?}"))
+            Error::corrupt(
+                &self.open.path,
+                self.open.end,
+                format!("refused to write a wrong edit: {fault:?}"),
+            )
         })?;
         if self.broken || self.open.end > MANIFEST_ROTATE_BYTES {
             self.rotate(next_number(), &mut state)?;
         } else {
-            self.append(&edit)?;
+            self.append(edit)?;
         }
         self.counters.manifest_edits.add(1);
         self.state = state;
@@ -147,7 +151,14 @@ fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<Box<dyn File>> {
     Ok(file)
 }
 
-fn append_edit(out: &mut Vec<u8>, preamble: &Preamble, offset: u64, edits: u64, durable_upto: u64, edit: &Edit) {
+fn append_edit(
+    out: &mut Vec<u8>,
+    preamble: &Preamble,
+    offset: u64,
+    edits: u64,
+    durable_upto: u64,
+    edit: &Edit,
+) {
     let mut body = Vec::new();
     let fields = edit.encode(&mut body);
     let head = (FrameTag::Edit, edits, fields);

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::limits::LEVELS;
-use crate::table::{Table, TableFound};
+use crate::table::Table;
 use crate::types::{FileNumber, ReadTier, Seq};
+use crate::value::Version as Stored;
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -56,7 +57,11 @@ impl Version {
     pub(crate) fn broken_rule(&self) -> Option<String> {
         let newest_first = |pair: &[Arc<Table>]| pair[0].meta().least_seq > pair[1].meta().greatest_seq;
         if let Some(pair) = self.levels[0].windows(2).find(|pair| !newest_first(pair)) {
-            return Some(format!("tables {} and {} overlap in time", pair[0].meta().number, pair[1].meta().number));
+            return Some(format!(
+                "tables {} and {} overlap in time",
+                pair[0].meta().number,
+                pair[1].meta().number
+            ));
         }
         for (level, tables) in self.levels.iter().enumerate().skip(1) {
             let apart = |pair: &[Arc<Table>]| pair[0].meta().largest < pair[1].meta().smallest;
@@ -69,7 +74,7 @@ impl Version {
     }
 
     /// The newest version of `key` at or before `at`.
-    pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<TableFound>> {
+    pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<Stored>> {
         for table in &self.levels[0] {
             if table.meta().overlaps(key, key)
                 && let Some(found) = table.get(key, hash, at, tier)?
@@ -113,7 +118,10 @@ impl Version {
 
     /// All tables with their levels.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
-        self.levels.iter().enumerate().flat_map(|(level, tables)| tables.iter().map(move |table| (level, table)))
+        self.levels
+            .iter()
+            .enumerate()
+            .flat_map(|(level, tables)| tables.iter().map(move |table| (level, table)))
     }
 }
 

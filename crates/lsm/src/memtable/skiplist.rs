@@ -6,7 +6,10 @@
 //!
 //! A node is one piece of arena memory: header, tower of links, key, value. A search that decides on a node's key
 //! therefore reads one or two adjacent cache lines.
-#![expect(unsafe_code, reason = "nodes live in the arena and are linked by pointers; see the SAFETY comments")]
+#![expect(
+    unsafe_code,
+    reason = "nodes live in the arena and are linked by pointers; see the SAFETY comments"
+)]
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};

@@ -9,7 +9,7 @@ mod writer;
 
 pub(crate) use file::WalFile;
 pub(crate) use replay::{Replay, ReplayEnd, replay_segments};
-pub(crate) use writer::WalWriter;
+pub(crate) use writer::{Mark, WalWriter};
 
 /// Operation tags in the body of a commit frame.
 const TAG_PUT: u8 = 0x01;

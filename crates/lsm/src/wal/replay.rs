@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use super::{TAG_DELETE, TAG_PUT};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
-use crate::format::{FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint};
+use crate::format::{
+    FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint,
+};
 use crate::fs::{Fs, read_whole};
 use crate::limits::MAX_COMMIT_BYTES;
 use crate::types::{FileNumber, Kind, Seq, StoreId};
@@ -63,16 +65,23 @@ struct Segment {
     bytes: Vec<u8>,
 }
 
-/// Reads and links the segments. The newest may have died before its preamble was on disk; then it held nothing.
-fn read_preambles(fs: &dyn Fs, paths: &StorePaths, store: StoreId, numbers: &[FileNumber]) -> Result<Vec<Segment>> {
+/// Reads and links the segments. One may have died before its preamble was on disk; then it held nothing.
+fn read_preambles(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    store: StoreId,
+    numbers: &[FileNumber],
+) -> Result<Vec<Segment>> {
     let mut segments: Vec<Segment> = Vec::with_capacity(numbers.len());
     for (index, &number) in numbers.iter().enumerate() {
         let path = paths.wal(number);
         let bytes = read_whole(fs, &path)?;
         let preamble = match Preamble::decode(&path, &bytes, LogKind::Wal, number, Some(store)) {
             Ok(preamble) => preamble,
-            // The first segment was synced before the manifest named it, so its preamble must be right.
-            Err(Error::Corrupt { .. }) if index > 0 && index + 1 == numbers.len() && never_used(&bytes) => break,
+            // The first segment was synced before the manifest named it, so its preamble must be right. A later one
+            // without frames was being created when the store died or ran out of space; if it was more than that,
+            // the next segment's link to it is missing now.
+            Err(Error::Corrupt { .. }) if index > 0 && never_used(&bytes) => continue,
             Err(error) => return Err(error),
         };
         if let Some(before) = segments.last()
@@ -100,10 +109,11 @@ fn replay_segment(
 ) -> Result<()> {
     let limit = match successor {
         None => segment.bytes.len(),
-        Some(next) => usize::try_from(next.previous_end)
-            .ok()
-            .filter(|&limit| limit <= segment.bytes.len())
-            .ok_or_else(|| Error::corrupt(&segment.path, segment.bytes.len() as u64, "the segment is cut off"))?,
+        Some(next) => {
+            usize::try_from(next.previous_end).ok().filter(|&limit| limit <= segment.bytes.len()).ok_or_else(
+                || Error::corrupt(&segment.path, segment.bytes.len() as u64, "the segment is cut off"),
+            )?
+        }
     };
     let mut scan = LogScan::new(&segment.bytes[..limit], segment.preamble.salt(), MAX_BODY_BYTES);
     end.clean_close = false;
@@ -145,7 +155,8 @@ fn replay_commit(path: &Path, frame: &Frame<'_>, end: &mut ReplayEnd, sink: &mut
     }
     let mut body = frame.body;
     for _ in 0..frame.count {
-        let (kind, key, value) = take_op(&mut body).ok_or_else(|| damaged("an operation that cannot be read"))?;
+        let (kind, key, value) =
+            take_op(&mut body).ok_or_else(|| damaged("an operation that cannot be read"))?;
         sink.op(expected, kind, key, value);
     }
     if body.len() >= FRAME_ALIGN || body.iter().any(|&byte| byte != 0) {

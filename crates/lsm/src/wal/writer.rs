@@ -136,7 +136,12 @@ fn segment_preamble(
     Preamble { kind: LogKind::Wal, store, number, previous, previous_end, first_seq }
 }
 
-fn create_segment(fs: &dyn Fs, paths: &StorePaths, preamble: &Preamble, counters: &Counters) -> Result<WalFile> {
+fn create_segment(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    preamble: &Preamble,
+    counters: &Counters,
+) -> Result<WalFile> {
     let path = paths.wal(preamble.number);
     let created = write_preamble(fs, paths, &path, preamble);
     if created.is_err() {

@@ -1,0 +1,163 @@
+//! Does a compaction: reads the input tables in order, writes what is kept into new tables.
+//!
+//! Nothing takes effect here. The new tables are on disk and their names synced when [`run_job`] returns; until the
+//! manifest names them they do not exist, and if the job fails they are removed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::gc::VersionFilter;
+use super::picker::Task;
+use crate::error::{Error, Result};
+use crate::files::StorePaths;
+use crate::fs::Fs;
+use crate::iter::{LevelCursor, MergeCursor, Source};
+use crate::limits::FIRST_COMPRESSED_LEVEL;
+use crate::manifest::Version;
+use crate::range::Direction;
+use crate::table::{Compression, Table, TableMeta, TableWriter};
+use crate::types::{FileNumber, Kind, ReadTier, Seq, StoreId, Trailer};
+
+/// What a job needs from the store.
+pub(crate) struct JobContext<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) paths: &'a StorePaths,
+    pub(crate) store: StoreId,
+    /// The version that the task was picked from.
+    pub(crate) version: &'a Version,
+    /// See [`VersionFilter`].
+    pub(crate) needed: Option<Vec<Seq>>,
+    pub(crate) table_bytes: u64,
+    pub(crate) next_file: &'a dyn Fn() -> FileNumber,
+    /// Set when the store closes; the job then stops soon.
+    pub(crate) cancel: &'a AtomicBool,
+}
+
+/// What a job made.
+#[derive(Debug, Default)]
+pub(crate) struct JobOutput {
+    pub(crate) tables: Vec<TableMeta>,
+    pub(crate) dropped: u64,
+}
+
+/// How many versions pass between two looks at the cancel flag.
+const CANCEL_INTERVAL: u64 = 1024;
+
+/// Merges the inputs of `task`. On error, or when cancelled ([`Error::Closed`]), no new table is left behind.
+pub(crate) fn run_job(context: &JobContext<'_>, task: &Task) -> Result<JobOutput> {
+    let mut job = Job { context, target: task.target, open: None, output: JobOutput::default() };
+    let done = job.merge(task).and_then(|()| job.finish());
+    if done.is_err() {
+        job.discard();
+    }
+    done.map(|()| job.output)
+}
+
+struct Job<'a> {
+    context: &'a JobContext<'a>,
+    target: usize,
+    /// The table being written.
+    open: Option<(FileNumber, TableWriter)>,
+    output: JobOutput,
+}
+
+impl Job<'_> {
+    fn merge(&mut self, task: &Task) -> Result<()> {
+        let mut merge = MergeCursor::new(input_sources(task), Direction::Forward);
+        merge.seek(b"", Trailer::new(Seq::MAX, Kind::Delete))?;
+        let mut filter = VersionFilter::new(self.context.needed.clone());
+        let mut key = Vec::new();
+        let mut first = true;
+        let mut seen = 0u64;
+        while merge.valid() {
+            if first || merge.key() != key {
+                first = false;
+                key.clear();
+                key.extend_from_slice(merge.key());
+                filter.start_key();
+                // Versions of one key never spread over two tables of a level.
+                self.close_full_table()?;
+            }
+            let hides_nothing = || !self.context.version.reaches_below(self.target, &key);
+            if filter.keep(merge.trailer(), hides_nothing) {
+                self.writer()?.add(&key, merge.trailer(), merge.value())?;
+            } else {
+                self.output.dropped += 1;
+            }
+            seen += 1;
+            if seen.is_multiple_of(CANCEL_INTERVAL) && self.context.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Closed);
+            }
+            merge.advance()?;
+        }
+        Ok(())
+    }
+
+    fn writer(&mut self) -> Result<&mut TableWriter> {
+        match &mut self.open {
+            Some((_, writer)) => Ok(writer),
+            none => {
+                let number = (self.context.next_file)();
+                let compression =
+                    if self.target >= FIRST_COMPRESSED_LEVEL { Compression::Lz4 } else { Compression::None };
+                let path = self.context.paths.table(number);
+                let writer =
+                    TableWriter::create(self.context.fs, path, self.context.store, number, compression)?;
+                Ok(&mut none.insert((number, writer)).1)
+            }
+        }
+    }
+
+    fn close_full_table(&mut self) -> Result<()> {
+        if self.open.as_ref().is_some_and(|(_, writer)| writer.bytes_written() >= self.context.table_bytes) {
+            self.close_table()?;
+        }
+        Ok(())
+    }
+
+    fn close_table(&mut self) -> Result<()> {
+        if let Some((number, writer)) = self.open.take() {
+            match writer.finish() {
+                Ok(meta) => self.output.tables.push(meta),
+                Err(error) => {
+                    let _ = self.context.fs.remove(&self.context.paths.table(number));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.close_table()?;
+        let dir = self.context.paths.table_dir();
+        self.context.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))
+    }
+
+    /// Removes what was written. What cannot be removed now is removed at the next open.
+    fn discard(&mut self) {
+        let open = self.open.take().map(|(number, _)| number);
+        let finished = self.output.tables.drain(..).map(|meta| meta.number);
+        for number in finished.chain(open) {
+            let _ = self.context.fs.remove(&self.context.paths.table(number));
+        }
+    }
+}
+
+/// Each level-0 table is a source of its own; the tables of a deeper level are one.
+fn input_sources(task: &Task) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut levels: std::collections::BTreeMap<usize, Vec<Arc<Table>>> = std::collections::BTreeMap::new();
+    for (level, table) in &task.inputs {
+        if *level == 0 {
+            sources.push(Source::Table(table.cursor(ReadTier::Disk)));
+        } else {
+            levels.entry(*level).or_default().push(Arc::clone(table));
+        }
+    }
+    for mut tables in levels.into_values() {
+        tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
+        sources.push(Source::Level(LevelCursor::new(tables, ReadTier::Disk)));
+    }
+    sources
+}

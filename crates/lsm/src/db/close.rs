@@ -1,0 +1,79 @@
+//! The end of an open store.
+
+use std::sync::atomic::Ordering;
+
+use super::background::Threads;
+use super::inner::{Inner, locked};
+use crate::error::{Error, Result};
+use crate::manifest::Edit;
+
+impl Inner {
+    /// See [`super::Db::close`].
+    pub(super) fn close(&self, threads: &Threads) -> Result<()> {
+        let mut closed = locked(&self.closed);
+        if let Some(outcome) = &*closed {
+            return outcome.clone();
+        }
+        self.drain_commits();
+        threads.stop(self);
+        let outcome = self.close_files();
+        *locked(&self.lock) = None;
+        *closed = Some(outcome.clone());
+        outcome
+    }
+
+    /// The end without `close`: stops the threads and hands what is buffered to the operating system.
+    pub(super) fn abandon(&self, threads: &Threads) {
+        let mut closed = locked(&self.closed);
+        if closed.is_some() {
+            return;
+        }
+        self.drain_commits();
+        threads.stop(self);
+        if self.check_poison().is_ok() {
+            // Nobody is left to hear of an error. What it would lose was promised to live only in memory.
+            let _ = locked(&self.log).wal.write_out();
+        }
+        *locked(&self.lock) = None;
+        *closed = Some(Err(Error::Closed));
+    }
+
+    /// Lets no more commits in and waits for those that are in.
+    fn drain_commits(&self) {
+        let groups = {
+            let log = locked(&self.log);
+            self.closing.store(true, Ordering::Release);
+            log.groups
+        };
+        self.signal_work();
+        self.publisher.wait_for(groups);
+    }
+
+    fn close_files(&self) -> Result<()> {
+        if self.check_poison().is_err() {
+            // What is on disk is for the next open to find out; anything written now could only harm.
+            return Ok(());
+        }
+        let flushed = self.seal_if_used().and_then(|()| {
+            while self.flush_oldest()? {}
+            Ok(())
+        });
+        if let Err(error) = flushed {
+            // The log still holds everything; make sure that all of it is on disk.
+            let log = &mut *locked(&self.log);
+            log.wal.write_out()?;
+            log.wal.file().sync_upto(log.wal.file().written(), &self.counters)?;
+            return Err(error);
+        }
+        self.mark_closed()
+    }
+
+    fn mark_closed(&self) -> Result<()> {
+        let log = &mut *locked(&self.log);
+        log.wal.encode_clean_close(log.last);
+        log.wal.write_out()?;
+        log.wal.file().sync_upto(log.wal.file().written(), &self.counters)?;
+        let edit = Edit { next_file: Some(self.next_file_number()), closed_cleanly: true, ..Edit::default() };
+        locked(&self.manifest).install(&edit, || self.take_file_number())
+    }
+}

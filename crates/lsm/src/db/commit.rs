@@ -1,0 +1,330 @@
+//! The way of a commit: queue, log, memtable, sync, publication.
+//!
+//! Commits that arrive while another group is being appended wait in a queue; the first of them leads the next group.
+//! The leader takes the commit lock, gives the commits their sequences, appends their frames with one write and
+//! inserts them into the memtable; then it lets go of the lock, so that the next group can form, and only then syncs.
+//! A group becomes visible when it is synced and all groups before it are visible.
+//!
+//! What always holds: sequences lie in the log in order and without gaps; a commit that was refused for want of space
+//! left no trace; after any other failure nothing later becomes visible.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::SeqRange;
+use super::inner::{Inner, locked};
+use crate::batch::WriteBatch;
+use crate::error::{Error, Result};
+use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
+use crate::memtable::Memtable;
+use crate::types::{Durability, Seq};
+use crate::wal::{WalFile, WalWriter};
+
+/// What the commit lock protects.
+pub(super) struct Log {
+    pub(super) wal: WalWriter,
+    /// The last sequence given out.
+    pub(super) last: Seq,
+    /// Groups appended so far; each has the next number as its ticket.
+    pub(super) groups: u64,
+}
+
+/// Commits that wait for a leader.
+#[derive(Default)]
+pub(super) struct CommitQueue {
+    state: Mutex<QueueState>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<Request>,
+    has_leader: bool,
+}
+
+struct Request {
+    batches: Vec<WriteBatch>,
+    durability: Durability,
+    slot: Arc<Slot>,
+}
+
+/// Where a waiting thread learns what became of its request.
+struct Slot {
+    state: Mutex<SlotState>,
+    changed: Condvar,
+}
+
+enum SlotState {
+    Waiting,
+    Lead,
+    Done(Result<SeqRange>),
+}
+
+/// A group that is in the log and the memtable, but not yet durable and visible.
+struct Appended {
+    ticket: u64,
+    last: Seq,
+    ranges: Vec<SeqRange>,
+    wal: Arc<WalFile>,
+    end: u64,
+}
+
+impl Inner {
+    pub(super) fn commit_many(&self, batches: Vec<WriteBatch>, durability: Durability) -> Result<SeqRange> {
+        self.check_writable()?;
+        if batches.is_empty() {
+            let newest = self.visible();
+            return Ok(SeqRange { first: newest, last: newest });
+        }
+        self.wait_for_room()?;
+        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Waiting), changed: Condvar::new() });
+        if self.queue.enter(Request { batches, durability, slot: Arc::clone(&slot) }) {
+            self.lead();
+        }
+        if let Some(result) = slot.wait() {
+            return result;
+        }
+        self.lead();
+        slot.wait().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Carries one group through. The leader's own request is in it: the queue is taken in order.
+    fn lead(&self) {
+        let mut log = locked(&self.log);
+        let group = self.queue.take_group();
+        let appended = self.append(&mut log, &group);
+        drop(log);
+        self.queue.appoint_next();
+        let durable = group.iter().any(|request| request.durability == Durability::Disk);
+        let outcome = appended.and_then(|appended| self.finish(appended, durable));
+        for (index, request) in group.iter().enumerate() {
+            request.slot.finish(outcome.as_ref().map(|ranges| ranges[index]).map_err(Clone::clone));
+        }
+    }
+
+    /// Under the commit lock: sequences, log, memtable.
+    fn append(&self, log: &mut Log, group: &[Request]) -> Result<Appended> {
+        self.check_writable()?;
+        self.make_room(log)?;
+        let first = log.last;
+        let mark = log.wal.mark();
+        let ranges = encode_group(&mut log.wal, first, group)?;
+        let last = ranges.last().map_or(first, |range| range.last);
+        let in_memory = group.iter().all(|request| request.durability == Durability::Memory);
+        if !(in_memory && log.wal.buffered() < WAL_BUFFER_BYTES)
+            && let Err(error) = log.wal.write_out()
+        {
+            return Err(self.refuse(log, mark, error));
+        }
+        self.counters.commit_groups.add(1);
+        self.counters.commits.add(last.get() - first.get());
+        insert_group(&self.current.load().active, first, group);
+        log.last = last;
+        log.groups += 1;
+        Ok(Appended {
+            ticket: log.groups,
+            last,
+            ranges,
+            wal: Arc::clone(log.wal.file()),
+            end: log.wal.file().written(),
+        })
+    }
+
+    /// Takes a group back out of the log after its write failed.
+    fn refuse(&self, log: &mut Log, mark: crate::wal::Mark, error: Error) -> Error {
+        log.wal.rollback(mark);
+        if matches!(error, Error::DiskFull { .. })
+            && let Err(worse) = log.wal.file().cut_failed_append()
+        {
+            self.poison_unless_harmless(&Error::Poisoned { cause: worse.to_string() });
+        }
+        self.poison_unless_harmless(&error);
+        error
+    }
+
+    /// Starts a new memtable when the active one is full, or a new log segment when only that is.
+    fn make_room(&self, log: &mut Log) -> Result<()> {
+        let full = self.current.load().active.size_bytes() >= self.options.memtable_bytes;
+        let made = if full && !self.current.load().active.is_empty() {
+            self.seal_active(log)
+        } else if log.wal.end() >= self.options.wal_segment_bytes {
+            self.rotate_log(log).map(|_| ())
+        } else {
+            Ok(())
+        };
+        if let Err(error) = &made {
+            self.poison_unless_harmless(error);
+        }
+        made
+    }
+
+    /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the
+    /// log segments that follow hold none of them.
+    pub(super) fn seal_active(&self, log: &mut Log) -> Result<()> {
+        let first_segment = self.rotate_log(log)?;
+        let active = Arc::new(Memtable::new(first_segment));
+        self.swap_current(|current| {
+            let mut sealed = Vec::with_capacity(current.sealed.len() + 1);
+            sealed.push(Arc::clone(&current.active));
+            sealed.extend(current.sealed.iter().cloned());
+            super::inner::Current {
+                active,
+                sealed,
+                version: Arc::clone(&current.version),
+                floor: current.floor,
+            }
+        });
+        self.signal_work();
+        Ok(())
+    }
+
+    fn rotate_log(&self, log: &mut Log) -> Result<crate::types::FileNumber> {
+        let number = self.take_file_number();
+        let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
+        let rotated = log.wal.rotate(number, next);
+        if matches!(rotated, Err(Error::DiskFull { .. })) && log.wal.buffered() > 0 {
+            log.wal.file().cut_failed_append()?;
+        }
+        rotated?;
+        locked(&self.segments).push(number);
+        Ok(number)
+    }
+
+    /// Without the commit lock: sync, then publish in order.
+    fn finish(&self, group: Appended, durable: bool) -> Result<Vec<SeqRange>> {
+        let synced = if durable { group.wal.sync_upto(group.end, &self.counters) } else { Ok(()) };
+        if let Err(error) = &synced {
+            self.poison_unless_harmless(error);
+        }
+        let published = self.publisher.in_turn(group.ticket, || {
+            // After a failed sync nothing later may be seen either: it might have a hole before it on disk.
+            self.check_poison()?;
+            self.visible.store(group.last.get(), Ordering::Release);
+            Ok(())
+        });
+        synced.and(published).map(|()| group.ranges)
+    }
+}
+
+fn encode_group(wal: &mut WalWriter, last: Seq, group: &[Request]) -> Result<Vec<SeqRange>> {
+    let count: usize = group.iter().map(|request| request.batches.len()).sum();
+    if last.checked_add(count as u64).is_none() {
+        let limit = Seq::MAX.get() as usize;
+        return Err(Error::TooLarge { what: "number of commits", size: limit, limit });
+    }
+    let mut next = last.get();
+    let mut take = || {
+        next += 1;
+        Seq::new(next).unwrap_or(Seq::MAX)
+    };
+    let mut ranges = Vec::with_capacity(group.len());
+    for request in group {
+        let mut range: Option<SeqRange> = None;
+        for batch in &request.batches {
+            let seq = take();
+            wal.encode(batch, seq);
+            range = Some(SeqRange { first: range.map_or(seq, |range| range.first), last: seq });
+        }
+        ranges.extend(range);
+    }
+    debug_assert_eq!(ranges.len(), group.len(), "no request is empty");
+    Ok(ranges)
+}
+
+fn insert_group(memtable: &Memtable, last: Seq, group: &[Request]) {
+    let mut writer = memtable.writer();
+    let mut number = last.get();
+    for batch in group.iter().flat_map(|request| &request.batches) {
+        number += 1;
+        let seq = Seq::new(number).unwrap_or(Seq::MAX);
+        for (kind, key, value) in batch.ops() {
+            writer.insert(key, seq, kind, value);
+        }
+    }
+}
+
+impl CommitQueue {
+    /// Adds a request; true if the caller must lead.
+    fn enter(&self, request: Request) -> bool {
+        let mut state = locked(&self.state);
+        state.waiting.push_back(request);
+        !std::mem::replace(&mut state.has_leader, true)
+    }
+
+    /// The requests of the next group, in order.
+    fn take_group(&self) -> Vec<Request> {
+        let mut state = locked(&self.state);
+        let mut bytes = 0;
+        let mut group = Vec::new();
+        while let Some(request) = state.waiting.front() {
+            bytes += request.batches.iter().map(WriteBatch::size_bytes).sum::<usize>();
+            if !group.is_empty() && bytes > MAX_GROUP_BYTES {
+                break;
+            }
+            group.extend(state.waiting.pop_front());
+        }
+        group
+    }
+
+    /// Lets the first of those who wait lead the next group.
+    fn appoint_next(&self) {
+        let mut state = locked(&self.state);
+        match state.waiting.front() {
+            Some(next) => next.slot.set(SlotState::Lead),
+            None => state.has_leader = false,
+        }
+    }
+}
+
+impl Slot {
+    /// Waits for the outcome; `None` means that the waiting thread must lead.
+    fn wait(&self) -> Option<Result<SeqRange>> {
+        let mut state = locked(&self.state);
+        loop {
+            match std::mem::replace(&mut *state, SlotState::Waiting) {
+                SlotState::Done(result) => return Some(result),
+                SlotState::Lead => return None,
+                SlotState::Waiting => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn finish(&self, result: Result<SeqRange>) {
+        self.set(SlotState::Done(result));
+    }
+
+    fn set(&self, next: SlotState) {
+        *locked(&self.state) = next;
+        self.changed.notify_one();
+    }
+}
+
+/// Lets groups through one by one, in the order of their tickets.
+#[derive(Default)]
+pub(super) struct Publisher {
+    published: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Publisher {
+    fn in_turn<T>(&self, ticket: u64, step: impl FnOnce() -> T) -> T {
+        let mut published = locked(&self.published);
+        while *published + 1 != ticket {
+            published = self.changed.wait(published).unwrap_or_else(PoisonError::into_inner);
+        }
+        let result = step();
+        *published = ticket;
+        self.changed.notify_all();
+        result
+    }
+
+    /// Waits until all groups up to `ticket` are through.
+    pub(super) fn wait_for(&self, ticket: u64) {
+        let mut published = locked(&self.published);
+        while *published < ticket {
+            published = self.changed.wait(published).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

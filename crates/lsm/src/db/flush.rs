@@ -1,0 +1,132 @@
+//! From memtables to tables: a full memtable becomes one level-0 table, and the log that held it is let go.
+//!
+//! Order, on which safety rests: the log of a sealed memtable was synced when it was sealed; the table and its name
+//! are synced; one manifest edit adds the table and moves the log number past the memtable; readers are switched over;
+//! only then the log segments are deleted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::inner::{Current, Inner, locked};
+use crate::error::{Error, Result};
+use crate::files::StorePaths;
+use crate::fs::Fs;
+use crate::manifest::Edit;
+use crate::memtable::{Memtable, MemtableCursor};
+use crate::table::{Compression, TableMeta, TableWriter};
+use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
+
+impl Inner {
+    /// Flushes everything that has been committed so far.
+    pub(super) fn flush_all(&self) -> Result<()> {
+        self.check_writable()?;
+        self.seal_if_used()?;
+        while self.flush_oldest()? {}
+        Ok(())
+    }
+
+    /// Puts the active memtable in line for the flush, if there is anything in it.
+    pub(super) fn seal_if_used(&self) -> Result<()> {
+        let mut log = locked(&self.log);
+        if self.current.load().active.is_empty() {
+            return Ok(());
+        }
+        self.seal_active(&mut log).inspect_err(|error| self.poison_unless_harmless(error))
+    }
+
+    /// Flushes the oldest sealed memtable; false if there is none.
+    pub(super) fn flush_oldest(&self) -> Result<bool> {
+        let _flushing = locked(&self.flushing);
+        let Some(memtable) = self.current.load().sealed.last().map(Arc::clone) else { return Ok(false) };
+        self.check_poison()?;
+        let meta = self.write_table(&memtable)?;
+        self.install_flush(&memtable, meta)?;
+        self.signal_work();
+        Ok(true)
+    }
+
+    fn write_table(&self, memtable: &Arc<Memtable>) -> Result<TableMeta> {
+        let number = self.take_file_number();
+        let meta = write_memtable(self.options.fs.as_ref(), &self.paths, self.store, number, memtable)?;
+        self.counters.flushes.add(1);
+        self.counters.flush_bytes.add(meta.size);
+        Ok(meta)
+    }
+
+    fn install_flush(&self, memtable: &Arc<Memtable>, meta: TableMeta) -> Result<()> {
+        let table = self.open_table(meta.clone())?;
+        let mut manifest = locked(&self.manifest);
+        let current = self.current.load_full();
+        let next =
+            current.sealed.len().checked_sub(2).map_or(&current.active, |index| &current.sealed[index]);
+        let log_number = next.first_segment();
+        let edit = Edit {
+            next_file: Some(self.next_file_number()),
+            log_number: Some(log_number),
+            last_seq: Some(meta.greatest_seq),
+            added: vec![(0, meta)],
+            ..Edit::default()
+        };
+        manifest
+            .install(&edit, || self.take_file_number())
+            .inspect_err(|error| self.poison_unless_harmless(error))?;
+        self.swap_current(|current| {
+            let sealed = current.sealed.iter().filter(|sealed| !Arc::ptr_eq(sealed, memtable)).cloned();
+            Current {
+                active: Arc::clone(&current.active),
+                sealed: sealed.collect(),
+                version: Arc::new(current.version.edited(&[], vec![(0, table)])),
+                floor: current.floor,
+            }
+        });
+        drop(manifest);
+        self.delete_segments_before(log_number);
+        Ok(())
+    }
+
+    /// Deletes log segments that the manifest no longer needs. What cannot be deleted now goes at the next open.
+    fn delete_segments_before(&self, log_number: FileNumber) {
+        let mut segments = locked(&self.segments);
+        for &segment in segments.iter().take_while(|&&segment| segment < log_number) {
+            let _ = self.options.fs.remove(&self.paths.wal(segment));
+        }
+        segments.retain(|&segment| segment >= log_number);
+    }
+}
+
+/// Writes a memtable as a table whose bytes and name are on disk when this returns. On error no file is left.
+pub(super) fn write_memtable(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    store: StoreId,
+    number: FileNumber,
+    memtable: &Arc<Memtable>,
+) -> Result<TableMeta> {
+    let path = paths.table(number);
+    let written = write_entries(fs, &path, store, number, memtable).and_then(|meta| {
+        let dir = paths.table_dir();
+        fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))?;
+        Ok(meta)
+    });
+    if written.is_err() {
+        let _ = fs.remove(&path);
+    }
+    written
+}
+
+fn write_entries(
+    fs: &dyn Fs,
+    path: &Path,
+    store: StoreId,
+    number: FileNumber,
+    memtable: &Arc<Memtable>,
+) -> Result<TableMeta> {
+    let mut writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
+    let mut cursor = MemtableCursor::new(Arc::clone(memtable));
+    cursor.seek(b"", Trailer::new(Seq::MAX, Kind::Delete));
+    while cursor.valid() {
+        writer.add(cursor.key(), cursor.trailer(), cursor.value())?;
+        cursor.next();
+    }
+    writer.finish()
+}

@@ -1,0 +1,171 @@
+//! What the parts of an open store share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::RecoveryReport;
+use super::commit::{CommitQueue, Log, Publisher};
+use crate::cache::BlockCache;
+use crate::error::{Error, Result};
+use crate::files::StorePaths;
+use crate::fs::Lock;
+use crate::limits::LEVELS;
+use crate::manifest::{ManifestLog, Version};
+use crate::memtable::Memtable;
+use crate::metrics::{Counters, Metrics};
+use crate::options::Options;
+use crate::snapshot::SnapshotRegistry;
+use crate::table::{Table, TableMeta};
+use crate::types::{FileNumber, Seq, StoreId};
+
+/// Where all data is at one moment. Immutable but for the active memtable; readers take one and use it to the end.
+pub(super) struct Current {
+    /// Takes the commits.
+    pub(super) active: Arc<Memtable>,
+    /// Full memtables that wait for the flush, newest first.
+    pub(super) sealed: Vec<Arc<Memtable>>,
+    pub(super) version: Arc<Version>,
+    /// Below this sequence, versions may be missing from the tables.
+    pub(super) floor: Seq,
+}
+
+pub(super) struct Inner {
+    pub(super) options: Options,
+    pub(super) paths: StorePaths,
+    pub(super) store: StoreId,
+    pub(super) recovery: RecoveryReport,
+    pub(super) counters: Arc<Counters>,
+    pub(super) cache: Arc<BlockCache>,
+    pub(super) snapshots: Arc<SnapshotRegistry>,
+    pub(super) current: ArcSwap<Current>,
+    /// Held while `current` is replaced; never during I/O.
+    pub(super) swap: Mutex<()>,
+    pub(super) manifest: Mutex<ManifestLog>,
+    pub(super) queue: CommitQueue,
+    /// The commit lock: whoever holds it appends to the log and inserts into the active memtable.
+    pub(super) log: Mutex<Log>,
+    pub(super) publisher: Publisher,
+    pub(super) visible: AtomicU64,
+    pub(super) next_file: AtomicU64,
+    /// WAL segments that are not yet deleted, ascending.
+    pub(super) segments: Mutex<Vec<FileNumber>>,
+    pub(super) poison: Mutex<Option<String>>,
+    pub(super) poisoned: AtomicBool,
+    /// No commit is appended and no read begun any more.
+    pub(super) closing: AtomicBool,
+    /// The outcome of `close`, once it is over.
+    pub(super) closed: Mutex<Option<Result<()>>>,
+    pub(super) flushing: Mutex<()>,
+    pub(super) compacting: Mutex<()>,
+    pub(super) cancel: AtomicBool,
+    pub(super) work: Mutex<Work>,
+    /// Signalled when there may be something to flush or compact, and when that is done.
+    pub(super) work_changed: Condvar,
+    pub(super) lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// What background threads and waiting writers tell each other.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) stop: bool,
+    /// Counts changes, so that a thread which looked before a change does not sleep through it.
+    pub(super) epoch: u64,
+    /// Why the last flush failed, until one succeeds.
+    pub(super) flush_error: Option<Error>,
+    /// Why the last compaction failed, until one succeeds.
+    pub(super) compaction_error: Option<Error>,
+}
+
+/// Takes a mutex whose data is valid after every statement, so that a panic elsewhere does not spread.
+pub(super) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(super) fn visible(&self) -> Seq {
+        Seq::new(self.visible.load(Ordering::Acquire)).unwrap_or(Seq::MAX)
+    }
+
+    /// A file number that no file has had.
+    pub(super) fn take_file_number(&self) -> FileNumber {
+        FileNumber(self.next_file.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number from which on no file exists yet, for the manifest.
+    pub(super) fn next_file_number(&self) -> FileNumber {
+        FileNumber(self.next_file.load(Ordering::Relaxed))
+    }
+
+    /// Refuses writes after a failure that leaves open what is on disk.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        self.check_poison()
+    }
+
+    pub(super) fn check_poison(&self) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let cause = locked(&self.poison).clone().unwrap_or_default();
+        Err(Error::Poisoned { cause })
+    }
+
+    /// Stops all writing for good, unless `error` is one after which the disk is as before.
+    pub(super) fn poison_unless_harmless(&self, error: &Error) {
+        if matches!(error, Error::DiskFull { .. } | Error::Closed) {
+            return;
+        }
+        locked(&self.poison).get_or_insert_with(|| error.to_string());
+        self.poisoned.store(true, Ordering::Release);
+        self.signal_work();
+    }
+
+    /// Replaces the current state by what `change` makes of it.
+    pub(super) fn swap_current(&self, change: impl FnOnce(&Current) -> Current) {
+        let _swap = locked(&self.swap);
+        let next = change(&self.current.load());
+        self.current.store(Arc::new(next));
+    }
+
+    pub(super) fn open_table(&self, meta: TableMeta) -> Result<Arc<Table>> {
+        let path = self.paths.table(meta.number);
+        let cache = Arc::clone(&self.cache);
+        Table::open(self.options.fs.as_ref(), path, self.store, meta, cache).map(Arc::new)
+    }
+
+    /// Wakes everybody who waits for a change of work.
+    pub(super) fn signal_work(&self) {
+        locked(&self.work).epoch += 1;
+        self.work_changed.notify_all();
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        self.counters.fill(&mut metrics);
+        let cache = self.cache.stats();
+        (metrics.cache_hits, metrics.cache_misses) = (cache.hits, cache.misses);
+        metrics.cache_bytes = cache.bytes;
+        let current = self.current.load();
+        let tables = current.version.tables();
+        metrics.table_memory_bytes = tables.map(|(_, table)| table.memory_bytes() as u64).sum();
+        let memtables = current.sealed.iter().chain([&current.active]);
+        metrics.memtable_bytes = memtables.map(|memtable| memtable.size_bytes() as u64).sum();
+        metrics.sealed_memtables = current.sealed.len() as u64;
+        metrics.open_snapshots = self.snapshots.open() as u64;
+        metrics.level_tables = (0..LEVELS).map(|level| current.version.level(level).len() as u64).collect();
+        metrics.level_bytes = (0..LEVELS).map(|level| current.version.level_bytes(level)).collect();
+        metrics
+    }
+
+    pub(super) fn verify(&self) -> Result<()> {
+        let version = Arc::clone(&self.current.load().version);
+        if let Some(rule) = version.broken_rule() {
+            return Err(Error::corrupt(self.paths.root(), 0, rule));
+        }
+        version.tables().try_for_each(|(_, table)| table.verify().map(|_| ()))
+    }
+}

@@ -1,0 +1,182 @@
+//! A store: the parts below put together.
+//!
+//! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
+//! downwards, `background` does that on threads, `close` ends it. `inner` holds what they share.
+//!
+//! Locks, in the order in which they may be taken: commit lock (`log`), flush or compaction lock, manifest, swap of
+//! the current state. No lock that a reader or the next group of commits needs is held during a sync.
+
+mod background;
+mod close;
+mod commit;
+mod compact;
+mod flush;
+mod inner;
+mod open;
+mod read;
+mod recover;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::batch::WriteBatch;
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::range::{Direction, KeyRange};
+use crate::snapshot::Snapshot;
+use crate::types::{Durability, ReadTier, Seq};
+use crate::value::Value;
+use inner::Inner;
+pub use read::Cursor;
+pub use recover::{Discarded, RecoveryReport};
+
+/// An open store. Shared by reference or in an [`Arc`]; every method may be called from any thread.
+///
+/// Dropping it without [`Db::close`] loses nothing that was acknowledged at its level, but leaves work to the next open.
+pub struct Db {
+    inner: Arc<Inner>,
+    threads: background::Threads,
+}
+
+/// Consecutive sequences, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeqRange {
+    /// The first.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
+}
+
+impl Db {
+    /// Opens the store in the directory `dir`, creating it if there is none, and recovers what a crash left.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when it is open elsewhere; [`Error::Missing`], [`Error::NotAStore`], [`Error::Newer`] by
+    /// what is found; [`Error::Corrupt`] when acknowledged data is damaged; [`Error::Io`], [`Error::DiskFull`].
+    pub fn open(dir: &Path, options: Options) -> Result<Self> {
+        let background = options.background;
+        let inner = Arc::new(open::open(dir, options)?);
+        let threads = background::Threads::start(&inner, background)?;
+        Ok(Self { inner, threads })
+    }
+
+    /// What opening found and repaired.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
+    }
+
+    /// Commits one batch and returns its sequence. Blocks until the commit is done at the given level and visible.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::DiskFull`], after which nothing has changed; [`Error::Poisoned`] or [`Error::Io`],
+    /// after which it is open until the next open whether the commit has happened.
+    pub fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<Seq> {
+        self.commit_many(vec![batch], durability).map(|range| range.first)
+    }
+
+    /// Commits several batches, each atomically and under its own sequence, consecutive in the given order. They
+    /// share one write and one sync, also with what other threads commit at the same moment. An empty list commits
+    /// nothing and gives the newest sequence.
+    ///
+    /// # Errors
+    /// As [`Db::commit`], for all of them together.
+    pub fn commit_many(&self, batches: Vec<WriteBatch>, durability: Durability) -> Result<SeqRange> {
+        self.inner.commit_many(batches, durability)
+    }
+
+    /// The newest sequence whose commit is visible.
+    pub fn visible(&self) -> Seq {
+        self.inner.visible()
+    }
+
+    /// The oldest sequence at which anything can be read that is not pinned by a snapshot.
+    pub fn history_floor(&self) -> Seq {
+        self.inner.snapshots.floor()
+    }
+
+    /// The value of `key` as of the newest commit.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Corrupt`], [`Error::Io`]; [`Error::WouldBlock`] when `tier` forbids what is needed.
+    pub fn get_newest(&self, key: &[u8], tier: ReadTier) -> Result<Option<Value>> {
+        self.inner.get_newest(key, tier)
+    }
+
+    /// The value of `key` as of the commit `at`.
+    ///
+    /// # Errors
+    /// As [`Db::get_newest`]; [`Error::HistoryTruncated`] when `at` is no longer kept and not pinned by a snapshot;
+    /// [`Error::FutureSequence`].
+    pub fn get(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+        self.inner.get(key, at, tier)
+    }
+
+    /// A walk over the records of `range` as of the commit `at`.
+    ///
+    /// # Errors
+    /// As [`Db::get`]; steps of the cursor can fail like reads, too.
+    pub fn cursor(&self, range: KeyRange, at: Seq, direction: Direction, tier: ReadTier) -> Result<Cursor> {
+        self.inner.cursor(range, at, direction, tier)
+    }
+
+    /// Pins the newest visible sequence.
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.snapshots.pin_newest(|| self.inner.visible())
+    }
+
+    /// Pins an earlier sequence.
+    ///
+    /// # Errors
+    /// [`Error::HistoryTruncated`], [`Error::FutureSequence`].
+    pub fn snapshot_at(&self, at: Seq) -> Result<Snapshot> {
+        self.inner.snapshots.pin(at, self.inner.visible())
+    }
+
+    /// Writes everything committed so far into tables and lets go of the log that held it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`], [`Error::DiskFull`]; nothing is lost by any of them.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.flush_all()
+    }
+
+    /// Flushes, then merges all tables into one sorted run, dropping what the retention does not keep.
+    ///
+    /// # Errors
+    /// As [`Db::flush`], and [`Error::Corrupt`] when a table is damaged.
+    pub fn compact(&self) -> Result<()> {
+        self.inner.flush_all()?;
+        self.inner.compact_all()
+    }
+
+    /// What storage did since it was opened and what it holds now.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics()
+    }
+
+    /// Flushes, marks the store as cleanly closed and releases it. Waits for commits in flight; later calls of
+    /// anything fail with [`Error::Closed`], later calls of `close` repeat the first answer.
+    ///
+    /// # Errors
+    /// What went wrong; the store is released all the same, and what was acknowledged is recovered at the next open.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close(&self.threads)
+    }
+
+    /// Proves every table: checksums, order, counts, filters, and that levels are arranged as they must be.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with file and offset of the first fault found.
+    pub fn verify(&self) -> Result<()> {
+        self.inner.verify()
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.inner.abandon(&self.threads);
+    }
+}

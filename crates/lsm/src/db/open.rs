@@ -1,0 +1,371 @@
+//! Finds, makes and recovers a store.
+//!
+//! Nothing is written before it is certain that the directory is a store of a known format, or empty. Recovery only
+//! adds files until the new manifest is current; a crash at any moment before that leaves the old store as it was,
+//! a crash after it leaves left-overs that the next open removes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex};
+
+use arc_swap::ArcSwap;
+
+use super::commit::{CommitQueue, Log, Publisher};
+use super::inner::{Current, Inner, Work};
+use super::recover::{Discarded, Recoverer, RecoveryReport};
+use crate::cache::BlockCache;
+use crate::error::{Error, Result};
+use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
+use crate::fs::{Fs, Lock, LockAttempt};
+use crate::manifest::{Loaded, ManifestLog, StoreState, Version, load};
+use crate::memtable::Memtable;
+use crate::metrics::Counters;
+use crate::options::Options;
+use crate::snapshot::SnapshotRegistry;
+use crate::table::Table;
+use crate::types::{FileNumber, Seq, StoreId};
+use crate::wal::{ReplayEnd, WalWriter, replay_segments};
+
+/// What the directory holds, by name.
+struct Listing {
+    manifests: BTreeSet<FileNumber>,
+    segments: BTreeSet<FileNumber>,
+    tables: BTreeSet<FileNumber>,
+    has_current: bool,
+}
+
+/// A store as recovered, before it takes commits.
+struct Recovered {
+    store: StoreId,
+    state: StoreState,
+    last: Seq,
+    report: RecoveryReport,
+    /// Left-overs go to quarantine instead of being removed.
+    suspicious: bool,
+}
+
+pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
+    let fs = Arc::clone(&options.fs);
+    let paths = StorePaths::new(dir);
+    prepare_directory(fs.as_ref(), &paths, options.create_if_missing)?;
+    let lock = take_lock(fs.as_ref(), &paths)?;
+    let listing = list(fs.as_ref(), &paths)?;
+    let mut recovered = if listing.has_current {
+        recover(fs.as_ref(), &paths, &options, &listing)?
+    } else {
+        create(fs.as_ref(), &paths, &options, &listing)?
+    };
+    let cache = Arc::new(BlockCache::new(options.cache_bytes));
+    let version = open_tables(fs.as_ref(), &paths, &cache, &recovered)?;
+    let counters = Arc::new(Counters::default());
+    let (manifest, wal) = start_logs(&fs, &paths, &counters, &mut recovered)?;
+    clean_up(fs.as_ref(), &paths, &listing, manifest.state(), &mut recovered)?;
+    Ok(assemble(options, paths, counters, lock, Logs { manifest, wal }, Data { cache, version }, recovered))
+}
+
+/// The two logs of an opened store.
+struct Logs {
+    manifest: ManifestLog,
+    wal: WalWriter,
+}
+
+/// The opened tables and their cache.
+struct Data {
+    cache: Arc<BlockCache>,
+    version: Version,
+}
+
+/// Opens every table, so that a damaged one stops the opening before the old manifest and log are let go.
+fn open_tables(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    cache: &Arc<BlockCache>,
+    recovered: &Recovered,
+) -> Result<Version> {
+    let mut tables = Vec::with_capacity(recovered.state.tables.len());
+    for (level, meta) in recovered.state.tables.values() {
+        let path = paths.table(meta.number);
+        let table = Table::open(fs, path, recovered.store, meta.clone(), Arc::clone(cache))?;
+        tables.push((*level, Arc::new(table)));
+    }
+    let version = Version::new(tables);
+    match version.broken_rule() {
+        Some(rule) => Err(Error::corrupt(paths.root(), 0, rule)),
+        None => Ok(version),
+    }
+}
+
+/// Refuses foreign directories before anything is written, and makes missing ones.
+fn prepare_directory(fs: &dyn Fs, paths: &StorePaths, create: bool) -> Result<()> {
+    let root = paths.root();
+    match fs.list(root) {
+        Ok(names) => {
+            let is_store = names.iter().any(|name| parse_root_name(name) == Some(StoreFile::Current));
+            // Files that desktops and editors strew about are no reason to refuse an otherwise empty directory.
+            let foreign = names.iter().find(|name| parse_root_name(name).is_none() && !name.starts_with('.'));
+            match foreign {
+                Some(foreign) if !is_store => {
+                    let what = format!("it has no CURRENT, but holds {foreign:?}");
+                    Err(Error::NotAStore { path: root.to_path_buf(), what })
+                }
+                _ if !is_store && !create => Err(Error::Missing { path: root.to_path_buf() }),
+                _ => Ok(()),
+            }
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && create => make_directory(fs, root),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Missing { path: root.to_path_buf() })
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(Error::NotAStore { path: root.to_path_buf(), what: "it is a file".to_owned() })
+        }
+        Err(e) => Err(Error::io("list", root, e)),
+    }
+}
+
+/// Makes a directory and its parents, and their names durable.
+fn make_directory(fs: &dyn Fs, root: &Path) -> Result<()> {
+    let mut made = Vec::new();
+    let mut ancestor = Some(root);
+    while let Some(dir) = ancestor.filter(|dir| !dir.as_os_str().is_empty()) {
+        if fs.list(dir).is_ok() {
+            break;
+        }
+        made.push(dir);
+        ancestor = dir.parent();
+    }
+    fs.create_dir(root).map_err(|e| Error::io("create", root, e))?;
+    for dir in made {
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs.sync_dir(parent).map_err(|e| Error::sync(parent, e))?;
+    }
+    Ok(())
+}
+
+fn take_lock(fs: &dyn Fs, paths: &StorePaths) -> Result<Box<dyn Lock>> {
+    match fs.try_lock(&paths.lock()).map_err(|e| Error::io("lock", &paths.lock(), e))? {
+        LockAttempt::Held(lock) => Ok(lock),
+        LockAttempt::Busy(pid) => Err(Error::Locked { path: paths.root().to_path_buf(), pid }),
+    }
+}
+
+fn list(fs: &dyn Fs, paths: &StorePaths) -> Result<Listing> {
+    for dir in [paths.wal_dir(), paths.table_dir()] {
+        fs.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
+    }
+    let names = |dir: &Path| fs.list(dir).map_err(|e| Error::io("list", dir, e));
+    let root = names(paths.root())?;
+    let manifests = root.iter().filter_map(|name| match parse_root_name(name) {
+        Some(StoreFile::Manifest(number)) => Some(number),
+        _ => None,
+    });
+    Ok(Listing {
+        manifests: manifests.collect(),
+        segments: names(&paths.wal_dir())?.iter().filter_map(|name| parse_wal_name(name)).collect(),
+        tables: names(&paths.table_dir())?.iter().filter_map(|name| parse_table_name(name)).collect(),
+        has_current: root.iter().any(|name| parse_root_name(name) == Some(StoreFile::Current)),
+    })
+}
+
+impl Listing {
+    /// One more than the greatest number in use.
+    fn next_number(&self) -> FileNumber {
+        let greatest = [&self.manifests, &self.segments, &self.tables].map(|set| set.last().copied());
+        FileNumber(greatest.into_iter().flatten().max().map_or(1, |number| number.0 + 1))
+    }
+}
+
+/// A new store. Left-overs of a creation that died are fine; data without `CURRENT` is not.
+fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing) -> Result<Recovered> {
+    if !options.create_if_missing {
+        return Err(Error::Missing { path: paths.root().to_path_buf() });
+    }
+    let mut holds_data = !listing.tables.is_empty() || listing.segments.len() > 1;
+    for &number in &listing.segments {
+        holds_data |= crate::fs::read_whole(fs, &paths.wal(number))?.len() > crate::format::PREAMBLE_BYTES;
+    }
+    if holds_data {
+        return Err(Error::corrupt(&paths.current(), 0, "CURRENT is missing, but the directory holds data"));
+    }
+    let store = match options.store_id {
+        Some(store) => store,
+        None => random_store_id(paths.root())?,
+    };
+    let state = StoreState { next_file: listing.next_number(), ..StoreState::default() };
+    let report = RecoveryReport { created: true, ..RecoveryReport::default() };
+    Ok(Recovered { store, state, last: Seq::ZERO, report, suspicious: false })
+}
+
+fn random_store_id(root: &Path) -> Result<StoreId> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|e| Error::io("draw an id for", root, std::io::Error::other(e)))?;
+    Ok(StoreId(id))
+}
+
+/// Reads manifest and log of an existing store and writes the log's commits into tables.
+fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing) -> Result<Recovered> {
+    let Loaded { store, number, mut state, discarded } = load(fs, paths)?;
+    let numbers: Vec<FileNumber> = listing.segments.range(state.log_number..).copied().collect();
+    if numbers.first() != Some(&state.log_number) {
+        let what = "the log segment that the manifest names is missing";
+        return Err(Error::corrupt(&paths.wal(state.log_number), 0, what));
+    }
+    check_tables(paths, listing, &state)?;
+    let next_file = state.next_file.max(listing.next_number()).max(FileNumber(number.0 + 1));
+    let mut recoverer = Recoverer {
+        fs,
+        paths,
+        store,
+        memtable_bytes: options.memtable_bytes,
+        next_file,
+        tables: Vec::new(),
+        memtable: Arc::new(Memtable::new(FileNumber(0))),
+    };
+    let replayed = replay_segments(fs, paths, store, &numbers, state.last_seq, &mut recoverer);
+    let end =
+        replayed.and_then(|end| recoverer.finish().map(|()| end)).inspect_err(|_| recoverer.discard())?;
+    let suspicious = discarded.is_some();
+    let report = report(&state, &end, discarded);
+    state.next_file = recoverer.next_file;
+    state.last_seq = end.last_seq;
+    for meta in recoverer.tables {
+        state.tables.insert(meta.number, (0, meta));
+    }
+    Ok(Recovered { store, state, last: end.last_seq, report, suspicious })
+}
+
+/// A missing table is reported by name before anything else is tried.
+fn check_tables(paths: &StorePaths, listing: &Listing, state: &StoreState) -> Result<()> {
+    match state.tables.keys().find(|number| !listing.tables.contains(number)) {
+        Some(&missing) => {
+            Err(Error::corrupt(&paths.table(missing), 0, "a table that the manifest names is missing"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn report(state: &StoreState, end: &ReplayEnd, manifest: Option<(PathBuf, u64)>) -> RecoveryReport {
+    let cut_short = |(path, bytes): (PathBuf, u64)| Discarded {
+        path,
+        bytes,
+        reason: "an append that was cut short".to_owned(),
+    };
+    RecoveryReport {
+        created: false,
+        clean: state.closed_cleanly && end.clean_close && manifest.is_none(),
+        replayed_commits: end.commits,
+        replayed_bytes: end.bytes,
+        discarded: manifest.into_iter().chain(end.discarded.clone()).map(cut_short).collect(),
+        quarantined: Vec::new(),
+        removed_files: 0,
+    }
+}
+
+/// Starts a new log segment and a new manifest; with the latter the recovered store becomes the store.
+fn start_logs(
+    fs: &Arc<dyn Fs>,
+    paths: &StorePaths,
+    counters: &Arc<Counters>,
+    recovered: &mut Recovered,
+) -> Result<(ManifestLog, WalWriter)> {
+    let state = &mut recovered.state;
+    let mut take = || {
+        let number = state.next_file;
+        state.next_file = FileNumber(number.0 + 1);
+        number
+    };
+    let (segment, manifest) = (take(), take());
+    state.log_number = segment;
+    state.closed_cleanly = false;
+    let first = recovered.last.checked_add(1).unwrap_or(Seq::MAX);
+    let store = recovered.store;
+    let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), segment, first)?;
+    let (fs, state) = (Arc::clone(fs), state.clone());
+    // The directories were made before; their names must be on disk before anything in them counts.
+    fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
+    let manifest = ManifestLog::create(fs, paths.clone(), store, Arc::clone(counters), manifest, state)?;
+    Ok((manifest, wal))
+}
+
+/// Removes what a crash or the previous session left behind.
+fn clean_up(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    listing: &Listing,
+    state: &StoreState,
+    recovered: &mut Recovered,
+) -> Result<()> {
+    let old_logs = listing.manifests.iter().map(|&number| paths.manifest(number));
+    let old_logs = old_logs.chain(listing.segments.iter().map(|&number| paths.wal(number)));
+    for path in old_logs {
+        // The new manifest does not need them; if one cannot be removed now, the next open tries again.
+        recovered.report.removed_files += u64::from(fs.remove(&path).is_ok());
+    }
+    let orphans = listing.tables.iter().filter(|number| !state.tables.contains_key(number));
+    for path in orphans.map(|&number| paths.table(number)) {
+        if recovered.suspicious {
+            recovered.report.quarantined.push(quarantine(fs, paths, &path)?);
+        } else {
+            recovered.report.removed_files += u64::from(fs.remove(&path).is_ok());
+        }
+    }
+    Ok(())
+}
+
+fn quarantine(fs: &dyn Fs, paths: &StorePaths, path: &Path) -> Result<PathBuf> {
+    let dir = paths.quarantine_dir();
+    fs.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
+    let kept = dir.join(path.file_name().unwrap_or_default());
+    fs.rename(path, &kept).map_err(|e| Error::io("move aside", path, e))?;
+    Ok(kept)
+}
+
+fn assemble(
+    options: Options,
+    paths: StorePaths,
+    counters: Arc<Counters>,
+    lock: Box<dyn Lock>,
+    Logs { manifest, wal }: Logs,
+    Data { cache, version }: Data,
+    recovered: Recovered,
+) -> Inner {
+    let state = manifest.state();
+    let current = Current {
+        active: Arc::new(Memtable::new(state.log_number)),
+        sealed: Vec::new(),
+        version: Arc::new(version),
+        floor: state.floor,
+    };
+    Inner {
+        store: recovered.store,
+        recovery: recovered.report,
+        counters,
+        cache,
+        snapshots: SnapshotRegistry::new(state.floor),
+        current: ArcSwap::from_pointee(current),
+        swap: Mutex::new(()),
+        next_file: AtomicU64::new(state.next_file.0),
+        segments: Mutex::new(vec![state.log_number]),
+        manifest: Mutex::new(manifest),
+        queue: CommitQueue::default(),
+        log: Mutex::new(Log { wal, last: recovered.last, groups: 0 }),
+        publisher: Publisher::default(),
+        visible: AtomicU64::new(recovered.last.get()),
+        poison: Mutex::new(None),
+        poisoned: AtomicBool::new(false),
+        closing: AtomicBool::new(false),
+        closed: Mutex::new(None),
+        flushing: Mutex::new(()),
+        compacting: Mutex::new(()),
+        cancel: AtomicBool::new(false),
+        work: Mutex::new(Work::default()),
+        work_changed: Condvar::new(),
+        lock: Mutex::new(Some(lock)),
+        options,
+        paths,
+    }
+}

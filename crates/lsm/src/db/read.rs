@@ -1,0 +1,133 @@
+//! Reads: one consistent state, no locks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::inner::{Current, Inner};
+use crate::error::{Error, Result};
+use crate::iter::{LevelCursor, MergeCursor, Source, VisibleCursor};
+use crate::limits::LEVELS;
+use crate::memtable::{Found, MemtableCursor};
+use crate::range::{Direction, KeyRange};
+use crate::table::key_hash;
+use crate::types::{ReadTier, Seq};
+use crate::value::{Value, Version as Stored};
+
+impl Inner {
+    pub(super) fn get_newest(&self, key: &[u8], tier: ReadTier) -> Result<Option<Value>> {
+        self.check_open()?;
+        // In this order: everything visible now was put into a memtable before, so it is found in a state taken
+        // earlier, or the state is older than the commit and this read came before it.
+        let current = self.current.load();
+        let at = self.visible();
+        lookup(&current, key, at, tier)
+    }
+
+    pub(super) fn get(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+        self.check_open()?;
+        self.check_not_future(at)?;
+        let current = self.current.load();
+        self.check_kept(&current, at)?;
+        lookup(&current, key, at, tier)
+    }
+
+    pub(super) fn cursor(
+        &self,
+        range: KeyRange,
+        at: Seq,
+        direction: Direction,
+        tier: ReadTier,
+    ) -> Result<Cursor> {
+        self.check_open()?;
+        self.check_not_future(at)?;
+        let current = self.current.load_full();
+        self.check_kept(&current, at)?;
+        let merge = MergeCursor::new(sources(&current, &range, tier), direction);
+        Ok(Cursor { visible: VisibleCursor::new(merge, range, at, direction) })
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn check_not_future(&self, at: Seq) -> Result<()> {
+        let newest = self.visible();
+        if at > newest { Err(Error::FutureSequence { requested: at, newest }) } else { Ok(()) }
+    }
+
+    /// Below the floor of the state that is read, only pinned sequences are complete.
+    fn check_kept(&self, current: &Current, at: Seq) -> Result<()> {
+        if at >= current.floor || self.snapshots.is_pinned(at) {
+            return Ok(());
+        }
+        Err(Error::HistoryTruncated { requested: at, floor: current.floor })
+    }
+}
+
+fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+    for memtable in [&current.active].into_iter().chain(&current.sealed) {
+        match memtable.get(key, at) {
+            Some(Found::Put(value)) => return Ok(Some(Value::owned(value.into()))),
+            Some(Found::Delete) => return Ok(None),
+            None => {}
+        }
+    }
+    Ok(match current.version.get(key, key_hash(key), at, tier)? {
+        Some(Stored::Put(value)) => Some(value),
+        Some(Stored::Delete) | None => None,
+    })
+}
+
+/// Everything that may hold keys of `range`.
+fn sources(current: &Current, range: &KeyRange, tier: ReadTier) -> Vec<Source> {
+    let memtables = [&current.active].into_iter().chain(&current.sealed);
+    let mut sources: Vec<Source> =
+        memtables.map(|memtable| Source::Memtable(MemtableCursor::new(Arc::clone(memtable)))).collect();
+    let in_range = |smallest: &[u8], largest: &[u8]| {
+        range.end.as_ref().is_none_or(|end| smallest < end.as_slice()) && largest >= range.start.as_slice()
+    };
+    for table in current.version.level(0) {
+        if in_range(&table.meta().smallest, &table.meta().largest) {
+            sources.push(Source::Table(table.cursor(tier)));
+        }
+    }
+    for level in 1..LEVELS {
+        let tables = current.version.level(level).iter();
+        let tables: Vec<_> =
+            tables.filter(|table| in_range(&table.meta().smallest, &table.meta().largest)).cloned().collect();
+        if !tables.is_empty() {
+            sources.push(Source::Level(LevelCursor::new(tables, tier)));
+        }
+    }
+    sources
+}
+
+/// A walk over records in key order, as of one commit. It pins the tables and memtables it reads from, not the
+/// sequence: hold a [`crate::Snapshot`] to come back to the same state later.
+pub struct Cursor {
+    visible: VisibleCursor,
+}
+
+impl Cursor {
+    /// Moves to the first or the next record in the direction; false at the end. After an error the walk is over.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`]; [`Error::WouldBlock`] when the tier forbids what is needed.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a step can fail and lends its record until the next one"
+    )]
+    pub fn next(&mut self) -> Result<bool> {
+        self.visible.next()
+    }
+
+    /// Key of the record at the position.
+    pub fn key(&self) -> &[u8] {
+        self.visible.key()
+    }
+
+    /// Value of the record at the position.
+    pub fn value(&self) -> &[u8] {
+        self.visible.value()
+    }
+}

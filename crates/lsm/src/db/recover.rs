@@ -1,0 +1,89 @@
+//! What recovery does with the log: its commits become tables before the store is open.
+//!
+//! Nothing that was recovered is left only in the old log. After a failed sync the page cache may show bytes that
+//! never reached the disk; a store that served them and then relied on the old file could lose them later, so they
+//! are written to new files, and these synced, before anybody can read them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::flush::write_memtable;
+use crate::error::Result;
+use crate::files::StorePaths;
+use crate::fs::Fs;
+use crate::memtable::Memtable;
+use crate::table::TableMeta;
+use crate::types::{FileNumber, Kind, Seq, StoreId};
+use crate::wal::Replay;
+
+/// What opening a store found, and what it had to leave behind.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// The store did not exist and was created.
+    pub created: bool,
+    /// The store had been closed in good order.
+    pub clean: bool,
+    /// Commits taken from the log.
+    pub replayed_commits: u64,
+    /// Bytes of log read.
+    pub replayed_bytes: u64,
+    /// Ends of logs that were being written when the store died. Nothing in them was acknowledged as durable.
+    pub discarded: Vec<Discarded>,
+    /// Files that the manifest does not know, moved aside because the manifest itself had lost its end.
+    pub quarantined: Vec<PathBuf>,
+    /// Left-over files of a crash that were removed.
+    pub removed_files: u64,
+}
+
+/// Bytes that recovery did not use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discarded {
+    /// The file.
+    pub path: PathBuf,
+    /// How many bytes at its end.
+    pub bytes: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Collects replayed commits in memtables and writes each full one as a table.
+pub(super) struct Recoverer<'a> {
+    pub(super) fs: &'a dyn Fs,
+    pub(super) paths: &'a StorePaths,
+    pub(super) store: StoreId,
+    pub(super) memtable_bytes: usize,
+    pub(super) next_file: FileNumber,
+    pub(super) tables: Vec<TableMeta>,
+    pub(super) memtable: Arc<Memtable>,
+}
+
+impl Recoverer<'_> {
+    /// Writes what is left.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        if self.memtable.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.memtable, Arc::new(Memtable::new(FileNumber(0))));
+        let number = self.next_file;
+        self.next_file = FileNumber(number.0 + 1);
+        self.tables.push(write_memtable(self.fs, self.paths, self.store, number, &full)?);
+        Ok(())
+    }
+
+    /// Removes the tables written so far, when recovery fails: the log still holds everything.
+    pub(super) fn discard(&self) {
+        for meta in &self.tables {
+            let _ = self.fs.remove(&self.paths.table(meta.number));
+        }
+    }
+}
+
+impl Replay for Recoverer<'_> {
+    fn op(&mut self, seq: Seq, kind: Kind, key: &[u8], value: &[u8]) {
+        self.memtable.writer().insert(key, seq, kind, value);
+    }
+
+    fn commit(&mut self, _seq: Seq) -> Result<()> {
+        if self.memtable.size_bytes() >= self.memtable_bytes { self.finish() } else { Ok(()) }
+    }
+}

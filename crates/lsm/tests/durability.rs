@@ -1,0 +1,115 @@
+//! What a resolved commit means, seen from the disk.
+
+mod support;
+
+use std::sync::Arc;
+
+use fountain_lsm::{Db, Durability, Options, WriteBatch};
+use support::{Asked, TestFs, get, small};
+
+fn open(fs: &Arc<TestFs>, dir: &std::path::Path) -> Db {
+    Db::open(dir, Options { fs: fs.clone(), ..small() }).unwrap()
+}
+
+fn batch(key: usize) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    batch.put(format!("key {key:06}").as_bytes(), b"value").unwrap();
+    batch
+}
+
+fn wal_requests(fs: &TestFs) -> Vec<Asked> {
+    let of_wal = |asked: &Asked| matches!(asked, Asked::Write(n) | Asked::Sync(n) if n.ends_with(".wal"));
+    fs.take_asked().into_iter().filter(of_wal).collect()
+}
+
+#[test]
+fn a_durable_commit_writes_and_then_syncs_its_log_before_it_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = TestFs::new();
+    let db = open(&fs, dir.path());
+    fs.take_asked();
+    db.commit(batch(1), Durability::Disk).unwrap();
+    let asked = wal_requests(&fs);
+    assert!(matches!(&asked[..], [Asked::Write(a), Asked::Sync(b)] if a == b), "{asked:?}");
+    db.close().unwrap();
+}
+
+#[test]
+fn weaker_commits_write_without_a_sync_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = TestFs::new();
+    let db = open(&fs, dir.path());
+    fs.take_asked();
+    db.commit(batch(1), Durability::Memory).unwrap();
+    assert_eq!(wal_requests(&fs), []);
+    db.commit(batch(2), Durability::Os).unwrap();
+    assert!(matches!(&wal_requests(&fs)[..], [Asked::Write(_)]));
+    assert_eq!(get(&db, "key 000001").as_deref(), Some("value"));
+    db.commit(batch(3), Durability::Disk).unwrap();
+    assert!(matches!(&wal_requests(&fs)[..], [Asked::Write(_), Asked::Sync(_)]));
+    db.close().unwrap();
+}
+
+#[test]
+fn a_thousand_commits_handed_over_together_share_one_write_and_one_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = TestFs::new();
+    let db = open(&fs, dir.path());
+    fs.take_asked();
+    let range = db.commit_many((0..1000).map(batch).collect(), Durability::Disk).unwrap();
+    assert_eq!(range.last.get() - range.first.get(), 999);
+    assert!(matches!(&wal_requests(&fs)[..], [Asked::Write(_), Asked::Sync(_)]));
+    db.close().unwrap();
+}
+
+#[test]
+fn concurrent_durable_commits_share_syncs_and_get_sequences_without_gaps() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), Options::default()).unwrap();
+    let (threads, each) = (8usize, 200usize);
+    let mut seqs: Vec<u64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|thread| {
+                let db = &db;
+                scope.spawn(move || {
+                    let commit = |index| {
+                        let seq = db.commit(batch(thread * each + index), Durability::Disk).unwrap();
+                        assert!(db.visible() >= seq, "a returned commit is visible");
+                        seq.get()
+                    };
+                    (0..each).map(commit).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=(threads * each) as u64).collect::<Vec<_>>());
+    let metrics = db.metrics();
+    assert!(metrics.wal_syncs < metrics.commits, "{} syncs, {} commits", metrics.wal_syncs, metrics.commits);
+    db.close().unwrap();
+}
+
+#[test]
+fn a_flush_makes_table_and_name_durable_before_the_manifest_names_them_and_only_then_drops_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = TestFs::new();
+    let db = open(&fs, dir.path());
+    db.commit_many((0..100).map(batch).collect(), Durability::Disk).unwrap();
+    fs.take_asked();
+    db.flush().unwrap();
+    let asked = fs.take_asked();
+    let at = |wanted: &dyn Fn(&Asked) -> bool| {
+        asked.iter().position(wanted).unwrap_or_else(|| panic!("{asked:?}"))
+    };
+    let new_segment = at(&|a| matches!(a, Asked::SyncDir(n) if n == "wal"));
+    let table_synced = at(&|a| matches!(a, Asked::Sync(n) if n.ends_with(".sst")));
+    let name_synced = at(&|a| matches!(a, Asked::SyncDir(n) if n == "tables"));
+    let edit_written = at(&|a| matches!(a, Asked::Write(n) if n.starts_with("MANIFEST")));
+    let edit_synced = at(&|a| matches!(a, Asked::Sync(n) if n.starts_with("MANIFEST")));
+    let log_removed = at(&|a| matches!(a, Asked::Remove(n) if n.ends_with(".wal")));
+    assert!(new_segment < table_synced, "{asked:?}");
+    assert!(table_synced < name_synced && name_synced < edit_written, "{asked:?}");
+    assert!(edit_written < edit_synced && edit_synced < log_removed, "{asked:?}");
+    db.close().unwrap();
+}

@@ -1,0 +1,237 @@
+//! What the behaviour tests share: stores in temporary directories, images of a killed process, a disk that fails
+//! on request and remembers what was asked of it.
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use fountain_lsm::fs::{File, Fs, LockAttempt, RealFs};
+use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, Seq, StoreId, WriteBatch};
+
+pub fn seq(number: u64) -> Seq {
+    Seq::new(number).expect("in range")
+}
+
+/// Small memtables, so that a test of a few hundred records has tables and compactions.
+pub fn small() -> Options {
+    Options {
+        memtable_bytes: 64 * 1024,
+        table_bytes: 32 * 1024,
+        wal_segment_bytes: 32 * 1024,
+        store_id: Some(StoreId([7; 16])),
+        background: false,
+        ..Options::default()
+    }
+}
+
+pub fn put(db: &Db, key: &str, value: &str) -> Seq {
+    let mut batch = WriteBatch::new();
+    batch.put(key.as_bytes(), value.as_bytes()).unwrap();
+    db.commit(batch, Durability::Disk).unwrap()
+}
+
+pub fn delete(db: &Db, key: &str) -> Seq {
+    let mut batch = WriteBatch::new();
+    batch.delete(key.as_bytes()).unwrap();
+    db.commit(batch, Durability::Disk).unwrap()
+}
+
+pub fn get(db: &Db, key: &str) -> Option<String> {
+    let value = db.get_newest(key.as_bytes(), ReadTier::Disk).unwrap();
+    value.map(|value| String::from_utf8(value.to_vec()).unwrap())
+}
+
+pub fn get_at(db: &Db, key: &str, at: Seq) -> Option<String> {
+    let value = db.get(key.as_bytes(), at, ReadTier::Disk).unwrap();
+    value.map(|value| String::from_utf8(value.to_vec()).unwrap())
+}
+
+/// All records of a range as of a sequence.
+pub fn scan(db: &Db, range: KeyRange, at: Seq, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut cursor = db.cursor(range, at, direction, ReadTier::Disk).unwrap();
+    let mut records = Vec::new();
+    while cursor.next().unwrap() {
+        records.push((cursor.key().to_vec(), cursor.value().to_vec()));
+    }
+    records
+}
+
+/// Copies a store as a kill of its process would leave it: everything handed to the operating system is there.
+pub fn killed(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            killed(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Paths of the files in a directory of a store, by name.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// One thing a store asked of the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Create(String),
+    Write(String),
+    Sync(String),
+    SyncDir(String),
+    Rename(String),
+    Remove(String),
+}
+
+/// Decides which requests fail, and with what.
+pub type Fault = Box<dyn Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync>;
+
+/// The real disk, with a memory and a will of its own.
+#[derive(Default)]
+pub struct TestFs {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
+    armed: Arc<AtomicBool>,
+}
+
+impl TestFs {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// What has been asked since the last call.
+    pub fn take_asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// Makes requests fail from now on.
+    pub fn fail_when(&self, fault: impl Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync + 'static) {
+        *self.fault.lock().unwrap() = Some(Box::new(fault));
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    pub fn heal(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+        *self.fault.lock().unwrap() = None;
+    }
+
+    fn ask(&self, asked: Asked) -> io::Result<()> {
+        Watch {
+            asked: Arc::clone(&self.asked),
+            fault: Arc::clone(&self.fault),
+            armed: Arc::clone(&self.armed),
+        }
+        .ask(asked)
+    }
+
+    fn wrap(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
+        let watch = Watch {
+            asked: Arc::clone(&self.asked),
+            fault: Arc::clone(&self.fault),
+            armed: Arc::clone(&self.armed),
+        };
+        Box::new(TestFile { file, name: name(path), watch })
+    }
+}
+
+#[derive(Clone)]
+struct Watch {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn ask(&self, asked: Asked) -> io::Result<()> {
+        let fault = if self.armed.load(Ordering::SeqCst) {
+            self.fault.lock().unwrap().as_ref().and_then(|fault| fault(&asked))
+        } else {
+            None
+        };
+        self.asked.lock().unwrap().push(asked);
+        fault.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
+
+struct TestFile {
+    file: Box<dyn File>,
+    name: String,
+    watch: Watch,
+}
+
+impl File for TestFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.watch.ask(Asked::Write(self.name.clone())) {
+            // A failed write may have written a part.
+            self.file.write_at(offset, &bytes[..bytes.len() / 2])?;
+            return Err(error);
+        }
+        self.file.write_at(offset, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.watch.ask(Asked::Sync(self.name.clone()))?;
+        self.file.sync()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+impl Fs for TestFs {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.ask(Asked::Create(name(path)))?;
+        RealFs.create_new(path).map(|file| self.wrap(path, file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        RealFs.open(path).map(|file| self.wrap(path, file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask(Asked::Rename(name(to)))?;
+        RealFs.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.ask(Asked::Remove(name(path)))?;
+        RealFs.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        RealFs.list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        RealFs.create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.ask(Asked::SyncDir(name(dir)))?;
+        RealFs.sync_dir(dir)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<LockAttempt> {
+        RealFs.try_lock(path)
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
