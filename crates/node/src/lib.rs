@@ -1,0 +1,27 @@
+//! The Node-API binding: it translates handles, buffers, completions and errors, and contains no policy.
+//!
+//! How it keeps its promises:
+//! - Hot functions are free functions that take `u32` handles, and no function returns a buffer: JavaScript
+//!   allocates, Rust fills or copies, at the time of the call.
+//! - Every export catches panics; work on other threads answers its ticket even when it panics ([`mailbox`]).
+//! - Each environment (the main thread, each worker) has one weak threadsafe function. It is referenced while answers
+//!   are outstanding, so the process waits for acknowledged writes and never hangs when idle ([`thread`]).
+//! - Engine threads know a mailbox, never an environment; a mailbox whose environment has ended drops its letters.
+//! - One engine per directory in the whole process, shared by all environments ([`registry`]).
+
+// The macro that exports functions registers nothing in unit tests, which leaves them without a caller.
+#![cfg_attr(test, allow(dead_code))]
+// Exported functions own what JavaScript passed, whether they consume it or not.
+#![allow(clippy::needless_pass_by_value)]
+
+mod arguments;
+mod errors;
+mod mailbox;
+mod reads;
+mod registry;
+mod reports;
+mod scans;
+mod snapshots;
+mod stores;
+mod thread;
+mod writes;

@@ -1,0 +1,138 @@
+//! Opening, closing and upkeep. What may take long runs on a thread of its own, never on libuv's and never on the
+//! engine's read threads, for which closing waits.
+
+use std::path::PathBuf;
+use std::thread;
+
+use fountain_engine::{Error, ErrorCode, Result, Retention, Store};
+use napi::Env;
+use napi_derive::napi;
+
+use crate::arguments::number;
+use crate::errors::{answer, bad_argument, thrown};
+use crate::mailbox::{Outcome, Ticket};
+use crate::registry::{GivenOptions, SharedStore};
+use crate::reports;
+use crate::thread::{take_store, ticket_for, ticket_of, with_store};
+
+/// Options of `open`; the facade has checked their ranges.
+#[napi(object)]
+pub struct OpenOptions {
+    pub create_if_missing: Option<bool>,
+    pub cache_bytes: Option<f64>,
+    pub memtable_bytes: Option<f64>,
+    pub wal_segment_bytes: Option<f64>,
+    pub read_threads: Option<u32>,
+    pub retention: Option<String>,
+}
+
+/// Opens the store at `path`. Answers with its handle.
+#[napi(catch_unwind)]
+pub fn open(
+    env: Env,
+    environment: u32,
+    ticket: u32,
+    path: String,
+    options: OpenOptions,
+) -> answer::Result<()> {
+    let start = || {
+        let given = options.given()?;
+        let ticket = ticket_of(env, ticket, environment)?;
+        run("fountain-open", ticket, move || {
+            let store = SharedStore::open(&PathBuf::from(path), &given)?;
+            Ok(Outcome { store: Some(store), ..Outcome::default() })
+        })
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Closes a handle: it is unknown at once, and answered when the engine has closed or others still use it.
+#[napi(catch_unwind)]
+pub fn close(env: Env, ticket: u32, store: u32) -> answer::Result<()> {
+    let start = || {
+        let (shared, ticket) = take_store(env, ticket, store)?;
+        run("fountain-close", ticket, move || shared.release().map(|()| Outcome::default()))
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Writes what is in memory out as a table.
+#[napi(catch_unwind)]
+pub fn flush(env: Env, ticket: u32, store: u32) -> answer::Result<()> {
+    upkeep(env, ticket, store, Store::flush)
+}
+
+/// Merges tables and drops versions that nothing needs.
+#[napi(catch_unwind)]
+pub fn compact(env: Env, ticket: u32, store: u32) -> answer::Result<()> {
+    upkeep(env, ticket, store, Store::compact)
+}
+
+/// The newest visible sequence.
+#[napi(catch_unwind)]
+pub fn sequence(store: u32) -> answer::Result<f64> {
+    with_store(store, |engine| Ok(number(engine.sequence()))).map_err(|error| thrown(&error))
+}
+
+/// The id of a collection; a new one if the name is new.
+#[napi(catch_unwind)]
+pub fn collection(store: u32, name: String) -> answer::Result<u32> {
+    with_store(store, |engine| Ok(engine.collection(&name)?.get())).map_err(|error| thrown(&error))
+}
+
+/// The names of the collections that were written to, as a JSON array.
+#[napi(catch_unwind)]
+pub fn collections(store: u32) -> answer::Result<String> {
+    let names = with_store(store, Store::collections).map_err(|error| thrown(&error))?;
+    Ok(serde_json::json!(names).to_string())
+}
+
+/// Counters and sizes, as a JSON object.
+#[napi(catch_unwind)]
+pub fn metrics(store: u32) -> answer::Result<String> {
+    with_store(store, |engine| Ok(reports::metrics(&engine.metrics()))).map_err(|error| thrown(&error))
+}
+
+/// What opening the engine found, as a JSON object.
+#[napi(catch_unwind)]
+pub fn recovery(store: u32) -> answer::Result<String> {
+    with_store(store, |engine| Ok(reports::recovery(engine.recovery_report())))
+        .map_err(|error| thrown(&error))
+}
+
+fn upkeep(env: Env, ticket: u32, store: u32, work: fn(&Store) -> Result<()>) -> answer::Result<()> {
+    let start = || {
+        let (engine, ticket) = ticket_for(env, ticket, store)?;
+        run("fountain-upkeep", ticket, move || work(&engine).map(|()| Outcome::default()))
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Runs `work` on a thread of its own and answers the ticket with what it returns.
+fn run(name: &str, ticket: Ticket, work: impl FnOnce() -> Result<Outcome> + Send + 'static) -> Result<()> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || ticket.answer(work()));
+    match spawned {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(ErrorCode::Io, format!("cannot start a thread: {error}"))),
+    }
+}
+
+impl OpenOptions {
+    #[expect(clippy::cast_sign_loss, reason = "the facade checked the ranges, and a cast saturates")]
+    fn given(&self) -> Result<GivenOptions> {
+        let retention = match self.retention.as_deref() {
+            None => None,
+            Some("unbounded") => Some(Retention::Unbounded),
+            Some("latestOnly") => Some(Retention::LatestOnly),
+            Some(other) => return Err(bad_argument(format!("retention {other:?} is unknown"))),
+        };
+        Ok(GivenOptions {
+            create_if_missing: self.create_if_missing,
+            cache_bytes: self.cache_bytes.map(|bytes| bytes as usize),
+            memtable_bytes: self.memtable_bytes.map(|bytes| bytes as usize),
+            wal_segment_bytes: self.wal_segment_bytes.map(|bytes| bytes as u64),
+            read_threads: self.read_threads.map(|threads| threads as usize),
+            retention,
+        })
+    }
+}

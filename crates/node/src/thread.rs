@@ -1,0 +1,229 @@
+//! What belongs to the environments of one thread: stores, snapshots, and the count of outstanding answers.
+//!
+//! An environment lives on one thread, so its tables are thread-local and need no lock. A thread may see several
+//! environments, one after another or at once (a reloaded window, several contexts); every entry names its own.
+//! Handles are never reused on a thread, so a stale one is an error and never someone else's store.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use fountain_engine::{Page, Result, Snapshot, Store};
+use napi::Env;
+use napi::bindgen_prelude::{BufferSlice, Function};
+use napi_derive::napi;
+
+use crate::errors::{answer, bad_argument, closed, host_failure, thrown};
+use crate::mailbox::{CallbackArgs, Letter, Mailbox, Ticket};
+use crate::registry::SharedStore;
+
+/// One environment of this thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EnvId(usize);
+
+struct Environment {
+    mailbox: Arc<Mailbox>,
+    /// Answers that JavaScript waits for.
+    outstanding: usize,
+    /// Bytes of the answer being delivered.
+    payload: Vec<u8>,
+}
+
+struct OpenStore {
+    env: EnvId,
+    store: SharedStore,
+}
+
+struct OpenSnapshot {
+    store: u32,
+    snapshot: Snapshot,
+}
+
+#[derive(Default)]
+struct Tables {
+    environments: Vec<Option<Environment>>,
+    stores: Vec<Option<OpenStore>>,
+    snapshots: HashMap<u32, OpenSnapshot>,
+    last_snapshot: u32,
+    /// Reused by every scan that is answered from memory.
+    page: Page,
+}
+
+thread_local! {
+    static TABLES: RefCell<Tables> = RefCell::default();
+}
+
+/// Registers the environment and the callback that receives its answers. Returns the environment's id.
+#[napi(catch_unwind)]
+pub fn init(env: Env, callback: Function<'_, CallbackArgs, ()>) -> answer::Result<u32> {
+    let mailbox = Arc::new(Mailbox::default());
+    let id = TABLES.with_borrow_mut(|tables| {
+        let environment = Environment { mailbox: Arc::clone(&mailbox), outstanding: 0, payload: Vec::new() };
+        tables.environments.push(Some(environment));
+        EnvId(tables.environments.len() - 1)
+    });
+    let letters = Arc::downgrade(&mailbox);
+    let waker = callback
+        .build_threadsafe_function::<()>()
+        .weak::<true>()
+        .build_callback(move |context| {
+            let letter = letters.upgrade().and_then(|mailbox| mailbox.take());
+            Ok(deliver(id, context.env, letter))
+        })
+        .map_err(|error| host_failure(&error))?;
+    mailbox.connect(waker);
+    // Hooks run last in, first out, so this one runs before the threadsafe function's own.
+    env.add_env_cleanup_hook(id, |id| {
+        let _ = catch_unwind(AssertUnwindSafe(|| leave(id)));
+    })
+    .map_err(|error| host_failure(&error))?;
+    Ok(id.0 as u32)
+}
+
+/// Copies the bytes of the answer being delivered into `into`, which must have exactly their length.
+#[napi(catch_unwind)]
+pub fn collect(env: u32, mut into: BufferSlice<'_>) -> answer::Result<()> {
+    TABLES
+        .with_borrow_mut(|tables| {
+            let payload = std::mem::take(&mut tables.environment(EnvId(env as usize))?.payload);
+            if payload.len() != into.len() {
+                return Err(bad_argument(format!("{} bytes wait, not {}", payload.len(), into.len())));
+            }
+            into.copy_from_slice(&payload);
+            Ok(())
+        })
+        .map_err(|error| thrown(&error))
+}
+
+/// Puts what the letter carries where JavaScript can reach it, and lets the process end if it was the last one.
+fn deliver(id: EnvId, env: Env, letter: Option<Letter>) -> CallbackArgs {
+    let Some(Letter { ticket, failure, mut outcome }) = letter else { return (0, None, 0.0, 0.0).into() };
+    TABLES.with_borrow_mut(|tables| {
+        if let Some(store) = outcome.store.take() {
+            outcome.first = f64::from(tables.stores.len() as u32);
+            tables.stores.push(Some(OpenStore { env: id, store }));
+        }
+        let Ok(environment) = tables.environment(id) else { return };
+        environment.payload = outcome.payload;
+        environment.outstanding = environment.outstanding.saturating_sub(1);
+        if environment.outstanding == 0 {
+            // It fails only when the environment is ending, and then nothing keeps it alive anyway.
+            let _ = environment.mailbox.keep_alive(env, false);
+        }
+    });
+    (ticket, failure, outcome.first, outcome.second).into()
+}
+
+/// Releases all that the environment still holds. Blocks until stores that it was the last to use have closed.
+fn leave(id: EnvId) {
+    let taken = TABLES.try_with(|tables| tables.borrow_mut().remove_environment(id));
+    let Ok((environment, stores, snapshots)) = taken else { return };
+    if let Some(environment) = environment {
+        environment.mailbox.disconnect();
+    }
+    drop(snapshots);
+    // Closes engines that nobody else uses. Nobody is left to tell of a failure; what was acknowledged is safe.
+    drop(stores);
+}
+
+/// A ticket of the environment that has `store` open; the process stays alive until it is answered.
+pub fn ticket_for(env: Env, number: u32, store: u32) -> Result<(Store, Ticket)> {
+    TABLES.with_borrow_mut(|tables| {
+        let open = tables.store(store)?;
+        let (engine, id) = (open.store.engine().clone(), open.env);
+        Ok((engine, tables.ticket(env, number, id)?))
+    })
+}
+
+/// A ticket of an environment.
+pub fn ticket_of(env: Env, number: u32, id: u32) -> Result<Ticket> {
+    TABLES.with_borrow_mut(|tables| tables.ticket(env, number, EnvId(id as usize)))
+}
+
+/// Takes a store out of the table together with its snapshots: the handle is closed from here on.
+pub fn take_store(env: Env, number: u32, handle: u32) -> Result<(SharedStore, Ticket)> {
+    let (open, ticket, snapshots) = TABLES.with_borrow_mut(|tables| {
+        let id = tables.store(handle)?.env;
+        let ticket = tables.ticket(env, number, id)?;
+        let open = tables.stores.get_mut(handle as usize).and_then(Option::take).ok_or_else(closed)?;
+        let snapshots: Vec<_> = tables.snapshots.extract_if(|_, open| open.store == handle).collect();
+        Ok::<_, fountain_engine::Error>((open, ticket, snapshots))
+    })?;
+    drop(snapshots);
+    Ok((open.store, ticket))
+}
+
+/// Runs `work` on an open store.
+pub fn with_store<R>(handle: u32, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
+    TABLES.with_borrow(|tables| {
+        let open = tables.stores.get(handle as usize).and_then(Option::as_ref);
+        work(open.ok_or_else(closed)?.store.engine())
+    })
+}
+
+/// Runs `work` on an open store with the page that this thread reuses.
+pub fn with_page<R>(handle: u32, work: impl FnOnce(&Store, &mut Page) -> Result<R>) -> Result<R> {
+    TABLES.with_borrow_mut(|tables| {
+        let open = tables.stores.get(handle as usize).and_then(Option::as_ref);
+        work(open.ok_or_else(closed)?.store.engine(), &mut tables.page)
+    })
+}
+
+/// Keeps a snapshot of `store` and returns its handle.
+pub fn keep_snapshot(store: u32, take: impl FnOnce(&Store) -> Result<Snapshot>) -> Result<u32> {
+    TABLES.with_borrow_mut(|tables| {
+        let snapshot = take(tables.store(store)?.store.engine())?;
+        let handle = tables.last_snapshot.wrapping_add(1);
+        tables.last_snapshot = handle;
+        tables.snapshots.insert(handle, OpenSnapshot { store, snapshot });
+        Ok(handle)
+    })
+}
+
+/// Runs `work` on a snapshot that is kept.
+pub fn with_snapshot<R>(handle: u32, work: impl FnOnce(&Snapshot) -> R) -> Result<R> {
+    TABLES.with_borrow(|tables| Ok(work(&tables.snapshots.get(&handle).ok_or_else(closed)?.snapshot)))
+}
+
+/// Releases a snapshot; fine if closing the store already did.
+pub fn release_snapshot(handle: u32) {
+    let released = TABLES.with_borrow_mut(|tables| tables.snapshots.remove(&handle));
+    drop(released);
+}
+
+impl Tables {
+    fn environment(&mut self, id: EnvId) -> Result<&mut Environment> {
+        let environment = self.environments.get_mut(id.0).and_then(Option::as_mut);
+        environment.ok_or_else(|| bad_argument("the environment has ended"))
+    }
+
+    fn store(&self, handle: u32) -> Result<&OpenStore> {
+        self.stores.get(handle as usize).and_then(Option::as_ref).ok_or_else(closed)
+    }
+
+    fn ticket(&mut self, env: Env, number: u32, id: EnvId) -> Result<Ticket> {
+        let environment = self.environment(id)?;
+        if environment.outstanding == 0 {
+            let kept = environment.mailbox.keep_alive(env, true);
+            kept.map_err(|error| bad_argument(format!("Node-API: {error}")))?;
+        }
+        environment.outstanding += 1;
+        Ok(Ticket::new(number, Arc::clone(&environment.mailbox)))
+    }
+
+    fn remove_environment(&mut self, id: EnvId) -> (Option<Environment>, Vec<OpenStore>, Vec<OpenSnapshot>) {
+        let environment = self.environments.get_mut(id.0).and_then(Option::take);
+        let mut stores = Vec::new();
+        let mut snapshots = Vec::new();
+        for handle in 0..self.stores.len() {
+            let slot = &mut self.stores[handle];
+            if slot.as_ref().is_some_and(|open| open.env == id) {
+                stores.extend(slot.take());
+                let of_store = |open: &OpenSnapshot| open.store as usize == handle;
+                snapshots.extend(self.snapshots.extract_if(|_, open| of_store(open)).map(|(_, open)| open));
+            }
+        }
+        (environment, stores, snapshots)
+    }
+}
