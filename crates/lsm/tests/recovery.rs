@@ -132,7 +132,7 @@ fn every_flipped_byte_after_a_clean_close_is_detected_or_harmless() {
     let dir = tempfile::tempdir().unwrap();
     let live = dir.path().join("a");
     let db = Db::open(&live, small()).unwrap();
-    fill(&db, 40);
+    fill(&db, 8);
     db.close().unwrap();
     drop(db);
     let _ = std::fs::remove_file(live.join("LOCK"));
@@ -148,7 +148,7 @@ fn every_flipped_byte_after_a_clean_close_is_detected_or_harmless() {
             std::fs::write(copy.join(path.strip_prefix(&live).unwrap()), &bad).unwrap();
             let name = path.file_name().unwrap();
             match Db::open(&copy, small()).and_then(|db| db.verify().map(|()| db)) {
-                Ok(db) => check(&db, 40),
+                Ok(db) => check(&db, 8),
                 Err(Error::Corrupt { .. } | Error::Newer { .. } | Error::Io { .. }) => {}
                 Err(other) => panic!("{name:?} byte {at}: {other}"),
             }

@@ -1,0 +1,121 @@
+//! Reading the past: what is kept, for how long, and what is said about what is not.
+
+mod support;
+
+use fountain_lsm::{Db, Error, Options, ReadTier, Retention};
+use support::{delete, get, get_at, put, seq, small};
+
+fn latest_only() -> Options {
+    Options { retention: Retention::LatestOnly, ..small() }
+}
+
+#[test]
+fn every_version_stays_readable_through_flush_compaction_and_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "k", "one");
+    put(&db, "k", "two");
+    db.flush().unwrap();
+    delete(&db, "k");
+    put(&db, "other", "x");
+    db.compact().unwrap();
+    put(&db, "k", "five");
+    let check = |db: &Db| {
+        let versions: Vec<_> = (0..=5).map(|at| get_at(db, "k", seq(at))).collect();
+        let text = |value: &str| Some(value.to_owned());
+        assert_eq!(versions, [None, text("one"), text("two"), None, None, text("five")]);
+    };
+    check(&db);
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    check(&db);
+    db.compact().unwrap();
+    check(&db);
+}
+
+#[test]
+fn the_future_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "k", "one");
+    let error = db.get(b"k", seq(2), ReadTier::Disk).unwrap_err();
+    assert!(
+        matches!(error, Error::FutureSequence { requested, newest } if (requested, newest) == (seq(2), seq(1)))
+    );
+    assert!(matches!(db.snapshot_at(seq(2)), Err(Error::FutureSequence { .. })));
+}
+
+#[test]
+fn without_history_a_compaction_keeps_the_newest_and_what_snapshots_see() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), latest_only()).unwrap();
+    for version in 1..=50 {
+        put(&db, "k", &format!("v{version}"));
+    }
+    put(&db, "gone", "x");
+    let snapshot = db.snapshot_at(seq(20)).unwrap();
+    delete(&db, "gone");
+    db.compact().unwrap();
+    assert_eq!(get(&db, "k").as_deref(), Some("v50"));
+    assert_eq!(get_at(&db, "k", snapshot.seq()).as_deref(), Some("v20"));
+    assert_eq!(get(&db, "gone"), None);
+    let error = db.get(b"k", seq(30), ReadTier::Disk).unwrap_err();
+    assert!(
+        matches!(error, Error::HistoryTruncated { requested, floor } if (requested, floor) == (seq(30), seq(52)))
+    );
+    // 48 of the 50 versions, and the value under the tombstone; the tombstone stays while an older snapshot is open.
+    assert_eq!(db.metrics().versions_dropped, 48 + 1);
+    drop(snapshot);
+    db.compact().unwrap();
+    assert!(matches!(db.get(b"k", seq(20), ReadTier::Disk), Err(Error::HistoryTruncated { .. })));
+    assert_eq!(get(&db, "k").as_deref(), Some("v50"));
+    assert_eq!(db.metrics().versions_dropped, 49 + 2);
+}
+
+#[test]
+fn the_history_floor_survives_a_reopen_and_a_change_of_retention() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), latest_only()).unwrap();
+    put(&db, "k", "one");
+    put(&db, "k", "two");
+    db.compact().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    assert_eq!(db.history_floor(), seq(2));
+    assert!(matches!(db.snapshot_at(seq(1)), Err(Error::HistoryTruncated { .. })));
+    put(&db, "k", "three");
+    db.compact().unwrap();
+    assert_eq!(get_at(&db, "k", seq(2)).as_deref(), Some("two"));
+}
+
+#[test]
+fn a_deleted_key_does_not_come_back_from_a_deeper_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), latest_only()).unwrap();
+    put(&db, "k", "old");
+    db.compact().unwrap();
+    delete(&db, "k");
+    db.flush().unwrap();
+    assert_eq!(get(&db, "k"), None);
+    db.compact().unwrap();
+    assert_eq!(get(&db, "k"), None);
+    assert_eq!(db.metrics().level_tables.iter().sum::<u64>(), 0, "nothing is left to store");
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(get(&Db::open(dir.path(), latest_only()).unwrap(), "k"), None);
+}
+
+#[test]
+fn a_read_limited_to_memory_says_so_instead_of_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "k", "one");
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    assert!(matches!(db.get_newest(b"k", ReadTier::Memory), Err(Error::WouldBlock)));
+    assert_eq!(get(&db, "k").as_deref(), Some("one"));
+    assert_eq!(db.get_newest(b"k", ReadTier::Memory).unwrap().as_deref(), Some(&b"one"[..]));
+}

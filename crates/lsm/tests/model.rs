@@ -1,0 +1,209 @@
+//! Random operations on a store and on a plain map must give the same answers, whatever is flushed, compacted,
+//! killed or reopened in between.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use fountain_lsm::{
+    Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Retention, Seq, Snapshot, WriteBatch,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use support::{killed, scan, seq, small};
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// One commit: keys with a value length, or a delete.
+    Commit(Vec<(u8, Option<u16>)>),
+    CommitMany(Vec<Vec<(u8, Option<u16>)>>),
+    Flush,
+    Compact,
+    Snapshot,
+    DropSnapshot,
+    CleanReopen,
+    Kill,
+    Check {
+        from: u8,
+        to: u8,
+        back: u8,
+    },
+}
+
+fn changes() -> impl Strategy<Value = Vec<(u8, Option<u16>)>> {
+    let len = prop_oneof![8 => 0..60u16, 1 => 4000..9000u16];
+    vec((0..40u8, proptest::option::weighted(0.8, len)), 1..6)
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        12 => changes().prop_map(Op::Commit),
+        2 => vec(changes(), 1..5).prop_map(Op::CommitMany),
+        2 => Just(Op::Flush),
+        1 => Just(Op::Compact),
+        2 => Just(Op::Snapshot),
+        1 => Just(Op::DropSnapshot),
+        1 => Just(Op::CleanReopen),
+        1 => Just(Op::Kill),
+        6 => (0..45u8, 0..45u8, 0..30u8).prop_map(|(from, to, back)| Op::Check { from, to, back }),
+    ]
+}
+
+type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The store, and every state it has been in.
+struct Pair {
+    dir: tempfile::TempDir,
+    generation: usize,
+    options: Options,
+    db: Option<Db>,
+    states: Vec<Records>,
+    snapshots: Vec<Snapshot>,
+}
+
+impl Pair {
+    fn new(retention: Retention, memtable_bytes: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { retention, memtable_bytes, ..small() };
+        let mut pair = Self {
+            dir,
+            generation: 0,
+            options,
+            db: None,
+            states: vec![Records::new()],
+            snapshots: Vec::new(),
+        };
+        pair.open();
+        pair
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(self.generation.to_string())
+    }
+
+    fn open(&mut self) {
+        self.db = Some(Db::open(&self.path(), self.options.clone()).unwrap());
+        assert_eq!(self.db().visible().get() as usize, self.states.len() - 1);
+    }
+
+    fn db(&self) -> &Db {
+        self.db.as_ref().unwrap()
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Commit(changes) => self.commit(std::slice::from_ref(changes)),
+            Op::CommitMany(many) => self.commit(many),
+            Op::Flush => self.db().flush().unwrap(),
+            Op::Compact => self.db().compact().unwrap(),
+            Op::Snapshot => {
+                let snapshot = self.db().snapshot();
+                self.snapshots.push(snapshot);
+            }
+            Op::DropSnapshot => drop(self.snapshots.pop()),
+            Op::CleanReopen => {
+                self.snapshots.clear();
+                self.db().close().unwrap();
+                self.db = None;
+                self.open();
+                assert!(self.db().recovery().clean);
+            }
+            Op::Kill => {
+                let from = self.path();
+                self.generation += 1;
+                killed(&from, &self.path());
+                self.snapshots.clear();
+                self.db = None;
+                self.open();
+            }
+            Op::Check { from, to, back } => self.check(*from, *to, *back),
+        }
+    }
+
+    fn commit(&mut self, many: &[Vec<(u8, Option<u16>)>]) {
+        let mut batches = Vec::new();
+        for changes in many {
+            let mut batch = WriteBatch::new();
+            let mut state = self.states.last().unwrap().clone();
+            for &(key, len) in changes {
+                let key = vec![b'k', key];
+                match len {
+                    Some(len) => {
+                        let value = vec![self.states.len() as u8; usize::from(len)];
+                        batch.put(&key, &value).unwrap();
+                        state.insert(key, value);
+                    }
+                    None => {
+                        batch.delete(&key).unwrap();
+                        state.remove(&key);
+                    }
+                }
+            }
+            batches.push(batch);
+            self.states.push(state);
+        }
+        let range = self.db().commit_many(batches, Durability::Os).unwrap();
+        assert_eq!(range.last.get() as usize, self.states.len() - 1);
+    }
+
+    fn check(&self, from: u8, to: u8, back: u8) {
+        let newest = self.states.len() - 1;
+        let at = seq(newest.saturating_sub(usize::from(back)) as u64);
+        let range = KeyRange { start: vec![b'k', from], end: (to < 40).then(|| vec![b'k', to]) };
+        match self.db().cursor(range.clone(), at, Direction::Forward, ReadTier::Disk) {
+            Ok(_) => self.check_at(at, &range),
+            Err(Error::HistoryTruncated { floor, .. }) => {
+                assert!(at < floor && floor <= self.db().visible());
+                assert_eq!(self.options.retention, Retention::LatestOnly);
+            }
+            Err(other) => panic!("{other}"),
+        }
+        for snapshot in &self.snapshots {
+            self.check_at(snapshot.seq(), &range);
+        }
+        self.check_at(self.db().visible(), &range);
+    }
+
+    fn check_at(&self, at: Seq, range: &KeyRange) {
+        let state = &self.states[at.get() as usize];
+        let expected: Vec<_> = state
+            .iter()
+            .filter(|(key, _)| range.contains(key))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        let forward = scan(self.db(), range.clone(), at, Direction::Forward);
+        assert_eq!(forward, expected, "at {at}");
+        let mut reverse = scan(self.db(), range.clone(), at, Direction::Reverse);
+        reverse.reverse();
+        assert_eq!(reverse, expected, "at {at}, reverse");
+        for key in (0..40u8).step_by(3) {
+            let key = [b'k', key];
+            let value = self.db().get(&key, at, ReadTier::Disk).unwrap();
+            assert_eq!(value.as_deref(), state.get(&key[..]).map(Vec::as_slice), "{key:?} at {at}");
+        }
+    }
+}
+
+fn run(retention: Retention, memtable_bytes: usize, ops: &[Op]) {
+    let mut pair = Pair::new(retention, memtable_bytes);
+    for op in ops {
+        pair.apply(op);
+    }
+    pair.check(0, 45, 0);
+    pair.db().verify().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_store_that_keeps_everything_answers_like_a_list_of_maps(ops in vec(op(), 1..120)) {
+        run(Retention::Unbounded, 24 * 1024, &ops);
+    }
+
+    #[test]
+    fn a_store_that_keeps_only_the_newest_answers_like_a_list_of_maps_down_to_its_floor(ops in vec(op(), 1..120)) {
+        run(Retention::LatestOnly, 20 * 1024, &ops);
+    }
+}
