@@ -1,5 +1,76 @@
-//! The document store.
-pub mod error;
+//! The document store: collections of records under ordered keys, in atomic commits, readable at every sequence.
+//!
+//! This crate is the database itself, usable without Node. It knows documents only as bytes with a codec, and files
+//! only through the storage below it.
+//!
+//! What always holds:
+//! - One commit, one sequence. All of a commit's changes, in whatever collections, become visible together.
+//! - A commit that was answered is as durable as it asked to be. Commits that wait together share one sync.
+//! - What a read sees depends only on the sequence it reads at.
+//! - No input panics. Every failure is an [`Error`] with a code from a closed list.
+//!
+//! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
+//! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `write_set` and `document`
+//! (what is written), `scan` and `page` (what is read), `commit` (queue, groups and the one thread that writes),
+//! `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use fountain_engine::keys::{Key, encode};
+//! use fountain_engine::{Durability, MemoryKv, ReadTier, Store, StoreOptions, WriteSet};
+//!
+//! let store = Store::with_kv(Arc::new(MemoryKv::default()), StoreOptions::default())?;
+//! let cities = store.collection("cities")?;
+//! let key = encode(&Key::String("Bonn".to_owned()))?;
+//!
+//! let mut writes = WriteSet::new();
+//! writes.put(cities, &key, b"\x01{\"people\":335000}")?;
+//! let first = store.commit(writes, Durability::Disk)?;
+//!
+//! let mut writes = WriteSet::new();
+//! writes.delete(cities, &key)?;
+//! store.commit(writes, Durability::Disk)?;
+//!
+//! assert!(store.get(cities, &key, None, ReadTier::Disk)?.is_none());
+//! let before = store.get(cities, &key, Some(first), ReadTier::Disk)?;
+//! assert_eq!(before.unwrap().body(), b"{\"people\":335000}");
+//! store.close()?;
+//! # Ok::<(), fountain_engine::Error>(())
+//! ```
+
+mod catalog;
+mod commit;
+mod document;
+mod error;
+mod gate;
+mod inner;
 pub mod keys;
+mod keyspace;
+mod kv;
 pub mod limits;
-pub use error::{Error,ErrorCode,Result};
+mod metrics;
+mod options;
+mod page;
+mod read_pool;
+mod scan;
+mod snapshot;
+mod store;
+mod sync;
+mod write_set;
+
+pub use fountain_lsm::{
+    Direction, Durability, KeyRange, Metrics as StorageMetrics, Options as StorageOptions, ReadTier,
+    RecoveryReport, Retention, Seq, SeqRange, fs,
+};
+
+pub use document::{CODEC_JSON, Document};
+pub use error::{Error, ErrorCode, ErrorDetails, Result};
+pub use keyspace::CollectionId;
+pub use kv::{Batch, KvCursor, KvPin, KvValue, LocalKv, MemoryKv, OrderedKv};
+pub use metrics::Metrics;
+pub use options::StoreOptions;
+pub use page::Page;
+pub use scan::{ScanEnd, ScanRequest};
+pub use snapshot::Snapshot;
+pub use store::Store;
+pub use write_set::WriteSet;

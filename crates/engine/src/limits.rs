@@ -37,5 +37,5 @@ pub(crate) const KEYSPACE_BYTES: usize = 4;
 const CATALOG_BYTES: usize = MAX_COLLECTIONS * (MAX_NAME_CHARS + 64);
 
 const _: () = assert!(KEYSPACE_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
-const _: () = assert!(1 + MAX_DOCUMENT_BYTES <= storage::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_DOCUMENT_BYTES < storage::MAX_VALUE_BYTES);
 const _: () = assert!(MAX_COMMIT_BYTES + CATALOG_BYTES <= storage::MAX_COMMIT_BYTES);

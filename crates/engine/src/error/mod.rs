@@ -229,10 +229,7 @@ mod tests {
         let error =
             Error::from(fountain_lsm::Error::DiskFull { op: "write", path: PathBuf::from("w"), source });
         assert_eq!(error.code, ErrorCode::DiskFull);
-        assert_eq!(
-            parsed(&error)["details"],
-            json!({ "path": "w", "operation": "write", "osError": 28 })
-        );
+        assert_eq!(parsed(&error)["details"], json!({ "path": "w", "operation": "write", "osError": 28 }));
     }
 
     #[test]

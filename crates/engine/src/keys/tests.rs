@@ -160,7 +160,8 @@ fn bytes_after_a_key_are_refused() {
 
 #[test]
 fn nan_is_refused_in_all_its_forms() {
-    for bits in [f64::NAN.to_bits(), f64::NAN.to_bits() | 1, f64::NAN.to_bits() | 1 << 63, 0x7FF0_0000_0000_0001]
+    for bits in
+        [f64::NAN.to_bits(), f64::NAN.to_bits() | 1, f64::NAN.to_bits() | 1 << 63, 0x7FF0_0000_0000_0001]
     {
         let stored = if bits >> 63 == 0 { bits ^ (1 << 63) } else { !bits };
         let mut bytes = vec![0x20];

@@ -20,8 +20,8 @@ pub fn validate(key: &[u8]) -> Result<()> {
             depth -= 1;
         } else {
             match reader.tag()? {
-                tag::NUMBER => drop(reader.number()?),
-                tag::BIGINT => drop(reader.bigint()?),
+                tag::NUMBER => reader.number().map(drop)?,
+                tag::BIGINT => reader.bigint().map(drop)?,
                 tag::STRING => while reader.text_piece()?.1 {},
                 tag::BYTES => while reader.piece()?.1 {},
                 tag::ARRAY => {

@@ -1,0 +1,99 @@
+//! A stored document: one byte that names its codec, and its bytes (`docs/format.md` §6.4).
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::kv::KvValue;
+use crate::limits::MAX_DOCUMENT_BYTES;
+
+/// Codec of documents that are JSON text in UTF-8.
+pub const CODEC_JSON: u8 = 1;
+
+/// A document as it is stored, codec byte first; derefs to these bytes. Where storage has the document in memory
+/// nothing is copied, and the memory is kept as long as this lives.
+pub struct Document(KvValue);
+
+impl Document {
+    /// A document from what storage holds.
+    pub(crate) fn from_stored(value: KvValue) -> Result<Self> {
+        check_stored(&value)?;
+        Ok(Self(value))
+    }
+
+    /// How the document is encoded; see [`CODEC_JSON`].
+    pub fn codec(&self) -> u8 {
+        self.0.first().copied().unwrap_or(CODEC_JSON)
+    }
+
+    /// The document without its codec byte.
+    pub fn body(&self) -> &[u8] {
+        self.0.get(1..).unwrap_or_default()
+    }
+}
+
+impl Deref for Document {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document(codec {}, {} bytes)", self.codec(), self.body().len())
+    }
+}
+
+/// Checks a document that is to be stored. What the bytes after the codec say is the caller's business.
+pub(crate) fn check_new(document: &[u8]) -> Result<()> {
+    match document {
+        [CODEC_JSON, body @ ..] if body.len() <= MAX_DOCUMENT_BYTES => Ok(()),
+        [CODEC_JSON, body @ ..] => Err(Error::too_large("document", body.len(), MAX_DOCUMENT_BYTES)),
+        [codec, ..] => Err(Error::argument(format!("unknown document codec {codec}, expected {CODEC_JSON}"))),
+        [] => Err(Error::argument("a document begins with its codec byte, but there are no bytes")),
+    }
+}
+
+/// Checks what storage returned for a record: a value this version cannot read must not pass for a document.
+pub(crate) fn check_stored(value: &[u8]) -> Result<()> {
+    match value.first() {
+        Some(&CODEC_JSON) => Ok(()),
+        Some(codec) => Err(Error::new(
+            ErrorCode::NewerFormat,
+            format!("a record is stored with codec {codec}, which this version does not know"),
+        )),
+        None => Err(Error::new(ErrorCode::Corrupt, "a record without a codec byte")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_document_is_its_codec_and_its_body() {
+        let document = Document::from_stored(KvValue::Shared(Arc::from(&b"\x01{}"[..]))).unwrap();
+        assert_eq!((document.codec(), document.body(), &*document), (CODEC_JSON, &b"{}"[..], &b"\x01{}"[..]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_back_is_not_stored() {
+        assert!(check_new(b"\x01").is_ok());
+        assert_eq!(check_new(b"").unwrap_err().code, ErrorCode::InvalidArgument);
+        assert_eq!(check_new(b"\x02x").unwrap_err().code, ErrorCode::InvalidArgument);
+        let mut large = vec![CODEC_JSON; MAX_DOCUMENT_BYTES + 1];
+        assert!(check_new(&large).is_ok());
+        large.push(0);
+        let error = check_new(&large).unwrap_err();
+        assert_eq!((error.code, error.details.size), (ErrorCode::TooLarge, Some((16 << 20) + 1)));
+    }
+
+    #[test]
+    fn a_stored_value_that_is_no_document_is_an_error() {
+        assert_eq!(check_stored(b"").unwrap_err().code, ErrorCode::Corrupt);
+        assert_eq!(check_stored(b"\x09").unwrap_err().code, ErrorCode::NewerFormat);
+    }
+}

@@ -1,0 +1,76 @@
+//! The parts of an open store and how they end.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::catalog::Catalog;
+use crate::commit::{CommitThread, Committer};
+use crate::error::{Error, ErrorCode, Result};
+use crate::gate::Gate;
+use crate::kv::OrderedKv;
+use crate::metrics::Counters;
+use crate::read_pool::ReadPool;
+
+/// What all handles of a store share. None of the store's threads holds it, so that dropping the last handle ends
+/// them.
+pub(crate) struct Inner {
+    pub kv: Arc<dyn OrderedKv>,
+    pub catalog: Arc<Catalog>,
+    pub counters: Arc<Counters>,
+    pub gate: Gate,
+    pub commits: CommitThread,
+    pub reads: ReadPool,
+    closed: OnceLock<Result<()>>,
+}
+
+impl Inner {
+    /// Loads the catalog and starts the threads; closes storage if that fails.
+    pub fn start(kv: &Arc<dyn OrderedKv>, read_threads: usize) -> Result<Self> {
+        let started = Self::try_start(kv, read_threads);
+        if started.is_err() {
+            // The failure to start is what the caller must learn.
+            let _ = kv.close();
+        }
+        started
+    }
+
+    fn try_start(kv: &Arc<dyn OrderedKv>, read_threads: usize) -> Result<Self> {
+        let catalog = Arc::new(Catalog::load(kv.as_ref())?);
+        let counters = Arc::new(Counters::default());
+        let reads = ReadPool::start(read_threads).map_err(|error| no_thread(&error))?;
+        let committer =
+            Committer { kv: Arc::clone(kv), catalog: Arc::clone(&catalog), counters: Arc::clone(&counters) };
+        let commits = CommitThread::start(committer).map_err(|error| {
+            reads.close();
+            no_thread(&error)
+        })?;
+        let (gate, closed) = (Gate::default(), OnceLock::new());
+        Ok(Self { kv: Arc::clone(kv), catalog, counters, gate, commits, reads, closed })
+    }
+
+    /// Ends everything, once; callers that come meanwhile wait for the one result.
+    pub fn close(&self) -> Result<()> {
+        self.closed.get_or_init(|| self.end()).clone()
+    }
+
+    /// The order matters: jobs on the read threads may wait for commits and for calls through the gate, calls may
+    /// not wait for either, and storage must be the last to end.
+    fn end(&self) -> Result<()> {
+        self.commits.refuse();
+        self.reads.close();
+        self.gate.close();
+        self.commits.finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody is left to hear how it went. The last handle may be dropped on one of the store's own threads;
+        // they know not to wait for themselves.
+        let _ = self.close();
+    }
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::Io, format!("cannot start a thread: {error}"))
+        .with(|details| details.os_error = error.raw_os_error())
+}

@@ -1,0 +1,69 @@
+//! The changes of one commit, in a form that every storage can read.
+
+/// Puts and deletes in order; the last one on a key wins. Keys and values lie in one buffer, so that filling a batch
+/// allocates little and copying it is one pass.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    ops: Vec<Op>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Op {
+    key_len: usize,
+    /// `None` for a delete.
+    value_len: Option<usize>,
+}
+
+impl Batch {
+    /// Appends a put of `value`, or a delete if there is none, of the key that is `prefix` and then `key`. The key
+    /// comes in two parts because its owner has it so, and joining them here costs no extra copy.
+    pub fn push(&mut self, prefix: &[u8], key: &[u8], value: Option<&[u8]>) {
+        self.bytes.extend_from_slice(prefix);
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.ops.push(Op { key_len: prefix.len() + key.len(), value_len: value.map(<[u8]>::len) });
+    }
+
+    /// The operations in order: key, and value or `None` for a delete.
+    pub fn ops(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let mut rest = self.bytes.as_slice();
+        self.ops.iter().map(move |op| {
+            let (key, after_key) = rest.split_at(op.key_len);
+            let (value, after_value) = after_key.split_at(op.value_len.unwrap_or(0));
+            rest = after_value;
+            (key, op.value_len.map(|_| value))
+        })
+    }
+
+    /// Number of operations.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether there is no operation.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Bytes of all keys and values.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_come_back_in_order_with_joined_keys() {
+        let mut batch = Batch::default();
+        batch.push(b"p", b"a", Some(b"1"));
+        batch.push(b"", b"", Some(b""));
+        batch.push(b"p", b"b", None);
+        let ops: Vec<_> = batch.ops().collect();
+        assert_eq!(ops, [(&b"pa"[..], Some(&b"1"[..])), (&b""[..], Some(&b""[..])), (&b"pb"[..], None)]);
+        assert_eq!((batch.len(), batch.size_bytes()), (3, 5));
+    }
+}

@@ -1,0 +1,123 @@
+//! Storage in a directory of this machine: `fountain_lsm`.
+
+use std::path::{Path, PathBuf};
+
+use fountain_lsm::{
+    Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, ReadTier, RecoveryReport, Seq, SeqRange,
+    Snapshot, WriteBatch,
+};
+
+use super::{Batch, KvCursor, KvPin, KvValue, OrderedKv};
+use crate::error::{Error, Result};
+
+/// A local store.
+pub struct LocalKv {
+    db: Db,
+    path: PathBuf,
+}
+
+impl LocalKv {
+    /// Opens the directory `path`: takes its lock and recovers what a crash left. Blocking.
+    ///
+    /// # Errors
+    /// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_CORRUPT`, `ERR_IO`,
+    /// `ERR_DISK_FULL`.
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        Ok(Self { db: Db::open(path, options)?, path: path.to_path_buf() })
+    }
+}
+
+impl OrderedKv for LocalKv {
+    fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange> {
+        if batches.is_empty() {
+            return Err(Error::argument("there is nothing to commit"));
+        }
+        let batches = batches.iter().map(write_batch).collect::<Result<Vec<_>>>()?;
+        Ok(self.db.commit_many(batches, durability)?)
+    }
+
+    fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
+        let value = match at {
+            Some(seq) => self.db.get(key, seq, tier)?,
+            None => self.db.get_newest(key, tier)?,
+        };
+        Ok(value.map(KvValue::Stored))
+    }
+
+    fn cursor(
+        &self,
+        range: KeyRange,
+        at: Seq,
+        direction: Direction,
+        tier: ReadTier,
+    ) -> Result<Box<dyn KvCursor>> {
+        Ok(Box::new(self.db.cursor(range, at, direction, tier)?))
+    }
+
+    fn visible(&self) -> Seq {
+        self.db.visible()
+    }
+
+    fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
+        let snapshot = match at {
+            Some(seq) => self.db.snapshot_at(seq)?,
+            None => self.db.snapshot(),
+        };
+        Ok(Box::new(snapshot))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(self.db.flush()?)
+    }
+
+    fn compact(&self) -> Result<()> {
+        Ok(self.db.compact()?)
+    }
+
+    fn metrics(&self) -> Metrics {
+        self.db.metrics()
+    }
+
+    fn recovery(&self) -> &RecoveryReport {
+        self.db.recovery()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(self.db.close()?)
+    }
+}
+
+fn write_batch(batch: &Batch) -> Result<WriteBatch> {
+    let mut out = WriteBatch::new();
+    for (key, value) in batch.ops() {
+        match value {
+            Some(value) => out.put(key, value)?,
+            None => out.delete(key)?,
+        }
+    }
+    Ok(out)
+}
+
+impl KvCursor for Cursor {
+    fn next(&mut self) -> Result<bool> {
+        Ok(Cursor::next(self)?)
+    }
+
+    fn key(&self) -> &[u8] {
+        Cursor::key(self)
+    }
+
+    fn value(&self) -> &[u8] {
+        Cursor::value(self)
+    }
+}
+
+impl KvPin for Snapshot {
+    fn seq(&self) -> Seq {
+        Snapshot::seq(self)
+    }
+}

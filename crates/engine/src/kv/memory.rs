@@ -1,0 +1,220 @@
+//! Storage in a map. Nothing survives the process; it is for tests, and simple enough to be believed when it and
+//! local storage disagree.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use fountain_lsm::{
+    Direction, Durability, Error as StorageError, KeyRange, Metrics, ReadTier, RecoveryReport, Retention,
+    Seq, SeqRange,
+};
+
+use super::{Batch, KvCursor, KvPin, KvValue, OrderedKv};
+use crate::error::{Error, Result};
+use crate::sync::lock;
+
+/// All versions of one key; `None` is a delete.
+type Versions = BTreeMap<Seq, Option<Arc<[u8]>>>;
+
+/// A store in memory.
+#[derive(Default)]
+pub struct MemoryKv {
+    state: Arc<Mutex<State>>,
+    retention: Retention,
+    report: RecoveryReport,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    keys: BTreeMap<Vec<u8>, Versions>,
+    visible: Seq,
+    floor: Seq,
+    pinned: BTreeMap<Seq, usize>,
+    closed: bool,
+}
+
+impl MemoryKv {
+    /// An empty store.
+    pub fn new(retention: Retention) -> Self {
+        Self { retention, ..Self::default() }
+    }
+
+    /// A store with the same data, as if this one had been closed and opened again. Pins stay behind.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let state = State { pinned: BTreeMap::new(), closed: false, ..lock(&self.state).clone() };
+        Self { state: Arc::new(Mutex::new(state)), retention: self.retention, ..Self::default() }
+    }
+
+    fn open_state(&self) -> Result<MutexGuard<'_, State>> {
+        let state = lock(&self.state);
+        if state.closed { Err(Error::closed()) } else { Ok(state) }
+    }
+}
+
+impl State {
+    fn check_readable(&self, at: Seq) -> Result<()> {
+        if at > self.visible {
+            return Err(StorageError::FutureSequence { requested: at, newest: self.visible }.into());
+        }
+        if at < self.floor && !self.pinned.contains_key(&at) {
+            return Err(StorageError::HistoryTruncated { requested: at, floor: self.floor }.into());
+        }
+        Ok(())
+    }
+
+    /// Keeps, of every key, the versions that the pinned sequences and the newest one see.
+    fn drop_old_versions(&mut self) {
+        self.floor = self.visible;
+        let mut needed: Vec<Seq> = self.pinned.keys().copied().collect();
+        needed.push(self.floor);
+        for versions in self.keys.values_mut() {
+            let seen = needed.iter().filter_map(|&at| version_at(versions, at));
+            let kept: Versions = seen.map(|(seq, value)| (seq, value.clone())).collect();
+            *versions = kept;
+        }
+        self.keys.retain(|_, versions| !versions.is_empty());
+    }
+}
+
+fn version_at(versions: &Versions, at: Seq) -> Option<(Seq, &Option<Arc<[u8]>>)> {
+    versions.range(..=at).next_back().map(|(&seq, value)| (seq, value))
+}
+
+impl OrderedKv for MemoryKv {
+    fn commit_many(&self, batches: &[Batch], _durability: Durability) -> Result<SeqRange> {
+        let mut state = self.open_state()?;
+        let (first, last) = (state.visible.checked_add(1), state.visible.checked_add(batches.len() as u64));
+        let (Some(first), Some(last), false) = (first, last, batches.is_empty()) else {
+            return Err(Error::argument("there is nothing to commit, or no sequence left"));
+        };
+        for batch in batches {
+            let seq = state.visible.checked_add(1).unwrap_or(last);
+            for (key, value) in batch.ops() {
+                state.keys.entry(key.to_vec()).or_default().insert(seq, value.map(Arc::from));
+            }
+            state.visible = seq;
+        }
+        Ok(SeqRange { first, last })
+    }
+
+    fn get(&self, key: &[u8], at: Option<Seq>, _tier: ReadTier) -> Result<Option<KvValue>> {
+        let state = self.open_state()?;
+        let at = at.unwrap_or(state.visible);
+        state.check_readable(at)?;
+        let version = state.keys.get(key).and_then(|versions| version_at(versions, at));
+        Ok(version.and_then(|(_, value)| value.clone()).map(KvValue::Shared))
+    }
+
+    fn cursor(
+        &self,
+        range: KeyRange,
+        at: Seq,
+        direction: Direction,
+        _tier: ReadTier,
+    ) -> Result<Box<dyn KvCursor>> {
+        let state = self.open_state()?;
+        state.check_readable(at)?;
+        let in_range = state.keys.iter().filter(|(key, _)| range.contains(key));
+        let mut records: Vec<(Vec<u8>, Arc<[u8]>)> = in_range
+            .filter_map(|(key, versions)| Some((key.clone(), version_at(versions, at)?.1.clone()?)))
+            .collect();
+        if direction == Direction::Reverse {
+            records.reverse();
+        }
+        Ok(Box::new(MemoryCursor { records, passed: 0 }))
+    }
+
+    fn visible(&self) -> Seq {
+        lock(&self.state).visible
+    }
+
+    fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
+        let mut state = self.open_state()?;
+        let seq = at.unwrap_or(state.visible);
+        state.check_readable(seq)?;
+        *state.pinned.entry(seq).or_default() += 1;
+        Ok(Box::new(MemoryPin { seq, state: Arc::clone(&self.state) }))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.open_state().map(drop)
+    }
+
+    fn compact(&self) -> Result<()> {
+        let mut state = self.open_state()?;
+        if self.retention == Retention::LatestOnly {
+            state.drop_old_versions();
+        }
+        Ok(())
+    }
+
+    fn metrics(&self) -> Metrics {
+        Metrics::default()
+    }
+
+    fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("")
+    }
+
+    fn close(&self) -> Result<()> {
+        lock(&self.state).closed = true;
+        Ok(())
+    }
+}
+
+/// The records of a range as they were when the cursor was made.
+struct MemoryCursor {
+    records: Vec<(Vec<u8>, Arc<[u8]>)>,
+    /// Number of records moved to so far; the last of them is the current one.
+    passed: usize,
+}
+
+impl MemoryCursor {
+    fn current(&self) -> Option<&(Vec<u8>, Arc<[u8]>)> {
+        self.records.get(self.passed.checked_sub(1)?)
+    }
+}
+
+impl KvCursor for MemoryCursor {
+    fn next(&mut self) -> Result<bool> {
+        self.passed = self.records.len().min(self.passed) + 1;
+        Ok(self.current().is_some())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.current().map_or(&[], |(key, _)| key)
+    }
+
+    fn value(&self) -> &[u8] {
+        self.current().map_or(&[], |(_, value)| value)
+    }
+}
+
+struct MemoryPin {
+    seq: Seq,
+    state: Arc<Mutex<State>>,
+}
+
+impl KvPin for MemoryPin {
+    fn seq(&self) -> Seq {
+        self.seq
+    }
+}
+
+impl Drop for MemoryPin {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        if let Some(count) = state.pinned.get_mut(&self.seq) {
+            *count -= 1;
+            if *count == 0 {
+                state.pinned.remove(&self.seq);
+            }
+        }
+    }
+}

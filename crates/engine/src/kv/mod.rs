@@ -1,0 +1,130 @@
+//! The seam between the document layer and storage: an ordered, multi-version key-value store.
+//!
+//! What every implementation promises:
+//! - A batch becomes visible entirely or not at all, under one sequence; the batches of one call get consecutive
+//!   sequences in their order, and only one call commits at a time.
+//! - What is visible at a sequence never changes. A read below the history that is kept fails with
+//!   `ERR_HISTORY_TRUNCATED`, unless that very sequence is pinned; a read of the future fails with `ERR_SEQUENCE`.
+//! - After [`OrderedKv::close`] every call that can fail does so with `ERR_CLOSED`.
+
+mod batch;
+mod local;
+mod memory;
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use fountain_lsm::{
+    Direction, Durability, KeyRange, Metrics, ReadTier, RecoveryReport, Seq, SeqRange, Value,
+};
+
+use crate::error::Result;
+
+pub use batch::Batch;
+pub use local::LocalKv;
+pub use memory::MemoryKv;
+
+/// An ordered, multi-version key-value store.
+pub trait OrderedKv: Send + Sync {
+    /// Commits `batches`, each atomic under its own sequence, all or a prefix of them after a crash.
+    ///
+    /// # Errors
+    /// Then none of them is visible. `ERR_INVALID_ARGUMENT` without a batch.
+    fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange>;
+
+    /// The value of `key` at `at`, or as of the newest commit. The latter never fails for want of history.
+    ///
+    /// # Errors
+    /// `ERR_WOULD_BLOCK` when `tier` does not reach far enough, and what reading storage can fail with.
+    fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>>;
+
+    /// The records in `range` at `at`; the cursor stands before the first one.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`].
+    fn cursor(
+        &self,
+        range: KeyRange,
+        at: Seq,
+        direction: Direction,
+        tier: ReadTier,
+    ) -> Result<Box<dyn KvCursor>>;
+
+    /// Sequence of the newest commit that reads see.
+    fn visible(&self) -> Seq;
+
+    /// Keeps a sequence readable until the pin is dropped: `at`, or the newest visible one.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED` and `ERR_SEQUENCE` when `at` cannot be read.
+    fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>>;
+
+    /// Moves what is in memory into its durable, sorted form.
+    ///
+    /// # Errors
+    /// What writing storage can fail with.
+    fn flush(&self) -> Result<()>;
+
+    /// Drops what no reader can see any more and merges the rest.
+    ///
+    /// # Errors
+    /// What writing storage can fail with.
+    fn compact(&self) -> Result<()>;
+
+    /// What storage counted so far.
+    fn metrics(&self) -> Metrics;
+
+    /// What opening found and repaired.
+    fn recovery(&self) -> &RecoveryReport;
+
+    /// Where the data lies; empty if nowhere.
+    fn path(&self) -> &Path;
+
+    /// Makes everything durable and lets go of the place. Reads and commits must have ended.
+    ///
+    /// # Errors
+    /// What writing storage can fail with; the store is closed all the same.
+    fn close(&self) -> Result<()>;
+}
+
+/// A walk over the records of a range.
+pub trait KvCursor: Send {
+    /// Moves to the first, then to each next record in the direction of the walk; `false` after the last.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`]; the walk is then over.
+    fn next(&mut self) -> Result<bool>;
+
+    /// Key of the current record.
+    fn key(&self) -> &[u8];
+
+    /// Value of the current record.
+    fn value(&self) -> &[u8];
+}
+
+/// Holds a sequence readable until it is dropped.
+pub trait KvPin: Send + Sync {
+    /// The sequence.
+    fn seq(&self) -> Seq;
+}
+
+/// The bytes of a value, not copied where storage has them in memory.
+#[derive(Debug)]
+pub enum KvValue {
+    /// As local storage holds it.
+    Stored(Value),
+    /// Shared with its owner.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for KvValue {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Stored(value) => value,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}

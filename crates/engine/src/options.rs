@@ -1,0 +1,83 @@
+//! How a store is opened.
+
+use std::fmt;
+use std::sync::Arc;
+
+use fountain_lsm::fs::Fs;
+use fountain_lsm::{Options, Retention};
+
+use crate::error::{Error, Result};
+use crate::limits::MAX_READ_THREADS;
+
+/// Options of [`crate::Store::open`].
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Create the store if there is none. Default: true.
+    pub create_if_missing: bool,
+    /// Bytes of table blocks kept in memory. Default: 64 MiB.
+    pub cache_bytes: usize,
+    /// Bytes of keys and documents after which memory is written out as a table. Default: 32 MiB.
+    pub memtable_bytes: usize,
+    /// Bytes after which a log segment is followed by a new one. Default: 64 MiB.
+    pub wal_segment_bytes: u64,
+    /// Which old versions are kept. Default: all.
+    pub retention: Retention,
+    /// Threads for reads that go to the disk, 1 to [`MAX_READ_THREADS`]. Default: 2.
+    pub read_threads: usize,
+    /// The file system. Default: the operating system's.
+    pub fs: Arc<dyn Fs>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        let storage = Options::default();
+        Self {
+            create_if_missing: storage.create_if_missing,
+            cache_bytes: storage.cache_bytes,
+            memtable_bytes: storage.memtable_bytes,
+            wal_segment_bytes: storage.wal_segment_bytes,
+            retention: storage.retention,
+            read_threads: 2,
+            fs: storage.fs,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Refuses what no store can be opened with.
+    pub(crate) fn check(&self) -> Result<()> {
+        if (1..=MAX_READ_THREADS).contains(&self.read_threads) {
+            return Ok(());
+        }
+        Err(Error::argument(format!(
+            "read_threads is {}, expected 1 to {MAX_READ_THREADS}",
+            self.read_threads
+        )))
+    }
+
+    /// The options of the storage below.
+    pub(crate) fn storage(&self) -> Options {
+        Options {
+            create_if_missing: self.create_if_missing,
+            cache_bytes: self.cache_bytes,
+            memtable_bytes: self.memtable_bytes,
+            wal_segment_bytes: self.wal_segment_bytes,
+            retention: self.retention,
+            fs: Arc::clone(&self.fs),
+            ..Options::default()
+        }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("create_if_missing", &self.create_if_missing)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("memtable_bytes", &self.memtable_bytes)
+            .field("wal_segment_bytes", &self.wal_segment_bytes)
+            .field("retention", &self.retention)
+            .field("read_threads", &self.read_threads)
+            .finish_non_exhaustive()
+    }
+}

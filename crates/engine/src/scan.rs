@@ -1,0 +1,93 @@
+//! Reads a range of a collection page by page.
+
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+
+use crate::document;
+use crate::error::{Error, ErrorCode, Result};
+use crate::keys;
+use crate::keyspace::CollectionId;
+use crate::kv::OrderedKv;
+use crate::limits::{KEYSPACE_BYTES, MAX_PAGE_BYTES};
+use crate::page::Page;
+
+/// Which records to read, and how many at once.
+#[derive(Clone, Debug)]
+pub struct ScanRequest {
+    /// The collection.
+    pub collection: CollectionId,
+    /// Bounds as encoded keys: start included, end excluded. They need not be complete keys; see [`keys`] for
+    /// ranges of keys that begin alike.
+    pub range: KeyRange,
+    /// Which way to go.
+    pub direction: Direction,
+    /// The sequence to read at. A scan over several pages should hold a [`crate::Snapshot`] of it.
+    pub at: Seq,
+    /// Most records in a page; at least 1.
+    pub max_records: usize,
+    /// Bytes after which a page is full; at most [`MAX_PAGE_BYTES`] count. A page that is not empty at the end of
+    /// the range has at least one record, however large.
+    pub max_bytes: usize,
+}
+
+impl ScanRequest {
+    /// Turns this into the request for what follows `page`, which it was answered with.
+    pub fn continue_after(&mut self, page: &Page) {
+        if let Some(last) = page.last_key() {
+            match self.direction {
+                Direction::Forward => self.range.start = keys::after(last),
+                Direction::Reverse => self.range.end = Some(last.to_vec()),
+            }
+        }
+    }
+}
+
+/// Whether a scan is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanEnd {
+    /// The page is full; more records may follow.
+    More,
+    /// There are no more records in the range.
+    Done,
+}
+
+/// Fills `page` with the first records that `request` asks for. When memory does not reach further than a part of
+/// them, that part is the page; only when it does not reach the first is that an error.
+pub(crate) fn fill(
+    kv: &dyn OrderedKv,
+    request: &ScanRequest,
+    tier: ReadTier,
+    page: &mut Page,
+) -> Result<ScanEnd> {
+    page.clear();
+    if request.max_records == 0 {
+        return Err(Error::argument("max_records is 0; a page holds at least 1 record"));
+    }
+    let filled = fill_cleared(kv, request, tier, page);
+    match filled {
+        Err(error) if error.code == ErrorCode::WouldBlock && !page.is_empty() => Ok(ScanEnd::More),
+        Err(error) => {
+            page.clear();
+            Err(error)
+        }
+        end => end,
+    }
+}
+
+fn fill_cleared(
+    kv: &dyn OrderedKv,
+    request: &ScanRequest,
+    tier: ReadTier,
+    page: &mut Page,
+) -> Result<ScanEnd> {
+    let range = request.collection.storage_range(&request.range);
+    let max_bytes = request.max_bytes.min(MAX_PAGE_BYTES);
+    let mut cursor = kv.cursor(range, request.at, request.direction, tier)?;
+    while cursor.next()? {
+        document::check_stored(cursor.value())?;
+        page.push(&cursor.key()[KEYSPACE_BYTES..], cursor.value());
+        if page.len() >= request.max_records || page.bytes().len() >= max_bytes {
+            return Ok(ScanEnd::More);
+        }
+    }
+    Ok(ScanEnd::Done)
+}

@@ -1,0 +1,251 @@
+//! An open store: the one type through which everything else is reached.
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use fountain_lsm::{Durability, ReadTier, RecoveryReport, Seq, SeqRange};
+
+use crate::commit::Submission;
+use crate::document::Document;
+use crate::error::{Error, ErrorCode, Result};
+use crate::inner::Inner;
+use crate::keys;
+use crate::keyspace::CollectionId;
+use crate::kv::{LocalKv, OrderedKv};
+use crate::metrics::Metrics;
+use crate::options::StoreOptions;
+use crate::page::Page;
+use crate::scan::{self, ScanEnd, ScanRequest};
+use crate::snapshot::Snapshot;
+use crate::write_set::WriteSet;
+
+/// A handle to an open store. Clones are handles to the same store and cheap. When the last one is dropped, the
+/// store closes as by [`Store::close`], but nobody learns how that went.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+impl Store {
+    /// Opens the store in the directory `path`: takes its lock and recovers what a crash left. Blocking.
+    ///
+    /// # Errors
+    /// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_CORRUPT`, `ERR_IO`,
+    /// `ERR_DISK_FULL`, `ERR_INVALID_ARGUMENT`.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
+        options.check()?;
+        let kv = LocalKv::open(path, options.storage())?;
+        Self::with_kv(Arc::new(kv), options)
+    }
+
+    /// Opens a store on any storage. Only `read_threads` of the options applies. The store closes the storage.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT` and `ERR_NEWER_FORMAT` for what the catalog may hold, `ERR_IO` when a thread cannot be started,
+    /// `ERR_INVALID_ARGUMENT`.
+    #[expect(clippy::needless_pass_by_value, reason = "the same shape as `open`")]
+    pub fn with_kv(kv: Arc<dyn OrderedKv>, options: StoreOptions) -> Result<Self> {
+        options.check()?;
+        Ok(Self { inner: Arc::new(Inner::start(&kv, options.read_threads)?) })
+    }
+
+    /// Closes the store: waits for submitted commits, queued reads and calls in flight, makes everything durable and
+    /// releases the directory. Further calls, also concurrent ones, return the same result. Every call that begins
+    /// after it returned, and every commit submitted after it began, fails with `ERR_CLOSED`.
+    ///
+    /// # Errors
+    /// What making everything durable can fail with; the store is closed all the same. `ERR_INVALID_ARGUMENT` on
+    /// the store's own threads, which it would wait for; the store is then not closed.
+    pub fn close(&self) -> Result<()> {
+        if self.inner.commits.is_current_thread() || self.inner.reads.is_current_thread() {
+            return Err(Error::argument(
+                "close would wait for itself: it was called on a thread of the store",
+            ));
+        }
+        self.inner.close()
+    }
+
+    /// The store's directory; empty for a store in memory.
+    pub fn path(&self) -> &Path {
+        self.inner.kv.path()
+    }
+
+    /// What opening found and repaired.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        self.inner.kv.recovery()
+    }
+
+    /// The id of a collection; a new one if the name is new. It is stored with the first commit that writes to the
+    /// collection.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_NAME`, `ERR_LIMIT` (collections), `ERR_CLOSED`.
+    pub fn collection(&self, name: &str) -> Result<CollectionId> {
+        let _pass = self.inner.gate.enter()?;
+        self.inner.catalog.reserve(name)
+    }
+
+    /// Names of the collections that were ever written to, sorted.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`.
+    pub fn collections(&self) -> Result<Vec<String>> {
+        let _pass = self.inner.gate.enter()?;
+        Ok(self.inner.catalog.stored_names())
+    }
+
+    /// The newest sequence that reads see.
+    pub fn sequence(&self) -> Seq {
+        self.inner.kv.visible()
+    }
+
+    /// Commits `writes` and waits until it is as durable as asked.
+    ///
+    /// # Errors
+    /// As [`Store::submit`]; `ERR_INVALID_ARGUMENT` on the commit thread, which it would wait for.
+    pub fn commit(&self, writes: WriteSet, durability: Durability) -> Result<Seq> {
+        if self.inner.commits.is_current_thread() {
+            return Err(Error::argument("commit would wait for itself: it was called on the commit thread"));
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // The receiver waits below; nothing is lost if it is gone.
+        self.submit(vec![writes], durability, Box::new(move |result| drop(sender.send(result))));
+        let answer = receiver.recv().unwrap_or_else(|_| {
+            Err(Error::new(ErrorCode::Internal, "the commit thread ended without an answer"))
+        });
+        answer.map(|sequences| sequences.first)
+    }
+
+    /// Submits commits, each atomic with its own sequence, all consecutive, sharing one log write and one sync with
+    /// everything else that waits. Does not block. See [`Store::queued_bytes`] for when to submit more slowly.
+    ///
+    /// `done` is called exactly once, on the commit thread and with no lock held: with the sequences, or with the
+    /// reason why none of the commits happened. It should return soon, as all commits wait for it, and must not
+    /// wait for another commit. After [`Store::close`] it is called at once, on this thread, with `ERR_CLOSED`.
+    ///
+    /// # Errors
+    /// Passed to `done`: `ERR_INVALID_ARGUMENT` for an empty commit or an unknown collection, `ERR_POISONED`,
+    /// `ERR_DISK_FULL`, `ERR_IO`, `ERR_CLOSED`.
+    pub fn submit(
+        &self,
+        commits: Vec<WriteSet>,
+        durability: Durability,
+        done: Box<dyn FnOnce(Result<SeqRange>) + Send>,
+    ) {
+        self.inner.commits.submit(Submission { commits, durability, done });
+    }
+
+    /// Bytes of submitted commits that are not committed yet. Above [`crate::limits::QUEUE_SOFT_LIMIT_BYTES`] a
+    /// writer should wait for answers before it submits more; nothing is refused for it.
+    pub fn queued_bytes(&self) -> usize {
+        self.inner.commits.queued_bytes()
+    }
+
+    /// The record under `key`, encoded by [`keys`], at a sequence or at the newest one.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key), `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_WOULD_BLOCK` when
+    /// `tier` is memory and the answer is not there, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
+    pub fn get(
+        &self,
+        collection: CollectionId,
+        key: &[u8],
+        at: Option<Seq>,
+        tier: ReadTier,
+    ) -> Result<Option<Document>> {
+        let _pass = self.inner.gate.enter()?;
+        let document = keys::validate(key)
+            .and_then(|()| self.inner.kv.get(&collection.storage_key(key), at, tier))
+            .and_then(|value| value.map(Document::from_stored).transpose())
+            .map_err(|error| self.in_collection(error, collection))?;
+        self.inner.counters.gets.add(1);
+        Ok(document)
+    }
+
+    /// Fills `page`, which is cleared first, with the first records that `request` asks for, and says whether more
+    /// may follow; see [`ScanRequest::continue_after`]. With `tier` memory the page holds what memory has of them.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_WOULD_BLOCK` when `tier` is memory and not even the first
+    /// record is there, `ERR_INVALID_ARGUMENT` (`max_records` is 0), `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`. The page
+    /// is then empty.
+    pub fn scan(&self, request: &ScanRequest, tier: ReadTier, page: &mut Page) -> Result<ScanEnd> {
+        page.clear();
+        let _pass = self.inner.gate.enter()?;
+        let end = scan::fill(self.inner.kv.as_ref(), request, tier, page)
+            .map_err(|error| self.in_collection(error, request.collection))?;
+        self.inner.counters.scans.add(1);
+        Ok(end)
+    }
+
+    /// Runs `job` on one of the store's read threads, in the order of submission. A job that panics ends only
+    /// itself. [`Store::close`] waits for it.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`; the job is then dropped.
+    pub fn spawn_read(&self, job: Box<dyn FnOnce(&Self) + Send>) -> Result<()> {
+        let store = self.clone();
+        self.inner.reads.spawn(Box::new(move || job(&store)))
+    }
+
+    /// Holds the newest visible sequence readable.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let _pass = self.inner.gate.enter()?;
+        self.inner.kv.pin(None).map(Snapshot::new)
+    }
+
+    /// Holds `sequence` readable.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CLOSED`.
+    pub fn snapshot_at(&self, sequence: Seq) -> Result<Snapshot> {
+        let _pass = self.inner.gate.enter()?;
+        self.inner.kv.pin(Some(sequence)).map(Snapshot::new)
+    }
+
+    /// Writes what is in memory out as a table. Blocking.
+    ///
+    /// # Errors
+    /// `ERR_POISONED`, `ERR_DISK_FULL`, `ERR_IO`, `ERR_CLOSED`.
+    pub fn flush(&self) -> Result<()> {
+        let _pass = self.inner.gate.enter()?;
+        self.inner.kv.flush()
+    }
+
+    /// Merges tables and drops versions that nothing needs. Blocking.
+    ///
+    /// # Errors
+    /// `ERR_POISONED`, `ERR_DISK_FULL`, `ERR_IO`, `ERR_CORRUPT`, `ERR_CLOSED`.
+    pub fn compact(&self) -> Result<()> {
+        let _pass = self.inner.gate.enter()?;
+        self.inner.kv.compact()
+    }
+
+    /// What the store did since it was opened; also after it was closed.
+    pub fn metrics(&self) -> Metrics {
+        let counters = &self.inner.counters;
+        Metrics {
+            puts: counters.puts.get(),
+            deletes: counters.deletes.get(),
+            commits: counters.commits.get(),
+            commit_groups: counters.commit_groups.get(),
+            gets: counters.gets.get(),
+            scans: counters.scans.get(),
+            queued_bytes: self.queued_bytes() as u64,
+            storage: self.inner.kv.metrics(),
+        }
+    }
+
+    fn in_collection(&self, error: Error, collection: CollectionId) -> Error {
+        error.with(|details| details.collection = self.inner.catalog.name(collection))
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({}, sequence {})", self.path().display(), self.sequence())
+    }
+}

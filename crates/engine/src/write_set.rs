@@ -1,0 +1,142 @@
+//! The changes that one commit makes, checked as they are added.
+//!
+//! Everything that can be wrong with a change is found here, in the caller's hands; what reaches the commit thread
+//! can only fail for reasons of the whole store, never of one caller in a group.
+
+use crate::document;
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::keyspace::CollectionId;
+use crate::kv::Batch;
+use crate::limits::{KEYSPACE_BYTES, MAX_COMMIT_BYTES, MAX_COMMIT_OPS};
+
+/// Puts and deletes, of any collections, that become visible together. The last operation on a key wins.
+#[derive(Clone, Debug, Default)]
+pub struct WriteSet {
+    batch: Batch,
+    puts: usize,
+    /// The collection of the operations so far, in order, without repeating one after itself.
+    collections: Vec<CollectionId>,
+}
+
+impl WriteSet {
+    /// No changes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the record under `key`, encoded by [`keys`], to `document`, whose first byte is its codec.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key, document or commit), `ERR_LIMIT` (operations),
+    /// `ERR_INVALID_ARGUMENT` (unknown codec). The set is then unchanged.
+    pub fn put(&mut self, collection: CollectionId, key: &[u8], document: &[u8]) -> Result<()> {
+        document::check_new(document)?;
+        self.push(collection, key, Some(document))?;
+        self.puts += 1;
+        Ok(())
+    }
+
+    /// Deletes the record under `key`, encoded by [`keys`]; fine if there is none.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key or commit), `ERR_LIMIT` (operations). The set is then unchanged.
+    pub fn delete(&mut self, collection: CollectionId, key: &[u8]) -> Result<()> {
+        self.push(collection, key, None)
+    }
+
+    /// Number of operations.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Bytes of keys and documents.
+    pub fn size_bytes(&self) -> usize {
+        self.batch.size_bytes()
+    }
+
+    /// Number of puts; the other operations are deletes.
+    pub(crate) fn puts(&self) -> usize {
+        self.puts
+    }
+
+    /// The collections written to; one may come several times.
+    pub(crate) fn collections(&self) -> &[CollectionId] {
+        &self.collections
+    }
+
+    /// The collections written to, and the changes as storage takes them.
+    pub(crate) fn into_parts(self) -> (Vec<CollectionId>, Batch) {
+        (self.collections, self.batch)
+    }
+
+    fn push(&mut self, collection: CollectionId, key: &[u8], document: Option<&[u8]>) -> Result<()> {
+        keys::validate(key)?;
+        if self.batch.len() == MAX_COMMIT_OPS {
+            return Err(Error::too_many("operations in one commit", MAX_COMMIT_OPS + 1, MAX_COMMIT_OPS));
+        }
+        let added = KEYSPACE_BYTES + key.len() + document.map_or(0, <[u8]>::len);
+        let size = self.batch.size_bytes() + added;
+        if size > MAX_COMMIT_BYTES {
+            return Err(Error::too_large("commit", size, MAX_COMMIT_BYTES));
+        }
+        self.batch.push(&collection.prefix(), key, document);
+        if self.collections.last() != Some(&collection) {
+            self.collections.push(collection);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::keys::{Key, encode};
+
+    const COLLECTION: CollectionId = CollectionId::FIRST;
+
+    fn key(number: f64) -> Vec<u8> {
+        encode(&Key::Number(number)).unwrap()
+    }
+
+    #[test]
+    fn a_refused_operation_leaves_the_set_as_it_was() {
+        let mut writes = WriteSet::new();
+        writes.put(COLLECTION, &key(1.0), b"\x01{}").unwrap();
+        let (len, size) = (writes.len(), writes.size_bytes());
+
+        assert_eq!(writes.put(COLLECTION, b"\x30a", b"\x01{}").unwrap_err().code, ErrorCode::InvalidKey);
+        assert_eq!(writes.put(COLLECTION, &key(1.0), b"").unwrap_err().code, ErrorCode::InvalidArgument);
+        assert_eq!(writes.delete(COLLECTION, b"").unwrap_err().code, ErrorCode::InvalidKey);
+        assert_eq!((writes.len(), writes.size_bytes(), writes.puts()), (len, size, 1));
+    }
+
+    #[test]
+    fn a_commit_over_the_limit_in_bytes_is_refused_at_the_operation_that_crosses_it() {
+        let mut writes = WriteSet::new();
+        let document = vec![document::CODEC_JSON; 16 << 20];
+        for number in 0..7 {
+            writes.put(COLLECTION, &key(f64::from(number)), &document).unwrap();
+        }
+        let error = writes.put(COLLECTION, &key(7.0), &document).unwrap_err();
+        assert_eq!((error.code, error.details.what), (ErrorCode::TooLarge, Some("commit")));
+        assert_eq!(writes.len(), 7);
+    }
+
+    #[test]
+    fn a_commit_over_the_limit_in_operations_is_refused() {
+        let mut writes = WriteSet::new();
+        let key = key(1.0);
+        for _ in 0..MAX_COMMIT_OPS {
+            writes.delete(COLLECTION, &key).unwrap();
+        }
+        let error = writes.delete(COLLECTION, &key).unwrap_err();
+        assert_eq!((error.code, error.details.limit), (ErrorCode::Limit, Some(MAX_COMMIT_OPS as u64)));
+    }
+}

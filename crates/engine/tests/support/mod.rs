@@ -1,0 +1,97 @@
+//! What the tests share: places to keep a store in, and a way to wait for a submission.
+#![allow(dead_code, reason = "every test file uses another part")]
+
+pub mod test_kv;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+use fountain_engine::keys::{Key, encode};
+use fountain_engine::{
+    CollectionId, Direction, Durability, KeyRange, MemoryKv, Result, ScanRequest, Seq, SeqRange, Store,
+    StoreOptions, WriteSet,
+};
+use tempfile::TempDir;
+
+/// A place where a store can be opened again after it was closed.
+pub trait Home {
+    /// Opens the store.
+    fn open(&self) -> Store;
+}
+
+/// A store in memory.
+#[derive(Default)]
+pub struct MemoryHome(Mutex<Arc<MemoryKv>>);
+
+impl Home for MemoryHome {
+    fn open(&self) -> Store {
+        let mut kv = self.0.lock().unwrap();
+        *kv = Arc::new(kv.reopen());
+        Store::with_kv(kv.clone(), StoreOptions::default()).unwrap()
+    }
+}
+
+/// A store in a directory, with so little memory that a few documents fill it.
+pub struct LocalHome(TempDir);
+
+impl LocalHome {
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn options() -> StoreOptions {
+        StoreOptions {
+            memtable_bytes: 8 << 10,
+            cache_bytes: 64 << 10,
+            wal_segment_bytes: 16 << 10,
+            ..StoreOptions::default()
+        }
+    }
+}
+
+impl Home for LocalHome {
+    fn open(&self) -> Store {
+        Store::open(self.path(), Self::options()).unwrap()
+    }
+}
+
+/// A store in memory that nobody opens again.
+pub fn memory_store() -> Store {
+    MemoryHome::default().open()
+}
+
+/// Submits and gives back where the answer will come.
+pub fn submit(store: &Store, commits: Vec<WriteSet>, durability: Durability) -> Receiver<Result<SeqRange>> {
+    let (sender, receiver) = channel();
+    store.submit(commits, durability, Box::new(move |result| drop(sender.send(result))));
+    receiver
+}
+
+/// An encoded key.
+pub fn key(number: u32) -> Vec<u8> {
+    encode(&Key::Number(f64::from(number))).unwrap()
+}
+
+/// A commit of one put.
+pub fn put(collection: CollectionId, number: u32) -> WriteSet {
+    let mut writes = WriteSet::new();
+    writes.put(collection, &key(number), b"\x01{}").unwrap();
+    writes
+}
+
+/// A scan of all records of the collection `c`.
+pub fn everything(store: &Store, at: Seq) -> ScanRequest {
+    ScanRequest {
+        collection: store.collection("c").unwrap(),
+        range: KeyRange::default(),
+        direction: Direction::Forward,
+        at,
+        max_records: 100,
+        max_bytes: 1 << 20,
+    }
+}

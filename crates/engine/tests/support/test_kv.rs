@@ -1,0 +1,69 @@
+//! Storage whose commits the tests control.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use fountain_engine::{
+    Batch, Direction, Durability, Error, ErrorCode, KeyRange, KvCursor, KvPin, KvValue, MemoryKv, OrderedKv,
+    ReadTier, RecoveryReport, Result, Seq, SeqRange, StorageMetrics,
+};
+
+/// Storage in memory that can be told to fail or to panic, and counts what was asked of it.
+#[derive(Default)]
+pub struct TestKv {
+    /// Where the data is.
+    pub kv: MemoryKv,
+    /// Commits fail.
+    pub fails: AtomicBool,
+    /// Commits panic.
+    pub panics: AtomicBool,
+    /// Groups of commits that had to be synced.
+    pub durable_groups: AtomicUsize,
+}
+
+impl OrderedKv for TestKv {
+    fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange> {
+        assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorCode::DiskFull, "told to fail"));
+        }
+        self.durable_groups.fetch_add(usize::from(durability == Durability::Disk), Ordering::SeqCst);
+        self.kv.commit_many(batches, durability)
+    }
+    fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
+        self.kv.get(key, at, tier)
+    }
+    fn cursor(
+        &self,
+        range: KeyRange,
+        at: Seq,
+        direction: Direction,
+        tier: ReadTier,
+    ) -> Result<Box<dyn KvCursor>> {
+        self.kv.cursor(range, at, direction, tier)
+    }
+    fn visible(&self) -> Seq {
+        self.kv.visible()
+    }
+    fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
+        self.kv.pin(at)
+    }
+    fn flush(&self) -> Result<()> {
+        self.kv.flush()
+    }
+    fn compact(&self) -> Result<()> {
+        self.kv.compact()
+    }
+    fn metrics(&self) -> StorageMetrics {
+        self.kv.metrics()
+    }
+    fn recovery(&self) -> &RecoveryReport {
+        self.kv.recovery()
+    }
+    fn path(&self) -> &Path {
+        self.kv.path()
+    }
+    fn close(&self) -> Result<()> {
+        self.kv.close()
+    }
+}
