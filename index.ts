@@ -18,7 +18,7 @@ export { Collection, type CollectionOptions, ReadCollection } from './lib/collec
 export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js'
 export type { Key } from './lib/keys.js'
 export { WriteOperation } from './lib/operation.js'
-export type { RecoveryReport, StoreMetrics } from './lib/reports.js'
+export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js'
 export { Scan } from './lib/scan.js'
 export { Snapshot } from './lib/snapshot.js'
 export { FountainStore } from './lib/store.js'

@@ -166,6 +166,7 @@ function arrayFault(array: readonly unknown[], place: string, path: readonly obj
     : undefined
 }
 
-function member(name: string): string {
+/** How a member is written in a place: `.name`, or `["a name"]` if it is not an identifier. */
+export function member(name: string): string {
   return IDENTIFIER.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`
 }

@@ -4,7 +4,7 @@
  * A collection object holds no state of its own; any number may exist for one name. The key property is a matter of
  * the view, not of the store, so use the same one everywhere.
  */
-import { encodeDocument, isPlainObject } from './codec.js'
+import { encodeDocument, isPlainObject, member } from './codec.js'
 import { NEWEST, type StoreCore } from './core.js'
 import { describe, invalidArgument, StoreError } from './errors.js'
 import { isJsonKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
@@ -219,7 +219,7 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
       const message = `a document of collection ${JSON.stringify(name)} is a plain object, not ${describe(document)}`
       throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
     }
-    const context: KeyContext = { collection: name, place: `$.${keyName}` }
+    const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
     const key = plainKey(document[keyName], context)
     const text = encodeDocument(document, name, isJsonKey(key) ? undefined : keyName)
     return { collectionId: id, key, text, context }

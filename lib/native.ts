@@ -22,11 +22,10 @@ export const WOULD_BLOCK = -3
 export interface NativeBinding {
   init(callback: Completion): number
   collect(env: number, into: Uint8Array): number
-  open(env: number, ticket: number, path: string, options: string): void
+  open(env: number, ticket: number, path: string, options: object): void
   close(ticket: number, store: number): void
   flush(ticket: number, store: number): void
   compact(ticket: number, store: number): void
-  storePath(store: number): string
   sequence(store: number): number
   collection(store: number, name: string): number
   collections(store: number): string

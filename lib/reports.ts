@@ -1,13 +1,85 @@
 /** What the store says about itself. */
 
-/** What recovery found when the engine was opened. */
+/** What was found when the engine was opened. Handles that share an engine share its report. */
 export interface RecoveryReport {
-  readonly [name: string]: unknown
+  /** The store did not exist and was created. */
+  readonly created: boolean
+  /** The store had been closed in good order. */
+  readonly clean: boolean
+  /** Commits taken from the log. */
+  readonly replayedCommits: number
+  /** Bytes of log read. */
+  readonly replayedBytes: number
+  /** Ends of logs that were being written when the process or machine died; none of it was acknowledged as durable. */
+  readonly discarded: readonly DiscardedTail[]
+  /** Files moved aside because the manifest that should name them had lost its end. */
+  readonly quarantined: readonly string[]
+  /** Left-over files of a crash that were removed. */
+  readonly removedFiles: number
 }
 
-/** Counters since the engine was opened, and sizes now. */
+/** Bytes at the end of a log that recovery did not use. */
+export interface DiscardedTail {
+  /** The file. */
+  readonly path: string
+  /** How many bytes. */
+  readonly bytes: number
+  /** Why. */
+  readonly reason: string
+}
+
+/** Counters since the engine was opened, and sizes now. Handles that share an engine share its counters. */
 export interface StoreMetrics {
-  /** Bytes of writes accepted from this handle and not yet answered. */
+  /** Documents put. */
+  readonly puts: number
+  /** Documents deleted, whether they existed or not. */
+  readonly deletes: number
+  /** Point reads. */
+  readonly gets: number
+  /** Pages of scans read. */
+  readonly scans: number
+  /** Commits made. */
+  readonly commits: number
+  /** Groups of commits that shared one write to the log and one sync. */
+  readonly commitGroups: number
+  /** Bytes appended to the log. */
+  readonly walBytes: number
+  /** Times a log segment was synced. */
+  readonly walSyncs: number
+  /** Log segments created. */
+  readonly walSegments: number
+  /** Memtables written as tables. */
+  readonly flushes: number
+  /** Bytes of tables written by flushes. */
+  readonly flushBytes: number
+  /** Compactions done. */
+  readonly compactions: number
+  /** Bytes of tables read by compactions. */
+  readonly compactionReadBytes: number
+  /** Bytes of tables written by compactions. */
+  readonly compactionWriteBytes: number
+  /** Versions dropped because nothing needs them any more. */
+  readonly versionsDropped: number
+  /** Edits of the manifest. */
+  readonly manifestEdits: number
+  /** Times a writer had to wait for a flush or a compaction. */
+  readonly writeStalls: number
+  /** Microseconds that writers waited so. */
+  readonly writeStallMicros: number
+  /** Block reads answered from the cache. */
+  readonly cacheHits: number
+  /** Block reads that went to the disk. */
+  readonly cacheMisses: number
+  /** Bytes of blocks in the cache. */
+  readonly cacheBytes: number
+  /** Bytes of keys and documents in memtables. */
+  readonly memtableBytes: number
+  /** Snapshots that are open, those of running scans included. */
+  readonly openSnapshots: number
+  /** Tables per level. */
+  readonly levelTables: readonly number[]
+  /** Bytes per level. */
+  readonly levelBytes: readonly number[]
+  /** Bytes of writes accepted through this handle and not yet answered. */
   readonly queuedWriteBytes: number
-  readonly [name: string]: unknown
 }

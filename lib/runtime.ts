@@ -31,7 +31,7 @@ export class Runtime {
   }
 
   /** Opens a store natively and answers with its handle. */
-  open(path: string, options: string): Promise<number> {
+  open(path: string, options: object): Promise<number> {
     return this.request(
       { path },
       (ticket) => this.native.open(this.#env, ticket, path, options),

@@ -53,9 +53,9 @@ export class FountainStore implements AsyncDisposable {
     if (path === '' || path.includes('\0')) throw invalidArgument('path', 'the name of a directory', path)
     const { durability = 'disk', ...engine } = checkOptions(options, OPEN_OPTIONS, 'open')
     const thread = runtime()
-    const handle = await thread.open(resolve(path), JSON.stringify(engine))
+    const directory = resolve(path)
+    const handle = await thread.open(directory, engine)
     const core = new StoreCore(thread, handle, durability)
-    const directory = core.call((native) => native.storePath(handle))
     return new FountainStore(core, directory, JSON.parse(core.call((native) => native.recovery(handle))))
   }
 

@@ -1,0 +1,25 @@
+/**
+ * FountainStore: an embedded, crash-safe, multi-version document store.
+ *
+ * ```ts
+ * import { FountainStore } from 'fountainstore'
+ *
+ * await using store = await FountainStore.open('./data')
+ * const users = store.collection<{ id: string; age: number }>('users')
+ * const { sequence } = await users.put({ id: 'ada', age: 36 }) // on disk when it resolves
+ * await users.put({ id: 'ada', age: 37 })
+ * for await (const user of users.scan({ prefix: 'a' })) console.log(user)
+ * console.log(await store.at(sequence).collection<{ id: string; age: number }>('users').get('ada'))
+ * ```
+ *
+ * @packageDocumentation
+ */
+export { Collection, type CollectionOptions, ReadCollection } from './lib/collection.js';
+export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
+export type { Key } from './lib/keys.js';
+export { WriteOperation } from './lib/operation.js';
+export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js';
+export { Scan } from './lib/scan.js';
+export { Snapshot } from './lib/snapshot.js';
+export { FountainStore } from './lib/store.js';
+export type { AnyDocument, BatchItem, BatchOptions, Commit, Durability, KeyProperty, OpenOptions, ReadOptions, ScanOptions, Sequence, SyncReadOptions, WriteOptions, } from './lib/types.js';
