@@ -6,6 +6,9 @@ use crate::error::{Error, Result};
 use crate::limits::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::types::Kind;
 
+/// Most that an operation adds to a log frame beside its key and value: a tag and two lengths.
+const OP_OVERHEAD_BYTES: usize = 8;
+
 /// Puts and deletes that are committed as one: all of them under one sequence, or none.
 ///
 /// A key appears once: the last operation on it wins. Keys and values lie in one buffer in the order of the
@@ -77,7 +80,8 @@ impl WriteBatch {
 
     fn push(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<()> {
         check("key", key.len(), MAX_KEY_BYTES)?;
-        check("commit", self.bytes.len() + key.len() + value.len(), MAX_COMMIT_BYTES)?;
+        let overhead = (self.ops.len() + 1) * OP_OVERHEAD_BYTES;
+        check("commit", self.bytes.len() + key.len() + value.len() + overhead, MAX_COMMIT_BYTES)?;
         self.supersede(key);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);

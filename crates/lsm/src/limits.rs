@@ -4,7 +4,7 @@
 pub const MAX_KEY_BYTES: usize = 8 * 1024;
 /// Longest value in bytes: 64 MiB.
 pub const MAX_VALUE_BYTES: usize = 64 << 20;
-/// Largest commit in bytes, keys and values together: 256 MiB. Bounds the body of a WAL frame, so a damaged length
+/// Largest commit in bytes, keys, values and 8 bytes per operation together: 256 MiB. Bounds the body of a WAL frame, so a damaged length
 /// can never ask for more memory than this.
 pub const MAX_COMMIT_BYTES: usize = 256 << 20;
 /// Largest manifest edit in bytes; bounds allocation when a manifest is read.

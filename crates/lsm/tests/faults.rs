@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use fountain_lsm::{Db, Durability, Error, Options, WriteBatch};
-use support::{Asked, TestFs, get, put, small};
+use support::{Asked, TestFs, fast_dir, get, put, small};
 
 fn open(fs: &Arc<TestFs>, dir: &std::path::Path, options: Options) -> Db {
     Db::open(dir, Options { fs: fs.clone(), ..options }).unwrap()
@@ -30,7 +30,7 @@ fn ends_with(asked: &Asked, suffix: &str) -> bool {
 
 #[test]
 fn a_commit_refused_by_a_full_disk_leaves_no_trace_and_the_next_one_succeeds_when_there_is_space() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let fs = TestFs::new();
     let db = open(&fs, dir.path(), small());
     put(&db, "before", "1");
@@ -58,7 +58,7 @@ fn a_commit_refused_by_a_full_disk_leaves_no_trace_and_the_next_one_succeeds_whe
 
 #[test]
 fn commits_kept_in_memory_are_not_lost_when_the_write_of_a_later_one_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let fs = TestFs::new();
     let db = open(&fs, dir.path(), small());
     try_put(&db, "buffered", Durability::Memory).unwrap();
@@ -66,7 +66,7 @@ fn commits_kept_in_memory_are_not_lost_when_the_write_of_a_later_one_is_refused(
     assert!(try_put(&db, "refused", Durability::Os).is_err());
     fs.heal();
     try_put(&db, "after", Durability::Os).unwrap();
-    let image = tempfile::tempdir().unwrap();
+    let image = fast_dir();
     support::killed(dir.path(), image.path());
     let db = Db::open(image.path(), small()).unwrap();
     assert_eq!(
@@ -77,7 +77,7 @@ fn commits_kept_in_memory_are_not_lost_when_the_write_of_a_later_one_is_refused(
 
 #[test]
 fn after_a_failed_sync_nothing_is_written_until_the_store_is_reopened() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let fs = TestFs::new();
     let db = open(&fs, dir.path(), small());
     put(&db, "before", "1");
@@ -103,7 +103,7 @@ fn after_a_failed_sync_nothing_is_written_until_the_store_is_reopened() {
 
 #[test]
 fn a_flush_that_finds_the_disk_full_keeps_everything_and_works_when_there_is_space() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let fs = TestFs::new();
     let db = open(&fs, dir.path(), small());
     put(&db, "k", "1");
@@ -121,7 +121,7 @@ fn a_flush_that_finds_the_disk_full_keeps_everything_and_works_when_there_is_spa
         fs.heal();
         put(&db, "more", &round.to_string());
         db.flush().unwrap();
-        let image = tempfile::tempdir().unwrap();
+        let image = fast_dir();
         support::killed(dir.path(), image.path());
         let db = Db::open(image.path(), small()).unwrap();
         assert_eq!((get(&db, "round"), get(&db, "more")), (Some(round.to_string()), Some(round.to_string())));
@@ -131,7 +131,7 @@ fn a_flush_that_finds_the_disk_full_keeps_everything_and_works_when_there_is_spa
 
 #[test]
 fn writers_on_a_full_disk_get_an_error_instead_of_waiting_for_ever() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let fs = TestFs::new();
     let options = Options { background: true, memtable_bytes: 16 * 1024, ..small() };
     let db = open(&fs, dir.path(), options.clone());
@@ -163,7 +163,7 @@ fn a_disk_that_fails_at_any_single_request_never_loses_an_acknowledged_commit() 
     for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
         let mut nth = 0;
         loop {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = fast_dir();
             let fs = TestFs::new();
             let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let counted = count.clone();
@@ -206,4 +206,47 @@ fn work_until_failure(fs: &Arc<TestFs>, dir: &std::path::Path) -> Vec<String> {
     }
     let _ = db.close();
     acknowledged
+}
+
+#[test]
+fn a_store_whose_opening_fails_at_any_request_opens_the_next_time_with_everything() {
+    let dir = fast_dir();
+    let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+    let db = Db::open(&live, small()).unwrap();
+    put(&db, "flushed", "1");
+    db.flush().unwrap();
+    put(&db, "logged", "2");
+    support::killed(&live, &image);
+    for (kind, kills) in [(ErrorKind::StorageFull, 1), (ErrorKind::Other, 1), (ErrorKind::Other, 2)] {
+        for nth in 0.. {
+            let copy = dir.path().join("copy");
+            support::killed(&image, &copy);
+            // The second time around, recovery meets what the first one left behind.
+            let opened = (0..kills).map(|_| open_failing_at(&copy, nth, kind)).any(|opened| opened);
+            let db =
+                Db::open(&copy, small()).unwrap_or_else(|error| panic!("request {nth}, {kind}: {error}"));
+            assert_eq!(
+                (get(&db, "flushed").as_deref(), get(&db, "logged").as_deref()),
+                (Some("1"), Some("2"))
+            );
+            assert_eq!(db.visible().get(), 2);
+            drop(db);
+            std::fs::remove_dir_all(&copy).unwrap();
+            if opened {
+                assert!(nth > 12, "opening makes only {nth} requests");
+                break;
+            }
+        }
+    }
+}
+
+/// Whether a store opened although the request number `nth` and all after it were to fail.
+fn open_failing_at(dir: &std::path::Path, nth: usize, kind: ErrorKind) -> bool {
+    let fs = TestFs::new();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    fs.fail_when(move |_| (count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= nth).then_some(kind));
+    let options = Options { fs: fs.clone(), ..small() };
+    // A process that dies does not tidy up.
+    let opened = Db::open(dir, options);
+    opened.is_ok()
 }

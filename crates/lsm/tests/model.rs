@@ -11,7 +11,7 @@ use fountain_lsm::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{killed, scan, seq, small};
+use support::{fast_dir, killed, scan, seq, small};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -64,7 +64,7 @@ struct Pair {
 
 impl Pair {
     fn new(retention: Retention, memtable_bytes: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = fast_dir();
         let options = Options { retention, memtable_bytes, ..small() };
         let mut pair = Self {
             dir,

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use fountain_lsm::{Db, Durability, Error, Options, WriteBatch};
-use support::{delete, files, get, get_at, killed, put, seq, small};
+use support::{delete, fast_dir, files, get, get_at, killed, put, seq, small};
 
 fn fill(db: &Db, count: usize) {
     for index in 0..count {
@@ -27,7 +27,7 @@ fn last_segment(dir: &Path) -> std::path::PathBuf {
 
 #[test]
 fn everything_acknowledged_is_there_after_a_kill_and_again_after_a_second_one() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let (live, first, second) = (dir.path().join("a"), dir.path().join("b"), dir.path().join("c"));
     let db = Db::open(&live, small()).unwrap();
     fill(&db, 3000);
@@ -94,7 +94,7 @@ fn a_torn_tail_is_discarded_and_reported() {
 
 #[test]
 fn every_flipped_byte_of_a_log_is_damage_or_touches_only_the_last_commit() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let (live, image) = (dir.path().join("a"), dir.path().join("b"));
     let db = Db::open(&live, small()).unwrap();
     fill(&db, 12);
@@ -129,7 +129,7 @@ fn every_flipped_byte_of_a_log_is_damage_or_touches_only_the_last_commit() {
 
 #[test]
 fn every_flipped_byte_after_a_clean_close_is_detected_or_harmless() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = fast_dir();
     let live = dir.path().join("a");
     let db = Db::open(&live, small()).unwrap();
     fill(&db, 8);

@@ -50,6 +50,8 @@ impl Inner {
     }
 
     fn close_files(&self) -> Result<()> {
+        // A compaction that somebody asked for stops soon, and none begins after it.
+        let _compacting = locked(&self.compacting);
         if self.check_poison().is_err() {
             // What is on disk is for the next open to find out; anything written now could only harm.
             return Ok(());

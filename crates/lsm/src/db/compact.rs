@@ -28,7 +28,7 @@ impl Inner {
 
     fn compact_by(&self, picker: impl FnOnce(&Version) -> Option<Task>) -> Result<bool> {
         let _compacting = locked(&self.compacting);
-        self.check_poison()?;
+        self.check_writable()?;
         let version = Arc::clone(&self.current.load().version);
         let Some(task) = picker(&version) else { return Ok(false) };
         if task.trivial_move {

@@ -40,6 +40,8 @@ struct Recovered {
     store: StoreId,
     state: StoreState,
     last: Seq,
+    /// The newest log segment that was read, and where its frames end.
+    log_tail: (FileNumber, u64),
     report: RecoveryReport,
     /// Left-overs go to quarantine instead of being removed.
     suspicious: bool,
@@ -197,7 +199,7 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
     };
     let state = StoreState { next_file: listing.next_number(), ..StoreState::default() };
     let report = RecoveryReport { created: true, ..RecoveryReport::default() };
-    Ok(Recovered { store, state, last: Seq::ZERO, report, suspicious: false })
+    Ok(Recovered { store, state, last: Seq::ZERO, log_tail: (FileNumber(0), 0), report, suspicious: false })
 }
 
 fn random_store_id(root: &Path) -> Result<StoreId> {
@@ -235,7 +237,7 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
     for meta in recoverer.tables {
         state.tables.insert(meta.number, (0, meta));
     }
-    Ok(Recovered { store, state, last: end.last_seq, report, suspicious })
+    Ok(Recovered { store, state, last: end.last_seq, log_tail: end.tail, report, suspicious })
 }
 
 /// A missing table is reported by name before anything else is tried.
@@ -283,7 +285,8 @@ fn start_logs(
     state.closed_cleanly = false;
     let first = recovered.last.checked_add(1).unwrap_or(Seq::MAX);
     let store = recovered.store;
-    let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), segment, first)?;
+    let (at, tail) = ((segment, first), recovered.log_tail);
+    let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), at, tail)?;
     let (fs, state) = (Arc::clone(fs), state.clone());
     // The directories were made before; their names must be on disk before anything in them counts.
     fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;

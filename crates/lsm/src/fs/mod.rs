@@ -114,11 +114,14 @@ pub trait Fs: Send + Sync {
 
 /// The whole content of a file.
 pub(crate) fn read_whole(fs: &dyn Fs, path: &Path) -> Result<Vec<u8>> {
+    read_head(fs, path, usize::MAX)
+}
+
+/// The first `limit` bytes of a file, or all if there are fewer.
+pub(crate) fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> Result<Vec<u8>> {
     let failed = |e| Error::io("read", path, e);
     let file = fs.open(path).map_err(failed)?;
-    let len = file.len().map_err(failed)?;
-    let len =
-        usize::try_from(len).map_err(|_| Error::corrupt(path, 0, format!("{len} bytes are too many")))?;
+    let len = usize::try_from(file.len().map_err(failed)?).unwrap_or(usize::MAX).min(limit);
     let mut bytes = vec![0; len];
     let read = file.read_at(0, &mut bytes).map_err(failed)?;
     bytes.truncate(read);

@@ -12,12 +12,12 @@ use crate::files::StorePaths;
 use crate::format::{
     FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint,
 };
-use crate::fs::{Fs, read_whole};
+use crate::fs::{Fs, read_head, read_whole};
 use crate::limits::MAX_COMMIT_BYTES;
 use crate::types::{FileNumber, Kind, Seq, StoreId};
 
-/// Longest body of a commit frame: the largest commit, its lengths and tags.
-const MAX_BODY_BYTES: usize = 2 * MAX_COMMIT_BYTES;
+/// Longest body of a commit frame: the largest commit and its padding.
+const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + FRAME_ALIGN;
 
 /// Receives the commits of the log.
 pub(crate) trait Replay {
@@ -38,6 +38,8 @@ pub(crate) struct ReplayEnd {
     pub(crate) discarded: Option<(PathBuf, u64)>,
     /// The log ends with the record of a clean close.
     pub(crate) clean_close: bool,
+    /// The newest segment, and where its valid frames end.
+    pub(crate) tail: (FileNumber, u64),
 }
 
 /// Replays the segments `numbers` (ascending, the first being the one that the manifest names) onto a store whose
@@ -51,22 +53,24 @@ pub(crate) fn replay_segments(
     sink: &mut dyn Replay,
 ) -> Result<ReplayEnd> {
     let mut end = ReplayEnd { last_seq: covered, ..ReplayEnd::default() };
-    let segments = read_preambles(fs, paths, store, numbers)?;
+    let segments = link_segments(fs, paths, store, numbers)?;
     for (index, segment) in segments.iter().enumerate() {
         let successor = segments.get(index + 1).map(|next| &next.preamble);
-        replay_segment(segment, successor, &mut end, sink)?;
+        // One segment at a time in memory.
+        let bytes = read_whole(fs, &segment.path)?;
+        replay_segment(segment, &bytes, successor, &mut end, sink)?;
     }
     Ok(end)
 }
 
+/// A segment whose preamble is right.
 struct Segment {
     path: PathBuf,
     preamble: Preamble,
-    bytes: Vec<u8>,
 }
 
-/// Reads and links the segments. One may have died before its preamble was on disk; then it held nothing.
-fn read_preambles(
+/// Reads the preambles and links the segments. One may have died before its preamble was on disk; then it held nothing.
+fn link_segments(
     fs: &dyn Fs,
     paths: &StorePaths,
     store: StoreId,
@@ -75,13 +79,13 @@ fn read_preambles(
     let mut segments: Vec<Segment> = Vec::with_capacity(numbers.len());
     for (index, &number) in numbers.iter().enumerate() {
         let path = paths.wal(number);
-        let bytes = read_whole(fs, &path)?;
-        let preamble = match Preamble::decode(&path, &bytes, LogKind::Wal, number, Some(store)) {
+        let head = read_head(fs, &path, PREAMBLE_BYTES)?;
+        let preamble = match Preamble::decode(&path, &head, LogKind::Wal, number, Some(store)) {
             Ok(preamble) => preamble,
             // The first segment was synced before the manifest named it, so its preamble must be right. A later one
             // without frames was being created when the store died or ran out of space; if it was more than that,
             // the next segment's link to it is missing now.
-            Err(Error::Corrupt { .. }) if index > 0 && never_used(&bytes) => continue,
+            Err(Error::Corrupt { .. }) if index > 0 && never_used(&read_whole(fs, &path)?) => continue,
             Err(error) => return Err(error),
         };
         if let Some(before) = segments.last()
@@ -90,7 +94,7 @@ fn read_preambles(
             let what = format!("the segment follows {}, which is missing", preamble.previous);
             return Err(Error::corrupt(&path, 56, what));
         }
-        segments.push(Segment { path, preamble, bytes });
+        segments.push(Segment { path, preamble });
     }
     Ok(segments)
 }
@@ -103,19 +107,19 @@ fn never_used(bytes: &[u8]) -> bool {
 
 fn replay_segment(
     segment: &Segment,
+    bytes: &[u8],
     successor: Option<&Preamble>,
     end: &mut ReplayEnd,
     sink: &mut dyn Replay,
 ) -> Result<()> {
     let limit = match successor {
-        None => segment.bytes.len(),
-        Some(next) => {
-            usize::try_from(next.previous_end).ok().filter(|&limit| limit <= segment.bytes.len()).ok_or_else(
-                || Error::corrupt(&segment.path, segment.bytes.len() as u64, "the segment is cut off"),
-            )?
-        }
+        None => bytes.len(),
+        Some(next) => usize::try_from(next.previous_end)
+            .ok()
+            .filter(|&limit| limit <= bytes.len())
+            .ok_or_else(|| Error::corrupt(&segment.path, bytes.len() as u64, "the segment is cut off"))?,
     };
-    let mut scan = LogScan::new(&segment.bytes[..limit], segment.preamble.salt(), MAX_BODY_BYTES);
+    let mut scan = LogScan::new(&bytes[..limit], segment.preamble.salt(), MAX_BODY_BYTES);
     end.clean_close = false;
     while let Some(frame) = scan.next() {
         match frame.tag {
@@ -128,6 +132,7 @@ fn replay_segment(
     }
     let at = scan.offset();
     end.bytes += at - PREAMBLE_BYTES as u64;
+    end.tail = (segment.preamble.number, at);
     match scan.end() {
         LogEnd::Clean if successor.is_none() => Ok(()),
         LogEnd::Clean if at == limit as u64 => Ok(()),

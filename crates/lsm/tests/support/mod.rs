@@ -14,6 +14,13 @@ pub fn seq(number: u64) -> Seq {
     Seq::new(number).expect("in range")
 }
 
+/// A temporary directory in memory where the system has such a place: for tests that open hundreds of stores and
+/// learn nothing from the speed of a real disk.
+pub fn fast_dir() -> tempfile::TempDir {
+    let in_memory = Path::new("/dev/shm");
+    if in_memory.is_dir() { tempfile::tempdir_in(in_memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// Small memtables, so that a test of a few hundred records has tables and compactions.
 pub fn small() -> Options {
     Options {
