@@ -186,26 +186,22 @@ fn parse_entry(value: &[u8]) -> Option<CollectionId> {
 
 /// Checks a collection name: 1 to 128 ASCII letters, digits, dots, underscores and hyphens.
 pub(crate) fn check_name(name: &str) -> Result<()> {
-    let refused = |message: String| Err(Error::new(ErrorCode::InvalidName, message));
+    let refused = |message: String| Error::new(ErrorCode::InvalidName, message);
     if name.is_empty() {
-        return refused("a collection name has at least 1 character".to_owned());
+        return Err(refused("a collection name has at least 1 character".to_owned()));
     }
-    let bad = name.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
-    if let Some((offset, c)) = bad {
-        return refused(format!(
-            "a collection name has only A-Z a-z 0-9 . _ - but not {c:?} at byte {offset}"
-        ))
-        .map_err(|error: Error| error.with(|details| details.offset = Some(offset as u64)));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some((offset, c)) = name.char_indices().find(|&(_, c)| !allowed(c)) {
+        let message = format!("a collection name has only A-Z a-z 0-9 . _ - but not {c:?} at byte {offset}");
+        return Err(refused(message).with(|details| details.offset = Some(offset as u64)));
     }
     if name.len() > MAX_NAME_CHARS {
         let message =
             format!("a collection name has at most {MAX_NAME_CHARS} characters, not {}", name.len());
-        return refused(message).map_err(|error| {
-            error.with(|details| {
-                details.size = Some(name.len() as u64);
-                details.limit = Some(MAX_NAME_CHARS as u64);
-            })
-        });
+        return Err(refused(message).with(|details| {
+            details.size = Some(name.len() as u64);
+            details.limit = Some(MAX_NAME_CHARS as u64);
+        }));
     }
     Ok(())
 }
