@@ -7,7 +7,7 @@ import { cargo, nodeTool } from './tool.mjs'
 const CHECKS = () => [
   ['rustfmt', cargo('fmt', '--all', '--check')],
   ['clippy', cargo('clippy', '--workspace', '--all-targets', '--', '-D', 'warnings')],
-  ['biome', nodeTool('biome', 'ci', '--error-on-warnings', '.')],
+  ['biome', nodeTool('biome', 'ci', '--colors=off', '--diagnostic-level=warn', '--error-on-warnings', '.')],
   ['types', nodeTool('tsc', '-p', 'tsconfig.check.json')],
   ['tidy', { program: process.execPath, args: [inRoot('scripts', 'tidy.mjs')] }],
   ['publint', nodeTool('publint', '--strict')],
