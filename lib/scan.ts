@@ -165,7 +165,7 @@ class PageReader<T> {
       return page.length === 0 ? undefined : page
     } catch (error) {
       this.close()
-      throw fromThrown(error, { collection: this.#source.name })
+      throw error
     }
   }
 
@@ -178,16 +178,25 @@ class PageReader<T> {
   /** The bytes of the next page: from memory if they are there, else from a read thread. */
   async #fetch(at: number): Promise<Buffer> {
     const { core, id } = this.#source
-    const { native, io } = core.runtime
+    const { io } = core.runtime
     for (let block: Buffer = io; ; ) {
-      const answer = native.scanSync(core.handle, id, block, this.#request(block, at))
+      const answer = this.#scanSync(block, at)
       if (answer >= 0) return block
       if (answer === WOULD_BLOCK) break
       block = largerBlock(block, answer)
     }
-    const start = (binding: typeof native, ticket: number) =>
+    const start = (binding: typeof core.runtime.native, ticket: number) =>
       binding.scan(ticket, core.handle, id, io, this.#request(io, at))
     return core.request({ collection: this.#source.name }, start, (_, length) => core.runtime.collect(length))
+  }
+
+  #scanSync(block: Buffer, at: number): number {
+    const { core, id, name } = this.#source
+    try {
+      return core.runtime.native.scanSync(core.handle, id, block, this.#request(block, at))
+    } catch (error) {
+      throw fromThrown(error, { collection: name })
+    }
   }
 
   /** The arguments of the next page, with the bounds written into `block`. */

@@ -64,7 +64,7 @@ export class Snapshot implements AsyncDisposable, Disposable {
   collection<T extends object, P extends KeyProperty<T>>(
     name: string,
     options: { readonly key: P },
-  ): ReadCollection<T, T[P] & Key>
+  ): ReadCollection<T, Extract<T[P], Key>>
   collection(name: string, options?: CollectionOptions): ReadCollection<object, Key> {
     this.#assertOpen()
     return this.#view(name, options, this)

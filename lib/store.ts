@@ -73,7 +73,7 @@ export class FountainStore implements AsyncDisposable {
   collection<T extends object, P extends KeyProperty<T>>(
     name: string,
     options: { readonly key: P },
-  ): Collection<T, T[P] & Key>
+  ): Collection<T, Extract<T[P], Key>>
   collection(name: string, options?: CollectionOptions): Collection<object, Key> {
     return new Collection(this.#core, name, options)
   }

@@ -1,0 +1,82 @@
+/** What the tests of the facade share: stores in temporary directories, expected errors, child processes. */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ExecutionContext } from 'ava'
+import { FountainStore, type OpenOptions, StoreError, type StoreErrorCode } from '../index.mjs'
+
+/** The root of the checkout. */
+export const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** A new directory that is removed after the test. */
+export function directory(t: ExecutionContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'fountainstore-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** A new store that is closed and removed after the test. */
+export async function newStore(t: ExecutionContext, options?: OpenOptions): Promise<FountainStore> {
+  const store = await FountainStore.open(join(directory(t), 'store'), options)
+  t.teardown(() => store.close())
+  return store
+}
+
+/** What an error must be: its code, words of its message, and values of its properties. */
+export interface Expected extends Partial<Pick<StoreError, 'collection' | 'key' | 'place' | 'pid' | 'path'>> {
+  code: StoreErrorCode
+  says?: RegExp
+}
+
+/** Asserts that `work` throws or rejects with a StoreError like `expected`, and returns it. */
+export async function fails(t: ExecutionContext, work: () => unknown, expected: Expected): Promise<StoreError> {
+  let error: unknown
+  try {
+    await work()
+  } catch (thrown) {
+    error = thrown
+  }
+  if (!(error instanceof StoreError))
+    throw new Error(`expected ${expected.code}, got ${String(error)}`, { cause: error })
+  const { says, ...properties } = expected
+  for (const [name, value] of Object.entries(properties)) {
+    t.deepEqual((error as unknown as Record<string, unknown>)[name], value, `${name} of: ${error.message}`)
+  }
+  if (says) t.regex(error.message, says)
+  return error
+}
+
+/** How a child process ended. */
+export interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+/** A child process that runs `script` as an ES module which may use `FountainStore`, `path` and `say`. */
+export function child(path: string, script: string, env: NodeJS.ProcessEnv = {}) {
+  const prelude = `import { FountainStore, StoreError } from ${JSON.stringify(new URL('../index.mjs', import.meta.url).href)}
+    const path = ${JSON.stringify(path)}
+    const say = (text) => new Promise((resolve) => process.stdout.write(text + '\\n', resolve))
+  `
+  const running = spawn(process.execPath, ['--input-type=module', '--expose-gc', '--eval', prelude + script], {
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+  })
+  let stdout = ''
+  let stderr = ''
+  running.stdout.setEncoding('utf8').on('data', (text) => (stdout += text))
+  running.stderr.setEncoding('utf8').on('data', (text) => (stderr += text))
+  const ended = new Promise<Ended>((resolve) => {
+    running.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
+  })
+  const said = async (text: string) => {
+    while (!stdout.split('\n').includes(text)) {
+      const outcome = await Promise.race([ended, new Promise((resolve) => running.stdout.once('data', resolve))])
+      if (typeof outcome === 'object' && !stdout.split('\n').includes(text)) throw new Error(`${stdout}\n${stderr}`)
+    }
+  }
+  return { pid: running.pid as number, ended, said, kill: () => running.kill('SIGKILL') }
+}
