@@ -12,7 +12,6 @@ use super::version_order;
 use crate::error::{Error, Result};
 use crate::limits::RESTART_INTERVAL;
 use crate::types::{Kind, Seq, Trailer};
-use crate::value::Value;
 
 /// A cursor over one block at a time. After an error it is not valid until it is positioned anew.
 pub(crate) struct BlockCursor {
@@ -72,12 +71,6 @@ impl BlockCursor {
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         self.current.as_ref().map_or(&[], |(_, entry)| self.block.value(entry))
-    }
-
-    /// The value, keeping the block in memory instead of copying.
-    pub(crate) fn pinned_value(&self) -> Value {
-        let (start, len) = self.current.map_or((0, 0), |(_, entry)| (entry.value_start, entry.value_len()));
-        Value::in_block(Arc::clone(&self.block), start, len)
     }
 
     /// Whether the current entry is a restart.

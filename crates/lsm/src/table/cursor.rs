@@ -6,7 +6,6 @@ use super::block_cursor::BlockCursor;
 use super::reader::Table;
 use crate::error::Result;
 use crate::types::{Kind, ReadTier, Seq, Trailer};
-use crate::value::Value;
 
 /// A cursor over all versions of a table. It keeps the table and the current block in memory.
 ///
@@ -31,7 +30,7 @@ impl TableCursor {
         self.inner.as_ref().is_some_and(BlockCursor::valid)
     }
 
-    /// The user key; of no meaning unless valid, like the three below.
+    /// The user key; of no meaning unless valid, like the two below.
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         self.inner.as_ref().map_or(&[], BlockCursor::key)
@@ -47,11 +46,6 @@ impl TableCursor {
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         self.inner.as_ref().map_or(&[], BlockCursor::value)
-    }
-
-    /// The value, keeping its block in memory instead of copying.
-    pub(crate) fn pinned_value(&self) -> Value {
-        self.inner.as_ref().map_or_else(|| Value::owned(Box::default()), BlockCursor::pinned_value)
     }
 
     /// Moves to the first version.

@@ -91,16 +91,6 @@ impl TableWriter {
         Ok(())
     }
 
-    /// The table's file.
-    pub(crate) fn number(&self) -> FileNumber {
-        self.properties.number
-    }
-
-    /// Versions added so far.
-    pub(crate) fn entries(&self) -> u64 {
-        self.properties.entries
-    }
-
     /// About the size of the file if it were finished now.
     pub(crate) fn bytes_written(&self) -> u64 {
         let behind =

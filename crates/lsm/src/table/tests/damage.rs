@@ -157,7 +157,7 @@ fn exercise(block: &Arc<Block>, key: &[u8], at: Seq) {
     ] {
         let mut result = start(&mut cursor);
         while result.is_ok() && cursor.valid() {
-            let _ = (cursor.key(), cursor.value(), &*cursor.pinned_value(), cursor.at_restart());
+            let _ = (cursor.key(), cursor.value(), cursor.at_restart());
             result = step(&mut cursor);
         }
         if let Err(error) = result {

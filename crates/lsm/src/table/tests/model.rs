@@ -77,7 +77,6 @@ fn cursor_step(cursor: &mut TableCursor, step: &Step) -> Result<()> {
 
 fn at_row(cursor: &TableCursor) -> Option<Row> {
     cursor.valid().then(|| {
-        assert_eq!(&*cursor.pinned_value(), cursor.value());
         let value = (cursor.trailer().kind() == Kind::Put).then(|| cursor.value().to_vec());
         (cursor.key().to_vec(), cursor.trailer().seq().get(), value)
     })
