@@ -195,7 +195,7 @@ fn run(retention: Retention, memtable_bytes: usize, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_store_that_keeps_everything_answers_like_a_list_of_maps(ops in vec(op(), 1..120)) {
