@@ -138,7 +138,7 @@ test('reads and writes go on when every thread of the libuv pool is busy', async
     console.log(JSON.stringify([found, running]))
     process.exit(0)
   `
-  const running = child(join(directory(t), 'store'), script, { UV_THREADPOOL_SIZE: '1' })
+  const running = child(join(directory(t), 'store'), script, { env: { UV_THREADPOOL_SIZE: '1' } })
   const { stdout, stderr } = await running.ended
   t.is(stdout, '[{"id":1},true]\n', stderr)
 })
