@@ -73,7 +73,7 @@ test('two opens of one directory share one engine, however it is spelt', async (
   const path = join(base, 'store')
   const link = join(base, 'link')
   const [first, second] = await Promise.all([FountainStore.open(path), FountainStore.open(path)])
-  symlinkSync(path, link)
+  symlinkSync(path, link, 'junction')
   const third = await FountainStore.open(link)
   const fourth = await FountainStore.open(relative(process.cwd(), path))
   await first.collection<Item>('items').put({ id: 'a', n: 1 })

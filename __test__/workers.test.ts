@@ -1,6 +1,7 @@
 /** Worker threads: every thread that opens a directory shares one engine, and a thread may end at any moment. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { FountainStore } from '../index.mjs'
@@ -11,7 +12,7 @@ interface Item {
   n: number
 }
 
-const index = new URL('../index.js', import.meta.url).pathname
+const index = fileURLToPath(new URL('../index.js', import.meta.url))
 
 /** A worker that runs `script` with `FountainStore`, `path` and `post`. */
 function worker(path: string, script: string): Worker {
@@ -98,7 +99,8 @@ test('terminating workers while they write loses nothing that they were told was
 test('a terminated worker whose open, reads and closes are under way ends quietly', async (t) => {
   const path = join(directory(t), 'store')
   const script = `
-    import { Worker } from 'node:worker_threads'
+    import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
     import { setTimeout as sleep } from 'node:timers/promises'
     const source = \`
       const { FountainStore } = require(${JSON.stringify(index)})

@@ -158,7 +158,9 @@ export class ReadCollection<T, K extends Key = Key> {
  * A collection of documents of type `T` under keys of type `K`.
  *
  * All writes of one tick cross to the engine as one call and share one sync, so
- * `await Promise.all(documents.map((document) => collection.put(document)))` is fast; awaiting each is not.
+ * `await Promise.all(documents.map((document) => collection.put(document)))` is fast; awaiting each is not. At most 64 MiB
+ * of writes are with the engine at a time; what a program writes beyond that waits in this process's memory, as
+ * `store.metrics().queuedWriteBytes` tells.
  */
 export class Collection<T extends object, K extends Key = Key> extends ReadCollection<T, K> {
   /** Stores a document under the key it carries, replacing one that is there. */

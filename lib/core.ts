@@ -53,14 +53,19 @@ export class StoreCore {
   }
 
   /** Starts an asynchronous native call that `close` will wait for. */
-  async request<R>(
+  request<R>(
     known: StoreErrorDetails,
     start: (native: Runtime['native'], ticket: number) => void,
     finish: (first: number, second: number) => R,
   ): Promise<R> {
+    return this.during(() => this.runtime.request(known, (ticket) => start(this.runtime.native, ticket), finish))
+  }
+
+  /** Runs `work`, for whose end `close` will wait. */
+  async during<R>(work: () => Promise<R>): Promise<R> {
     this.#active++
     try {
-      return await this.runtime.request(known, (ticket) => start(this.runtime.native, ticket), finish)
+      return await work()
     } finally {
       this.#active--
       if (this.#active === 0) this.#whenIdle?.()

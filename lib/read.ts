@@ -68,7 +68,7 @@ function restoreKey(document: unknown, source: ReadSource, key: Key): unknown {
   return { [source.keyName]: copyOf(key), ...(document as object) }
 }
 
-/** As `restoreKey`, for a key that is still encoded. */
+/** As `restoreKey`, for a key that is still encoded, and decoded only if it has to be. */
 export function restoreEncodedKey(
   document: unknown,
   source: ReadSource,
@@ -76,13 +76,22 @@ export function restoreEncodedKey(
   start: number,
   end: number,
 ): unknown {
-  const tag = bytes[start] as number
-  if (tag === STRING_TAG) return document
-  return restoreKey(document, source, decodeKey(bytes, start, end))
+  return isJsonScalar(bytes, start) ? document : restoreKey(document, source, decodeKey(bytes, start, end))
 }
 
-/** Strings are by far the most common keys and never need restoring. */
+/** Whether an encoded key is a string or a finite number: by far the most common keys, which never need restoring. */
+function isJsonScalar(bytes: Buffer, start: number): boolean {
+  const tag = bytes[start]
+  if (tag !== NUMBER_TAG) return tag === STRING_TAG
+  const sign = bytes.readUInt16BE(start + 1)
+  return sign !== INFINITY && sign !== MINUS_INFINITY
+}
+
+const NUMBER_TAG = 0x20
 const STRING_TAG = 0x30
+/** How the encodings of the infinities begin, and of no finite number. */
+const INFINITY = 0xfff0
+const MINUS_INFINITY = 0x000f
 
 /** The caller's key may be changed later; the document gets its own. */
 function copyOf(key: Key): Key {

@@ -152,12 +152,14 @@ export class FountainStore implements AsyncDisposable {
   async #upkeep(kind: 'flush' | 'compact'): Promise<void> {
     const core = this.#core
     core.assertOpen()
-    await core.queue.drain()
-    await core.request(
-      {},
-      (native, ticket) => native[kind](ticket, core.handle),
-      () => undefined,
-    )
+    await core.during(async () => {
+      await core.queue.drain()
+      await core.request(
+        {},
+        (native, ticket) => native[kind](ticket, core.handle),
+        () => undefined,
+      )
+    })
   }
 
   #requireSequence(least: Sequence | undefined): void {
