@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::latency::{Latencies, Recorders, to_f64};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Live counters, shared by all parts of a store.
-        #[derive(Debug, Default)]
-        pub(crate) struct Counters { $(pub(crate) $name: Counter,)* }
+        #[derive(Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: Counter,)* pub(crate) latencies: Recorders }
 
         /// What storage did since the store was opened, and what it holds now.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         #[non_exhaustive]
         pub struct Metrics {
             $($(#[$doc])* pub $name: u64,)*
@@ -31,11 +33,24 @@ macro_rules! counters {
             pub level_tables: Vec<u64>,
             /// Bytes per level.
             pub level_bytes: Vec<u64>,
+            /// Bytes of all tables.
+            pub table_bytes: u64,
+            /// Versions in all tables, tombstones included.
+            pub table_entries: u64,
+            /// Tombstones in all tables.
+            pub table_tombstones: u64,
+            /// Log segments that are not yet deleted.
+            pub live_wal_segments: u64,
+            /// How long the stages take.
+            pub latencies: Latencies,
         }
 
         impl Counters {
             /// Copies the counters into `metrics`.
-            pub(crate) fn fill(&self, metrics: &mut Metrics) { $(metrics.$name = self.$name.get();)* }
+            pub(crate) fn fill(&self, metrics: &mut Metrics) {
+                $(metrics.$name = self.$name.get();)*
+                metrics.latencies = self.latencies.summary();
+            }
         }
     };
 }
@@ -43,6 +58,8 @@ macro_rules! counters {
 counters! {
     /// Commits made.
     commits,
+    /// Bytes of keys and values in commits.
+    commit_bytes,
     /// Groups of commits written to the log with one system call.
     commit_groups,
     /// Bytes appended to the log.
@@ -69,6 +86,17 @@ counters! {
     write_stalls,
     /// Microseconds writers waited for flushes and compactions.
     write_stall_micros,
+}
+
+impl Metrics {
+    /// Bytes of tables written by flushes and compactions for each byte that was committed; 0 before the first commit.
+    /// The log comes on top of it, with [`Metrics::wal_bytes`]. Bulk ingests count on neither side.
+    pub fn write_amplification(&self) -> f64 {
+        if self.commit_bytes == 0 {
+            return 0.0;
+        }
+        to_f64(self.flush_bytes + self.compaction_write_bytes) / to_f64(self.commit_bytes)
+    }
 }
 
 /// One counter.

@@ -104,6 +104,7 @@ impl Inner {
             return Ok(());
         }
         self.counters.write_stalls.add(1);
+        let _timer = self.counters.latencies.write_stall.time();
         let begin = Instant::now();
         let waited = if self.options.background { self.wait_for_threads() } else { self.make_room_here() };
         self.counters.write_stall_micros.add(begin.elapsed().as_micros() as u64);

@@ -48,6 +48,12 @@ struct Request {
     slot: Arc<Slot>,
 }
 
+impl Request {
+    fn bytes(&self) -> usize {
+        self.batches.iter().map(WriteBatch::size_bytes).sum()
+    }
+}
+
 /// Where a waiting thread learns what became of its request.
 struct Slot {
     state: Mutex<SlotState>,
@@ -76,6 +82,7 @@ impl Inner {
             let newest = self.visible();
             return Ok(SeqRange { first: newest, last: newest });
         }
+        let _timer = self.counters.latencies.commit.time();
         self.wait_for_room()?;
         let slot = Arc::new(Slot { state: Mutex::new(SlotState::Waiting), changed: Condvar::new() });
         if self.queue.enter(Request { batches, durability, slot: Arc::clone(&slot) }) {
@@ -118,6 +125,7 @@ impl Inner {
         }
         self.counters.commit_groups.add(1);
         self.counters.commits.add(last.get() - first.get());
+        self.counters.commit_bytes.add(group.iter().map(Request::bytes).sum::<usize>() as u64);
         insert_group(&self.current.load().active, first, group);
         log.last = last;
         log.groups += 1;
@@ -257,7 +265,7 @@ impl CommitQueue {
         let mut bytes = 0;
         let mut group = Vec::new();
         while let Some(request) = state.waiting.front() {
-            bytes += request.batches.iter().map(WriteBatch::size_bytes).sum::<usize>();
+            bytes += request.bytes();
             if !group.is_empty() && bytes > MAX_GROUP_BYTES {
                 break;
             }

@@ -31,6 +31,7 @@ impl Inner {
         self.check_writable()?;
         let version = Arc::clone(&self.current.load().version);
         let Some(task) = picker(&version) else { return Ok(false) };
+        let _timer = self.counters.latencies.compaction.time();
         if task.trivial_move {
             self.install_move(&task)?;
         } else {

@@ -39,6 +39,7 @@ impl Inner {
         let _flushing = locked(&self.flushing);
         let Some(memtable) = self.current.load().sealed.last().map(Arc::clone) else { return Ok(false) };
         self.check_poison()?;
+        let _timer = self.counters.latencies.flush.time();
         let meta = self.write_table(&memtable)?;
         self.install_flush(&memtable, meta)?;
         self.signal_work();

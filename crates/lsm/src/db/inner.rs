@@ -156,6 +156,13 @@ impl Inner {
         metrics.memtable_bytes = memtables.map(|memtable| memtable.size_bytes() as u64).sum();
         metrics.sealed_memtables = current.sealed.len() as u64;
         metrics.open_snapshots = self.snapshots.open() as u64;
+        for (_, table) in current.version.tables() {
+            let meta = table.meta();
+            metrics.table_bytes += meta.size;
+            metrics.table_entries += meta.entries;
+            metrics.table_tombstones += meta.tombstones;
+        }
+        metrics.live_wal_segments = locked(&self.segments).len() as u64;
         metrics.level_tables = (0..LEVELS).map(|level| current.version.level(level).len() as u64).collect();
         metrics.level_bytes = (0..LEVELS).map(|level| current.version.level_bytes(level)).collect();
         metrics

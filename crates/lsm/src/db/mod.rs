@@ -23,6 +23,7 @@ use crate::batch::WriteBatch;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::latency::Latencies;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::range::{Direction, KeyRange};
@@ -155,6 +156,11 @@ impl Db {
     /// What storage did since it was opened and what it holds now.
     pub fn metrics(&self) -> Metrics {
         self.inner.metrics()
+    }
+
+    /// What [`Metrics::latencies`] says, and begins to collect anew: for measuring one stretch of work.
+    pub fn reset_latencies(&self) -> Latencies {
+        self.inner.counters.latencies.reset()
     }
 
     /// Flushes, marks the store as cleanly closed and releases it. Waits for commits in flight; later calls of

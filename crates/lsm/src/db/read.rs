@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use super::inner::{Current, Inner};
 use crate::error::{Error, Result};
 use crate::iter::{LevelCursor, MergeCursor, Source, VisibleCursor};
+use crate::latency::is_sampled;
 use crate::limits::LEVELS;
 use crate::memtable::{Found, MemtableCursor};
+use crate::metrics::Counters;
 use crate::range::{Direction, KeyRange};
 use crate::table::key_hash;
 use crate::types::{ReadTier, Seq};
@@ -15,6 +17,7 @@ use crate::value::{Value, Version as Stored};
 
 impl Inner {
     pub(super) fn get_newest(&self, key: &[u8], tier: ReadTier) -> Result<Option<Value>> {
+        let _timer = self.counters.latencies.get.sample();
         self.check_open()?;
         // In this order: everything visible now was put into a memtable before, so it is found in a state taken
         // earlier, or the state is older than the commit and this read came before it.
@@ -24,6 +27,7 @@ impl Inner {
     }
 
     pub(super) fn get(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+        let _timer = self.counters.latencies.get.sample();
         self.check_open()?;
         self.check_not_future(at)?;
         let current = self.current.load();
@@ -43,7 +47,8 @@ impl Inner {
         let current = self.current.load_full();
         self.check_kept(&current, at)?;
         let merge = MergeCursor::new(sources(&current, &range, tier), direction);
-        Ok(Cursor { visible: VisibleCursor::new(merge, range, at, direction) })
+        let timed = is_sampled().then(|| Arc::clone(&self.counters));
+        Ok(Cursor { visible: VisibleCursor::new(merge, range, at, direction), timed })
     }
 
     fn check_open(&self) -> Result<()> {
@@ -106,6 +111,8 @@ fn sources(current: &Current, range: &KeyRange, tier: ReadTier) -> Vec<Source> {
 /// sequence: hold a [`crate::Snapshot`] to come back to the same state later.
 pub struct Cursor {
     visible: VisibleCursor,
+    /// Where to record how long the first step takes, if this cursor was chosen for that.
+    timed: Option<Arc<Counters>>,
 }
 
 impl Cursor {
@@ -118,6 +125,8 @@ impl Cursor {
         reason = "a step can fail and lends its record until the next one"
     )]
     pub fn next(&mut self) -> Result<bool> {
+        let Some(counters) = self.timed.take() else { return self.visible.next() };
+        let _timer = counters.latencies.seek.time();
         self.visible.next()
     }
 

@@ -75,7 +75,9 @@ impl WalFile {
         }
         let target = self.written();
         debug_assert!(target >= upto, "only written bytes can be synced");
+        let timer = counters.latencies.wal_sync.time();
         self.file.sync().map_err(|e| Error::sync(&self.path, e))?;
+        drop(timer);
         counters.wal_syncs.add(1);
         self.synced.store(target, Ordering::Release);
         Ok(())

@@ -1,0 +1,80 @@
+//! What a store tells about its work.
+
+mod support;
+
+use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, WriteBatch};
+use support::{fast_dir, put, scan, small};
+
+#[test]
+fn every_stage_of_the_write_path_is_timed() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    for index in 0..20 {
+        put(&db, &format!("key {index}"), "value");
+    }
+    db.compact().unwrap();
+    put(&db, "key 3", "newer");
+    db.compact().unwrap();
+    let latencies = db.metrics().latencies;
+    assert_eq!(latencies.commit.count, 21);
+    assert!(latencies.wal_write.count >= 21 && latencies.wal_sync.count >= 21, "{latencies:?}");
+    assert_eq!(latencies.flush.count, db.metrics().flushes);
+    assert_eq!(latencies.compaction.count, db.metrics().compactions);
+    assert!(
+        latencies.commit.max_us >= latencies.wal_sync.p50_us,
+        "a commit contains its sync: {latencies:?}"
+    );
+    assert_eq!(db.reset_latencies().commit.count, 21);
+    assert_eq!(db.metrics().latencies.commit.count, 0);
+    assert_eq!(db.metrics().commits, 21, "counters are not reset");
+}
+
+#[test]
+fn reads_are_timed_by_sample() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "key", "value");
+    for _ in 0..6400 {
+        db.get_newest(b"key", ReadTier::Disk).unwrap();
+        scan(&db, KeyRange::default(), db.visible(), Direction::Forward);
+    }
+    let latencies = db.metrics().latencies;
+    for kind in [latencies.get, latencies.seek] {
+        assert!((30..300).contains(&kind.count), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_waiting_writer_shows_in_the_write_stalls() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), Options { memtable_bytes: 4 * 1024, ..small() }).unwrap();
+    for index in 0..200 {
+        put(&db, &format!("key {index}"), &"v".repeat(100));
+    }
+    let metrics = db.metrics();
+    assert!(metrics.write_stalls > 0 && metrics.latencies.write_stall.count == metrics.write_stalls);
+}
+
+#[test]
+fn write_amplification_and_space_follow_from_what_was_written() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    assert!(db.metrics().write_amplification().abs() < f64::EPSILON);
+    let mut batch = WriteBatch::new();
+    for index in 0..1000 {
+        batch.put(format!("key {index:06}").as_bytes(), &[7; 100]).unwrap();
+    }
+    let bytes = batch.size_bytes() as u64;
+    db.commit(batch, Durability::Disk).unwrap();
+    let before = db.metrics();
+    assert_eq!((before.commit_bytes, before.table_bytes), (bytes, 0));
+    db.flush().unwrap();
+    let metrics = db.metrics();
+    assert_eq!(metrics.table_bytes, metrics.level_bytes.iter().sum::<u64>());
+    assert_eq!((metrics.table_entries, metrics.table_tombstones), (1000, 0));
+    let once = metrics.write_amplification();
+    assert!((0.9..1.3).contains(&once), "a flush writes everything once: {once}");
+    put(&db, "key 000500", "newer");
+    db.compact().unwrap();
+    assert!(db.metrics().write_amplification() > once + 0.3);
+}
