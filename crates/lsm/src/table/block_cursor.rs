@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::block::{Block, Entry};
+use super::block::{Block, Entry, Place};
 use super::version_order;
 use crate::error::{Error, Result};
 use crate::limits::RESTART_INTERVAL;
@@ -17,7 +17,7 @@ use crate::types::{Kind, Seq, Trailer};
 pub(crate) struct BlockCursor {
     block: Arc<Block>,
     /// The current entry and its position; `None` before the first, behind the last and after an error.
-    current: Option<(u32, Entry)>,
+    current: Option<(Place, Entry)>,
     /// Key of the current entry.
     key: Vec<u8>,
     /// Entries before the current one in its restart interval, while stepping back.
@@ -26,7 +26,7 @@ pub(crate) struct BlockCursor {
 }
 
 struct Behind {
-    at: u32,
+    at: Place,
     entry: Entry,
     key: Range<usize>,
 }
@@ -75,7 +75,7 @@ impl BlockCursor {
 
     /// Whether the current entry is a restart.
     pub(crate) fn at_restart(&self) -> bool {
-        self.current.is_some_and(|(at, _)| self.block.restart(self.restart_before(at + 1)) == at)
+        self.current.is_some_and(|(at, _)| self.block.restart(self.restart_before(at.head + 1)) == at)
     }
 
     /// Moves to the first entry.
@@ -86,7 +86,7 @@ impl BlockCursor {
     /// Moves to the last entry.
     pub(crate) fn seek_last(&mut self) -> Result<()> {
         self.behind.clear();
-        self.back_from(self.block.entries_end())
+        self.back_from(self.block.end())
     }
 
     /// Moves to the first entry at or after `(key, sequence of trailer)`.
@@ -112,7 +112,7 @@ impl BlockCursor {
     pub(crate) fn next(&mut self) -> Result<()> {
         self.behind.clear();
         match self.current.take() {
-            Some((_, entry)) if entry.end < self.block.entries_end() => self.step_to(entry.end),
+            Some((_, entry)) if entry.end() != self.block.end() => self.step_to(entry.end()),
             _ => Ok(()),
         }
     }
@@ -134,7 +134,7 @@ impl BlockCursor {
 
     /// Moves to the entry at `at`, whose predecessor's key is in `self.key`.
     #[inline]
-    fn step_to(&mut self, at: u32) -> Result<()> {
+    fn step_to(&mut self, at: Place) -> Result<()> {
         self.current = None;
         let entry = self.block.entry(at)?;
         if entry.shared as usize > self.key.len() {
@@ -147,8 +147,8 @@ impl BlockCursor {
     }
 
     /// Moves to the entry that ends at `end`, or to none if that is the start of the block.
-    fn back_from(&mut self, end: u32) -> Result<()> {
-        if self.behind.is_empty() && end > 0 {
+    fn back_from(&mut self, end: Place) -> Result<()> {
+        if self.behind.is_empty() && end.head > 0 {
             self.load_behind(end)?;
         }
         self.current = self.behind.pop().map(|behind| {
@@ -160,10 +160,9 @@ impl BlockCursor {
     }
 
     /// Decodes the restart interval that leads up to `end`.
-    fn load_behind(&mut self, end: u32) -> Result<()> {
-        self.restart_at(self.restart_before(end))?;
+    fn load_behind(&mut self, end: Place) -> Result<()> {
+        self.restart_at(self.restart_before(end.head))?;
         self.behind_keys.clear();
-        let mut reached = 0;
         while let Some((at, entry)) = self.current {
             if self.behind.len() == RESTART_INTERVAL {
                 return Err(self.damaged(at));
@@ -171,31 +170,33 @@ impl BlockCursor {
             let start = self.behind_keys.len();
             self.behind_keys.extend_from_slice(&self.key);
             self.behind.push(Behind { at, entry, key: start..self.behind_keys.len() });
-            reached = entry.end;
-            if reached >= end {
+            if entry.end() == end {
+                return Ok(());
+            }
+            if entry.end().head >= end.head {
                 break;
             }
-            self.step_to(reached)?;
+            self.step_to(entry.end())?;
         }
-        if reached == end { Ok(()) } else { Err(self.damaged(end)) }
+        Err(self.damaged(end))
     }
 
     /// Forgets the position; the error for an entry at `at` that does not fit its restart interval.
     #[cold]
-    fn damaged(&mut self, at: u32) -> Error {
+    fn damaged(&mut self, at: Place) -> Error {
         self.current = None;
         self.behind.clear();
         self.block
             .origin()
-            .corrupt(format!("entry at byte {at} of the block does not fit its restart interval"))
+            .corrupt(format!("entry at byte {} of the block does not fit its restart interval", at.head))
     }
 
-    /// Last restart before position `end`, which is not 0.
+    /// Last restart whose head is before `end`, which is not 0.
     fn restart_before(&self, end: u32) -> u32 {
         let (mut low, mut high) = (0, self.block.restarts());
         while low + 1 < high {
             let middle = low + (high - low) / 2;
-            if self.block.restart(middle) < end {
+            if self.block.restart(middle).head < end {
                 low = middle;
             } else {
                 high = middle;

@@ -11,12 +11,13 @@ pub(crate) const TRAILER_BYTES: usize = 5;
 /// Bytes before LZ4 data: the uncompressed size.
 const SIZE_BYTES: usize = 4;
 
-/// How payloads of data blocks are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
+/// How data blocks of tables that stay are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
     /// As they are.
     None,
     /// LZ4 block format, where it saves enough.
+    #[default]
     Lz4,
 }
 

@@ -34,7 +34,7 @@ use crate::types::Seq;
 
 pub(crate) use block::Block;
 pub(crate) use cursor::TableCursor;
-pub(crate) use envelope::Compression;
+pub use envelope::Compression;
 pub(crate) use filter::key_hash;
 pub(crate) use meta::TableMeta;
 pub(crate) use reader::Table;

@@ -175,12 +175,12 @@ proptest! {
     #[test]
     fn arbitrary_payloads_never_panic(
         entries in prop::collection::vec(any::<u8>(), 0..120),
-        restarts in prop::collection::vec(0..120u32, 0..5),
+        restarts in prop::collection::vec((0..120u32, 0..120u32), 0..5),
         key in prop::collection::vec(any::<u8>(), 0..5),
         at in 0..1000u64,
     ) {
         let mut bytes = entries;
-        bytes.extend(restarts.iter().flat_map(|restart| restart.to_le_bytes()));
+        bytes.extend(restarts.iter().flat_map(|(head, value)| [head.to_le_bytes(), value.to_le_bytes()].concat()));
         if let Ok(block) = block(bytes.clone()) {
             exercise(&block, &key, seq(at));
         }
@@ -216,27 +216,45 @@ fn payloads_with_impossible_restarts_or_entries_are_refused() {
     for (what, payload) in [
         ("empty", &b""[..]),
         ("no restart", b"\0\0\0\0"),
-        ("first restart not at 0", b"\0\x01\0\x04a\x01\0\0\0\x01\0\0\0"),
-        ("restart behind the entries", b"\0\x01\0\x04a\0\0\0\0\x05\0\0\0\x02\0\0\0"),
-        ("restarts out of order", b"\0\x01\0\x04a\0\0\0\0\0\0\0\0\x02\0\0\0"),
+        ("first restart not at 0", b"\0\x01\0\x04a\x01\0\0\0\x05\0\0\0\x01\0\0\0"),
+        ("restart behind the heads", b"\0\x01\0\x04a\0\0\0\0\x05\0\0\0\x05\0\0\0\x05\0\0\0\x02\0\0\0"),
+        ("restarts out of order", b"\0\x01\0\x04a\0\0\0\0\x05\0\0\0\0\0\0\0\x05\0\0\0\x02\0\0\0"),
+        ("value behind the values", b"\0\x01\0\x04a\0\0\0\0\x06\0\0\0\x01\0\0\0"),
         ("more restarts than bytes", b"\0\x01\0\x04a\0\0\0\0\xFF\0\0\0"),
-        ("no entry", b"\0\0\0\0\x01\0\0\0"),
+        ("no entry", b"\0\0\0\0\0\0\0\0\x01\0\0\0"),
     ] {
         assert!(block(payload.to_vec()).is_err(), "{what}");
     }
-    for (what, entry) in [
-        ("shares at a restart", &b"\x01\x01\0\x04a"[..]),
-        ("key longer than the block", b"\0\x02\0\x04a"),
-        ("value longer than the block", b"\0\x01\x01\x04a"),
-        ("unknown kind", b"\0\x01\0\x06a"),
-        ("delete with a value", b"\0\x01\x01\x05av"),
-        ("padded integer", b"\0\x81\0\0\x04a"),
+    for (what, head, value) in [
+        ("shares at a restart", &b"\x01\x01\0\x04a"[..], &b""[..]),
+        ("key longer than the heads", b"\0\x02\0\x04a", b""),
+        ("value longer than the values", b"\0\x01\x01\x04a", b""),
+        ("unknown kind", b"\0\x01\0\x06a", b""),
+        ("delete with a value", b"\0\x01\x01\x05a", b"v"),
+        ("padded integer", b"\0\x81\0\0\x04a", b""),
     ] {
-        let payload = [entry, b"\0\0\0\0\x01\0\0\0"].concat();
+        let values_start = (head.len() as u32).to_le_bytes();
+        let payload = [head, value, b"\0\0\0\0", &values_start, b"\x01\0\0\0"].concat();
+        assert!(block(payload).is_err_and(|error| is_damage(&error)), "{what} at a restart");
+
+        // The same behind a good restart, where it is met only by whoever comes that far.
+        let good = b"\0\0\0\x08";
+        let values_start = ((good.len() + head.len()) as u32).to_le_bytes();
+        let payload = [good, head, value, b"\0\0\0\0", &values_start, b"\x01\0\0\0"].concat();
         let mut cursor = BlockCursor::new(block(payload).unwrap_or_else(|error| panic!("{what}: {error}")));
-        assert!(is_damage(&cursor.seek_first().unwrap_err()), "{what}");
+        cursor.seek_first().unwrap();
+        assert!(is_damage(&cursor.next().unwrap_err()), "{what}");
         assert!(is_damage(&cursor.seek_last().unwrap_err()), "{what}");
         assert!(is_damage(&cursor.seek(b"a", trailer(1, Kind::Put)).unwrap_err()), "{what}");
         assert!(!cursor.valid());
     }
+}
+
+#[test]
+fn a_value_that_no_entry_owns_is_refused() {
+    let payload = b"\0\x01\0\x04av\0\0\0\0\x05\0\0\0\x01\0\0\0".to_vec();
+    let mut cursor = BlockCursor::new(block(payload).unwrap_or_else(|error| panic!("{error}")));
+    cursor.seek_first().unwrap();
+    assert!(is_damage(&cursor.next().unwrap_err()));
+    assert!(is_damage(&cursor.seek_last().unwrap_err()));
 }

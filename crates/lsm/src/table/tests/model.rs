@@ -25,6 +25,9 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(0..3u8, 0..5),
         (0..60u32).prop_map(|n| format!("collection/{n:03}").into_bytes()),
+        // Long runs of equal prefixes.
+        (0..2u8, 0..100u8)
+            .prop_map(|(a, b)| [b"collection/".as_slice(), &[a], b"/alike/alike/", &[b]].concat()),
         vec(any::<u8>(), 0..20),
     ]
 }
