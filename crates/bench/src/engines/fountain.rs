@@ -1,0 +1,126 @@
+//! Ours: `fountain-lsm` used directly.
+
+use std::path::Path;
+
+use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
+
+use super::{Config, Engine, Keep, Reader, SeeRecord, SeeValue, Sync, Versions};
+use crate::Outcome;
+use crate::keys::Key;
+
+struct Fountain {
+    db: Db,
+    durability: Durability,
+}
+
+pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
+    let options = Options {
+        cache_bytes: config.cache_bytes,
+        retention: match config.keep {
+            Keep::Newest => Retention::LatestOnly,
+            Keep::All => Retention::Unbounded,
+        },
+        ..Options::default()
+    };
+    let durability = match config.sync {
+        Sync::Os => Durability::Os,
+        Sync::Disk => Durability::Disk,
+    };
+    Ok(Box::new(Fountain { db: Db::open(dir, options)?, durability }))
+}
+
+impl Engine for Fountain {
+    fn put(&self, key: &Key, value: &[u8]) -> Outcome<()> {
+        let mut batch = WriteBatch::new();
+        batch.put(key, value)?;
+        self.db.commit(batch, self.durability)?;
+        Ok(())
+    }
+
+    fn delete(&self, key: &Key) -> Outcome<()> {
+        let mut batch = WriteBatch::new();
+        batch.delete(key)?;
+        self.db.commit(batch, self.durability)?;
+        Ok(())
+    }
+
+    fn batch(&self, puts: &[(Key, Vec<u8>)]) -> Outcome<()> {
+        let mut batch = WriteBatch::new();
+        for (key, value) in puts {
+            batch.put(key, value)?;
+        }
+        self.db.commit(batch, self.durability)?;
+        Ok(())
+    }
+
+    fn reader(&self) -> Outcome<Box<dyn Reader + '_>> {
+        Ok(Box::new(FountainReader(&self.db)))
+    }
+
+    fn flush(&self) -> Outcome<()> {
+        Ok(self.db.flush()?)
+    }
+
+    fn versions(&self) -> Option<&dyn Versions> {
+        Some(self)
+    }
+
+    fn close(self: Box<Self>) -> Outcome<()> {
+        Ok(self.db.close()?)
+    }
+}
+
+impl Versions for Fountain {
+    fn now(&self) -> u64 {
+        self.db.visible().get()
+    }
+
+    fn get_at(&self, key: &Key, at: u64, see: SeeValue) -> Outcome<bool> {
+        let at = Seq::new(at).ok_or("a point in time beyond the last possible one")?;
+        match self.db.get(key, at, ReadTier::Disk)? {
+            Some(value) => see(&value).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn compact(&self) -> Outcome<()> {
+        Ok(self.db.compact()?)
+    }
+}
+
+struct FountainReader<'a>(&'a Db);
+
+impl FountainReader<'_> {
+    fn walk(&self, start: Vec<u8>, direction: Direction, see: SeeRecord) -> Outcome<()> {
+        let range = KeyRange { start, end: None };
+        let mut cursor = self.0.cursor(range, self.0.visible(), direction, ReadTier::Disk)?;
+        while cursor.next()? {
+            if !see(cursor.key(), cursor.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reader for FountainReader<'_> {
+    fn refresh(&mut self) -> Outcome<()> {
+        Ok(())
+    }
+
+    fn get(&self, key: &Key, see: SeeValue) -> Outcome<bool> {
+        match self.0.get_newest(key, ReadTier::Disk)? {
+            Some(value) => see(&value).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn scan(&self, from: Option<&Key>, see: SeeRecord) -> Outcome<()> {
+        let start = from.map_or_else(Vec::new, |key| key.to_vec());
+        self.walk(start, Direction::Forward, see)
+    }
+
+    fn scan_back(&self, see: SeeRecord) -> Outcome<()> {
+        self.walk(Vec::new(), Direction::Reverse, see)
+    }
+}
