@@ -29,6 +29,7 @@ mod memtable;
 mod metrics;
 mod options;
 mod range;
+mod retention;
 mod snapshot;
 mod table;
 mod types;
@@ -36,12 +37,16 @@ mod value;
 mod wal;
 
 pub use batch::WriteBatch;
-pub use db::{Cursor, Db, Discarded, RecoveryReport, SeqRange};
+pub use db::{
+    CompactionStatus, Cursor, Db, Discarded, LevelStatus, RecoveryReport, RunningCompaction, SeqRange,
+};
 pub use error::{Error, Result};
 pub use latency::{Latencies, LatencySummary};
 pub use metrics::Metrics;
-pub use options::{Options, Retention};
+pub use options::Options;
 pub use range::{Direction, KeyRange};
+pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;
+pub use table::Compression;
 pub use types::{Durability, FileNumber, ReadTier, Seq, StoreId};
 pub use value::Value;

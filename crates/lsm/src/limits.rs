@@ -1,5 +1,7 @@
 //! Every limit and tuning constant of this crate, in one place.
 
+use std::time::Duration;
+
 /// Longest user key in bytes. Keeps a restart key and a separator well inside one block.
 pub const MAX_KEY_BYTES: usize = 8 * 1024;
 /// Longest value in bytes: 64 MiB.
@@ -31,19 +33,36 @@ pub(crate) const FILTER_PROBES: u8 = 6;
 pub(crate) const MIN_COMPRESSION_GAIN: usize = 8;
 /// Bytes of a new table that are collected for one system call.
 pub(crate) const TABLE_WRITE_BYTES: usize = 1 << 20;
-/// First level whose tables are compressed; the levels above are rewritten too soon to pay.
-pub(crate) const FIRST_COMPRESSED_LEVEL: usize = 2;
 
 /// Number of level-0 tables that starts a compaction.
 pub(crate) const LEVEL0_TRIGGER: usize = 4;
+/// Number of level-0 tables at which writers begin to be slowed.
+pub(crate) const LEVEL0_SOFT: usize = 12;
 /// Number of level-0 tables at which writers wait for compaction.
-pub(crate) const LEVEL0_STOP: usize = 24;
+pub(crate) const LEVEL0_STOP: usize = 36;
+/// Bytes to compact at which writers begin to be slowed, and at which they are slowed most, in units of what level 0
+/// delivers at once.
+pub(crate) const DEBT_SOFT_BASES: u64 = 32;
+/// See [`DEBT_SOFT_BASES`].
+pub(crate) const DEBT_STOP_BASES: u64 = 128;
+/// Longest delay of one write under pressure.
+pub(crate) const LONGEST_WRITE_DELAY: Duration = Duration::from_millis(1);
+/// Rate of writing under pressure while the speed of compaction is not yet known.
+pub(crate) const PRESSURED_BYTES_PER_SECOND: u64 = 32 << 20;
 /// Full memtables that may wait for the flush before writers wait too.
 pub(crate) const MAX_SEALED_MEMTABLES: usize = 3;
-/// Bytes in level 1 before it is compacted into level 2.
-pub(crate) const LEVEL1_BYTES: u64 = 64 << 20;
 /// Each deeper level may hold this many times more.
 pub(crate) const LEVEL_GROWTH: u64 = 10;
+/// Most level-0 tables merged at once; the rest waits for the next turn.
+pub(crate) const LEVEL0_MAX_INPUTS: usize = 12;
+/// Level-0 tables at which some of them are merged among themselves when merging them downwards would cost much more.
+pub(crate) const LEVEL0_RELIEF: usize = 10;
+/// How many times the bytes of level 0 a merge into the base may rewrite before relief is preferred.
+pub(crate) const LEVEL0_RELIEF_RATIO: u64 = 4;
+/// A table that may overlap this many times its size in the level below the next ends early.
+pub(crate) const MAX_GRANDPARENT_OVERLAP: u64 = 10;
+/// A table is worth rewriting for its garbage when at least one in this many of its versions could go.
+pub(crate) const GARBAGE_SHARE: u64 = 4;
 
 /// Longest group of commits written with one system call, in bytes.
 pub(crate) const MAX_GROUP_BYTES: usize = 8 << 20;

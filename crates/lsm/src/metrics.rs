@@ -82,6 +82,8 @@ counters! {
     versions_dropped,
     /// Manifest edits installed.
     manifest_edits,
+    /// Times a writer was slowed a little so that compaction keeps up.
+    write_slowdowns,
     /// Times a writer had to wait for a flush or a compaction.
     write_stalls,
     /// Microseconds writers waited for flushes and compactions.

@@ -4,17 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::fs::{Fs, RealFs};
+use crate::retention::Retention;
+use crate::table::Compression;
 use crate::types::StoreId;
-
-/// Which old versions of keys are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Retention {
-    /// Every version, for ever.
-    #[default]
-    Unbounded,
-    /// Only the newest version and what open snapshots need.
-    LatestOnly,
-}
 
 /// Options of [`crate::Db::open`].
 #[derive(Clone)]
@@ -33,8 +25,13 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// Bytes at which compaction starts the next table. Default: 32 MiB.
     pub table_bytes: u64,
-    /// Which old versions are kept. Default: all.
+    /// How tables of the lower levels are compressed; the upper ones are rewritten too soon for it to pay.
+    /// Default: LZ4.
+    pub compression: Compression,
+    /// Which old versions are kept, where [`crate::Db::set_retention`] says nothing else. Default: all.
     pub retention: Retention,
+    /// Most bytes per second that compactions write while there is no hurry; `None`, the default, for no limit.
+    pub compaction_bytes_per_second: Option<u64>,
     /// Flush and compact on threads of the store. Default: true. Without, nothing happens until
     /// [`crate::Db::flush`] or [`crate::Db::compact`] is called, and a full memtable flushes in the writer.
     pub background: bool,
@@ -50,7 +47,9 @@ impl Default for Options {
             memtable_bytes: 32 << 20,
             wal_segment_bytes: 64 << 20,
             table_bytes: 32 << 20,
+            compression: Compression::default(),
             retention: Retention::default(),
+            compaction_bytes_per_second: None,
             background: true,
         }
     }
@@ -64,7 +63,9 @@ impl fmt::Debug for Options {
             .field("memtable_bytes", &self.memtable_bytes)
             .field("wal_segment_bytes", &self.wal_segment_bytes)
             .field("table_bytes", &self.table_bytes)
+            .field("compression", &self.compression)
             .field("retention", &self.retention)
+            .field("compaction_bytes_per_second", &self.compaction_bytes_per_second)
             .field("background", &self.background)
             .finish_non_exhaustive()
     }

@@ -1,77 +1,108 @@
 //! Which sequences readers have pinned, and from where on history can be read.
 //!
-//! What always holds: the versions that a pinned sequence sees are kept, and no sequence below the announced floor
-//! can be newly pinned. A compaction announces its floor here *before* it decides what to drop, under the same lock
-//! under which snapshots are taken, so there is no moment at which a new snapshot could miss the decision.
+//! What always holds: the versions that a complete pin sees are kept. A compaction announces its floors here *before*
+//! it decides what to drop, under the same lock under which snapshots are taken, so there is no moment at which a new
+//! snapshot could miss the decision. A pin is *complete* if it was taken when no key had a floor above it; one that
+//! was taken later protects only the keys whose floor was not above it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::retention::Floors;
 use crate::types::Seq;
 
-/// The pinned sequences of one store, with the number of snapshots on each.
-#[derive(Debug, Default)]
+/// The pinned sequences of one store.
+#[derive(Default)]
 pub(crate) struct SnapshotRegistry {
     state: Mutex<RegistryState>,
+    on_release: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Debug, Default)]
 struct RegistryState {
-    pinned: BTreeMap<Seq, usize>,
-    floor: Seq,
+    pinned: BTreeMap<Seq, Pin>,
+    /// The floors that were announced; those of the tables follow them.
+    floors: Floors,
+}
+
+/// The snapshots of one sequence.
+#[derive(Debug)]
+struct Pin {
+    count: usize,
+    complete: bool,
 }
 
 impl SnapshotRegistry {
-    pub(crate) fn new(floor: Seq) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(RegistryState { pinned: BTreeMap::new(), floor }) })
+    pub(crate) fn new(floors: Floors) -> Arc<Self> {
+        let state = RegistryState { floors, ..RegistryState::default() };
+        Arc::new(Self { state: Mutex::new(state), on_release: OnceLock::new() })
     }
 
     /// Pins what `newest` returns; it is called under the lock, so no floor can overtake it.
     pub(crate) fn pin_newest(self: &Arc<Self>, newest: impl FnOnce() -> Seq) -> Snapshot {
         let mut state = self.lock();
         let seq = newest();
-        *state.pinned.entry(seq).or_default() += 1;
-        Snapshot { seq, registry: Arc::clone(self) }
+        self.add(&mut state, seq)
     }
 
-    /// Pins `seq` if it can still be read exactly.
+    /// Pins `seq` if anything can still be read at it.
     pub(crate) fn pin(self: &Arc<Self>, seq: Seq, newest: Seq) -> Result<Snapshot> {
         let mut state = self.lock();
         if seq > newest {
             return Err(Error::FutureSequence { requested: seq, newest });
         }
-        if seq < state.floor && !state.pinned.contains_key(&seq) {
-            return Err(Error::HistoryTruncated { requested: seq, floor: state.floor });
+        let floor = state.floors.least();
+        if seq < floor && !state.pinned.contains_key(&seq) {
+            return Err(Error::HistoryTruncated { requested: seq, floor });
         }
-        *state.pinned.entry(seq).or_default() += 1;
-        Ok(Snapshot { seq, registry: Arc::clone(self) })
+        Ok(self.add(&mut state, seq))
     }
 
-    /// Whether some snapshot holds exactly this sequence.
-    pub(crate) fn is_pinned(&self, seq: Seq) -> bool {
-        self.lock().pinned.contains_key(&seq)
+    fn add(self: &Arc<Self>, state: &mut RegistryState, seq: Seq) -> Snapshot {
+        let complete = seq >= state.floors.greatest();
+        state.pinned.entry(seq).or_insert(Pin { count: 0, complete }).count += 1;
+        Snapshot { seq, registry: Arc::clone(self) }
     }
 
-    /// The oldest sequence that can be newly pinned.
+    /// Whether some snapshot keeps everything that was visible at exactly this sequence.
+    pub(crate) fn keeps_all_of(&self, seq: Seq) -> bool {
+        self.lock().pinned.get(&seq).is_some_and(|pin| pin.complete)
+    }
+
+    /// The oldest sequence at which anything can be newly pinned.
     pub(crate) fn floor(&self) -> Seq {
-        self.lock().floor
+        self.lock().floors.least()
     }
 
-    /// Raises the floor to what `newest` returns and gives back the sequences that must stay readable, ascending:
-    /// the pinned ones and the floor itself.
-    pub(crate) fn announce_floor(&self, newest: impl FnOnce() -> Seq) -> Vec<Seq> {
+    /// Announces floors, given by `raise` for what `newest` returns, and gives back that and the sequences that were
+    /// pinned at that moment, ascending.
+    pub(crate) fn announce(
+        &self,
+        newest: impl FnOnce() -> Seq,
+        raise: impl FnOnce(&mut Floors, Seq),
+    ) -> (Seq, Vec<Seq>) {
         let mut state = self.lock();
-        state.floor = state.floor.max(newest());
-        let floor = state.floor;
-        let mut needed: Vec<Seq> = state.pinned.range(..floor).map(|(&seq, _)| seq).collect();
-        needed.push(floor);
-        needed
+        let newest = newest();
+        raise(&mut state.floors, newest);
+        (newest, state.pinned.keys().copied().collect())
+    }
+
+    /// The pinned sequences now, ascending.
+    pub(crate) fn pinned(&self) -> Vec<Seq> {
+        self.lock().pinned.keys().copied().collect()
+    }
+
+    /// Lets `wake` be called, without the lock, when a sequence was let go of entirely: what only it needed is
+    /// garbage now. The first call counts.
+    pub(crate) fn on_release(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_release.set(Box::new(wake));
     }
 
     /// Number of open snapshots.
     pub(crate) fn open(&self) -> usize {
-        self.lock().pinned.values().sum()
+        self.lock().pinned.values().map(|pin| pin.count).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {
@@ -80,7 +111,6 @@ impl SnapshotRegistry {
 }
 
 /// A pinned sequence: as long as this lives, everything that was visible at the sequence stays readable at it.
-#[derive(Debug)]
 pub struct Snapshot {
     seq: Seq,
     registry: Arc<SnapshotRegistry>,
@@ -93,13 +123,23 @@ impl Snapshot {
     }
 }
 
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot({})", self.seq)
+    }
+}
+
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
-        if let Some(count) = state.pinned.get_mut(&self.seq) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(pin) = state.pinned.get_mut(&self.seq) {
+            pin.count -= 1;
+            if pin.count == 0 {
                 state.pinned.remove(&self.seq);
+                drop(state);
+                if let Some(on_release) = self.registry.on_release.get() {
+                    on_release();
+                }
             }
         }
     }
@@ -108,35 +148,56 @@ impl Drop for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::range::KeyRange;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     fn seq(number: u64) -> Seq {
         Seq::new(number).unwrap()
     }
 
-    #[test]
-    fn two_snapshots_of_one_sequence_are_counted() {
-        let registry = SnapshotRegistry::new(Seq::ZERO);
-        let first = registry.pin(seq(5), seq(9)).unwrap();
-        let second = registry.pin(seq(5), seq(9)).unwrap();
-        drop(first);
-        assert_eq!(registry.announce_floor(|| seq(9)), [seq(5), seq(9)]);
-        drop(second);
-        assert_eq!(registry.announce_floor(|| seq(9)), [seq(9)]);
+    fn announce(registry: &SnapshotRegistry, range: &KeyRange, newest: u64) -> Vec<Seq> {
+        registry.announce(|| seq(newest), |floors, newest| floors.raise(range, newest)).1
     }
 
     #[test]
-    fn below_the_floor_only_a_sequence_that_is_already_pinned_can_be_pinned_again() {
-        let registry = SnapshotRegistry::new(Seq::ZERO);
+    fn two_snapshots_of_one_sequence_are_counted_and_the_last_release_is_told() {
+        let registry = SnapshotRegistry::new(Floors::default());
+        let woken = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&woken);
+        registry.on_release(move || drop(counter.fetch_add(1, Ordering::Relaxed)));
+        let first = registry.pin(seq(5), seq(9)).unwrap();
+        let second = registry.pin(seq(5), seq(9)).unwrap();
+        drop(first);
+        assert_eq!(announce(&registry, &KeyRange::default(), 9), [seq(5)]);
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        drop(second);
+        assert_eq!(announce(&registry, &KeyRange::default(), 9), []);
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn below_every_floor_only_a_sequence_that_is_already_pinned_can_be_pinned_again() {
+        let registry = SnapshotRegistry::new(Floors::default());
         let _held = registry.pin(seq(5), seq(9)).unwrap();
-        registry.announce_floor(|| seq(9));
-        assert!(registry.pin(seq(5), seq(9)).is_ok());
+        announce(&registry, &KeyRange::default(), 9);
+        let _again = registry.pin(seq(5), seq(9)).unwrap();
+        assert!(registry.keeps_all_of(seq(5)));
         let error = registry.pin(seq(6), seq(9)).unwrap_err();
         assert!(matches!(error, Error::HistoryTruncated { floor, .. } if floor == seq(9)));
     }
 
     #[test]
+    fn a_pin_taken_below_the_floor_of_some_keys_does_not_claim_to_keep_them() {
+        let registry = SnapshotRegistry::new(Floors::default());
+        announce(&registry, &KeyRange { start: b"m".to_vec(), end: None }, 9);
+        let _pin = registry.pin(seq(6), seq(9)).unwrap();
+        assert!(!registry.keeps_all_of(seq(6)));
+        assert_eq!(registry.pinned(), [seq(6)]);
+    }
+
+    #[test]
     fn the_future_cannot_be_pinned() {
-        let registry = SnapshotRegistry::new(Seq::ZERO);
+        let registry = SnapshotRegistry::new(Floors::default());
         assert!(matches!(registry.pin(seq(10), seq(9)), Err(Error::FutureSequence { .. })));
     }
 }

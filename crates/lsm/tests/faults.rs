@@ -1,4 +1,10 @@
 //! A disk that is full or fails: nothing acknowledged is lost, nothing half-done, and the error says what happened.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! Reading the past: what is kept, for how long, and what is said about what is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 

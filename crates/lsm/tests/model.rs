@@ -1,5 +1,11 @@
 //! Random operations on a store and on a plain map must give the same answers, whatever is flushed, compacted,
 //! killed or reopened in between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 

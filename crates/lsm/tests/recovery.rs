@@ -1,4 +1,10 @@
 //! Opening after a crash, after damage, and opening what is not a store.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 

@@ -6,15 +6,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::gc::VersionFilter;
+use super::cut::Cutter;
+use super::gc::{Needed, VersionFilter};
+use super::pace::Pace;
 use super::picker::Task;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::Fs;
 use crate::iter::{LevelCursor, MergeCursor, Source};
-use crate::limits::FIRST_COMPRESSED_LEVEL;
+use crate::limits::LEVELS;
 use crate::manifest::Version;
 use crate::range::Direction;
+use crate::retention::RetentionRules;
 use crate::table::{Compression, Table, TableMeta, TableWriter};
 use crate::types::{FileNumber, Kind, ReadTier, Seq, StoreId, Trailer};
 
@@ -25,9 +28,16 @@ pub(crate) struct JobContext<'a> {
     pub(crate) store: StoreId,
     /// The version that the task was picked from.
     pub(crate) version: &'a Version,
+    pub(crate) rules: &'a RetentionRules,
     /// See [`VersionFilter`].
-    pub(crate) needed: Option<Vec<Seq>>,
+    pub(crate) needed: &'a Needed,
     pub(crate) table_bytes: u64,
+    pub(crate) compression: Compression,
+    pub(crate) bytes_per_second: Option<u64>,
+    /// Whether writers wait for compactions, so that this one must not dally.
+    pub(crate) hurry: &'a dyn Fn() -> bool,
+    /// Told how many bytes of the inputs have been read.
+    pub(crate) progress: &'a dyn Fn(u64),
     pub(crate) next_file: &'a dyn Fn() -> FileNumber,
     /// Set when the store closes; the job then stops soon.
     pub(crate) cancel: &'a AtomicBool,
@@ -40,12 +50,19 @@ pub(crate) struct JobOutput {
     pub(crate) dropped: u64,
 }
 
-/// How many versions pass between two looks at the cancel flag.
-const CANCEL_INTERVAL: u64 = 1024;
+/// How many versions pass between two check-ins.
+const CHECK_INTERVAL: u64 = 1024;
 
 /// Merges the inputs of `task`. On error, or when cancelled ([`Error::Closed`]), no new table is left behind.
 pub(crate) fn run_job(context: &JobContext<'_>, task: &Task) -> Result<JobOutput> {
-    let mut job = Job { context, target: task.target, open: None, output: JobOutput::default() };
+    let mut job = Job {
+        context,
+        target: task.target,
+        open: None,
+        finished_bytes: 0,
+        pace: Pace::new(context.bytes_per_second),
+        output: JobOutput::default(),
+    };
     let done = job.merge(task).and_then(|()| job.finish());
     if done.is_err() {
         job.discard();
@@ -58,6 +75,9 @@ struct Job<'a> {
     target: usize,
     /// The table being written.
     open: Option<(FileNumber, TableWriter)>,
+    /// Bytes of the tables that are finished.
+    finished_bytes: u64,
+    pace: Pace,
     output: JobOutput,
 }
 
@@ -65,32 +85,58 @@ impl Job<'_> {
     fn merge(&mut self, task: &Task) -> Result<()> {
         let mut merge = MergeCursor::new(input_sources(task), Direction::Forward);
         merge.seek(b"", Trailer::new(Seq::MAX, Kind::Delete))?;
-        let mut filter = VersionFilter::new(self.context.needed.clone());
+        let mut filter = VersionFilter::new(self.context.needed);
+        let mut cutter = self.cutter();
         let mut key = Vec::new();
-        let mut first = true;
-        let mut seen = 0u64;
+        let (mut first, mut seen, mut read) = (true, 0u64, 0u64);
         while merge.valid() {
             if first || merge.key() != key {
                 first = false;
                 key.clear();
                 key.extend_from_slice(merge.key());
-                filter.start_key();
-                // Versions of one key never spread over two tables of a level.
-                self.close_full_table()?;
+                filter.start_key(self.context.rules.of(&key));
+                // Versions of one key never spread over two tables of a level, and a level-0 table is never cut:
+                // it stands for all that its inputs stood for.
+                if self.target > 0 && cutter.ends_before(&key, self.open_bytes()) {
+                    self.close_table()?;
+                }
             }
-            let hides_nothing = || !self.context.version.reaches_below(self.target, &key);
+            read += (merge.key().len() + merge.value().len()) as u64;
+            let hides_nothing = || self.target > 0 && !self.context.version.reaches_below(self.target, &key);
             if filter.keep(merge.trailer(), hides_nothing) {
                 self.writer()?.add(&key, merge.trailer(), merge.value())?;
             } else {
                 self.output.dropped += 1;
             }
             seen += 1;
-            if seen.is_multiple_of(CANCEL_INTERVAL) && self.context.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Closed);
+            if seen.is_multiple_of(CHECK_INTERVAL) {
+                self.check_in(read)?;
             }
             merge.advance()?;
         }
         Ok(())
+    }
+
+    /// Reports progress, keeps the pace, and ends the job when the store closes.
+    fn check_in(&mut self, read: u64) -> Result<()> {
+        (self.context.progress)(read);
+        let written = self.finished_bytes + self.open_bytes();
+        self.pace.reached(written, self.context.hurry, self.context.cancel);
+        if self.context.cancel.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn cutter(&self) -> Cutter {
+        let below = self.target + 1;
+        let grandparents = if self.target > 0 && below < LEVELS {
+            self.context.version.level(below).to_vec()
+        } else {
+            Vec::new()
+        };
+        Cutter::new(grandparents, self.context.table_bytes)
+    }
+
+    fn open_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, |(_, writer)| writer.bytes_written())
     }
 
     fn writer(&mut self) -> Result<&mut TableWriter> {
@@ -98,8 +144,7 @@ impl Job<'_> {
             Some((_, writer)) => Ok(writer),
             none => {
                 let number = (self.context.next_file)();
-                let compression =
-                    if self.target >= FIRST_COMPRESSED_LEVEL { Compression::Lz4 } else { Compression::None };
+                let compression = self.context.compression;
                 let path = self.context.paths.table(number);
                 let writer =
                     TableWriter::create(self.context.fs, path, self.context.store, number, compression)?;
@@ -108,17 +153,13 @@ impl Job<'_> {
         }
     }
 
-    fn close_full_table(&mut self) -> Result<()> {
-        if self.open.as_ref().is_some_and(|(_, writer)| writer.bytes_written() >= self.context.table_bytes) {
-            self.close_table()?;
-        }
-        Ok(())
-    }
-
     fn close_table(&mut self) -> Result<()> {
         if let Some((number, writer)) = self.open.take() {
             match writer.finish() {
-                Ok(meta) => self.output.tables.push(meta),
+                Ok(meta) => {
+                    self.finished_bytes += meta.size;
+                    self.output.tables.push(meta);
+                }
                 Err(error) => {
                     let _ = self.context.fs.remove(&self.context.paths.table(number));
                     return Err(error);

@@ -1,11 +1,16 @@
 //! Merging tables downwards: fewer tables to look into, and versions that nothing needs any more dropped.
 //!
-//! `picker` decides which tables to merge, `gc` which versions to keep, `job` does the work. A compaction reads and
-//! writes only tables; it takes effect in one manifest edit.
+//! `levels` says how much each level should hold, `picker` which tables to merge next, `gc` which versions to keep,
+//! `cut` where one new table ends and the next begins, `pace` how fast to write, and `job` does the work. A compaction
+//! reads and writes only tables; it takes effect in one manifest edit.
 
+mod cut;
 mod gc;
 mod job;
+mod levels;
+mod pace;
 mod picker;
 
+pub(crate) use gc::Needed;
 pub(crate) use job::{JobContext, JobOutput, run_job};
-pub(crate) use picker::{Task, pick, pick_full};
+pub(crate) use picker::{Picker, Task};

@@ -1,77 +1,265 @@
 //! Which tables to merge next.
 //!
-//! Level 0 first, because every read looks into all of its tables: all of it is merged with what it overlaps in
-//! level 1. Then the level that is most over its size: the table of it that overlaps least with the next level,
-//! relative to its size (as in RocksDB's `kMinOverlappingRatio`). A table that overlaps nothing is moved, not copied.
+//! The level that is most over its size goes first, level 0 counting its tables, because every read looks into all
+//! of them. Of level 0 the oldest tables go down together, so that it stays in order of time; of a deeper level the
+//! table that overlaps least with the next level, relative to its size (as RocksDB's `kMinOverlappingRatio`). Tables
+//! that meet nothing below are moved, not copied. When nothing is over its size, a table that is mostly garbage is
+//! rewritten.
 
 use std::sync::Arc;
 
-use crate::limits::{LEVEL_GROWTH, LEVEL0_TRIGGER, LEVEL1_BYTES, LEVELS};
+use super::gc::Needed;
+use super::levels::{BOTTOM, LevelBytes, LevelPlan};
+use crate::limits::{GARBAGE_SHARE, LEVEL0_MAX_INPUTS, LEVEL0_RELIEF, LEVEL0_RELIEF_RATIO, LEVEL0_TRIGGER};
 use crate::manifest::Version;
-use crate::table::Table;
+use crate::range::KeyRange;
+use crate::retention::{Retention, RetentionRules};
+use crate::table::{Table, TableMeta};
 
 /// Tables to merge into `target`.
 #[derive(Clone)]
 pub(crate) struct Task {
-    /// The tables and their levels, newest versions first: level 0 in its order, then level by level.
+    /// The tables and their levels.
     pub(crate) inputs: Vec<(usize, Arc<Table>)>,
     /// Level of the merged tables.
     pub(crate) target: usize,
-    /// A single table that only changes its level.
+    /// The tables only change their level.
     pub(crate) trivial_move: bool,
 }
 
-/// Bytes that `level` may hold.
-fn target_bytes(level: usize) -> u64 {
-    LEVEL1_BYTES.saturating_mul(LEVEL_GROWTH.saturating_pow(level as u32 - 1))
-}
-
-/// The most urgent task, if there is one.
-pub(crate) fn pick(version: &Version) -> Option<Task> {
-    if version.level(0).len() >= LEVEL0_TRIGGER {
-        return Some(with_overlaps(version, 0, version.level(0).to_vec()));
+impl Task {
+    /// Bytes of the inputs.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.inputs.iter().map(|(_, table)| table.meta().size).sum()
     }
-    let level = (1..LEVELS - 1)
-        .filter(|&level| version.level_bytes(level) > target_bytes(level))
-        .max_by(|&a, &b| fullness(version, a).total_cmp(&fullness(version, b)))?;
-    let table = version
-        .level(level)
-        .iter()
-        .min_by(|a, b| overlap_ratio(version, level, a).total_cmp(&overlap_ratio(version, level, b)))?;
-    Some(with_overlaps(version, level, vec![Arc::clone(table)]))
+
+    /// The keys from the smallest to the largest of the inputs.
+    pub(crate) fn range(&self) -> KeyRange {
+        let tables = self.inputs.iter().map(|(_, table)| table);
+        bounds(tables).map_or_else(KeyRange::default, |(smallest, largest)| KeyRange {
+            start: smallest.to_vec(),
+            end: Some([largest, &[0]].concat()),
+        })
+    }
 }
 
-/// A task that merges the tables of all levels into the deepest level that has any, so that a range of levels
-/// becomes one sorted run; `None` when there is nothing to merge.
-pub(crate) fn pick_full(version: &Version) -> Option<Task> {
-    let inputs: Vec<_> = version.tables().map(|(level, table)| (level, Arc::clone(table))).collect();
-    let deepest = inputs.iter().map(|&(level, _)| level).max()?;
-    Some(Task { inputs, target: deepest.max(1), trivial_move: false })
+/// What decides: the tables, how much their levels should hold, and what garbage is.
+pub(crate) struct Picker<'a> {
+    version: &'a Version,
+    bytes: LevelBytes,
+    plan: LevelPlan,
+    rules: &'a RetentionRules,
+    needed: &'a Needed,
+    compresses: bool,
 }
 
-fn with_overlaps(version: &Version, level: usize, tables: Vec<Arc<Table>>) -> Task {
-    let target = level + 1;
-    let smallest = tables.iter().map(|table| &table.meta().smallest).min();
-    let largest = tables.iter().map(|table| &table.meta().largest).max();
-    let below = match (smallest, largest) {
-        (Some(smallest), Some(largest)) => version.overlapping(target, smallest, largest),
-        _ => Vec::new(),
-    };
-    let trivial_move = tables.len() == 1 && below.is_empty();
-    let inputs = tables.into_iter().map(|table| (level, table));
-    let inputs = inputs.chain(below.into_iter().map(|table| (target, table))).collect();
-    Task { inputs, target, trivial_move }
+impl<'a> Picker<'a> {
+    /// `base_bytes` is what level 0 delivers at once. With `compresses`, tables that were written uncompressed are
+    /// copied on their way down rather than moved.
+    pub(crate) fn new(
+        version: &'a Version,
+        base_bytes: u64,
+        rules: &'a RetentionRules,
+        needed: &'a Needed,
+        compresses: bool,
+    ) -> Self {
+        let bytes = std::array::from_fn(|level| version.level_bytes(level));
+        let plan = LevelPlan::new(&bytes, base_bytes);
+        Self { version, bytes, plan, rules, needed, compresses }
+    }
+
+    /// The most urgent task, if there is one.
+    pub(crate) fn pick(&self) -> Option<Task> {
+        let scores = (0..BOTTOM).map(|level| (level, self.score(level)));
+        let (level, score) = scores.max_by(|a, b| a.1.total_cmp(&b.1))?;
+        if score < 1.0 {
+            return self.pick_garbage();
+        }
+        if level == 0 { Some(self.pick_level0()) } else { self.pick_from(level) }
+    }
+
+    /// A task that merges all tables that hold keys of `range`, of all levels, into the deepest level that has any;
+    /// `None` when there are none.
+    pub(crate) fn pick_range(&self, range: &KeyRange) -> Option<Task> {
+        let inside = |meta: &TableMeta| {
+            range.end.as_ref().is_none_or(|end| *meta.smallest < **end) && *range.start <= *meta.largest
+        };
+        let touched = self.version.tables().filter(|(_, table)| inside(table.meta()));
+        let (smallest, largest) = bounds(touched.map(|(_, table)| table))?;
+        let inputs = self.closed_over(smallest.to_vec(), largest.to_vec());
+        let target = inputs.iter().map(|&(level, _)| level).max()?;
+        let target = if target == 0 { BOTTOM } else { target };
+        Some(Task { inputs, target, trivial_move: false })
+    }
+
+    /// All tables between two keys, and whatever overlaps them, until nothing more does: only then no older version
+    /// of a key is left above a newer one.
+    fn closed_over(&self, mut smallest: Vec<u8>, mut largest: Vec<u8>) -> Vec<(usize, Arc<Table>)> {
+        loop {
+            let all = self.version.tables().filter(|(_, table)| table.meta().overlaps(&smallest, &largest));
+            let inputs: Vec<_> = all.map(|(level, table)| (level, Arc::clone(table))).collect();
+            let Some((least, greatest)) = bounds(inputs.iter().map(|(_, table)| table)) else {
+                return inputs;
+            };
+            if *least >= *smallest && *greatest <= *largest {
+                return inputs;
+            }
+            (smallest, largest) = (least.to_vec(), greatest.to_vec());
+        }
+    }
+
+    /// Bytes that have to be rewritten until every level is within its size.
+    pub(crate) fn debt_bytes(&self) -> u64 {
+        self.plan.debt_bytes(&self.bytes, self.version.level(0).len() >= LEVEL0_TRIGGER)
+    }
+
+    /// Whether tables of a level are compressed: those that stay long enough to pay for it.
+    pub(crate) fn compresses(&self, level: usize) -> bool {
+        compressed(level, &self.plan)
+    }
+
+    /// How much each level should hold.
+    pub(crate) fn plan(&self) -> &LevelPlan {
+        &self.plan
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "only compared")]
+    fn score(&self, level: usize) -> f64 {
+        if level == 0 {
+            return self.version.level(0).len() as f64 / LEVEL0_TRIGGER as f64;
+        }
+        // At its target a level is fine; only what is more than that is too much.
+        let fullness = self.plan.fullness(level, &self.bytes);
+        if fullness > 1.0 { fullness } else { 0.0 }
+    }
+
+    /// The oldest tables of level 0, or, when these would meet far more than they are, some of its tables merged
+    /// among themselves.
+    fn pick_level0(&self) -> Task {
+        let all = self.version.level(0);
+        let oldest = &all[all.len().saturating_sub(LEVEL0_MAX_INPUTS)..];
+        let task = self.with_overlaps(0, self.plan.base, oldest.to_vec());
+        let bytes: u64 = oldest.iter().map(|table| table.meta().size).sum();
+        let costly = task.bytes() - bytes > bytes * LEVEL0_RELIEF_RATIO;
+        if costly && all.len() >= LEVEL0_RELIEF { self.relieve_level0().unwrap_or(task) } else { task }
+    }
+
+    /// Merges the newest small tables of level 0 into one table of level 0. They follow one another in time, so
+    /// what they become takes their place.
+    fn relieve_level0(&self) -> Option<Task> {
+        let all = self.version.level(0);
+        let small = self.bytes[0] / all.len() as u64 * 2;
+        let run = all.iter().take_while(|table| table.meta().size <= small).take(LEVEL0_MAX_INPUTS);
+        let inputs: Vec<_> = run.map(|table| (0, Arc::clone(table))).collect();
+        (inputs.len() > LEVEL0_TRIGGER).then_some(Task { inputs, target: 0, trivial_move: false })
+    }
+
+    fn pick_from(&self, level: usize) -> Option<Task> {
+        let target = self.below(level);
+        let table = self
+            .version
+            .level(level)
+            .iter()
+            .min_by(|a, b| self.overlap_ratio(target, a).total_cmp(&self.overlap_ratio(target, b)))?;
+        Some(self.with_overlaps(level, target, vec![Arc::clone(table)]))
+    }
+
+    /// The level into which tables of `level` are merged: levels above the base stay empty.
+    fn below(&self, level: usize) -> usize {
+        (level + 1).max(self.plan.base)
+    }
+
+    fn with_overlaps(&self, level: usize, target: usize, tables: Vec<Arc<Table>>) -> Task {
+        let mut met: Vec<Arc<Table>> = Vec::new();
+        if let Some((smallest, largest)) = bounds(tables.iter()) {
+            // What lies between has older versions than the tables and newer ones than the target.
+            met.extend(
+                (level.max(1)..=target)
+                    .filter(|&between| between != level)
+                    .flat_map(|between| self.version.overlapping(between, smallest, largest)),
+            );
+        }
+        let levels_of_met = |table: &Arc<Table>| {
+            (level.max(1)..=target)
+                .find(|&between| self.version.level(between).iter().any(|other| Arc::ptr_eq(other, table)))
+        };
+        let trivial_move = met.is_empty() && self.may_move(level, target, &tables);
+        let below = met.into_iter().map(|table| (levels_of_met(&table).unwrap_or(target), table));
+        let inputs = tables.into_iter().map(|table| (level, table)).chain(below).collect();
+        Task { inputs, target, trivial_move }
+    }
+
+    /// Whether tables that meet nothing below may simply change their level.
+    fn may_move(&self, level: usize, target: usize, tables: &[Arc<Table>]) -> bool {
+        let mut sorted: Vec<_> = tables.iter().map(|table| table.meta()).collect();
+        sorted.sort_by(|a, b| a.smallest.cmp(&b.smallest));
+        let apart = sorted.windows(2).all(|pair| pair[0].largest < pair[1].smallest);
+        let stays_as_it_is =
+            !self.compresses || compressed(level, &self.plan) == compressed(target, &self.plan);
+        apart && stays_as_it_is
+    }
+
+    /// A table of which so much could go that rewriting it pays.
+    fn pick_garbage(&self) -> Option<Task> {
+        let worth = |(level, table): &(usize, &Arc<Table>)| {
+            *level > 0 && self.is_mostly_garbage(*level, table.meta())
+        };
+        let (level, table) =
+            self.version.tables().filter(worth).max_by_key(|(_, table)| garbage(table.meta()))?;
+        if level == BOTTOM {
+            return Some(Task {
+                inputs: vec![(level, Arc::clone(table))],
+                target: level,
+                trivial_move: false,
+            });
+        }
+        let mut task = self.with_overlaps(level, self.below(level), vec![Arc::clone(table)]);
+        task.trivial_move = false;
+        Some(task)
+    }
+
+    /// Whether a rewrite would let go of enough. Only what certainly goes counts, or a table would be rewritten again
+    /// and again: nobody may have pinned a sequence within the table, and the retention must not want its versions.
+    fn is_mostly_garbage(&self, level: usize, meta: &TableMeta) -> bool {
+        if garbage(meta) * GARBAGE_SHARE < meta.entries.max(1) {
+            return false;
+        }
+        let range = KeyRange { start: meta.smallest.to_vec(), end: Some([&meta.largest[..], &[0]].concat()) };
+        let goes = |retention: Retention| match retention {
+            Retention::Unbounded | Retention::Versions(_) => false,
+            Retention::LatestOnly | Retention::Since(_) => {
+                retention.floor(self.needed.newest).is_some_and(|floor| meta.greatest_seq <= floor)
+            }
+        };
+        let pins_below = self.needed.pins.iter().any(|&pin| pin < meta.greatest_seq);
+        let pins_within =
+            self.needed.pins.iter().any(|&pin| pin < meta.greatest_seq && pin >= meta.least_seq);
+        // At the bottom, tombstones go only if nobody reads before them; above, they take what they hide along.
+        let blocked = if level == BOTTOM && meta.tombstones > 0 { pins_below } else { pins_within };
+        !blocked && self.rules.over(&range).all(|(_, retention)| goes(retention))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "only compared")]
+    fn overlap_ratio(&self, target: usize, table: &Table) -> f64 {
+        let meta = table.meta();
+        let met = self.version.overlapping(target, &meta.smallest, &meta.largest);
+        let bytes: u64 = met.iter().map(|table| table.meta().size).sum();
+        bytes as f64 / meta.size.max(1) as f64
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "only compared")]
-fn fullness(version: &Version, level: usize) -> f64 {
-    version.level_bytes(level) as f64 / target_bytes(level) as f64
+/// Versions of a table that may be worth nothing.
+fn garbage(meta: &TableMeta) -> u64 {
+    meta.tombstones
 }
 
-#[expect(clippy::cast_precision_loss, reason = "only compared")]
-fn overlap_ratio(version: &Version, level: usize, table: &Table) -> f64 {
-    let meta = table.meta();
-    let overlapped = version.overlapping(level + 1, &meta.smallest, &meta.largest);
-    let below: u64 = overlapped.iter().map(|table| table.meta().size).sum();
-    below as f64 / meta.size.max(1) as f64
+fn compressed(level: usize, plan: &LevelPlan) -> bool {
+    level == BOTTOM || level > plan.base
+}
+
+/// The smallest and the largest key of some tables.
+fn bounds<'t>(tables: impl Iterator<Item = &'t Arc<Table>>) -> Option<(&'t [u8], &'t [u8])> {
+    tables
+        .map(|table| (&*table.meta().smallest, &*table.meta().largest))
+        .reduce(|(smallest, largest), next| (smallest.min(next.0), largest.max(next.1)))
 }

@@ -83,7 +83,9 @@ impl Inner {
             return Ok(SeqRange { first: newest, last: newest });
         }
         let _timer = self.counters.latencies.commit.time();
+        let bytes = batches.iter().map(WriteBatch::size_bytes).sum();
         self.wait_for_room()?;
+        self.slow_down(bytes);
         let slot = Arc::new(Slot { state: Mutex::new(SlotState::Waiting), changed: Condvar::new() });
         if self.queue.enter(Request { batches, durability, slot: Arc::clone(&slot) }) {
             self.lead();
@@ -179,7 +181,7 @@ impl Inner {
                 active,
                 sealed,
                 version: Arc::clone(&current.version),
-                floor: current.floor,
+                floors: Arc::clone(&current.floors),
             }
         });
         self.signal_work();

@@ -2,42 +2,60 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::inner::{Current, Inner, locked};
-use crate::compaction::{JobContext, JobOutput, Task, pick, pick_full, run_job};
+use crate::compaction::{JobContext, JobOutput, Needed, Picker, Task, run_job};
 use crate::error::Result;
+use crate::limits::LEVEL0_TRIGGER;
 use crate::manifest::{Edit, Version};
-use crate::options::Retention;
+use crate::range::KeyRange;
+use crate::retention::{Floors, RetentionRules};
+use crate::table::Compression;
 use crate::types::{FileNumber, Seq};
 
 impl Inner {
-    /// Whether some level holds more than it should.
+    /// Whether some level holds more than it should, or some table more garbage.
     pub(super) fn needs_compaction(&self) -> bool {
-        pick(&self.current.load().version).is_some()
+        let version = Arc::clone(&self.current.load().version);
+        self.with_picker(&version, |picker| picker.pick().is_some())
     }
 
     /// Carries out the most urgent task; false if there is none.
     pub(super) fn compact_once(&self) -> Result<bool> {
-        self.compact_by(pick)
+        self.compact_by(|picker: &Picker<'_>| picker.pick())
     }
 
-    /// Merges everything into one sorted run.
-    pub(super) fn compact_all(&self) -> Result<()> {
-        self.compact_by(pick_full).map(|_| ())
+    /// Merges everything that lies over the keys of `range` into one sorted run.
+    pub(super) fn compact_range(&self, range: &KeyRange) -> Result<()> {
+        self.compact_by(|picker| picker.pick_range(range)).map(|_| ())
     }
 
-    fn compact_by(&self, picker: impl FnOnce(&Version) -> Option<Task>) -> Result<bool> {
+    /// What level 0 delivers at once when it is full.
+    pub(super) fn base_bytes(&self) -> u64 {
+        (self.options.memtable_bytes * LEVEL0_TRIGGER) as u64
+    }
+
+    pub(super) fn with_picker<T>(&self, version: &Version, ask: impl FnOnce(&Picker<'_>) -> T) -> T {
+        let rules = self.rules.load();
+        let needed = Needed { pins: self.snapshots.pinned(), newest: self.visible() };
+        let compresses = self.options.compression != Compression::None;
+        ask(&Picker::new(version, self.base_bytes(), &rules, &needed, compresses))
+    }
+
+    fn compact_by(&self, pick: impl FnOnce(&Picker<'_>) -> Option<Task>) -> Result<bool> {
         let _compacting = locked(&self.compacting);
         self.check_writable()?;
         let version = Arc::clone(&self.current.load().version);
-        let Some(task) = picker(&version) else { return Ok(false) };
+        let Some(task) = self.with_picker(&version, pick) else { return Ok(false) };
         let _timer = self.counters.latencies.compaction.time();
-        if task.trivial_move {
-            self.install_move(&task)?;
-        } else {
-            self.merge(&version, &task)?;
-        }
+        let begin = Instant::now();
+        self.progress.begin(&task);
+        let done = if task.trivial_move { self.install_move(&task) } else { self.merge(&version, &task) };
+        self.progress.end(&task, begin.elapsed(), done.is_ok());
+        done?;
         self.counters.compactions.add(1);
+        self.refresh_debt();
         self.signal_work();
         Ok(true)
     }
@@ -46,71 +64,89 @@ impl Inner {
         let added = task.inputs.iter().map(|(_, table)| (task.target, table.meta().clone()));
         let edit = Edit { removed: removed(task), added: added.collect(), ..Edit::default() };
         let moved = task.inputs.iter().map(|(_, table)| (task.target, Arc::clone(table))).collect();
-        self.install_compaction(edit, None, move |version, removed| version.edited(removed, moved))
+        self.install_compaction(edit, move |version, removed| version.edited(removed, moved))
     }
 
     fn merge(&self, version: &Version, task: &Task) -> Result<()> {
-        let needed = match self.options.retention {
-            Retention::Unbounded => None,
-            Retention::LatestOnly => Some(self.snapshots.announce_floor(|| self.visible())),
-        };
-        let floor = needed.as_ref().and_then(|needed| needed.last().copied());
+        let rules = self.rules.load_full();
+        let (needed, floors) = self.announce(&rules, &task.range());
         let context = JobContext {
             fs: self.options.fs.as_ref(),
             paths: &self.paths,
             store: self.store,
             version,
-            needed,
+            rules: &rules,
+            needed: &needed,
             table_bytes: self.options.table_bytes,
+            compression: self.compression_of(version, task.target),
+            bytes_per_second: self.options.compaction_bytes_per_second,
+            hurry: &|| self.pressure() > 0.0,
+            progress: &|read| self.progress.advance(read),
             next_file: &|| self.take_file_number(),
             cancel: &self.cancel,
         };
         let output = run_job(&context, task)?;
-        let result = self.install_merge(task, &output, floor);
-        if result.is_ok() {
-            self.count_merge(task, &output);
-            // Readers that still use the inputs keep them open; what cannot be deleted now goes at the next open.
-            for (_, table) in &task.inputs {
-                let _ = self.options.fs.remove(&self.paths.table(table.meta().number));
-            }
+        self.install_merge(task, &output, floors)?;
+        self.count_merge(task, &output);
+        // Readers that still use the inputs keep them open; what cannot be deleted now goes at the next open.
+        for (_, table) in &task.inputs {
+            let _ = self.options.fs.remove(&self.paths.table(table.meta().number));
         }
-        result
+        Ok(())
     }
 
-    fn install_merge(&self, task: &Task, output: &JobOutput, floor: Option<Seq>) -> Result<()> {
+    /// Announces the floors that a compaction of `range` will leave, before it decides what to drop.
+    fn announce(&self, rules: &RetentionRules, range: &KeyRange) -> (Needed, Vec<(KeyRange, Seq)>) {
+        let mut raised = Vec::new();
+        let raise = |floors: &mut Floors, newest: Seq| {
+            for (stretch, retention) in rules.over(range) {
+                if let Some(floor) = retention.floor(newest) {
+                    floors.raise(&stretch, floor);
+                    raised.push((stretch, floor));
+                }
+            }
+        };
+        let (newest, pins) = self.snapshots.announce(|| self.visible(), raise);
+        (Needed { pins, newest }, raised)
+    }
+
+    fn compression_of(&self, version: &Version, target: usize) -> Compression {
+        let compressed = self.with_picker(version, |picker| picker.compresses(target));
+        if compressed { self.options.compression } else { Compression::None }
+    }
+
+    fn install_merge(&self, task: &Task, output: &JobOutput, floors: Vec<(KeyRange, Seq)>) -> Result<()> {
         let mut tables = Vec::with_capacity(output.tables.len());
         for meta in &output.tables {
             tables.push((task.target, self.open_table(meta.clone())?));
         }
         let added = output.tables.iter().map(|meta| (task.target, meta.clone())).collect();
-        let edit = Edit { removed: removed(task), added, floor, ..Edit::default() };
-        self.install_compaction(edit, floor, move |version, removed| version.edited(removed, tables))
+        let edit = Edit { removed: removed(task), added, floors, ..Edit::default() };
+        self.install_compaction(edit, move |version, removed| version.edited(removed, tables))
     }
 
     fn install_compaction(
         &self,
         mut edit: Edit,
-        floor: Option<Seq>,
         next_version: impl FnOnce(&Version, &[(usize, FileNumber)]) -> Version,
     ) -> Result<()> {
-        let removed = edit.removed.clone();
         let mut manifest = locked(&self.manifest);
         edit.next_file = Some(self.next_file_number());
         manifest
             .install(&edit, || self.take_file_number())
             .inspect_err(|error| self.poison_unless_harmless(error))?;
+        let floors = Arc::new(manifest.state().floors.clone());
         self.swap_current(|current| Current {
             active: Arc::clone(&current.active),
             sealed: current.sealed.clone(),
-            version: Arc::new(next_version(&current.version, &removed)),
-            floor: floor.unwrap_or(current.floor).max(current.floor),
+            version: Arc::new(next_version(&current.version, &edit.removed)),
+            floors,
         });
         Ok(())
     }
 
     fn count_merge(&self, task: &Task, output: &JobOutput) {
-        let read: u64 = task.inputs.iter().map(|(_, table)| table.meta().size).sum();
-        self.counters.compaction_read_bytes.add(read);
+        self.counters.compaction_read_bytes.add(task.bytes());
         self.counters.compaction_write_bytes.add(output.tables.iter().map(|meta| meta.size).sum());
         self.counters.versions_dropped.add(output.dropped);
     }

@@ -42,6 +42,7 @@ impl Inner {
         let _timer = self.counters.latencies.flush.time();
         let meta = self.write_table(&memtable)?;
         self.install_flush(&memtable, meta)?;
+        self.refresh_debt();
         self.signal_work();
         Ok(true)
     }
@@ -77,7 +78,7 @@ impl Inner {
                 active: Arc::clone(&current.active),
                 sealed: sealed.collect(),
                 version: Arc::new(current.version.edited(&[], vec![(0, table)])),
-                floor: current.floor,
+                floors: Arc::clone(&current.floors),
             }
         });
         drop(manifest);

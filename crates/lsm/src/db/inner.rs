@@ -7,6 +7,8 @@ use arc_swap::ArcSwap;
 
 use super::RecoveryReport;
 use super::commit::{CommitQueue, Log, Publisher};
+use super::pressure::Throttle;
+use super::progress::Progress;
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
@@ -16,6 +18,8 @@ use crate::manifest::{ManifestLog, Version};
 use crate::memtable::Memtable;
 use crate::metrics::{Counters, Metrics};
 use crate::options::Options;
+use crate::range::KeyRange;
+use crate::retention::{Floors, Retention, RetentionRules};
 use crate::snapshot::SnapshotRegistry;
 use crate::table::{Table, TableMeta};
 use crate::types::{FileNumber, Seq, StoreId};
@@ -27,8 +31,8 @@ pub(super) struct Current {
     /// Full memtables that wait for the flush, newest first.
     pub(super) sealed: Vec<Arc<Memtable>>,
     pub(super) version: Arc<Version>,
-    /// Below this sequence, versions may be missing from the tables.
-    pub(super) floor: Seq,
+    /// Below these sequences, versions may be missing from the tables.
+    pub(super) floors: Arc<Floors>,
 }
 
 pub(super) struct Inner {
@@ -39,6 +43,7 @@ pub(super) struct Inner {
     pub(super) counters: Arc<Counters>,
     pub(super) cache: Arc<BlockCache>,
     pub(super) snapshots: Arc<SnapshotRegistry>,
+    pub(super) rules: ArcSwap<RetentionRules>,
     pub(super) current: ArcSwap<Current>,
     /// Held while `current` is replaced; never during I/O.
     pub(super) swap: Mutex<()>,
@@ -57,6 +62,10 @@ pub(super) struct Inner {
     pub(super) closing: AtomicBool,
     /// The outcome of `close`, once it is over.
     pub(super) closed: Mutex<Option<Result<()>>>,
+    pub(super) progress: Progress,
+    /// See [`crate::compaction::Picker::debt_bytes`]; as of the last change of the tables.
+    pub(super) debt: AtomicU64,
+    pub(super) throttle: Throttle,
     pub(super) flushing: Mutex<()>,
     pub(super) compacting: Mutex<()>,
     pub(super) cancel: AtomicBool,
@@ -121,6 +130,15 @@ impl Inner {
         }
         locked(&self.poison).get_or_insert_with(|| error.to_string());
         self.poisoned.store(true, Ordering::Release);
+        self.signal_work();
+    }
+
+    pub(super) fn set_retention(&self, range: &KeyRange, retention: Retention) {
+        self.rules.rcu(|rules| {
+            let mut rules = RetentionRules::clone(rules);
+            rules.set(range, retention);
+            rules
+        });
         self.signal_work();
     }
 

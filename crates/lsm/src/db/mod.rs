@@ -13,6 +13,8 @@ mod compact;
 mod flush;
 mod inner;
 mod open;
+mod pressure;
+mod progress;
 mod read;
 mod recover;
 
@@ -27,10 +29,12 @@ use crate::latency::Latencies;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::range::{Direction, KeyRange};
+use crate::retention::Retention;
 use crate::snapshot::Snapshot;
 use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
 use inner::Inner;
+pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::Cursor;
 pub use recover::{Discarded, RecoveryReport};
 
@@ -60,6 +64,8 @@ impl Db {
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
         let background = options.background;
         let inner = Arc::new(open::open(dir, options)?);
+        let weak = Arc::downgrade(&inner);
+        inner.snapshots.on_release(move || weak.upgrade().map_or((), |inner| inner.signal_work()));
         let threads = background::Threads::start(&inner, background)?;
         Ok(Self { inner, threads })
     }
@@ -149,8 +155,28 @@ impl Db {
     /// # Errors
     /// As [`Db::flush`], and [`Error::Corrupt`] when a table is damaged.
     pub fn compact(&self) -> Result<()> {
+        self.compact_range(&KeyRange::default())
+    }
+
+    /// Flushes, then merges the tables that hold keys of `range`, and what overlaps them, into one sorted run.
+    ///
+    /// # Errors
+    /// As [`Db::compact`].
+    pub fn compact_range(&self, range: &KeyRange) -> Result<()> {
         self.inner.flush_all()?;
-        self.inner.compact_all()
+        self.inner.compact_range(range)
+    }
+
+    /// What compaction is doing, and what it still has to do.
+    pub fn compaction_status(&self) -> CompactionStatus {
+        self.inner.compaction_status()
+    }
+
+    /// Sets which old versions of the keys in `range` are kept. Takes effect with the compactions that begin after
+    /// it; it is not stored: whoever opens the store says it again. Until then [`Options::retention`] holds, so that
+    /// should keep at least as much.
+    pub fn set_retention(&self, range: &KeyRange, retention: Retention) {
+        self.inner.set_retention(range, retention);
     }
 
     /// What storage did since it was opened and what it holds now.

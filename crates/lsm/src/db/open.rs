@@ -13,6 +13,8 @@ use arc_swap::ArcSwap;
 
 use super::commit::{CommitQueue, Log, Publisher};
 use super::inner::{Current, Inner, Work};
+use super::pressure::Throttle;
+use super::progress::Progress;
 use super::recover::{Discarded, Recoverer, RecoveryReport};
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
@@ -22,6 +24,7 @@ use crate::manifest::{Loaded, ManifestLog, StoreState, Version, load};
 use crate::memtable::Memtable;
 use crate::metrics::Counters;
 use crate::options::Options;
+use crate::retention::RetentionRules;
 use crate::snapshot::SnapshotRegistry;
 use crate::table::Table;
 use crate::types::{FileNumber, Seq, StoreId};
@@ -341,14 +344,15 @@ fn assemble(
         active: Arc::new(Memtable::new(state.log_number)),
         sealed: Vec::new(),
         version: Arc::new(version),
-        floor: state.floor,
+        floors: Arc::new(state.floors.clone()),
     };
     Inner {
         store: recovered.store,
         recovery: recovered.report,
         counters,
         cache,
-        snapshots: SnapshotRegistry::new(state.floor),
+        snapshots: SnapshotRegistry::new(state.floors.clone()),
+        rules: ArcSwap::from_pointee(RetentionRules::new(options.retention)),
         current: ArcSwap::from_pointee(current),
         swap: Mutex::new(()),
         next_file: AtomicU64::new(state.next_file.0),
@@ -362,6 +366,9 @@ fn assemble(
         poisoned: AtomicBool::new(false),
         closing: AtomicBool::new(false),
         closed: Mutex::new(None),
+        progress: Progress::default(),
+        debt: AtomicU64::new(0),
+        throttle: Throttle::default(),
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         cancel: AtomicBool::new(false),

@@ -31,7 +31,7 @@ impl Inner {
         self.check_open()?;
         self.check_not_future(at)?;
         let current = self.current.load();
-        self.check_kept(&current, at)?;
+        self.check_kept(current.floors.of(key), at)?;
         lookup(&current, key, at, tier)
     }
 
@@ -45,7 +45,7 @@ impl Inner {
         self.check_open()?;
         self.check_not_future(at)?;
         let current = self.current.load_full();
-        self.check_kept(&current, at)?;
+        self.check_kept(current.floors.greatest_over(&range), at)?;
         let merge = MergeCursor::new(sources(&current, &range, tier), direction);
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
         Ok(Cursor { visible: VisibleCursor::new(merge, range, at, direction), timed })
@@ -60,12 +60,12 @@ impl Inner {
         if at > newest { Err(Error::FutureSequence { requested: at, newest }) } else { Ok(()) }
     }
 
-    /// Below the floor of the state that is read, only pinned sequences are complete.
-    fn check_kept(&self, current: &Current, at: Seq) -> Result<()> {
-        if at >= current.floor || self.snapshots.is_pinned(at) {
+    /// Below the floor of what is read, only sequences pinned in time are complete.
+    fn check_kept(&self, floor: Seq, at: Seq) -> Result<()> {
+        if at >= floor || self.snapshots.keeps_all_of(at) {
             return Ok(());
         }
-        Err(Error::HistoryTruncated { requested: at, floor: current.floor })
+        Err(Error::HistoryTruncated { requested: at, floor })
     }
 }
 

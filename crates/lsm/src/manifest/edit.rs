@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::format::varint;
 use crate::limits::LEVELS;
+use crate::range::KeyRange;
+use crate::retention::Floors;
 use crate::table::TableMeta;
 use crate::types::{FileNumber, Seq};
 
@@ -23,8 +25,8 @@ pub(crate) struct Edit {
     pub(crate) log_number: Option<FileNumber>,
     /// The last sequence that tables cover.
     pub(crate) last_seq: Option<Seq>,
-    /// The oldest sequence that can be read.
-    pub(crate) floor: Option<Seq>,
+    /// Ranges of keys and the oldest sequence at which they can be read; floors are only raised.
+    pub(crate) floors: Vec<(KeyRange, Seq)>,
     pub(crate) removed: Vec<(usize, FileNumber)>,
     pub(crate) added: Vec<(usize, TableMeta)>,
     pub(crate) closed_cleanly: bool,
@@ -36,7 +38,7 @@ pub(crate) struct StoreState {
     pub(crate) next_file: FileNumber,
     pub(crate) log_number: FileNumber,
     pub(crate) last_seq: Seq,
-    pub(crate) floor: Seq,
+    pub(crate) floors: Floors,
     pub(crate) tables: BTreeMap<FileNumber, (usize, TableMeta)>,
     pub(crate) closed_cleanly: bool,
 }
@@ -58,7 +60,6 @@ impl Edit {
             (NEXT_FILE, self.next_file.map(|n| n.0)),
             (LOG_NUMBER, self.log_number.map(|n| n.0)),
             (LAST_SEQ, self.last_seq.map(Seq::get)),
-            (FLOOR, self.floor.map(Seq::get)),
         ];
         for (tag, value) in numbers {
             if let Some(value) = value {
@@ -66,6 +67,11 @@ impl Edit {
                 varint::put(out, value);
                 fields += 1;
             }
+        }
+        for (range, floor) in &self.floors {
+            varint::put(out, FLOOR);
+            encode_floor(out, range, *floor);
+            fields += 1;
         }
         for &(level, number) in &self.removed {
             for value in [TABLE_REMOVED, level as u64, number.0] {
@@ -105,7 +111,7 @@ impl Edit {
             NEXT_FILE => self.next_file = Some(take_file(input)?),
             LOG_NUMBER => self.log_number = Some(take_file(input)?),
             LAST_SEQ => self.last_seq = Some(take_seq(input)?),
-            FLOOR => self.floor = Some(take_seq(input)?),
+            FLOOR => self.floors.push(take_floor(input)?),
             TABLE_REMOVED => {
                 let level = take_level(input)?;
                 self.removed.push((level, take_file(input)?));
@@ -127,7 +133,9 @@ impl StoreState {
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.log_number = edit.log_number.unwrap_or(self.log_number);
         self.last_seq = edit.last_seq.unwrap_or(self.last_seq);
-        self.floor = edit.floor.unwrap_or(self.floor);
+        for (range, floor) in edit.floors {
+            self.floors.raise(&range, floor);
+        }
         self.closed_cleanly = edit.closed_cleanly;
         for (level, number) in edit.removed {
             match self.tables.remove(&number) {
@@ -149,7 +157,7 @@ impl StoreState {
             next_file: Some(self.next_file),
             log_number: Some(self.log_number),
             last_seq: Some(self.last_seq),
-            floor: Some(self.floor),
+            floors: self.floors.raised().collect(),
             removed: Vec::new(),
             added: self.tables.values().cloned().collect(),
             closed_cleanly: self.closed_cleanly,
@@ -181,6 +189,30 @@ fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
     let mut key = || varint::take_bytes(input).ok_or(EditFault::Malformed("a table's bounds"));
     let (smallest, largest) = (key()?.into(), key()?.into());
     Ok(TableMeta { number, size, entries, tombstones, least_seq, greatest_seq, smallest, largest })
+}
+
+fn encode_floor(out: &mut Vec<u8>, range: &KeyRange, floor: Seq) {
+    varint::put_bytes(out, &range.start);
+    varint::put(out, u64::from(range.end.is_some()));
+    if let Some(end) = &range.end {
+        varint::put_bytes(out, end);
+    }
+    varint::put(out, floor.get());
+}
+
+fn take_floor(input: &mut &[u8]) -> Result<(KeyRange, Seq), EditFault> {
+    let malformed = EditFault::Malformed("a history floor");
+    let mut read = || {
+        let start = varint::take_bytes(input)?.to_vec();
+        let end = match varint::take(input)? {
+            0 => None,
+            1 => Some(varint::take_bytes(input)?.to_vec()),
+            _ => return None,
+        };
+        Some(KeyRange { start, end })
+    };
+    let range = read().ok_or(malformed)?;
+    Ok((range, take_seq(input)?))
 }
 
 fn take_file(input: &mut &[u8]) -> Result<FileNumber, EditFault> {
@@ -218,7 +250,7 @@ mod tests {
             next_file: Some(FileNumber(300)),
             log_number: Some(FileNumber(7)),
             last_seq: Seq::new(900),
-            floor: None,
+            floors: vec![(KeyRange { start: b"b".to_vec(), end: None }, Seq::new(5).unwrap())],
             removed: vec![(1, FileNumber(4))],
             added: vec![(2, meta(12)), (0, meta(13))],
             closed_cleanly: true,
@@ -229,7 +261,7 @@ mod tests {
     fn an_edit_round_trips_and_every_cut_is_refused() {
         let mut body = Vec::new();
         let fields = sample().encode(&mut body);
-        assert_eq!(fields, 7);
+        assert_eq!(fields, 8);
         assert_eq!(Edit::decode(&body, fields), Ok(sample()));
         for cut in 0..body.len() {
             assert!(Edit::decode(&body[..cut], fields).is_err(), "cut to {cut}");

@@ -18,6 +18,8 @@ use crate::value::Version as Stored;
 #[derive(Clone, Default)]
 pub(crate) struct Version {
     levels: [Vec<Arc<Table>>; LEVELS],
+    /// Bytes per level, so that those who ask at every write need not add them up.
+    bytes: [u64; LEVELS],
 }
 
 impl Version {
@@ -49,6 +51,9 @@ impl Version {
         self.levels[0].sort_by_key(|table| Reverse((table.meta().greatest_seq, table.meta().number)));
         for tables in &mut self.levels[1..] {
             tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
+        }
+        for (bytes, tables) in self.bytes.iter_mut().zip(&self.levels) {
+            *bytes = tables.iter().map(|table| table.meta().size).sum();
         }
         debug_assert_eq!(self.broken_rule(), None);
     }
@@ -113,7 +118,7 @@ impl Version {
 
     /// Bytes in `level`.
     pub(crate) fn level_bytes(&self, level: usize) -> u64 {
-        self.levels[level].iter().map(|table| table.meta().size).sum()
+        self.bytes[level]
     }
 
     /// All tables with their levels.

@@ -10,6 +10,10 @@
     unsafe_code,
     reason = "nodes live in the arena and are linked by pointers; see the SAFETY comments"
 )]
+#![expect(
+    clippy::cast_ptr_alignment,
+    reason = "pieces are aligned to 8, and so is every offset of a link in them"
+)]
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
