@@ -39,6 +39,7 @@ mod wal;
 pub use batch::WriteBatch;
 pub use db::{
     CompactionStatus, Cursor, Db, Discarded, LevelStatus, RecoveryReport, RunningCompaction, SeqRange,
+    Versions,
 };
 pub use error::{Error, Result};
 pub use latency::{Latencies, LatencySummary};

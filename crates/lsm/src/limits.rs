@@ -64,6 +64,9 @@ pub(crate) const MAX_GRANDPARENT_OVERLAP: u64 = 10;
 /// A table is worth rewriting for its garbage when at least one in this many of its versions could go.
 pub(crate) const GARBAGE_SHARE: u64 = 4;
 
+/// Versions of one key that a scan steps over before it seeks past the rest (as RocksDB's
+/// `max_sequential_skip_in_iterations`).
+pub(crate) const STEPS_BEFORE_SEEK: usize = 8;
 /// Longest group of commits written with one system call, in bytes.
 pub(crate) const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Buffered WAL bytes of memory-level commits that trigger a write to the operating system.

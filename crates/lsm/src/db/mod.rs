@@ -35,7 +35,7 @@ use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
 use inner::Inner;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
-pub use read::Cursor;
+pub use read::{Cursor, Versions};
 pub use recover::{Discarded, RecoveryReport};
 
 /// An open store. Shared by reference or in an [`Arc`]; every method may be called from any thread.
@@ -127,6 +127,14 @@ impl Db {
     /// As [`Db::get`]; steps of the cursor can fail like reads, too.
     pub fn cursor(&self, range: KeyRange, at: Seq, direction: Direction, tier: ReadTier) -> Result<Cursor> {
         self.inner.cursor(range, at, direction, tier)
+    }
+
+    /// The retained versions of `key` up to the commit `at`, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::FutureSequence`]; steps can fail like reads.
+    pub fn versions(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Versions> {
+        self.inner.versions(key, at, tier)
     }
 
     /// Pins the newest visible sequence.

@@ -12,7 +12,7 @@ use crate::memtable::{Found, MemtableCursor};
 use crate::metrics::Counters;
 use crate::range::{Direction, KeyRange};
 use crate::table::key_hash;
-use crate::types::{ReadTier, Seq};
+use crate::types::{Kind, ReadTier, Seq, Trailer};
 use crate::value::{Value, Version as Stored};
 
 impl Inner {
@@ -49,6 +49,15 @@ impl Inner {
         let merge = MergeCursor::new(sources(&current, &range, tier), direction);
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
         Ok(Cursor { visible: VisibleCursor::new(merge, range, at, direction), timed })
+    }
+
+    pub(super) fn versions(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Versions> {
+        self.check_open()?;
+        self.check_not_future(at)?;
+        let current = self.current.load_full();
+        let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };
+        let merge = MergeCursor::new(sources(&current, &range, tier), Direction::Forward);
+        Ok(Versions { merge, key: range.start, at, placed: false })
     }
 
     fn check_open(&self) -> Result<()> {
@@ -138,5 +147,49 @@ impl Cursor {
     /// Value of the record at the position.
     pub fn value(&self) -> &[u8] {
         self.visible.value()
+    }
+}
+
+/// The retained versions of one key, newest first, tombstones included. Which ones are retained is a matter of
+/// [`crate::Retention`]; what lies below the history floor may have gaps.
+pub struct Versions {
+    merge: MergeCursor,
+    key: Vec<u8>,
+    at: Seq,
+    placed: bool,
+}
+
+impl Versions {
+    /// Moves to the newest or the next older version; false at the end.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`].
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a step can fail and lends its version until the next one"
+    )]
+    pub fn next(&mut self) -> Result<bool> {
+        if std::mem::replace(&mut self.placed, true) {
+            if self.is_on_key() {
+                self.merge.advance()?;
+            }
+        } else {
+            self.merge.seek(&self.key, Trailer::new(self.at, Kind::Delete))?;
+        }
+        Ok(self.is_on_key())
+    }
+
+    /// Sequence of the version at the position.
+    pub fn seq(&self) -> Seq {
+        self.merge.trailer().seq()
+    }
+
+    /// Value of the version at the position; `None` if it is a deletion.
+    pub fn value(&self) -> Option<&[u8]> {
+        (self.merge.trailer().kind() == Kind::Put).then(|| self.merge.value())
+    }
+
+    fn is_on_key(&self) -> bool {
+        self.merge.valid() && self.merge.key() == self.key
     }
 }

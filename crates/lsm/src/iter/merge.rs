@@ -1,8 +1,8 @@
 //! Several sorted sources walked as one, in version order.
 //!
-//! A binary heap of sources with the next version on top. A step moves the top source and sifts it down: one or two
-//! comparisons while the same source stays on top, which is the common case. The heap goes one way only; a walk in
-//! the other direction is another seek.
+//! A binary heap of sources with the next version on top, and the second one remembered. A step moves the top source
+//! and compares it with the second: that one comparison is all while the same source stays on top, which is the
+//! common case. The heap goes one way only; a walk in the other direction is another seek.
 
 use std::cmp::Ordering;
 
@@ -17,13 +17,15 @@ pub(crate) struct MergeCursor {
     /// The valid sources come first and form a heap; behind them lie those that have ended.
     sources: Vec<Source>,
     live: usize,
+    /// The source that comes second: one of the top's children.
+    second: usize,
     direction: Direction,
 }
 
 impl MergeCursor {
     /// A merge that goes in `direction`; seek before use.
     pub(crate) fn new(sources: Vec<Source>, direction: Direction) -> Self {
-        Self { sources, live: 0, direction }
+        Self { sources, live: 0, second: 0, direction }
     }
 
     /// Forward only: to the first version at or after (`key`, `trailer`).
@@ -56,12 +58,36 @@ impl MergeCursor {
             Direction::Forward => top.next()?,
             Direction::Reverse => top.prev()?,
         }
-        if !top.valid() {
+        if top.valid() {
+            if self.live == 1 || self.comes_before(0, self.second) {
+                return Ok(());
+            }
+        } else {
             self.live -= 1;
             self.sources.swap(0, self.live);
         }
         self.sift_down(0);
+        self.find_second();
         Ok(())
+    }
+
+    /// Reverse only: the newest version of `key` at or before `at`, if there is one, given to `take`; then to the
+    /// last version of a smaller key. For keys with so many versions that walking them costs more than seeking.
+    pub(crate) fn jump_over(&mut self, key: &[u8], at: Seq, take: impl FnOnce(Trailer, &[u8])) -> Result<()> {
+        debug_assert_eq!(self.direction, Direction::Reverse);
+        let mut newest: Option<&Source> = None;
+        for source in &mut self.sources {
+            source.seek(key, Trailer::new(at, Kind::Delete))?;
+            let source = &*source;
+            let is_newer = newest.is_none_or(|newest| newest.trailer().seq() < source.trailer().seq());
+            if source.valid() && source.key() == key && is_newer {
+                newest = Some(source);
+            }
+        }
+        if let Some(source) = newest {
+            take(source.trailer(), source.value());
+        }
+        self.seek_before(Some(key))
     }
 
     pub(crate) fn valid(&self) -> bool {
@@ -98,6 +124,11 @@ impl MergeCursor {
         for index in (0..self.live / 2).rev() {
             self.sift_down(index);
         }
+        self.find_second();
+    }
+
+    fn find_second(&mut self) {
+        self.second = if self.live > 2 && self.comes_before(2, 1) { 2 } else { 1 };
     }
 
     fn sift_down(&mut self, mut index: usize) {

@@ -3,6 +3,7 @@
 
 use super::MergeCursor;
 use crate::error::Result;
+use crate::limits::STEPS_BEFORE_SEEK;
 use crate::range::{Direction, KeyRange};
 use crate::types::{Kind, Seq, Trailer};
 
@@ -71,13 +72,11 @@ impl VisibleCursor {
             if self.range.end.as_ref().is_some_and(|end| self.merge.key() >= end.as_slice()) {
                 return Ok(false);
             }
-            let trailer = self.merge.trailer();
-            if trailer.seq() > self.at {
-                self.merge.advance()?;
+            replace(&mut self.key, self.merge.key());
+            if self.merge.trailer().seq() > self.at && !self.skip_newer()? {
                 continue;
             }
-            self.key.clear();
-            self.key.extend_from_slice(self.merge.key());
+            let trailer = self.merge.trailer();
             if trailer.kind() == Kind::Put {
                 return Ok(true);
             }
@@ -86,12 +85,31 @@ impl VisibleCursor {
         Ok(false)
     }
 
+    /// Moves past the versions of the current key that are newer than the reader; false if none is left.
+    fn skip_newer(&mut self) -> Result<bool> {
+        for _ in 0..STEPS_BEFORE_SEEK {
+            self.merge.advance()?;
+            if !self.merge.valid() || self.merge.key() != self.key {
+                return Ok(false);
+            }
+            if self.merge.trailer().seq() <= self.at {
+                return Ok(true);
+            }
+        }
+        self.merge.seek(&self.key, Trailer::new(self.at, Kind::Delete))?;
+        Ok(self.merge.valid() && self.merge.key() == self.key)
+    }
+
     /// Moves past all versions of the current key.
     fn skip_key(&mut self) -> Result<()> {
-        while self.merge.valid() && self.merge.key() == self.key {
+        for _ in 0..STEPS_BEFORE_SEEK {
+            if !self.merge.valid() || self.merge.key() != self.key {
+                return Ok(());
+            }
             self.merge.advance()?;
         }
-        Ok(())
+        // No version has sequence 0, so this is past the last one.
+        self.merge.seek(&self.key, Trailer::new(Seq::ZERO, Kind::Put))
     }
 
     /// Backwards the versions of a key come oldest first, so the visible one is known only once all are passed.
@@ -107,8 +125,7 @@ impl VisibleCursor {
             State::OnRecord => {}
         }
         while self.merge.valid() && self.merge.key() >= self.range.start.as_slice() {
-            self.key.clear();
-            self.key.extend_from_slice(self.merge.key());
+            replace(&mut self.key, self.merge.key());
             if self.take_visible()? {
                 return Ok(true);
             }
@@ -119,15 +136,27 @@ impl VisibleCursor {
     /// Passes all versions of `self.key` and keeps the value of the visible one; false if the key is not visible.
     fn take_visible(&mut self) -> Result<bool> {
         let mut visible = false;
-        while self.merge.valid() && self.merge.key() == self.key {
+        for _ in 0..STEPS_BEFORE_SEEK {
+            if !self.merge.valid() || self.merge.key() != self.key {
+                return Ok(visible);
+            }
             let trailer = self.merge.trailer();
             if trailer.seq() <= self.at {
                 visible = trailer.kind() == Kind::Put;
-                self.value.clear();
-                self.value.extend_from_slice(self.merge.value());
+                replace(&mut self.value, self.merge.value());
             }
             self.merge.advance()?;
         }
+        let value = &mut self.value;
+        self.merge.jump_over(&self.key, self.at, |trailer, newest| {
+            visible = trailer.kind() == Kind::Put;
+            replace(value, newest);
+        })?;
         Ok(visible)
     }
+}
+
+fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    buffer.clear();
+    buffer.extend_from_slice(bytes);
 }

@@ -1,144 +1,178 @@
-//! A position in a table that moves both ways, from block to block.
+//! A position in a table that moves both ways.
+//!
+//! Older versions lie in a section of their own. Whoever wants all versions walks both sections at once, in the order
+//! of versions; whoever reads at a sequence that no version in the table exceeds walks the newest versions only and
+//! never touches the others.
 
 use std::sync::Arc;
 
-use super::block_cursor::BlockCursor;
-use super::reader::Table;
+use super::index::Section;
+use super::reader::{Access, Table};
+use super::section_cursor::SectionCursor;
 use crate::error::Result;
-use crate::types::{Kind, ReadTier, Seq, Trailer};
+use crate::types::{ReadTier, Seq, Trailer};
 
-/// A cursor over all versions of a table. It keeps the table and the current block in memory.
+/// A cursor over the versions of a table. It keeps the table and the current blocks in memory.
 ///
 /// After an error, [`crate::Error::WouldBlock`] included, it is not valid until it is positioned anew with a seek.
 pub(crate) struct TableCursor {
-    table: Arc<Table>,
-    tier: ReadTier,
-    /// Number of the current block.
-    position: usize,
-    /// In the current block; `None` until the first seek.
-    inner: Option<BlockCursor>,
+    current: SectionCursor,
+    /// `None` if the older versions are not wanted or there are none.
+    history: Option<SectionCursor>,
+    /// The section that holds the version at the position.
+    side: Section,
+    /// Where the other section's cursor is: at its first entry behind the position, or at its last before it.
+    ahead: bool,
 }
 
 impl TableCursor {
-    pub(super) fn new(table: Arc<Table>, tier: ReadTier) -> Self {
-        Self { table, tier, position: 0, inner: None }
+    /// Over all versions.
+    pub(super) fn new(table: &Arc<Table>, access: Access) -> Self {
+        let history = table.blocks(Section::History) > 0;
+        Self::over(table, access, history, Seq::MAX)
+    }
+
+    /// Over all versions that a read at `at` can see, and perhaps others.
+    pub(super) fn as_of(table: &Arc<Table>, tier: ReadTier, at: Seq) -> Self {
+        let history = table.blocks(Section::History) > 0 && at < table.meta().greatest_seq;
+        Self::over(table, Access::Cached(tier), history, at)
+    }
+
+    fn over(table: &Arc<Table>, access: Access, history: bool, at: Seq) -> Self {
+        let section = |section| SectionCursor::new(Arc::clone(table), section, access, at);
+        Self {
+            current: section(Section::Current),
+            history: history.then(|| section(Section::History)),
+            side: Section::Current,
+            ahead: true,
+        }
     }
 
     /// Whether the cursor is at a version.
     #[inline]
     pub(crate) fn valid(&self) -> bool {
-        self.inner.as_ref().is_some_and(BlockCursor::valid)
+        self.here().valid()
     }
 
     /// The user key; of no meaning unless valid, like the two below.
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
-        self.inner.as_ref().map_or(&[], BlockCursor::key)
+        self.here().key()
     }
 
     /// Sequence and kind.
     #[inline]
     pub(crate) fn trailer(&self) -> Trailer {
-        self.inner.as_ref().map_or(Trailer::new(Seq::ZERO, Kind::Put), BlockCursor::trailer)
+        self.here().trailer()
     }
 
     /// The value.
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        self.inner.as_ref().map_or(&[], BlockCursor::value)
+        self.here().value()
     }
 
     /// Moves to the first version.
     pub(crate) fn seek_first(&mut self) -> Result<()> {
-        self.enter(0)?.seek_first()
+        self.place(true, SectionCursor::seek_first)
     }
 
     /// Moves to the last version.
     pub(crate) fn seek_last(&mut self) -> Result<()> {
-        self.enter(self.table.blocks() - 1)?.seek_last()
+        self.place(false, SectionCursor::seek_last)
     }
 
     /// Moves to the first version at or after `(key, sequence of trailer)`.
     pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
-        let position = self.lower_bound(key, trailer.seq())?;
-        if position == self.table.blocks() {
-            self.leave();
-            return Ok(());
-        }
-        self.enter(position)?.seek(key, trailer)?;
-        // The target can lie between the last version of a block and its separator.
-        self.skip_forward()
+        self.place(true, |cursor| cursor.seek(key, trailer))
     }
 
     /// Moves to the last version whose user key is before `key`.
     pub(crate) fn seek_before(&mut self, key: &[u8]) -> Result<()> {
-        let position = self.lower_bound(key, Seq::MAX)?;
-        if position == self.table.blocks() {
-            return self.seek_last();
-        }
-        self.enter(position)?.seek_before(key)?;
-        self.skip_back()
+        self.place(false, |cursor| cursor.seek_before(key))
     }
 
     /// Moves to the next version, or to none behind the last.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<()> {
-        match &mut self.inner {
-            Some(inner) if inner.valid() => inner.next()?,
-            _ => return Ok(()),
+        if self.history.is_none() {
+            return self.current.next();
         }
-        if self.valid() { Ok(()) } else { self.skip_forward() }
+        self.step(true)
     }
 
     /// Moves to the version before, or to none before the first.
     #[inline]
     pub(crate) fn prev(&mut self) -> Result<()> {
-        match &mut self.inner {
-            Some(inner) if inner.valid() => inner.prev()?,
-            _ => return Ok(()),
+        if self.history.is_none() {
+            return self.current.prev();
         }
-        if self.valid() { Ok(()) } else { self.skip_back() }
+        self.step(false)
     }
 
-    fn skip_forward(&mut self) -> Result<()> {
-        while !self.valid() && self.position + 1 < self.table.blocks() {
-            self.enter(self.position + 1)?.seek_first()?;
-        }
-        Ok(())
-    }
-
-    fn skip_back(&mut self) -> Result<()> {
-        while !self.valid() && self.position > 0 {
-            self.enter(self.position - 1)?.seek_last()?;
-        }
-        Ok(())
-    }
-
-    fn lower_bound(&mut self, key: &[u8], seq: Seq) -> Result<usize> {
-        self.leave();
-        self.table.tail.index.lower_bound(key, seq)
-    }
-
-    /// Makes the cursor invalid, so that an error on the way cannot leave it at an old position.
-    fn leave(&mut self) {
-        if let Some(inner) = &mut self.inner {
-            inner.leave();
+    /// The cursor at the position.
+    #[inline]
+    fn here(&self) -> &SectionCursor {
+        match (&self.history, self.side) {
+            (Some(history), Section::History) => history,
+            _ => &self.current,
         }
     }
 
-    /// Makes block `position` the current one; the cursor in it is not positioned yet.
-    fn enter(&mut self, position: usize) -> Result<&mut BlockCursor> {
-        self.leave();
-        let inner = match self.inner.take() {
-            // Seeks that stay in the block cost no lookup.
-            Some(inner) if self.position == position => inner,
-            Some(mut inner) => {
-                inner.reset(self.table.block(position, self.tier)?);
-                inner
-            }
-            None => BlockCursor::new(self.table.block(position, self.tier)?),
+    /// Positions both sections with `seek`, after which the position is the first of the two, or the last.
+    fn place(&mut self, ahead: bool, seek: impl Fn(&mut SectionCursor) -> Result<()>) -> Result<()> {
+        self.ahead = ahead;
+        let result = seek(&mut self.current).and_then(|()| self.history.as_mut().map_or(Ok(()), seek));
+        self.settle(result)
+    }
+
+    /// One version forwards or back in both sections.
+    fn step(&mut self, forwards: bool) -> Result<()> {
+        let result = self.turn_and_move(forwards);
+        self.settle(result)
+    }
+
+    fn turn_and_move(&mut self, forwards: bool) -> Result<()> {
+        let turn = self.ahead != forwards;
+        let Some(history) = &mut self.history else { return Ok(()) };
+        let (here, other) = match self.side {
+            Section::Current => (&mut self.current, history),
+            Section::History => (history, &mut self.current),
         };
-        self.position = position;
-        Ok(self.inner.insert(inner))
+        if !here.valid() {
+            return Ok(());
+        }
+        self.ahead = forwards;
+        if turn {
+            // Between the two there is nothing, so one step brings the other to the other side of the position.
+            match (forwards, other.valid()) {
+                (true, true) => other.next()?,
+                (true, false) => other.seek_first()?,
+                (false, true) => other.prev()?,
+                (false, false) => other.seek_last()?,
+            }
+        }
+        if forwards { here.next() } else { here.prev() }
+    }
+
+    /// Chooses the section at the position; after an error there is none.
+    #[inline]
+    fn settle(&mut self, result: Result<()>) -> Result<()> {
+        let Some(history) = &mut self.history else { return result };
+        if result.is_err() {
+            self.current.leave();
+            history.leave();
+            return result;
+        }
+        // Of one key the newest version comes first, and that is the one in the current section.
+        let history_comes = history.valid()
+            && (!self.current.valid()
+                || if self.ahead {
+                    history.key() < self.current.key()
+                } else {
+                    history.key() >= self.current.key()
+                });
+        self.side = if history_comes { Section::History } else { Section::Current };
+        Ok(())
     }
 }

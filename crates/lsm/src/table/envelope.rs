@@ -49,11 +49,12 @@ impl Handle {
         varint::put(out, u64::from(self.size));
     }
 
-    /// A handle that is all of `bytes`.
-    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let offset = varint::take(&mut bytes)?;
-        let size = u32::try_from(varint::take(&mut bytes)?).ok()?;
-        bytes.is_empty().then_some(Self { offset, size })
+    /// Takes a handle from the front of `bytes`.
+    #[inline]
+    pub(crate) fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let offset = varint::take(bytes)?;
+        let size = u32::try_from(varint::take(bytes)?).ok()?;
+        Some(Self { offset, size })
     }
 }
 
@@ -217,7 +218,7 @@ mod tests {
             prop_assert!(opened(&bytes).is_err());
             prop_assert!(open_plain(&bytes, salt(), 77, Path::new("t")).is_err());
             let _ = decompress(&bytes);
-            let _ = Handle::decode(&bytes);
+            let _ = Handle::take(&mut bytes.as_slice());
         }
 
         #[test]

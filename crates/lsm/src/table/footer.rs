@@ -1,4 +1,4 @@
-//! The last 64 bytes of a table: where to find everything else. See `docs/format.md`, section 5.6.
+//! The last 96 bytes of a table: where to find everything else. See `docs/format.md`, section 5.6.
 
 use std::path::Path;
 
@@ -7,33 +7,49 @@ use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::limits::{FORMAT_VERSION, KNOWN_INCOMPAT};
 
-pub(crate) const FOOTER_BYTES: usize = 64;
+pub(crate) const FOOTER_BYTES: usize = 96;
+/// Offset and payload size of one block.
+const HANDLE_BYTES: usize = 12;
 const MAGIC: &[u8; 8] = b"FSTABLE\x01";
 /// Bytes under the checksum.
-const COVERED_BYTES: usize = 52;
+const COVERED_BYTES: usize = 84;
+const VERSION_AT: usize = 60;
+const FEATURES_AT: usize = 64;
+const RESERVED_AT: usize = 72;
+const MAGIC_AT: usize = 88;
 
-/// Where the blocks behind the data blocks lie. Filter, index and properties follow one another without a gap and end
-/// at the footer; the data blocks fill what is before the filter.
+/// Where the blocks behind the data blocks lie. They follow one another without a gap, in the order of these fields
+/// and without those that are `None`, and end at the footer; the data blocks fill what is before the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
     pub(crate) filter: Handle,
-    pub(crate) index: Handle,
+    /// Index of the current section.
+    pub(crate) current: Option<Handle>,
+    /// Index of the history section.
+    pub(crate) history: Option<Handle>,
+    pub(crate) tombstones: Option<Handle>,
     pub(crate) properties: Handle,
 }
+
+/// How a block that is not there is written: no block behind the data has offset 0.
+const ABSENT: Handle = Handle { offset: 0, size: 0 };
 
 impl Footer {
     /// The stored form of a footer that will lie at `offset`.
     pub(crate) fn encode(&self, salt: FileSalt, offset: u64) -> [u8; FOOTER_BYTES] {
         let mut bytes = [0; FOOTER_BYTES];
-        for (at, handle) in [(0, self.index), (12, self.filter), (24, self.properties)] {
+        let optional = [self.current, self.history, self.tombstones].map(|handle| handle.unwrap_or(ABSENT));
+        let [current, history, tombstones] = optional;
+        for (index, handle) in [current, history, self.filter, tombstones, self.properties].iter().enumerate() {
+            let at = index * HANDLE_BYTES;
             bytes[at..at + 8].copy_from_slice(&handle.offset.to_le_bytes());
             bytes[at + 8..at + 12].copy_from_slice(&handle.size.to_le_bytes());
         }
-        bytes[36..40].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-        bytes[40..48].copy_from_slice(&KNOWN_INCOMPAT.to_le_bytes());
+        bytes[VERSION_AT..FEATURES_AT].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[FEATURES_AT..RESERVED_AT].copy_from_slice(&KNOWN_INCOMPAT.to_le_bytes());
         let crc = salt.crc(offset, &bytes[..COVERED_BYTES]);
-        bytes[COVERED_BYTES..56].copy_from_slice(&crc.to_le_bytes());
-        bytes[56..].copy_from_slice(MAGIC);
+        bytes[COVERED_BYTES..MAGIC_AT].copy_from_slice(&crc.to_le_bytes());
+        bytes[MAGIC_AT..].copy_from_slice(MAGIC);
         bytes
     }
 
@@ -45,17 +61,15 @@ impl Footer {
         path: &Path,
     ) -> Result<Self> {
         let corrupt = |what: String| Err(Error::corrupt(path, offset, what));
-        if bytes[56..] != *MAGIC {
-            return corrupt(format!(
-                "the last bytes are {:02x?}; expected the mark of a table",
-                &bytes[56..]
-            ));
+        let magic = &bytes[MAGIC_AT..];
+        if magic != MAGIC {
+            return corrupt(format!("the last bytes are {magic:02x?}; expected the mark of a table"));
         }
         if !Self::is_sealed_by(bytes, salt, offset) {
             return corrupt("footer checksum does not match".to_owned());
         }
         check_features(bytes, path)?;
-        if read_u32(bytes, 36) != FORMAT_VERSION || read_u32(bytes, 48) != 0 {
+        if read_u32(bytes, VERSION_AT) != FORMAT_VERSION || bytes[RESERVED_AT..COVERED_BYTES] != [0; 12] {
             return corrupt("footer with an impossible format version or a reserved field in use".to_owned());
         }
         let footer = Self::handles(bytes);
@@ -72,15 +86,27 @@ impl Footer {
 
     /// The handles, unchecked.
     pub(crate) fn handles(bytes: &[u8; FOOTER_BYTES]) -> Self {
-        let [index, filter, properties] =
-            [0, 12, 24].map(|at| Handle { offset: read_u64(bytes, at), size: read_u32(bytes, at + 8) });
-        Self { filter, index, properties }
+        let [current, history, filter, tombstones, properties] = [0, 1, 2, 3, 4].map(|index| {
+            let at = index * HANDLE_BYTES;
+            Handle { offset: read_u64(bytes, at), size: read_u32(bytes, at + 8) }
+        });
+        let optional = |handle| (handle != ABSENT).then_some(handle);
+        Self {
+            filter,
+            current: optional(current),
+            history: optional(history),
+            tombstones: optional(tombstones),
+            properties,
+        }
     }
 
     fn is_contiguous(&self, footer_offset: u64) -> bool {
-        self.filter.end() == Some(self.index.offset)
-            && self.index.end() == Some(self.properties.offset)
-            && self.properties.end() == Some(footer_offset)
+        let optional = [self.current, self.history, self.tombstones].into_iter().flatten();
+        let blocks = [self.filter].into_iter().chain(optional).chain([self.properties]);
+        let end = blocks.fold(Some(self.filter.offset), |end, handle| {
+            end.filter(|&end| end == handle.offset).and_then(|_| handle.end())
+        });
+        end == Some(footer_offset)
     }
 }
 
@@ -88,7 +114,7 @@ impl Footer {
 /// bit was written on purpose.
 fn check_features(bytes: &[u8; FOOTER_BYTES], path: &Path) -> Result<()> {
     let newer = |what: String| Err(Error::Newer { path: path.to_path_buf(), what });
-    let (version, incompat) = (read_u32(bytes, 36), read_u64(bytes, 40));
+    let (version, incompat) = (read_u32(bytes, VERSION_AT), read_u64(bytes, FEATURES_AT));
     if version > FORMAT_VERSION {
         return newer(format!("table format {version}; this version knows {FORMAT_VERSION}"));
     }
@@ -122,7 +148,9 @@ mod tests {
     fn footer() -> Footer {
         Footer {
             filter: Handle { offset: 500, size: 95 },
-            index: Handle { offset: 600, size: 195 },
+            current: Some(Handle { offset: 600, size: 95 }),
+            history: Some(Handle { offset: 700, size: 45 }),
+            tombstones: Some(Handle { offset: 750, size: 45 }),
             properties: Handle { offset: 800, size: 195 },
         }
     }
@@ -136,25 +164,33 @@ mod tests {
         let mut bytes = footer().encode(salt(), OFFSET);
         bytes[at..at + part.len()].copy_from_slice(part);
         let crc = salt().crc(OFFSET, &bytes[..COVERED_BYTES]);
-        bytes[COVERED_BYTES..56].copy_from_slice(&crc.to_le_bytes());
+        bytes[COVERED_BYTES..MAGIC_AT].copy_from_slice(&crc.to_le_bytes());
         decode(&bytes)
     }
 
     #[test]
     fn the_stored_form_round_trips() {
         assert_eq!(decode(&footer().encode(salt(), OFFSET)).unwrap(), footer());
+        let least = Footer {
+            current: None,
+            history: None,
+            tombstones: None,
+            properties: Handle { offset: 600, size: 395 },
+            ..footer()
+        };
+        assert_eq!(decode(&least.encode(salt(), OFFSET)).unwrap(), least);
     }
 
     #[test]
     fn a_newer_format_or_feature_is_called_newer() {
-        for error in [changed(36, &[2]).unwrap_err(), changed(47, &[0x80]).unwrap_err()] {
+        for error in [changed(60, &[2]).unwrap_err(), changed(71, &[0x80]).unwrap_err()] {
             assert!(matches!(error, Error::Newer { .. }), "{error}");
         }
     }
 
     #[test]
     fn a_footer_that_contradicts_itself_is_damage() {
-        for (at, part) in [(0, 1u8), (8, 1), (12, 1), (20, 1), (24, 1), (32, 1), (36, 0), (48, 1)] {
+        for (at, part) in [(0, 1u8), (8, 1), (12, 1), (20, 1), (24, 1), (32, 1), (36, 1), (44, 1), (48, 1), (56, 1), (60, 0), (72, 1), (83, 1)] {
             let error = changed(at, &[part]).unwrap_err();
             assert!(matches!(error, Error::Corrupt { offset: OFFSET, .. }), "byte {at}: {error}");
         }

@@ -1,0 +1,176 @@
+//! A position in one section of a table that moves both ways, from block to block.
+
+use std::sync::Arc;
+
+use super::block_cursor::BlockCursor;
+use super::index::{Section, Target};
+use super::reader::{Access, Table};
+use crate::error::Result;
+use crate::types::{Kind, Seq, Trailer};
+
+/// A cursor over the entries of a section. It keeps the table and the current block in memory.
+///
+/// After an error it is not valid until it is positioned anew with a seek.
+pub(super) struct SectionCursor {
+    table: Arc<Table>,
+    section: Section,
+    access: Access,
+    /// Blocks whose versions are all newer than this are passed over.
+    at: Seq,
+    /// Number of the current block.
+    position: usize,
+    /// In the current block; `None` until the first seek.
+    inner: Option<BlockCursor>,
+}
+
+impl SectionCursor {
+    pub(super) fn new(table: Arc<Table>, section: Section, access: Access, at: Seq) -> Self {
+        Self { table, section, access, at, position: 0, inner: None }
+    }
+
+    /// Whether the cursor is at an entry.
+    #[inline]
+    pub(super) fn valid(&self) -> bool {
+        self.inner.as_ref().is_some_and(BlockCursor::valid)
+    }
+
+    /// The user key; of no meaning unless valid, like the two below.
+    #[inline]
+    pub(super) fn key(&self) -> &[u8] {
+        self.inner.as_ref().map_or(&[], BlockCursor::key)
+    }
+
+    /// Sequence and kind.
+    #[inline]
+    pub(super) fn trailer(&self) -> Trailer {
+        self.inner.as_ref().map_or(Trailer::new(Seq::ZERO, Kind::Put), BlockCursor::trailer)
+    }
+
+    /// The value.
+    #[inline]
+    pub(super) fn value(&self) -> &[u8] {
+        self.inner.as_ref().map_or(&[], BlockCursor::value)
+    }
+
+    /// Moves to the first entry.
+    pub(super) fn seek_first(&mut self) -> Result<()> {
+        self.first_from(0)
+    }
+
+    /// Moves to the last entry.
+    pub(super) fn seek_last(&mut self) -> Result<()> {
+        self.last_before(self.blocks())
+    }
+
+    /// Moves to the first entry at or after `(key, sequence of trailer)`.
+    pub(super) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        let position = self.lower_bound(key, trailer.seq())?;
+        if let Some(target) = self.wanted(position)? {
+            self.enter(position, target)?.seek(key, trailer)?;
+            if self.valid() {
+                return Ok(());
+            }
+        }
+        // The target lies between the last entry of the block and its separator, or the block is too new.
+        self.first_from(position + 1)
+    }
+
+    /// Moves to the last entry whose user key is before `key`.
+    pub(super) fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        let position = self.lower_bound(key, Seq::MAX)?;
+        if let Some(target) = self.wanted(position)? {
+            self.enter(position, target)?.seek_before(key)?;
+            if self.valid() {
+                return Ok(());
+            }
+        }
+        self.last_before(position)
+    }
+
+    /// Moves to the next entry, or to none behind the last.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<()> {
+        match &mut self.inner {
+            Some(inner) if inner.valid() => inner.next()?,
+            _ => return Ok(()),
+        }
+        if self.valid() { Ok(()) } else { self.first_from(self.position + 1) }
+    }
+
+    /// Moves to the entry before, or to none before the first.
+    #[inline]
+    pub(super) fn prev(&mut self) -> Result<()> {
+        match &mut self.inner {
+            Some(inner) if inner.valid() => inner.prev()?,
+            _ => return Ok(()),
+        }
+        if self.valid() { Ok(()) } else { self.last_before(self.position) }
+    }
+
+    /// Makes the cursor invalid, so that an error on the way cannot leave it at an old position.
+    pub(super) fn leave(&mut self) {
+        if let Some(inner) = &mut self.inner {
+            inner.leave();
+        }
+    }
+
+    fn blocks(&self) -> usize {
+        self.table.blocks(self.section)
+    }
+
+    /// Moves to the first entry of block `position` and those behind.
+    fn first_from(&mut self, mut position: usize) -> Result<()> {
+        self.leave();
+        while position < self.blocks() {
+            if let Some(target) = self.wanted(position)? {
+                return self.enter(position, target)?.seek_first();
+            }
+            position += 1;
+        }
+        Ok(())
+    }
+
+    /// Moves to the last entry of the blocks before block `position`.
+    fn last_before(&mut self, mut position: usize) -> Result<()> {
+        self.leave();
+        while let Some(before) = position.checked_sub(1) {
+            if let Some(target) = self.wanted(before)? {
+                return self.enter(before, target)?.seek_last();
+            }
+            position = before;
+        }
+        Ok(())
+    }
+
+    fn lower_bound(&mut self, key: &[u8], seq: Seq) -> Result<usize> {
+        self.leave();
+        self.table.tail.index(self.section).map_or(Ok(0), |index| index.lower_bound(key, seq))
+    }
+
+    /// Block `position`, if there is one and it is not too new.
+    fn wanted(&self, position: usize) -> Result<Option<Target>> {
+        match self.table.tail.index(self.section) {
+            Some(index) if position < index.len() => {
+                let target = index.target(position)?;
+                Ok((target.least <= self.at).then_some(target))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes block `position` the current one; the cursor in it is not positioned yet.
+    fn enter(&mut self, position: usize, target: Target) -> Result<&mut BlockCursor> {
+        self.leave();
+        let inner = match self.inner.take() {
+            // Seeks that stay in the block cost no lookup.
+            Some(inner) if self.position == position => inner,
+            Some(mut inner) => {
+                inner.reset(self.table.block(target.handle, self.access)?);
+                inner
+            }
+            None => BlockCursor::new(self.table.block(target.handle, self.access)?),
+        };
+        self.position = position;
+        Ok(self.inner.insert(inner))
+    }
+}
