@@ -38,8 +38,8 @@ mod wal;
 
 pub use batch::WriteBatch;
 pub use db::{
-    CompactionStatus, Cursor, Db, Discarded, LevelStatus, RecoveryReport, RunningCompaction, SeqRange,
-    Versions,
+    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, LevelStatus, RecoveryReport, RunningCompaction,
+    SeqRange, Versions,
 };
 pub use error::{Error, Result};
 pub use latency::{Latencies, LatencySummary};

@@ -25,13 +25,7 @@ fn try_put(db: &Db, key: &str, durability: Durability) -> fountain_lsm::Result<(
 }
 
 fn ends_with(asked: &Asked, suffix: &str) -> bool {
-    let (Asked::Create(n)
-    | Asked::Write(n)
-    | Asked::Sync(n)
-    | Asked::SyncDir(n)
-    | Asked::Rename(n)
-    | Asked::Remove(n)) = asked;
-    n.ends_with(suffix)
+    asked.name().ends_with(suffix)
 }
 
 #[test]

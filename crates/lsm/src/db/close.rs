@@ -50,6 +50,7 @@ impl Inner {
     }
 
     fn close_files(&self) -> Result<()> {
+        let _checkpointing = locked(&self.checkpointing);
         // A compaction that somebody asked for stops soon, and none begins after it.
         let _compacting = locked(&self.compacting);
         if self.check_poison().is_err() {

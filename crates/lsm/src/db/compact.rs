@@ -90,7 +90,7 @@ impl Inner {
         self.count_merge(task, &output);
         // Readers that still use the inputs keep them open; what cannot be deleted now goes at the next open.
         for (_, table) in &task.inputs {
-            let _ = self.options.fs.remove(&self.paths.table(table.meta().number));
+            self.remove_obsolete(self.paths.table(table.meta().number));
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ impl Inner {
     fn delete_segments_before(&self, log_number: FileNumber) {
         let mut segments = locked(&self.segments);
         for &segment in segments.iter().take_while(|&&segment| segment < log_number) {
-            let _ = self.options.fs.remove(&self.paths.wal(segment));
+            self.remove_obsolete(self.paths.wal(segment));
         }
         segments.retain(|&segment| segment >= log_number);
     }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::RecoveryReport;
 use super::commit::{CommitQueue, Log, Publisher};
+use super::obsolete::Obsolete;
 use super::pressure::Throttle;
 use super::progress::Progress;
 use crate::cache::BlockCache;
@@ -66,6 +67,8 @@ pub(super) struct Inner {
     /// See [`crate::compaction::Picker::debt_bytes`]; as of the last change of the tables.
     pub(super) debt: AtomicU64,
     pub(super) throttle: Throttle,
+    pub(super) checkpointing: Mutex<()>,
+    pub(super) obsolete: Obsolete,
     pub(super) flushing: Mutex<()>,
     pub(super) compacting: Mutex<()>,
     pub(super) cancel: AtomicBool,

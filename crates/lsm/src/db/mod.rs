@@ -1,17 +1,20 @@
 //! A store: the parts below put together.
 //!
 //! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
-//! downwards, `background` does that on threads, `close` ends it. `inner` holds what they share.
+//! downwards, `background` does that on threads, `close` ends it. `checkpoint` copies a store while it works; `obsolete`
+//! deletes files that nobody needs. `inner` holds what the parts share.
 //!
 //! Locks, in the order in which they may be taken: commit lock (`log`), flush or compaction lock, manifest, swap of
 //! the current state. No lock that a reader or the next group of commits needs is held during a sync.
 
 mod background;
+mod checkpoint;
 mod close;
 mod commit;
 mod compact;
 mod flush;
 mod inner;
+mod obsolete;
 mod open;
 mod pressure;
 mod progress;
@@ -33,6 +36,7 @@ use crate::retention::Retention;
 use crate::snapshot::Snapshot;
 use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
+pub use checkpoint::CheckpointInfo;
 use inner::Inner;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::{Cursor, Versions};
@@ -185,6 +189,17 @@ impl Db {
     /// should keep at least as much.
     pub fn set_retention(&self, range: &KeyRange, retention: Retention) {
         self.inner.set_retention(range, retention);
+    }
+
+    /// Makes a copy of the store in the directory `dest`, which must not exist, while everything goes on. The copy is a
+    /// store of its own, with the same id and the same history; it shares tables with this one by hard links where the
+    /// file system allows, and copies them where not. Either `dest` is complete and on disk, or it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with `AlreadyExists` when `dest` is there already; [`Error::Closed`], [`Error::Poisoned`],
+    /// [`Error::Io`], [`Error::DiskFull`]. This store goes on after any of them as it would without.
+    pub fn checkpoint(&self, dest: &Path) -> Result<CheckpointInfo> {
+        self.inner.checkpoint(dest)
     }
 
     /// What storage did since it was opened and what it holds now.

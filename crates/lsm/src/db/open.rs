@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 
 use super::commit::{CommitQueue, Log, Publisher};
 use super::inner::{Current, Inner, Work};
+use super::obsolete::Obsolete;
 use super::pressure::Throttle;
 use super::progress::Progress;
 use super::recover::{Discarded, Recoverer, RecoveryReport};
@@ -369,6 +370,8 @@ fn assemble(
         progress: Progress::default(),
         debt: AtomicU64::new(0),
         throttle: Throttle::default(),
+        checkpointing: Mutex::new(()),
+        obsolete: Obsolete::default(),
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         cancel: AtomicBool::new(false),

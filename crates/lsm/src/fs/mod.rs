@@ -81,11 +81,23 @@ pub trait Fs: Send + Sync {
     /// What the operating system reports.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name. Fails if that exists, and where the file system has no such thing.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
     /// What the operating system reports.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Names in a directory, in no order.
     ///
@@ -126,4 +138,23 @@ pub(crate) fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> Result<Vec<u8
     let read = file.read_at(0, &mut bytes).map_err(failed)?;
     bytes.truncate(read);
     Ok(bytes)
+}
+
+/// Bytes copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Copies a file to a new one, whose bytes are on disk when this returns.
+pub(crate) fn copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<()> {
+    let source = fs.open(from).map_err(|e| Error::io("open", from, e))?;
+    let target = fs.create_new(to).map_err(|e| Error::io("create", to, e))?;
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut offset = 0;
+    loop {
+        let read = source.read_at(offset, &mut buffer).map_err(|e| Error::io("read", from, e))?;
+        if read == 0 {
+            return target.sync().map_err(|e| Error::sync(to, e));
+        }
+        target.write_at(offset, &buffer[..read]).map_err(|e| Error::io("write", to, e))?;
+        offset += read as u64;
+    }
 }

@@ -40,7 +40,8 @@ impl Footer {
         let mut bytes = [0; FOOTER_BYTES];
         let optional = [self.current, self.history, self.tombstones].map(|handle| handle.unwrap_or(ABSENT));
         let [current, history, tombstones] = optional;
-        for (index, handle) in [current, history, self.filter, tombstones, self.properties].iter().enumerate() {
+        for (index, handle) in [current, history, self.filter, tombstones, self.properties].iter().enumerate()
+        {
             let at = index * HANDLE_BYTES;
             bytes[at..at + 8].copy_from_slice(&handle.offset.to_le_bytes());
             bytes[at + 8..at + 12].copy_from_slice(&handle.size.to_le_bytes());
@@ -190,7 +191,21 @@ mod tests {
 
     #[test]
     fn a_footer_that_contradicts_itself_is_damage() {
-        for (at, part) in [(0, 1u8), (8, 1), (12, 1), (20, 1), (24, 1), (32, 1), (36, 1), (44, 1), (48, 1), (56, 1), (60, 0), (72, 1), (83, 1)] {
+        for (at, part) in [
+            (0, 1u8),
+            (8, 1),
+            (12, 1),
+            (20, 1),
+            (24, 1),
+            (32, 1),
+            (36, 1),
+            (44, 1),
+            (48, 1),
+            (56, 1),
+            (60, 0),
+            (72, 1),
+            (83, 1),
+        ] {
             let error = changed(at, &[part]).unwrap_err();
             assert!(matches!(error, Error::Corrupt { offset: OFFSET, .. }), "byte {at}: {error}");
         }

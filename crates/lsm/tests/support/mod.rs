@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fountain_lsm::fs::{File, Fs, LockAttempt, RealFs};
@@ -94,7 +94,27 @@ pub enum Asked {
     Sync(String),
     SyncDir(String),
     Rename(String),
+    Link(String),
     Remove(String),
+    CreateDir(String),
+    RemoveDir(String),
+}
+
+impl Asked {
+    /// Name of the file or directory.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Create(name)
+            | Self::Write(name)
+            | Self::Sync(name)
+            | Self::SyncDir(name)
+            | Self::Rename(name)
+            | Self::Link(name)
+            | Self::Remove(name)
+            | Self::CreateDir(name)
+            | Self::RemoveDir(name) => name,
+        }
+    }
 }
 
 /// Decides which requests fail, and with what.
@@ -116,6 +136,14 @@ impl TestFs {
     /// What has been asked since the last call.
     pub fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// Makes the request number `nth` from now, counted from 0, fail; returns how many requests there have been.
+    pub fn fail_at(&self, nth: usize, kind: io::ErrorKind) -> Arc<AtomicUsize> {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        self.fail_when(move |_| (counted.fetch_add(1, Ordering::SeqCst) == nth).then_some(kind));
+        count
     }
 
     /// Makes requests fail from now on.
@@ -216,6 +244,16 @@ impl Fs for TestFs {
         RealFs.rename(from, to)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.ask(Asked::Link(name(to)))?;
+        RealFs.hard_link(from, to)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.ask(Asked::RemoveDir(name(dir)))?;
+        RealFs.remove_dir(dir)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.ask(Asked::Remove(name(path)))?;
         RealFs.remove(path)
@@ -226,6 +264,7 @@ impl Fs for TestFs {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.ask(Asked::CreateDir(name(dir)))?;
         RealFs.create_dir(dir)
     }
 
