@@ -281,3 +281,19 @@ fn use_after_close_is_an_error_everywhere() {
     assert!(matches!(db.flush(), Err(Error::Closed)));
     assert!(matches!(db.compact(), Err(Error::Closed)));
 }
+
+#[test]
+fn empty_commits_count_and_do_not_break_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, image) = (dir.path().join("a"), dir.path().join("b"));
+    let db = Db::open(&live, small()).unwrap();
+    let empty = || db.commit(WriteBatch::new(), Durability::Disk).unwrap();
+    put(&db, "k", "1");
+    assert_eq!(empty(), seq(2));
+    db.flush().unwrap();
+    put(&db, "k", "3");
+    empty();
+    killed(&live, &image);
+    let again = Db::open(&image, small()).unwrap();
+    assert_eq!((again.visible(), get(&again, "k").as_deref()), (seq(4), Some("3")));
+}

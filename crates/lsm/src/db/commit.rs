@@ -172,6 +172,7 @@ impl Inner {
     /// log segments that follow hold none of them.
     pub(super) fn seal_active(&self, log: &mut Log) -> Result<()> {
         let first_segment = self.rotate_log(log)?;
+        self.current.load().active.seal(log.last);
         let active = Arc::new(Memtable::new(first_segment));
         self.swap_current(|current| {
             let mut sealed = Vec::with_capacity(current.sealed.len() + 1);

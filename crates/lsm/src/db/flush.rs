@@ -65,7 +65,7 @@ impl Inner {
         let edit = Edit {
             next_file: Some(self.next_file_number()),
             log_number: Some(log_number),
-            last_seq: Some(meta.greatest_seq),
+            last_seq: memtable.last_commit(),
             added: vec![(0, meta)],
             ..Edit::default()
         };

@@ -7,7 +7,7 @@ mod arena;
 mod cursor;
 mod skiplist;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::types::{FileNumber, Kind, Seq, Trailer};
 pub(crate) use cursor::MemtableCursor;
@@ -32,17 +32,28 @@ pub(crate) struct Memtable {
     inserter: Mutex<Inserter>,
     /// The first WAL segment that holds commits of this memtable.
     first_segment: FileNumber,
+    last_commit: OnceLock<Seq>,
 }
 
 impl Memtable {
     /// An empty memtable whose first commit will be in WAL segment `first_segment`.
     pub(crate) fn new(first_segment: FileNumber) -> Self {
         let (list, inserter) = SkipList::new();
-        Self { list, inserter: Mutex::new(inserter), first_segment }
+        Self { list, inserter: Mutex::new(inserter), first_segment, last_commit: OnceLock::new() }
     }
 
     pub(crate) fn first_segment(&self) -> FileNumber {
         self.first_segment
+    }
+
+    /// Says that no commit after `last` will come into this memtable.
+    pub(crate) fn seal(&self, last: Seq) {
+        let _ = self.last_commit.set(last);
+    }
+
+    /// The last commit before the memtable was sealed. It may have changed nothing and so have left no version here.
+    pub(crate) fn last_commit(&self) -> Option<Seq> {
+        self.last_commit.get().copied()
     }
 
     /// The right to insert, for one writer at a time.
