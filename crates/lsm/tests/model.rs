@@ -10,6 +10,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use fountain_lsm::{
@@ -65,23 +66,19 @@ struct Pair {
     dir: tempfile::TempDir,
     generation: usize,
     options: Options,
+    /// Different keys have different retentions.
+    mixed: bool,
     db: Option<Db>,
     states: Vec<Records>,
     snapshots: Vec<Snapshot>,
 }
 
 impl Pair {
-    fn new(retention: Retention, memtable_bytes: usize) -> Self {
+    fn new(retention: Retention, memtable_bytes: usize, mixed: bool) -> Self {
         let dir = fast_dir();
         let options = Options { retention, memtable_bytes, ..small() };
-        let mut pair = Self {
-            dir,
-            generation: 0,
-            options,
-            db: None,
-            states: vec![Records::new()],
-            snapshots: Vec::new(),
-        };
+        let (db, states, snapshots) = (None, vec![Records::new()], Vec::new());
+        let mut pair = Self { dir, generation: 0, options, mixed, db, states, snapshots };
         pair.open();
         pair
     }
@@ -92,6 +89,12 @@ impl Pair {
 
     fn open(&mut self) {
         self.db = Some(Db::open(&self.path(), self.options.clone()).unwrap());
+        if self.mixed {
+            let range = |from: u8, to: u8| KeyRange { start: vec![b'k', from], end: Some(vec![b'k', to]) };
+            self.db().set_retention(&range(1, 10), Retention::LatestOnly);
+            self.db().set_retention(&range(10, 20), Retention::Since(seq(25)));
+            self.db().set_retention(&range(20, 30), Retention::Versions(NonZeroU32::new(2).unwrap()));
+        }
         assert_eq!(self.db().visible().get() as usize, self.states.len() - 1);
     }
 
@@ -159,11 +162,13 @@ impl Pair {
         let newest = self.states.len() - 1;
         let at = seq(newest.saturating_sub(usize::from(back)) as u64);
         let range = KeyRange { start: vec![b'k', from], end: (to < 40).then(|| vec![b'k', to]) };
+        let range = if range.is_empty() { KeyRange { end: None, ..range } } else { range };
         match self.db().cursor(range.clone(), at, Direction::Forward, ReadTier::Disk) {
             Ok(_) => self.check_at(at, &range),
             Err(Error::HistoryTruncated { floor, .. }) => {
                 assert!(at < floor && floor <= self.db().visible());
-                assert_eq!(self.options.retention, Retention::LatestOnly);
+                assert!(self.mixed || self.options.retention == Retention::LatestOnly);
+                assert!(range.end.as_ref().is_none_or(|end| end[1] > 1), "all of the first key is kept");
             }
             Err(other) => panic!("{other}"),
         }
@@ -175,7 +180,7 @@ impl Pair {
 
     /// Where everything is kept, the versions of a key are exactly the moments at which it changed.
     fn check_versions(&self, at: Seq) {
-        if self.options.retention != Retention::Unbounded {
+        if self.mixed || self.options.retention != Retention::Unbounded {
             return;
         }
         for key in [[b'k', 0], [b'k', 1], [b'k', 30]] {
@@ -209,14 +214,17 @@ impl Pair {
         assert_eq!(reverse, expected, "at {at}, reverse");
         for key in (0..40u8).step_by(3) {
             let key = [b'k', key];
+            if !range.contains(&key) {
+                continue;
+            }
             let value = self.db().get(&key, at, ReadTier::Disk).unwrap();
             assert_eq!(value.as_deref(), state.get(&key[..]).map(Vec::as_slice), "{key:?} at {at}");
         }
     }
 }
 
-fn run(retention: Retention, memtable_bytes: usize, ops: &[Op]) {
-    let mut pair = Pair::new(retention, memtable_bytes);
+fn run(retention: Retention, memtable_bytes: usize, mixed: bool, ops: &[Op]) {
+    let mut pair = Pair::new(retention, memtable_bytes, mixed);
     for op in ops {
         pair.apply(op);
     }
@@ -229,11 +237,16 @@ proptest! {
 
     #[test]
     fn a_store_that_keeps_everything_answers_like_a_list_of_maps(ops in vec(op(), 1..120)) {
-        run(Retention::Unbounded, 24 * 1024, &ops);
+        run(Retention::Unbounded, 24 * 1024, false, &ops);
     }
 
     #[test]
     fn a_store_that_keeps_only_the_newest_answers_like_a_list_of_maps_down_to_its_floor(ops in vec(op(), 1..120)) {
-        run(Retention::LatestOnly, 20 * 1024, &ops);
+        run(Retention::LatestOnly, 20 * 1024, false, &ops);
+    }
+
+    #[test]
+    fn a_store_with_a_retention_for_each_range_of_keys_keeps_to_each(ops in vec(op(), 1..120)) {
+        run(Retention::Unbounded, 20 * 1024, true, &ops);
     }
 }

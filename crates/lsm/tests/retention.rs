@@ -1,0 +1,119 @@
+//! What a retention per range of keys keeps, and that compaction finds the garbage by itself.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use fountain_lsm::{Db, Durability, Error, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
+use support::{delete, fast_dir, get, get_at, put, seq, small};
+
+/// Sequences of the retained versions of a key, newest first; deletions are negative.
+fn versions(db: &Db, key: &str) -> Vec<i64> {
+    let mut cursor = db.versions(key.as_bytes(), db.visible(), ReadTier::Disk).unwrap();
+    let mut found = Vec::new();
+    while cursor.next().unwrap() {
+        let number = i64::try_from(cursor.seq().get()).unwrap();
+        found.push(if cursor.value().is_some() { number } else { -number });
+    }
+    found
+}
+
+fn keep(db: &Db, prefix: &str, retention: Retention) {
+    db.set_retention(&KeyRange::prefix(prefix.as_bytes()), retention);
+}
+
+#[test]
+fn each_range_of_keys_keeps_what_its_retention_says() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    keep(&db, "latest/", Retention::LatestOnly);
+    keep(&db, "two/", Retention::Versions(NonZeroU32::new(2).unwrap()));
+    keep(&db, "since/", Retention::Since(seq(10)));
+    for _ in 0..4 {
+        for key in ["all/k", "latest/k", "since/k", "two/k"] {
+            put(&db, key, "value");
+        }
+    }
+    delete(&db, "two/k");
+    db.compact().unwrap();
+    assert_eq!(versions(&db, "all/k"), [13, 9, 5, 1]);
+    assert_eq!(versions(&db, "latest/k"), [14]);
+    assert_eq!(versions(&db, "since/k"), [15, 11, 7]);
+    assert_eq!(versions(&db, "two/k"), [-17, 16]);
+
+    assert_eq!(get_at(&db, "all/k", seq(2)).as_deref(), Some("value"), "other ranges are not touched");
+    assert_eq!(get_at(&db, "since/k", seq(10)).as_deref(), Some("value"));
+    let truncated = |key: &str, at: Seq| match db.get(key.as_bytes(), at, ReadTier::Disk) {
+        Err(Error::HistoryTruncated { floor, .. }) => floor.get(),
+        other => panic!("{key}: {other:?}"),
+    };
+    assert_eq!(truncated("since/k", seq(9)), 10);
+    assert_eq!(truncated("latest/k", seq(16)), 17);
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    assert!(matches!(db.get(b"since/k", seq(9), ReadTier::Disk), Err(Error::HistoryTruncated { .. })));
+    assert_eq!(versions(&db, "two/k"), [-17, 16]);
+}
+
+#[test]
+fn a_snapshot_keeps_what_it_sees_in_every_range() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    keep(&db, "latest/", Retention::LatestOnly);
+    for number in 1..=3 {
+        put(&db, "latest/k", &number.to_string());
+    }
+    let snapshot = db.snapshot_at(seq(2)).unwrap();
+    put(&db, "latest/k", "4");
+    db.compact().unwrap();
+    assert_eq!(versions(&db, "latest/k"), [4, 2]);
+    assert_eq!(get_at(&db, "latest/k", snapshot.seq()).as_deref(), Some("2"));
+    let late = db.snapshot_at(seq(3)).unwrap();
+    assert!(
+        matches!(db.get(b"latest/k", late.seq(), ReadTier::Disk), Err(Error::HistoryTruncated { .. })),
+        "a sequence that was pinned too late is not claimed to be complete"
+    );
+    assert_eq!(get_at(&db, "other", late.seq()), None);
+}
+
+#[test]
+fn compaction_finds_tombstones_and_old_versions_when_nobody_asks() {
+    let dir = fast_dir();
+    let options = Options { retention: Retention::LatestOnly, background: true, ..small() };
+    let db = Db::open(dir.path(), options).unwrap();
+    for round in 0..2 {
+        let mut batch = WriteBatch::new();
+        for key in 0..500 {
+            batch
+                .put(format!("key {key:04}").as_bytes(), format!("{round} {}", "x".repeat(100)).as_bytes())
+                .unwrap();
+        }
+        db.commit(batch, Durability::Os).unwrap();
+    }
+    let snapshot = db.snapshot();
+    let mut batch = WriteBatch::new();
+    for key in 0..500 {
+        batch.delete(format!("key {key:04}").as_bytes()).unwrap();
+    }
+    db.commit(batch, Durability::Os).unwrap();
+    db.compact().unwrap();
+    assert_eq!(get_at(&db, "key 0007", snapshot.seq()).map(|value| value.len()), Some(102));
+    assert!(db.metrics().table_entries >= 1000, "the snapshot still sees the records");
+    drop(snapshot);
+    let begin = Instant::now();
+    while db.metrics().table_entries > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", db.metrics());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(get(&db, "key 0007"), None);
+    db.close().unwrap();
+}
