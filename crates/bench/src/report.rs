@@ -89,10 +89,7 @@ fn figures(rows: &[Row], engines: &[&str], workloads: &[&str]) -> Vec<Vec<String
     for workload in workloads {
         for engine in engines {
             let of = |what: fn(&Row) -> Option<f64>| figure(rows, workload, engine, what);
-            let Some(ops_per_s) = of(|row| Some(row.ops_per_s)) else {
-                table.push(vec![(*workload).to_owned(), (*engine).to_owned(), dash()]);
-                continue;
-            };
+            let Some(ops_per_s) = of(|row| Some(row.ops_per_s)) else { continue };
             let decimals = |figure: Option<f64>| figure.map_or_else(dash, |figure| format!("{figure:.2}"));
             table.push(vec![
                 (*workload).to_owned(),
@@ -217,8 +214,7 @@ mod tests {
     fn a_workload_that_an_engine_cannot_run_is_a_dash() {
         let rows = [row("mvcc-get-1", "fountain", 0, 1000.0), row("mvcc-get-10", "fountain", 0, 500.0)];
         let text = text(&rows, &["fountain", "other"], "few records");
-        assert!(text.contains("mvcc-get-1   1 000"), "{text}");
-        assert!(text.lines().any(|line| line.starts_with("mvcc-get-10") && line.ends_with('–')), "{text}");
+        assert!(text.lines().any(|line| line == "mvcc-get-10    500        –"), "{text}");
         assert!(text.lines().any(|line| line.starts_with("mvcc-get  ") && line.contains("2.00")), "{text}");
     }
 

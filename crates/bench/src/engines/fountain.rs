@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
 
-use super::{Config, Engine, Keep, Reader, SeeRecord, SeeValue, Sync, Versions};
+use super::{Compression, Config, Engine, Keep, Reader, SeeRecord, SeeValue, Sync, Versions};
 use crate::Outcome;
 use crate::keys::Key;
 
@@ -16,6 +16,10 @@ struct Fountain {
 pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
     let options = Options {
         cache_bytes: config.cache_bytes,
+        compression: match config.compression {
+            Compression::None => fountain_lsm::Compression::None,
+            Compression::Lz4 => fountain_lsm::Compression::Lz4,
+        },
         retention: match config.keep {
             Keep::Newest => Retention::LatestOnly,
             Keep::All => Retention::Unbounded,

@@ -1,9 +1,10 @@
 //! LMDB through `heed`: a copy-on-write B+tree that is read where the operating system has mapped it.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use heed::types::Bytes;
-use heed::{Database, Env, EnvFlags, EnvOpenOptions, RoTxn, WithTls};
+use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, WithTls};
 
 use super::{Config, Engine, Reader, SeeRecord, SeeValue, Sync};
 use crate::Outcome;
@@ -12,7 +13,7 @@ use crate::keys::Key;
 /// Address space for the map; the file grows only as it is written.
 const MAP_BYTES: usize = 64 << 30;
 
-type Records = Database<Bytes, Bytes>;
+type Records = Database<'static, Bytes, Bytes>;
 
 struct Lmdb {
     env: Env,
@@ -21,9 +22,11 @@ struct Lmdb {
 
 pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
     let env = open_env(dir, config.sync)?;
-    let mut txn = env.write_txn()?;
-    let records = env.create_database(&mut txn, None)?;
-    txn.commit()?;
+    let records = env
+        .create_databases_and_commit(env.write_txn()?, |opener, txn| {
+            opener.create_database(txn, None).map(CommitOrAbort::<_, ()>::Commit)
+        })?
+        .unwrap_commit();
     Ok(Box::new(Lmdb { env, records }))
 }
 
@@ -106,8 +109,8 @@ impl Reader for LmdbReader<'_> {
     }
 
     fn scan(&self, from: Option<&Key>, see: SeeRecord) -> Outcome<()> {
-        let first: &[u8] = from.map_or(&[0], |key| key);
-        for record in self.engine.records.range(self.txn()?, &(first..))? {
+        let first = from.map_or(Bound::Unbounded, |key| Bound::Included(&key[..]));
+        for record in self.engine.records.range(self.txn()?, &(first, Bound::Unbounded))? {
             let (key, value) = record?;
             if !see(key, value)? {
                 break;

@@ -61,10 +61,6 @@ pub struct Config {
     /// Bytes of cache.
     pub cache_bytes: usize,
     /// Compression of tables.
-    #[cfg_attr(
-        not(any(feature = "fjall", feature = "rocksdb")),
-        expect(dead_code, reason = "only these engines let it be chosen")
-    )]
     pub compression: Compression,
     /// When writes count as done.
     pub sync: Sync,
