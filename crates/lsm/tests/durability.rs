@@ -119,3 +119,21 @@ fn a_flush_makes_table_and_name_durable_before_the_manifest_names_them_and_only_
     assert!(edit_written < edit_synced && edit_synced < log_removed, "{asked:?}");
     db.close().unwrap();
 }
+
+#[test]
+fn an_oversized_commit_becomes_a_run_of_its_own() {
+    let dir = support::fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    db.commit(batch(1), Durability::Disk).unwrap();
+    let mut large = WriteBatch::new();
+    for key in 0..300 {
+        large.put(format!("large {key:04}").as_bytes(), &[7; 1024]).unwrap();
+    }
+    db.commit(large, Durability::Disk).unwrap();
+    assert_eq!(db.metrics().sealed_memtables, 1, "what was there before has been sealed");
+    db.commit(batch(2), Durability::Disk).unwrap();
+    db.flush().unwrap();
+    let metrics = db.metrics();
+    assert_eq!((metrics.flushes, metrics.level_tables[0]), (3, 3), "before, the large one, after");
+    assert_eq!(get(&db, "large 0299").map(|value| value.len()), Some(1024));
+}

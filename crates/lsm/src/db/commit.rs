@@ -114,7 +114,8 @@ impl Inner {
     /// Under the commit lock: sequences, log, memtable.
     fn append(&self, log: &mut Log, group: &[Request]) -> Result<Appended> {
         self.check_writable()?;
-        self.make_room(log)?;
+        let bytes = group.iter().map(Request::bytes).sum();
+        self.make_room(log, bytes)?;
         let first = log.last;
         let mark = log.wal.mark();
         let ranges = encode_group(&mut log.wal, first, group)?;
@@ -127,7 +128,7 @@ impl Inner {
         }
         self.counters.commit_groups.add(1);
         self.counters.commits.add(last.get() - first.get());
-        self.counters.commit_bytes.add(group.iter().map(Request::bytes).sum::<usize>() as u64);
+        self.counters.commit_bytes.add(bytes as u64);
         insert_group(&self.current.load().active, first, group);
         log.last = last;
         log.groups += 1;
@@ -152,20 +153,21 @@ impl Inner {
         error
     }
 
-    /// Starts a new memtable when the active one is full, or a new log segment when only that is.
-    fn make_room(&self, log: &mut Log) -> Result<()> {
-        let full = self.current.load().active.size_bytes() >= self.options.memtable_bytes;
-        let made = if full && !self.current.load().active.is_empty() {
+    /// Starts a new memtable when the active one is full or would grow far beyond that by `incoming` bytes, or a new
+    /// log segment when only that is full. So a memtable holds at most half again of what it should, or one group of
+    /// its own: a sorted run that goes to disk as one table.
+    fn make_room(&self, log: &mut Log, incoming: usize) -> Result<()> {
+        let (limit, current) = (self.options.memtable_bytes, self.current.load());
+        let held = current.active.size_bytes();
+        let full = held >= limit || held + incoming > limit + limit / 2;
+        let made = if full && !current.active.is_empty() {
             self.seal_active(log)
         } else if log.wal.end() >= self.options.wal_segment_bytes {
             self.rotate_log(log).map(|_| ())
         } else {
             Ok(())
         };
-        if let Err(error) = &made {
-            self.poison_unless_harmless(error);
-        }
-        made
+        made.inspect_err(|error| self.poison_unless_harmless(error))
     }
 
     /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the
