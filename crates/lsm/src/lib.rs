@@ -32,6 +32,7 @@ mod range;
 mod retention;
 mod snapshot;
 mod table;
+mod tombstones;
 mod types;
 mod value;
 mod wal;

@@ -1,0 +1,194 @@
+//! Deletions of whole ranges of keys.
+//!
+//! A range tombstone with sequence `t` hides every version of its keys whose sequence is less than `t` from readers
+//! at or after `t`. Overlapping tombstones are kept as *fragments* (as in RocksDB and Pebble): ranges that do not
+//! overlap, each with the sequences of all tombstones that cover it, so that one binary search answers for a key.
+
+use std::collections::BTreeMap;
+
+use crate::types::Seq;
+
+/// A range of keys and the sequences of the tombstones that cover all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    /// The first key.
+    pub(crate) start: Box<[u8]>,
+    /// The first key after the range.
+    pub(crate) end: Box<[u8]>,
+    /// Descending, without repetition, never empty.
+    pub(crate) seqs: Vec<Seq>,
+}
+
+/// Tombstones as fragments, in key order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RangeTombstones {
+    fragments: Vec<Fragment>,
+}
+
+impl RangeTombstones {
+    /// Fragments whose order and shape the caller vouches for.
+    pub(crate) fn from_fragments(fragments: Vec<Fragment>) -> Self {
+        debug_assert!(fragments.iter().all(|fragment| {
+            fragment.start < fragment.end && fragment.seqs.windows(2).all(|pair| pair[0] > pair[1])
+        }));
+        debug_assert!(fragments.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        Self { fragments }
+    }
+
+    /// The union of several sets.
+    pub(crate) fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all: Vec<&Fragment> = sets.into_iter().flat_map(|set| &set.fragments).collect();
+        if all.is_empty() {
+            return Self::default();
+        }
+        all.sort_by(|a, b| a.start.cmp(&b.start));
+        let mut sweep = Sweep::default();
+        for fragment in all {
+            sweep.open(fragment);
+        }
+        sweep.advance_to(None);
+        Self { fragments: sweep.done }
+    }
+
+    /// This set with one tombstone more. An empty range adds nothing.
+    pub(crate) fn with(&self, start: &[u8], end: &[u8], seq: Seq) -> Self {
+        if start >= end {
+            return self.clone();
+        }
+        let added = Fragment { start: start.into(), end: end.into(), seqs: vec![seq] };
+        Self::union([self, &Self { fragments: vec![added] }])
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fragments.is_empty()
+    }
+
+    pub(crate) fn fragments(&self) -> &[Fragment] {
+        &self.fragments
+    }
+
+    /// The sequences of the tombstones that cover `key`, descending.
+    pub(crate) fn covering(&self, key: &[u8]) -> &[Seq] {
+        let index = self.fragments.partition_point(|fragment| *fragment.end <= *key);
+        match self.fragments.get(index) {
+            Some(fragment) if *fragment.start <= *key => &fragment.seqs,
+            _ => &[],
+        }
+    }
+
+    /// The newest tombstone at or before `at` that covers `key`; [`Seq::ZERO`] if there is none.
+    pub(crate) fn newest_covering(&self, key: &[u8], at: Seq) -> Seq {
+        self.covering(key).iter().copied().find(|&seq| seq <= at).unwrap_or_default()
+    }
+
+    /// What of this set lies between `from` and `to` (exclusive; `None` for no end).
+    pub(crate) fn clip(&self, from: &[u8], to: Option<&[u8]>) -> Self {
+        let inside = |fragment: &Fragment| {
+            let start: Box<[u8]> = if *fragment.start < *from { from.into() } else { fragment.start.clone() };
+            let end: Box<[u8]> = match to {
+                Some(to) if *to < *fragment.end => to.into(),
+                _ => fragment.end.clone(),
+            };
+            (start < end).then(|| Fragment { start, end, seqs: fragment.seqs.clone() })
+        };
+        Self { fragments: self.fragments.iter().filter_map(inside).collect() }
+    }
+}
+
+/// Walks over fragments in order of their starts and cuts where any of them begins or ends.
+#[derive(Default)]
+struct Sweep {
+    done: Vec<Fragment>,
+    at: Box<[u8]>,
+    /// Ends of the open fragments, with their sequences.
+    open: BTreeMap<Box<[u8]>, Vec<Seq>>,
+}
+
+impl Sweep {
+    fn open(&mut self, fragment: &Fragment) {
+        self.advance_to(Some(&fragment.start));
+        self.open.entry(fragment.end.clone()).or_default().extend(&fragment.seqs);
+    }
+
+    /// Emits what lies before `to`.
+    fn advance_to(&mut self, to: Option<&[u8]>) {
+        while let Some(first_end) = self.open.keys().next().cloned() {
+            let stop = match to {
+                Some(to) if *to < *first_end => to.into(),
+                _ => first_end.clone(),
+            };
+            self.emit(stop);
+            if self.at != first_end {
+                return;
+            }
+            self.open.remove(&first_end);
+        }
+        self.at = to.unwrap_or_default().into();
+    }
+
+    fn emit(&mut self, stop: Box<[u8]>) {
+        if self.at < stop {
+            let mut seqs: Vec<Seq> = self.open.values().flatten().copied().collect();
+            seqs.sort_unstable_by(|a, b| b.cmp(a));
+            seqs.dedup();
+            self.done.push(Fragment { start: self.at.clone(), end: stop.clone(), seqs });
+        }
+        self.at = stop;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seq(number: u64) -> Seq {
+        Seq::new(number).unwrap()
+    }
+
+    fn set(ranges: &[(u8, u8, u64)]) -> RangeTombstones {
+        ranges.iter().fold(RangeTombstones::default(), |set, &(start, end, number)| {
+            set.with(&[start], &[end], seq(number))
+        })
+    }
+
+    #[test]
+    fn overlapping_tombstones_are_cut_where_any_of_them_begins_or_ends() {
+        let set = set(&[(10, 30, 5), (20, 40, 7), (50, 60, 6), (20, 20, 9)]);
+        let fragments: Vec<_> = set
+            .fragments()
+            .iter()
+            .map(|f| (f.start[0], f.end[0], f.seqs.iter().map(|seq| seq.get()).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(
+            fragments,
+            [(10, 20, vec![5]), (20, 30, vec![7, 5]), (30, 40, vec![7]), (50, 60, vec![6])]
+        );
+        assert_eq!(set.newest_covering(&[25], seq(6)), seq(5));
+        assert_eq!(set.newest_covering(&[25], seq(4)), Seq::ZERO);
+        assert_eq!(set.newest_covering(&[45], seq(100)), Seq::ZERO);
+    }
+
+    #[test]
+    fn a_clipped_set_covers_what_lies_inside() {
+        let clipped = set(&[(10, 30, 5), (50, 60, 6)]).clip(&[20], Some(&[55]));
+        assert_eq!(clipped, set(&[(20, 30, 5), (50, 55, 6)]));
+        assert!(set(&[(10, 30, 5)]).clip(&[30], None).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_covers_exactly_what_its_tombstones_cover(
+            ranges in proptest::collection::vec((0..20u8, 0..20u8, 1..9u64), 0..12),
+            at in 0..9u64,
+        ) {
+            let set = set(&ranges);
+            prop_assert!(set.fragments().windows(2).all(|pair| pair[0].end <= pair[1].start));
+            for key in 0..21u8 {
+                let covers = |&(start, end, number): &(u8, u8, u64)| start <= key && key < end && number <= at;
+                let newest = ranges.iter().filter(|range| covers(range)).map(|range| range.2).max();
+                prop_assert_eq!(set.newest_covering(&[key], seq(at)).get(), newest.unwrap_or(0));
+            }
+        }
+    }
+}
