@@ -171,6 +171,7 @@ fn encode_meta(out: &mut Vec<u8>, meta: &TableMeta) {
         meta.size,
         meta.entries,
         meta.tombstones,
+        meta.superseded,
         meta.least_seq.get(),
         meta.greatest_seq.get(),
     ];
@@ -184,11 +185,21 @@ fn encode_meta(out: &mut Vec<u8>, meta: &TableMeta) {
 fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
     let number = take_file(input)?;
     let mut count = || varint::take(input).ok_or(EditFault::Malformed("a table's numbers"));
-    let (size, entries, tombstones) = (count()?, count()?, count()?);
+    let (size, entries, tombstones, superseded) = (count()?, count()?, count()?, count()?);
     let (least_seq, greatest_seq) = (take_seq(input)?, take_seq(input)?);
     let mut key = || varint::take_bytes(input).ok_or(EditFault::Malformed("a table's bounds"));
     let (smallest, largest) = (key()?.into(), key()?.into());
-    Ok(TableMeta { number, size, entries, tombstones, least_seq, greatest_seq, smallest, largest })
+    Ok(TableMeta {
+        number,
+        size,
+        entries,
+        tombstones,
+        superseded,
+        least_seq,
+        greatest_seq,
+        smallest,
+        largest,
+    })
 }
 
 fn encode_floor(out: &mut Vec<u8>, range: &KeyRange, floor: Seq) {
@@ -238,6 +249,7 @@ mod tests {
             size: 4096,
             entries: 10,
             tombstones: 2,
+            superseded: 3,
             least_seq: Seq::new(3).unwrap(),
             greatest_seq: Seq::new(900).unwrap(),
             smallest: b"a"[..].into(),

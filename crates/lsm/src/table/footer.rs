@@ -104,9 +104,13 @@ impl Footer {
     fn is_contiguous(&self, footer_offset: u64) -> bool {
         let optional = [self.current, self.history, self.tombstones].into_iter().flatten();
         let blocks = [self.filter].into_iter().chain(optional).chain([self.properties]);
-        let end = blocks.fold(Some(self.filter.offset), |end, handle| {
-            end.filter(|&end| end == handle.offset).and_then(|_| handle.end())
-        });
+        let mut end = Some(self.filter.offset);
+        for handle in blocks {
+            if end != Some(handle.offset) {
+                return false;
+            }
+            end = handle.end();
+        }
         end == Some(footer_offset)
     }
 }
@@ -224,7 +228,8 @@ mod tests {
         #[test]
         fn arbitrary_bytes_with_a_right_checksum_never_panic(bytes: [u8; 24], rest: [u8; 12]) {
             let _ = changed(0, &bytes);
-            let _ = changed(24, &rest);
+            let _ = changed(36, &bytes);
+            let _ = changed(72, &rest);
         }
     }
 }

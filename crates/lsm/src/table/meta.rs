@@ -13,6 +13,8 @@ pub(crate) struct TableMeta {
     pub(crate) entries: u64,
     /// Versions that are deletes.
     pub(crate) tombstones: u64,
+    /// Versions that are not the newest of their key here: what the table holds for history alone.
+    pub(crate) superseded: u64,
     /// Oldest commit with a version here.
     pub(crate) least_seq: Seq,
     /// Newest commit with a version here.
@@ -41,6 +43,7 @@ mod tests {
             size: 0,
             entries: 2,
             tombstones: 0,
+            superseded: 0,
             least_seq: Seq::ZERO,
             greatest_seq: Seq::ZERO,
             smallest: Box::from(&b"d"[..]),

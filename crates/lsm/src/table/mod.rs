@@ -2,13 +2,15 @@
 //!
 //! What always holds:
 //! - Entries are ordered by user key ascending, then by sequence descending: the newest version comes first.
+//! - The newest version of each key lies in the current section, every older one in the history section, so that reads
+//!   of the newest state cost the same however much history there is.
 //! - A finished table never changes, and its file number never names another one.
 //! - Every byte read from the file is checked against a checksum bound to store, file and offset before it is used;
 //!   what does not fit is [`crate::Error::Corrupt`], never "not found" and never a panic.
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
 //! lies in the file), `index`, `filter`, `properties` and `footer` (how to find a block and whether to look;
-//! read together by `tail`), `writer`, `reader`, `cursor`, and `verify` (proof that a table is what it says).
+//! read together by `tail`), `writer`, `reader`, `section_cursor` and `cursor` on top, and `verify` (proof that a table is what it says).
 
 mod block;
 mod block_builder;
@@ -21,6 +23,8 @@ mod index;
 mod meta;
 mod properties;
 mod reader;
+mod section_cursor;
+mod section_writer;
 mod tail;
 mod verify;
 mod writer;

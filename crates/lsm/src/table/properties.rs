@@ -18,7 +18,9 @@ pub(crate) struct Properties {
     pub(crate) entries: u64,
     /// Versions that are deletes.
     pub(crate) tombstones: u64,
-    /// Data blocks.
+    /// Versions that are not the newest of their key in the table.
+    pub(crate) superseded: u64,
+    /// Data blocks of both sections.
     pub(crate) data_blocks: u64,
     /// Bytes of all user keys, counted once per version.
     pub(crate) key_bytes: u64,
@@ -42,6 +44,7 @@ impl Properties {
             number,
             entries: 0,
             tombstones: 0,
+            superseded: 0,
             data_blocks: 0,
             key_bytes: 0,
             value_bytes: 0,
@@ -52,7 +55,8 @@ impl Properties {
         }
     }
 
-    /// Counts an entry. The bounds are not touched: only the first and the last entry know them.
+    /// Counts an entry of either section, which leaves it to the caller to count what is superseded. The bounds are
+    /// not touched: only the first and the last entry know them.
     pub(crate) fn count(&mut self, key: &[u8], trailer: Trailer, value: &[u8]) {
         self.entries += 1;
         self.tombstones += u64::from(trailer.kind() == Kind::Delete);
@@ -69,6 +73,7 @@ impl Properties {
         for number in [
             self.entries,
             self.tombstones,
+            self.superseded,
             self.data_blocks,
             self.key_bytes,
             self.value_bytes,
@@ -90,6 +95,7 @@ impl Properties {
             number,
             entries: varint::take(rest)?,
             tombstones: varint::take(rest)?,
+            superseded: varint::take(rest)?,
             data_blocks: varint::take(rest)?,
             key_bytes: varint::take(rest)?,
             value_bytes: varint::take(rest)?,
@@ -104,6 +110,7 @@ impl Properties {
     fn is_plausible(&self) -> bool {
         self.entries > 0
             && self.tombstones <= self.entries
+            && self.superseded < self.entries
             && (1..=self.entries).contains(&self.data_blocks)
             && self.least_seq <= self.greatest_seq
             && self.smallest <= self.largest
@@ -130,6 +137,7 @@ mod tests {
             number: FileNumber(27),
             entries: 300,
             tombstones: 2,
+            superseded: 299,
             data_blocks: 4,
             key_bytes: 1000,
             value_bytes: 2000,
@@ -151,7 +159,7 @@ mod tests {
         let bytes = encoded(&properties());
         let mut expected = vec![9u8; 16];
         expected.extend_from_slice(&[27, 0, 0, 0, 0, 0, 0, 0]);
-        expected.extend_from_slice(b"\xAC\x02\x02\x04\xE8\x07\xD0\x0F\x07");
+        expected.extend_from_slice(b"\xAC\x02\x02\xAB\x02\x04\xE8\x07\xD0\x0F\x07");
         expected.extend_from_slice(b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x0F\x01a\x01b");
         assert_eq!(bytes, expected);
         assert_eq!(Properties::decode(&bytes).unwrap(), properties());
@@ -166,6 +174,7 @@ mod tests {
         for wrong in [
             Properties { entries: 0, tombstones: 0, data_blocks: 0, ..properties() },
             Properties { tombstones: 301, ..properties() },
+            Properties { superseded: 300, ..properties() },
             Properties { data_blocks: 0, ..properties() },
             Properties { data_blocks: 301, ..properties() },
             Properties { greatest_seq: Seq::ZERO, ..properties() },

@@ -1,14 +1,15 @@
 //! An open table: point reads, and the way to its blocks.
 //!
-//! Index and filter stay in memory while the table is open, so a point read costs at most one block, or more only when
-//! the versions of one key fill several.
+//! Indexes and filter stay in memory while the table is open, so a point read costs at most one block, or a second
+//! one when it asks for a version that is not the newest of its key in the table.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::block::{Block, Found, Origin};
+use super::block::{Block, Entry, Found, Origin};
 use super::cursor::TableCursor;
-use super::envelope;
+use super::envelope::{self, Handle};
+use super::index::{Index, Section};
 use super::meta::TableMeta;
 use super::tail::{Tail, read_exact};
 use crate::cache::BlockCache;
@@ -17,6 +18,15 @@ use crate::format::FileSalt;
 use crate::fs::{File, Fs};
 use crate::types::{Kind, ReadTier, Seq, StoreId};
 use crate::value::{Value, Version};
+
+/// Where blocks may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The cache, and as far as the tier allows the disk; what is read from there is kept in the cache.
+    Cached(ReadTier),
+    /// The disk, past the cache.
+    Disk,
+}
 
 /// An open table.
 pub(crate) struct Table {
@@ -53,7 +63,8 @@ impl Table {
 
     /// Bytes of memory held beside cached blocks.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.tail.index.memory_bytes() + self.tail.filter.memory_bytes()
+        let indexes = [&self.tail.current, &self.tail.history].into_iter().flatten();
+        indexes.map(Index::memory_bytes).sum::<usize>() + self.tail.filter.memory_bytes()
     }
 
     /// The newest version of `key` at or before `at`, if this table has one. `hash` is [`super::key_hash`] of `key`.
@@ -62,40 +73,61 @@ impl Table {
         if !self.tail.filter.may_contain(hash) {
             return Ok(None);
         }
-        let index = &self.tail.index;
-        let mut position = index.lower_bound(key, at)?;
-        while position < index.len() {
-            let block = self.block(position, tier)?;
-            match block.find(key, at)? {
-                Found::Version(entry) if entry.trailer.kind() == Kind::Delete => {
-                    return Ok(Some(Version::Delete));
-                }
-                Found::Version(entry) => {
-                    let value = Value::in_block(block, entry.value_start, entry.value_len());
-                    return Ok(Some(Version::Put(value)));
-                }
-                // Only a separator with this very key can have older versions of it behind.
-                Found::End if index.separator(position)?.0 == key => position += 1,
-                Found::End | Found::Greater => return Ok(None),
-            }
+        let Some((block, entry)) = self.find(Section::Current, key, Seq::MAX, tier)? else { return Ok(None) };
+        if entry.trailer.seq() <= at {
+            return Ok(Some(version(block, &entry)));
         }
-        Ok(None)
+        let older = self.find(Section::History, key, at, tier)?;
+        Ok(older.map(|(block, entry)| version(block, &entry)))
+    }
+
+    /// The newest version of `key` at or before `at` in one section, and its block.
+    #[inline]
+    fn find(
+        &self,
+        section: Section,
+        key: &[u8],
+        at: Seq,
+        tier: ReadTier,
+    ) -> Result<Option<(Arc<Block>, Entry)>> {
+        let Some(index) = self.tail.index(section) else { return Ok(None) };
+        let position = index.lower_bound(key, at)?;
+        if position == index.len() {
+            return Ok(None);
+        }
+        let target = index.target(position)?;
+        if target.least > at {
+            return Ok(None);
+        }
+        // If the version is not in this block, it is not in the next one either: between two blocks with versions of
+        // one key the separator is the last of the first block.
+        let block = self.block(target.handle, Access::Cached(tier))?;
+        match block.find(key, at)? {
+            Found::Version(entry) => Ok(Some((block, entry))),
+            Found::End | Found::Greater => Ok(None),
+        }
     }
 
     /// A cursor over all versions, not positioned yet. It keeps the table open.
     pub(crate) fn cursor(self: &Arc<Self>, tier: ReadTier) -> TableCursor {
-        TableCursor::new(Arc::clone(self), tier)
+        TableCursor::new(self, Access::Cached(tier))
     }
 
-    /// Number of data blocks.
-    pub(super) fn blocks(&self) -> usize {
-        self.tail.index.len()
+    /// A cursor over the versions that a read at `at` can see, not positioned yet. It may also come by others, but not
+    /// by those that are superseded when everything in the table is visible at `at`, nor by blocks that are all newer.
+    pub(crate) fn cursor_at(self: &Arc<Self>, tier: ReadTier, at: Seq) -> TableCursor {
+        TableCursor::as_of(self, tier, at)
     }
 
-    /// Data block `position`, from the cache or, if `tier` allows, from the disk.
+    /// Number of data blocks of `section`.
+    pub(super) fn blocks(&self, section: Section) -> usize {
+        self.tail.index(section).map_or(0, Index::len)
+    }
+
+    /// The data block at `handle`.
     #[inline]
-    pub(super) fn block(&self, position: usize, tier: ReadTier) -> Result<Arc<Block>> {
-        let handle = self.tail.index.handle(position)?;
+    pub(super) fn block(&self, handle: Handle, access: Access) -> Result<Arc<Block>> {
+        let Access::Cached(tier) = access else { return self.read_block(handle).map(Arc::new) };
         if let Some(block) = self.cache.get(self.meta.number, handle.offset) {
             return Ok(block);
         }
@@ -108,10 +140,17 @@ impl Table {
     }
 
     /// Reads and checks a data block. The index has already refused sizes beyond the limit and the file.
-    pub(super) fn read_block(&self, handle: envelope::Handle) -> Result<Block> {
+    pub(super) fn read_block(&self, handle: Handle) -> Result<Block> {
         let mut stored = vec![0; handle.stored_bytes()];
         read_exact(self.file.as_ref(), &self.path, handle.offset, &mut stored)?;
         let payload = envelope::open(stored, self.salt, handle.offset, &self.path)?;
         Block::new(payload, Origin { path: Arc::clone(&self.path), offset: handle.offset })
+    }
+}
+
+fn version(block: Arc<Block>, entry: &Entry) -> Version {
+    match entry.trailer.kind() {
+        Kind::Delete => Version::Delete,
+        Kind::Put => Version::Put(Value::in_block(block, entry.value_start, entry.value_len())),
     }
 }

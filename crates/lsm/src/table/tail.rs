@@ -1,4 +1,4 @@
-//! What lies behind the data blocks: filter, index, properties and footer, read and checked together.
+//! What lies behind the data blocks: filter, indexes, properties and footer, read and checked together.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::block::{Block, Origin};
 use super::envelope::{self, Handle};
 use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer};
-use super::index::Index;
+use super::index::{Index, Section, check_layout};
 use super::meta::TableMeta;
 use super::properties::{self, Properties};
 use crate::error::{Error, Result};
@@ -18,11 +18,21 @@ use crate::types::StoreId;
 /// The parts of a table that stay in memory while it is open, and its properties.
 pub(crate) struct Tail {
     pub(crate) filter: Filter,
-    pub(crate) index: Index,
+    pub(crate) current: Option<Index>,
+    pub(crate) history: Option<Index>,
     pub(crate) properties: Properties,
 }
 
 impl Tail {
+    /// The index of `section`, if it has entries.
+    #[inline]
+    pub(crate) fn index(&self, section: Section) -> Option<&Index> {
+        match section {
+            Section::Current => self.current.as_ref(),
+            Section::History => self.history.as_ref(),
+        }
+    }
+
     /// Reads the tail of the table that `meta` describes and checks that they agree.
     pub(crate) fn load(file: &dyn File, path: &Arc<Path>, store: StoreId, meta: &TableMeta) -> Result<Self> {
         let size = file.len().map_err(|error| Error::io("measure", path, error))?;
@@ -47,12 +57,22 @@ impl Tail {
         };
         let filter =
             Filter::decode(payload(footer.filter)?).map_err(|what| Error::corrupt(path, start, what))?;
-        let origin = Origin { path: Arc::clone(path), offset: footer.index.offset };
-        let index = Index::new(Block::new(payload(footer.index)?.to_vec(), origin)?, start)?;
+        let index = |handle: Handle| {
+            let origin = Origin { path: Arc::clone(path), offset: handle.offset };
+            Index::new(Block::new(payload(handle)?.to_vec(), origin)?)
+        };
+        let current = footer.current.map(index).transpose()?;
+        let history = footer.history.map(index).transpose()?;
+        let indexes: Vec<&Index> = [&current, &history].into_iter().flatten().collect();
+        let data_blocks = check_layout(&indexes, start).map_err(|what| Error::corrupt(path, start, what))?;
         let properties = Properties::decode(payload(footer.properties)?);
-        let properties = check_properties(properties, store, meta, index.len())
+        let properties = check_properties(properties, store, meta, data_blocks)
             .map_err(|what| Error::corrupt(path, footer.properties.offset, what))?;
-        Ok(Self { filter, index, properties })
+        if (properties.superseded > 0) != history.is_some() || current.is_none() {
+            let what = format!("sections that do not agree with the table properties {properties:?}");
+            return Err(Error::corrupt(path, footer_offset, what));
+        }
+        Ok(Self { filter, current, history, properties })
     }
 }
 
@@ -61,7 +81,7 @@ fn check_properties(
     properties: Option<Properties>,
     store: StoreId,
     meta: &TableMeta,
-    data_blocks: usize,
+    data_blocks: u64,
 ) -> std::result::Result<Properties, String> {
     let Some(found) = properties else {
         return Err("table properties that cannot be".to_owned());
@@ -71,7 +91,8 @@ fn check_properties(
         number: meta.number,
         entries: meta.entries,
         tombstones: meta.tombstones,
-        data_blocks: data_blocks as u64,
+        superseded: meta.superseded,
+        data_blocks,
         least_seq: meta.least_seq,
         greatest_seq: meta.greatest_seq,
         smallest: meta.smallest.clone(),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::block::Block;
 use super::block_cursor::BlockCursor;
-use super::filter::key_hash;
+use super::filter::{Filter, key_hash};
+use super::index::{Index, Section, Target};
 use super::properties::Properties;
-use super::reader::Table;
+use super::reader::{Access, Table};
+use super::section_cursor::SectionCursor;
 use super::tail::Tail;
 use super::version_order;
 use crate::error::{Error, Result};
@@ -15,18 +17,20 @@ use crate::limits::RESTART_INTERVAL;
 use crate::types::Seq;
 
 impl Table {
-    /// Reads the whole table and checks every checksum, the order of entries and separators, the filter, the bounds
-    /// and all counts. Returns the table's properties, which are then known to be true.
-    pub(crate) fn verify(&self) -> Result<Properties> {
+    /// Reads the whole table and checks every checksum, the order of entries and separators, the bounds in the
+    /// indexes, the filter, that each version is in its section, the bounds and all counts. Returns the table's
+    /// properties, which are then known to be true.
+    pub(crate) fn verify(self: &Arc<Self>) -> Result<Properties> {
         let tail = Tail::load(self.file.as_ref(), &self.path, self.store, self.meta())?;
-        let mut check =
-            Check { counted: Properties::new(self.store, self.meta().number), last: None, tail: &tail };
-        for position in 0..tail.index.len() {
-            let block = Arc::new(self.read_block(tail.index.handle(position)?)?);
-            check.block(position, &block)?;
+        let mut counted = Properties::new(self.store, self.meta().number);
+        for section in [Section::Current, Section::History] {
+            let Some(index) = tail.index(section) else { continue };
+            let newest = (section == Section::History)
+                .then(|| SectionCursor::new(Arc::clone(self), Section::Current, Access::Disk, Seq::MAX));
+            let mut check =
+                Check { section, index, filter: &tail.filter, newest, last: None, counted: &mut counted };
+            check.run(self)?;
         }
-        let mut counted = check.counted;
-        counted.largest = check.last.map_or_else(Box::default, |(key, _)| key.into());
         if counted == tail.properties {
             return Ok(counted);
         }
@@ -35,53 +39,100 @@ impl Table {
     }
 }
 
+/// The check of one section.
 struct Check<'a> {
-    counted: Properties,
+    section: Section,
+    index: &'a Index,
+    filter: &'a Filter,
+    /// For the history, a second walk over the current section at the same key.
+    newest: Option<SectionCursor>,
     /// The entry before.
     last: Option<(Vec<u8>, Seq)>,
-    tail: &'a Tail,
+    counted: &'a mut Properties,
 }
 
 impl Check<'_> {
-    fn block(&mut self, position: usize, block: &Arc<Block>) -> Result<()> {
-        let corrupt = |what: &str| Err(block.origin().corrupt(format!("data block {position}: {what}")));
+    fn run(&mut self, table: &Table) -> Result<()> {
+        if let Some(newest) = &mut self.newest {
+            newest.seek_first()?;
+        }
+        for position in 0..self.index.len() {
+            let target = self.index.target(position)?;
+            let block = Arc::new(table.read_block(target.handle)?);
+            self.block(position, target, &block)?;
+        }
+        if self.section == Section::Current {
+            self.counted.largest = self.last.take().map_or_else(Box::default, |(key, _)| key.into());
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, position: usize, target: Target, block: &Arc<Block>) -> Result<()> {
+        let corrupt = |what: &str| Err(self.corrupt(position, block, what));
         let mut cursor = BlockCursor::new(Arc::clone(block));
         cursor.seek_first()?;
-        let mut count = 0;
+        if position > 0 {
+            let here = (cursor.key(), cursor.trailer().seq());
+            let separator = self.index.separator(position - 1)?;
+            let last = self.last.as_ref().map_or((&[][..], Seq::MAX), |(key, seq)| (key, *seq));
+            if version_order(separator, here) != Ordering::Less {
+                return corrupt("the separator before is not before the first entry");
+            }
+            if last.0 == here.0 && last != separator {
+                return corrupt(
+                    "the separator before is not the last version before, though the key goes on",
+                );
+            }
+        }
+        let (mut count, mut least, mut greatest) = (0, Seq::MAX, Seq::ZERO);
         while cursor.valid() {
             if cursor.at_restart() != (count % RESTART_INTERVAL == 0) {
-                return corrupt("restarts are not at every 16th entry");
+                return Err(self.corrupt(position, block, "restarts are not at every 16th entry"));
             }
-            let here = (cursor.key(), cursor.trailer().seq());
-            if self.last.as_ref().is_some_and(|(key, seq)| version_order((key, *seq), here) != Ordering::Less)
-            {
-                return corrupt("entries out of order");
-            }
-            if count == 0 && position > 0 {
-                let separator = self.tail.index.separator(position - 1)?;
-                if version_order(separator, here) != Ordering::Less {
-                    return corrupt("the separator before is not before the first entry");
-                }
-            }
-            self.entry(&cursor, block)?;
+            self.entry(position, &cursor, block)?;
+            least = least.min(cursor.trailer().seq());
+            greatest = greatest.max(cursor.trailer().seq());
             count += 1;
             cursor.next()?;
         }
+        let corrupt = |what: &str| Err(self.corrupt(position, block, what));
         if block.restarts() as usize != count.div_ceil(RESTART_INTERVAL) {
             return corrupt("more restarts than entries need");
         }
+        if (least, greatest) != (target.least, target.greatest) {
+            return corrupt("the sequences are not within the bounds in the index");
+        }
         let last = self.last.as_ref().map_or((&[][..], Seq::MAX), |(key, seq)| (key, *seq));
-        if version_order(last, self.tail.index.separator(position)?) == Ordering::Greater {
+        if version_order(last, self.index.separator(position)?) == Ordering::Greater {
             return corrupt("the separator is before the last entry");
         }
         self.counted.data_blocks += 1;
         Ok(())
     }
 
-    fn entry(&mut self, cursor: &BlockCursor, block: &Block) -> Result<()> {
-        let key = cursor.key();
-        if !self.tail.filter.may_contain(key_hash(key)) {
-            return Err(block.origin().corrupt("the filter does not know a key of this block"));
+    fn entry(&mut self, position: usize, cursor: &BlockCursor, block: &Block) -> Result<()> {
+        let (key, seq) = (cursor.key(), cursor.trailer().seq());
+        if let Some((last_key, last_seq)) = &self.last {
+            let ascends = version_order((last_key, *last_seq), (key, seq)) == Ordering::Less;
+            if !ascends || (self.section == Section::Current && last_key == key) {
+                return Err(self.corrupt(position, block, "entries out of order"));
+            }
+        }
+        if let Some(newest) = &mut self.newest {
+            while newest.valid() && newest.key() < key {
+                newest.next()?;
+            }
+            if !newest.valid() || newest.key() != key || newest.trailer().seq() <= seq {
+                return Err(self.corrupt(
+                    position,
+                    block,
+                    "a version that is not older than the current one",
+                ));
+            }
+            self.counted.superseded += 1;
+        }
+        if !self.filter.may_contain(key_hash(key)) {
+            return Err(self.corrupt(position, block, "the filter does not know a key"));
         }
         if self.counted.entries == 0 {
             self.counted.smallest = key.into();
@@ -90,7 +141,12 @@ impl Check<'_> {
         let (last_key, last_seq) = self.last.get_or_insert_default();
         last_key.clear();
         last_key.extend_from_slice(key);
-        *last_seq = cursor.trailer().seq();
+        *last_seq = seq;
         Ok(())
+    }
+
+    #[cold]
+    fn corrupt(&self, position: usize, block: &Block, what: &str) -> Error {
+        block.origin().corrupt(format!("{:?} data block {position}: {what}", self.section))
     }
 }

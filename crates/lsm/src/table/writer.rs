@@ -7,20 +7,19 @@ use std::cmp::Ordering;
 use std::io;
 use std::path::PathBuf;
 
-use super::block_builder::BlockBuilder;
 use super::envelope::{Compression, Handle, Sealer, TRAILER_BYTES};
 use super::filter::{Filter, key_hash};
 use super::footer::{FOOTER_BYTES, Footer};
-use super::index::short_separator;
+use super::index::Section;
 use super::meta::TableMeta;
 use super::properties::Properties;
+use super::section_writer::SectionWriter;
 use super::version_order;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::fs::{File, Fs};
 use crate::limits::{
-    BLOCK_BYTES, FILTER_BITS_PER_KEY, FILTER_PROBES, MAX_KEY_BYTES, MAX_VALUE_BYTES, RESTART_INTERVAL,
-    TABLE_WRITE_BYTES,
+    BLOCK_BYTES, FILTER_BITS_PER_KEY, FILTER_PROBES, MAX_KEY_BYTES, MAX_VALUE_BYTES, TABLE_WRITE_BYTES,
 };
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -30,11 +29,13 @@ pub(crate) struct TableWriter {
     salt: FileSalt,
     compression: Compression,
     sealer: Sealer,
-    block: BlockBuilder,
-    index: BlockBuilder,
+    /// The newest version of each key; the last one added has the last key of the table.
+    current: SectionWriter,
+    /// All other versions.
+    history: SectionWriter,
     /// One per distinct user key.
     hashes: Vec<u64>,
-    last_trailer: Trailer,
+    last_seq: Seq,
     properties: Properties,
 }
 
@@ -54,10 +55,10 @@ impl TableWriter {
             salt,
             compression,
             sealer: Sealer::new(salt),
-            block: BlockBuilder::new(RESTART_INTERVAL),
-            index: BlockBuilder::new(1),
+            current: SectionWriter::new(),
+            history: SectionWriter::new(),
             hashes: Vec::new(),
-            last_trailer: Trailer::new(Seq::ZERO, Kind::Put),
+            last_seq: Seq::ZERO,
             properties: Properties::new(store, number),
         })
     }
@@ -68,34 +69,39 @@ impl TableWriter {
         check_limit("key", key.len(), MAX_KEY_BYTES)?;
         check_limit("value", value.len(), MAX_VALUE_BYTES)?;
         debug_assert!(trailer.kind() == Kind::Put || value.is_empty(), "a delete has no value");
-        let last_key = self.block.last_key();
+        let last_key = self.current.last_key();
         let first = self.properties.entries == 0;
         debug_assert!(
-            first
-                || version_order((last_key, self.last_trailer.seq()), (key, trailer.seq())) == Ordering::Less,
+            first || version_order((last_key, self.last_seq), (key, trailer.seq())) == Ordering::Less,
             "entries must ascend"
         );
         if first {
             self.properties.smallest = key.into();
         }
-        if first || last_key != key {
+        let section = if first || last_key != key {
             self.hashes.push(key_hash(key));
-        }
+            &mut self.current
+        } else {
+            self.properties.superseded += 1;
+            &mut self.history
+        };
         // A block is cut before it grows too large, so that a large value has a block of its own.
-        if !self.block.is_empty() && self.block.len() + BlockBuilder::entry_bound(key, value) > BLOCK_BYTES {
-            self.finish_block(Some(key))?;
+        if section.is_full_for(key, value) {
+            let out = &mut self.out;
+            section
+                .finish_block(Some(key), |payload| out.append(&mut self.sealer, payload, self.compression))?;
         }
-        self.block.add(key, trailer, value);
+        section.add(key, trailer, value);
         self.properties.count(key, trailer, value);
-        self.last_trailer = trailer;
+        self.last_seq = trailer.seq();
         Ok(())
     }
 
     /// About the size of the file if it were finished now.
     pub(crate) fn bytes_written(&self) -> u64 {
-        let behind =
-            Filter::stored_bytes(self.hashes.len(), FILTER_BITS_PER_KEY) + self.index.len() + FOOTER_BYTES;
-        self.out.offset() + (self.block.len() + behind) as u64
+        let filter = Filter::stored_bytes(self.hashes.len(), FILTER_BITS_PER_KEY);
+        let sections = self.current.pending_bytes() + self.history.pending_bytes();
+        self.out.offset() + (filter + sections + FOOTER_BYTES) as u64
     }
 
     /// Writes the rest and syncs the file. Making its name durable is up to the caller.
@@ -104,53 +110,47 @@ impl TableWriter {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "a table needs at least one entry");
             return Err(Error::io("finish", &self.out.path, source));
         }
-        self.finish_block(None)?;
-        self.properties.largest = self.block.last_key().into();
+        self.properties.largest = self.current.last_key().into();
+        for section in [&mut self.current, &mut self.history] {
+            let out = &mut self.out;
+            section.finish_block(None, |payload| out.append(&mut self.sealer, payload, self.compression))?;
+            self.properties.data_blocks += section.blocks();
+        }
 
         let mut payload = Vec::new();
         Filter::build(&self.hashes, FILTER_BITS_PER_KEY, FILTER_PROBES).encode(&mut payload);
         let filter = self.append(&payload)?;
-        // Positions in blocks and sizes in the footer have 32 bits.
-        check_limit("table index", self.index.len(), u32::MAX as usize)?;
-        let mut builder = std::mem::replace(&mut self.index, BlockBuilder::new(1));
-        let index = self.append(builder.finish())?;
+        let current = self.append_index(Section::Current)?;
+        let history = self.append_index(Section::History)?;
         payload.clear();
         self.properties.encode(&mut payload);
         let properties = self.append(&payload)?;
-        let footer = Footer { filter, index, properties }.encode(self.salt, self.out.offset());
+        let footer = Footer { filter, current, history, tombstones: None, properties };
+        let footer = footer.encode(self.salt, self.out.offset());
         self.out.buffer.extend_from_slice(&footer);
         self.out.flush()?;
         self.out.file.sync().map_err(|error| Error::io("sync", &self.out.path, error))?;
         Ok(meta(self.properties, self.out.written))
     }
 
-    /// Ends the data block; `next_key` is the first key of the one to follow.
-    fn finish_block(&mut self, next_key: Option<&[u8]>) -> Result<()> {
-        let offset = self.out.offset();
-        let payload = self.block.finish();
-        let size = self.sealer.seal(payload, self.compression, offset, &mut self.out.buffer) as u32;
-        self.block.begin();
-        self.properties.data_blocks += 1;
-
-        let last_key = self.block.last_key();
-        let separator = match next_key {
-            Some(next) if next != last_key => short_separator(last_key, next),
-            _ => last_key,
+    /// Appends the index of a section that has entries.
+    fn append_index(&mut self, section: Section) -> Result<Option<Handle>> {
+        let section = match section {
+            Section::Current => &mut self.current,
+            Section::History => &mut self.history,
         };
-        // A shortened separator lies between two keys, where any sequence will do.
-        let seq = if separator == last_key { self.last_trailer.seq() } else { Seq::ZERO };
-        let mut handle = Vec::with_capacity(16);
-        Handle { offset, size }.encode(&mut handle);
-        self.index.add(separator, Trailer::new(seq, Kind::Put), &handle);
-        self.out.flush_if_full()
+        if section.blocks() == 0 {
+            return Ok(None);
+        }
+        let payload = section.finish_index();
+        // Positions in blocks and sizes in the footer have 32 bits.
+        check_limit("table index", payload.len(), u32::MAX as usize)?;
+        self.out.append(&mut self.sealer, payload, Compression::None).map(Some)
     }
 
     /// Appends a block that is never compressed.
     fn append(&mut self, payload: &[u8]) -> Result<Handle> {
-        let offset = self.out.offset();
-        let size = self.sealer.seal(payload, Compression::None, offset, &mut self.out.buffer) as u32;
-        self.out.flush_if_full()?;
-        Ok(Handle { offset, size })
+        self.out.append(&mut self.sealer, payload, Compression::None)
     }
 }
 
@@ -160,6 +160,7 @@ fn meta(properties: Properties, size: u64) -> TableMeta {
         size,
         entries: properties.entries,
         tombstones: properties.tombstones,
+        superseded: properties.superseded,
         least_seq: properties.least_seq,
         greatest_seq: properties.greatest_seq,
         smallest: properties.smallest,
@@ -185,6 +186,14 @@ impl Output {
         self.written + self.buffer.len() as u64
     }
 
+    /// Appends a block.
+    fn append(&mut self, sealer: &mut Sealer, payload: &[u8], compression: Compression) -> Result<Handle> {
+        let offset = self.offset();
+        let size = sealer.seal(payload, compression, offset, &mut self.buffer) as u32;
+        self.flush_if_full()?;
+        Ok(Handle { offset, size })
+    }
+
     fn flush_if_full(&mut self) -> Result<()> {
         if self.buffer.len() + BLOCK_BYTES + TRAILER_BYTES > TABLE_WRITE_BYTES {
             self.flush()
@@ -199,5 +208,53 @@ impl Output {
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cache::BlockCache;
+    use crate::fs::RealFs;
+    use crate::table::Table;
+
+    /// Verifies a table whose sections hold these versions, in order or not.
+    fn verify(current: &[(&str, u64)], history: &[(&str, u64)]) -> Result<Properties> {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, store) = (dir.path().join("t"), StoreId([1; 16]));
+        let mut writer =
+            TableWriter::create(&RealFs, path.clone(), store, FileNumber(1), Compression::None).unwrap();
+        for (section, entries) in [(&mut writer.current, current), (&mut writer.history, history)] {
+            for &(key, seq) in entries {
+                let trailer = Trailer::new(Seq::new(seq).unwrap(), Kind::Put);
+                section.add(key.as_bytes(), trailer, b"");
+                writer.properties.count(key.as_bytes(), trailer, b"");
+                writer.hashes.push(key_hash(key.as_bytes()));
+            }
+        }
+        writer.properties.smallest = current[0].0.as_bytes().into();
+        writer.properties.superseded = history.len() as u64;
+        let meta = writer.finish().unwrap();
+        let table = Table::open(&RealFs, path, store, meta, Arc::new(BlockCache::new(0))).unwrap();
+        Arc::new(table).verify()
+    }
+
+    #[test]
+    fn verification_notices_versions_in_the_wrong_section() {
+        let good = verify(&[("a", 9), ("b", 3)], &[("a", 8), ("a", 2), ("b", 1)]).unwrap();
+        assert_eq!((good.entries, good.superseded), (5, 3));
+        for (what, current, history) in [
+            ("a key twice in the current section", &[("a", 9), ("a", 8)][..], &[("a", 7)][..]),
+            ("a key in the history only", &[("a", 9), ("c", 8)], &[("b", 7)]),
+            ("a key in the history behind all others", &[("a", 9)], &[("b", 7)]),
+            ("a version in the history that is newer", &[("a", 5)], &[("a", 7)]),
+            ("the same version twice", &[("a", 5)], &[("a", 5)]),
+            ("versions in the history out of order", &[("a", 9)], &[("a", 3), ("a", 4)]),
+        ] {
+            let error = verify(current, history).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{what}: {error}");
+        }
     }
 }

@@ -120,3 +120,81 @@ fn equal_places_in_different_files_are_different_blocks() {
         assert!(is_as_expected(found.as_ref(), Some(&other[0])));
     }
 }
+
+/// Keys with few versions and one with many, none of them small.
+fn rows_with_history() -> Vec<Row> {
+    let versions = |n: u64| if n == 50 { 100 } else { n % 3 + 1 };
+    let rows = (0..100u64).flat_map(|n| {
+        (0..versions(n))
+            .map(move |version| row(format!("key{n:03}"), version * 10 + 1, Some(&[n as u8; 300])))
+    });
+    in_order(rows.collect())
+}
+
+/// Fills the cache with what reads of the newest state need.
+fn warm_current(table: &Arc<Table>) {
+    let mut cursor = table.cursor_at(ReadTier::Disk, Seq::MAX);
+    cursor.seek_first().unwrap();
+    while cursor.valid() {
+        cursor.next().unwrap();
+    }
+}
+
+#[test]
+fn reads_of_the_newest_state_never_touch_history() {
+    let rows = rows_with_history();
+    let fixture = Fixture::write(&rows, Compression::None);
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let table = open(&fixture, &cache);
+    assert!(table.blocks(Section::History) > 10);
+    warm_current(&table);
+    assert_eq!(cache.stats().inserts, table.blocks(Section::Current) as u64);
+    let newest = fixture.meta.greatest_seq;
+    for (key, ..) in &rows {
+        let found = table.get(key, key_hash(key), newest, ReadTier::Memory).unwrap();
+        assert!(is_as_expected(found.as_ref(), expected(&rows, key, newest.get())));
+    }
+    let mut cursor = table.cursor_at(ReadTier::Memory, newest);
+    cursor.seek_first().unwrap();
+    let mut keys = 0;
+    while cursor.valid() {
+        keys += 1;
+        cursor.next().unwrap();
+    }
+    assert_eq!(keys, 100);
+}
+
+#[test]
+fn a_read_of_the_past_looks_into_history_only_when_the_newest_version_is_too_new() {
+    let rows = rows_with_history();
+    let fixture = Fixture::write(&rows, Compression::None);
+    let table = fixture.open().unwrap();
+    warm_current(&table);
+    for (key, ..) in &rows {
+        let newest = expected(&rows, key, u64::MAX).unwrap();
+        for at in [0, 1, 11, 25, 500] {
+            let found = table.get(key, key_hash(key), seq(at), ReadTier::Memory);
+            if newest.1 <= at {
+                assert!(is_as_expected(found.unwrap().as_ref(), Some(newest)), "{key:?} at {at}");
+            } else if at > 0 && rows.iter().any(|(found, seq, _)| found == key && *seq <= at) {
+                assert!(matches!(found, Err(Error::WouldBlock)), "{key:?} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cursor_of_the_past_passes_over_blocks_that_are_newer() {
+    // The long history of key050 fills blocks of its own, and most of them are newer than 15.
+    let rows = rows_with_history();
+    let fixture = Fixture::write(&rows, Compression::None);
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let table = open(&fixture, &cache);
+    let mut cursor = table.cursor_at(ReadTier::Disk, seq(15));
+    cursor.seek_first().unwrap();
+    while cursor.valid() {
+        cursor.next().unwrap();
+    }
+    let all = (table.blocks(Section::Current) + table.blocks(Section::History)) as u64;
+    assert!(cache.stats().inserts + 5 < all, "{:?} of {all} blocks", cache.stats());
+}

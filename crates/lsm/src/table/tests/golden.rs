@@ -18,38 +18,47 @@ fn salted_crc(bytes: &[u8], offset: u64) -> u32 {
 
 #[test]
 fn a_tiny_table_has_the_documented_bytes() {
-    let rows = [row("a", 1, Some(b"x")), row("b", 2, None)];
+    let rows = [row("a", 3, Some(b"x")), row("a", 1, Some(b"old")), row("b", 2, None)];
     let fixture = Fixture::write(&rows, Compression::None);
 
-    let data = b"\x00\x01\x01\x04a\x00\x01\x00\x09bx\0\0\0\0\x0A\0\0\0\x01\0\0\0";
+    let current = b"\x00\x01\x01\x0Ca\x00\x01\x00\x09bx\0\0\0\0\x0A\0\0\0\x01\0\0\0";
+    let history = b"\x00\x01\x03\x04aold\0\0\0\0\x05\0\0\0\x01\0\0\0";
     let mut filter = b"\x06\x01\x00\x00\x00".to_vec();
     filter.resize(5 + 64, 0);
     for bit in FILTER_BITS {
         filter[5 + bit / 8] |= 1 << (bit % 8);
     }
-    let index = b"\x00\x01\x02\x08b\x00\x17\0\0\0\0\x05\0\0\0\x01\0\0\0";
+    let current_index = b"\x00\x01\x04\x00b\x00\x17\x02\x03\0\0\0\0\x05\0\0\0\x01\0\0\0";
+    let history_index = b"\x00\x01\x04\x00a\x1C\x14\x01\x01\0\0\0\0\x05\0\0\0\x01\0\0\0";
     let mut properties = vec![0xA5; 16];
-    properties.extend_from_slice(b"\x07\x00\x00\x00\x00\x00\x00\x00\x02\x01\x01\x02\x01\x01\x02\x01a\x01b");
+    properties.extend_from_slice(b"\x07\0\0\0\0\0\0\0\x03\x01\x01\x02\x03\x04\x01\x03\x01a\x01b");
 
-    let mut expected = sealed(data, 0);
-    assert_eq!(expected.len(), 28);
-    expected.extend(sealed(&filter, 28));
-    assert_eq!(expected.len(), 102);
-    expected.extend(sealed(index, 102));
-    assert_eq!(expected.len(), 126);
-    expected.extend(sealed(&properties, 126));
-    assert_eq!(expected.len(), 166);
+    let mut expected = sealed(current, 0);
+    assert_eq!(expected.len(), 0x1C);
+    expected.extend(sealed(history, 0x1C));
+    assert_eq!(expected.len(), 0x35);
+    expected.extend(sealed(&filter, 0x35));
+    assert_eq!(expected.len(), 0x7F);
+    expected.extend(sealed(current_index, 0x7F));
+    assert_eq!(expected.len(), 0x99);
+    expected.extend(sealed(history_index, 0x99));
+    assert_eq!(expected.len(), 0xB3);
+    expected.extend(sealed(&properties, 0xB3));
+    assert_eq!(expected.len(), 0xDC);
     let mut footer = Vec::new();
-    footer.extend_from_slice(b"\x66\0\0\0\0\0\0\0\x13\0\0\0");
-    footer.extend_from_slice(b"\x1C\0\0\0\0\0\0\0\x45\0\0\0");
-    footer.extend_from_slice(b"\x7E\0\0\0\0\0\0\0\x23\0\0\0");
-    footer.extend_from_slice(b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
-    footer.extend_from_slice(&salted_crc(&footer, 166).to_le_bytes());
+    footer.extend_from_slice(b"\x7F\0\0\0\0\0\0\0\x15\0\0\0");
+    footer.extend_from_slice(b"\x99\0\0\0\0\0\0\0\x15\0\0\0");
+    footer.extend_from_slice(b"\x35\0\0\0\0\0\0\0\x45\0\0\0");
+    footer.extend_from_slice(&[0; 12]);
+    footer.extend_from_slice(b"\xB3\0\0\0\0\0\0\0\x24\0\0\0");
+    footer.extend_from_slice(b"\x01\0\0\0\0\0\0\0\0\0\0\0");
+    footer.extend_from_slice(&[0; 12]);
+    footer.extend_from_slice(&salted_crc(&footer, 0xDC).to_le_bytes());
     footer.extend_from_slice(b"FSTABLE\x01");
     expected.extend(footer);
 
     assert_eq!(fixture.bytes(), expected);
-    assert_eq!(fixture.meta.size, 230);
+    assert_eq!(fixture.meta.size, 0xDC + 96);
 }
 
 /// The bits of the keys `a` and `b` by section 5.4, from their hashes `E6C632B61E964E1F` and `575A0B1C44D8843F`,

@@ -9,6 +9,8 @@ mod reads;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::envelope::Handle;
+use super::index::Section;
 use super::{Compression, Table, TableMeta, TableWriter};
 use crate::cache::BlockCache;
 use crate::error::Result;
@@ -76,6 +78,11 @@ impl Fixture {
         let cache = Arc::new(BlockCache::new(cache_bytes));
         Table::open(&RealFs, self.path(), store, meta, cache).map(Arc::new)
     }
+}
+
+/// Where a data block of the current section lies.
+fn data_block(table: &Table, position: usize) -> Handle {
+    table.tail.index(Section::Current).unwrap().target(position).unwrap().handle
 }
 
 /// What a point read should find: the newest version at or before `at`.

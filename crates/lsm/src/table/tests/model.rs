@@ -129,6 +129,36 @@ proptest! {
     }
 
     #[test]
+    fn a_cursor_as_of_a_sequence_comes_by_all_that_is_visible_then(
+        rows in rows(),
+        compression in compression(),
+        key in key(),
+    ) {
+        let table = Fixture::write(&rows, compression).open().unwrap();
+        for at in (0..31).step_by(3) {
+            let visible = |found: &[Row]| -> Vec<Row> {
+                let mut found: Vec<Row> = found.iter().filter(|(_, seq, _)| *seq <= at).cloned().collect();
+                found.dedup_by(|a, b| a.0 == b.0);
+                found
+            };
+            let mut cursor = table.cursor_at(ReadTier::Disk, seq(at));
+            cursor.seek_first().unwrap();
+            prop_assert_eq!(visible(&scan(&mut cursor, &Step::Next)), visible(&rows));
+            cursor.seek_last().unwrap();
+            let mut reversed = scan(&mut cursor, &Step::Prev);
+            reversed.reverse();
+            prop_assert_eq!(visible(&reversed), visible(&rows));
+            cursor.seek(&key, trailer(at, Kind::Put)).unwrap();
+            let start = rows.partition_point(|(found, ..)| *found < key);
+            prop_assert_eq!(visible(&scan(&mut cursor, &Step::Next)), visible(&rows[start..]));
+            cursor.seek_before(&key).unwrap();
+            let mut reversed = scan(&mut cursor, &Step::Prev);
+            reversed.reverse();
+            prop_assert_eq!(visible(&reversed), visible(&rows[..start]));
+        }
+    }
+
+    #[test]
     fn a_point_read_finds_the_newest_version_in_time(
         rows in rows(),
         compression in compression(),

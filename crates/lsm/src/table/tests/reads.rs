@@ -31,7 +31,7 @@ fn every_version_is_found_whatever_the_shape_of_keys() {
     for compression in [Compression::None, Compression::Lz4] {
         let fixture = Fixture::write(&rows, compression);
         let table = fixture.open().unwrap();
-        assert!(table.blocks() > 10);
+        assert!(table.blocks(Section::Current) > 10);
         check_all_gets(&table, &rows);
         table.verify().unwrap();
     }
@@ -45,7 +45,7 @@ fn versions_of_one_key_that_fill_several_blocks_are_all_found() {
     let rows = in_order(rows);
     let fixture = Fixture::write(&rows, Compression::None);
     let table = fixture.open().unwrap();
-    assert!(table.blocks() > 5);
+    assert!(table.blocks(Section::History) > 5);
     check_all_gets(&table, &rows);
 }
 
@@ -54,7 +54,7 @@ fn a_large_value_has_a_block_of_its_own() {
     let rows = [row("a", 1, Some(b"1")), row("b", 1, Some(&vec![7; 100_000])), row("c", 1, Some(b"3"))];
     let fixture = Fixture::write(&rows, Compression::None);
     let table = fixture.open().unwrap();
-    assert_eq!(table.blocks(), 3);
+    assert_eq!(table.blocks(Section::Current), 3);
     check_all_gets(&table, &rows);
 }
 
@@ -67,6 +67,7 @@ fn the_meta_describes_the_table_and_verification_agrees() {
         size: std::fs::metadata(fixture.path()).unwrap().len(),
         entries: 3,
         tombstones: 1,
+        superseded: 1,
         least_seq: seq(4),
         greatest_seq: seq(9),
         smallest: Box::from(&b"k1"[..]),
@@ -74,7 +75,7 @@ fn the_meta_describes_the_table_and_verification_agrees() {
     };
     assert_eq!(fixture.meta, expected);
     let properties = fixture.open().unwrap().verify().unwrap();
-    assert_eq!((properties.key_bytes, properties.value_bytes, properties.data_blocks), (6, 3, 1));
+    assert_eq!((properties.key_bytes, properties.value_bytes, properties.data_blocks), (6, 3, 2));
 }
 
 #[test]
