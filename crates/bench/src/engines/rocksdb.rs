@@ -55,7 +55,7 @@ impl Engine for Rocks {
         for (key, value) in puts {
             batch.put(key, value);
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn reader(&self) -> Outcome<Box<dyn Reader + '_>> {
@@ -75,7 +75,11 @@ impl Engine for Rocks {
 struct RocksReader<'a>(&'a DB);
 
 impl RocksReader<'_> {
-    fn walk(mut records: DBRawIterator, step: fn(&mut DBRawIterator), see: SeeRecord) -> Outcome<()> {
+    fn walk<'b>(
+        mut records: DBRawIterator<'b>,
+        step: fn(&mut DBRawIterator<'b>),
+        see: SeeRecord,
+    ) -> Outcome<()> {
         while let Some((key, value)) = records.item() {
             if !see(key, value)? {
                 return Ok(());
