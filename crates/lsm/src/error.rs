@@ -97,6 +97,13 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// Records for a bulk ingest did not come in ascending order of their keys.
+    Unsorted {
+        /// Which record, counted from 0.
+        position: u64,
+        /// Whether its key is that of the record before, rather than one that sorts before it.
+        duplicate: bool,
+    },
     /// A read limited to memory would have needed the disk.
     WouldBlock,
 }
@@ -158,6 +165,12 @@ impl fmt::Display for Error {
             }
             Self::TooLarge { what, size, limit } => {
                 write!(f, "{what} of {size} bytes is over the limit of {limit} bytes")
+            }
+            Self::Unsorted { position, duplicate: true } => {
+                write!(f, "record {position} has the same key as the record before it")
+            }
+            Self::Unsorted { position, duplicate: false } => {
+                write!(f, "record {position} sorts before the record before it; keys must ascend")
             }
             Self::WouldBlock => f.write_str("the answer is not in memory"),
         }

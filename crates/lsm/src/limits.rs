@@ -67,6 +67,9 @@ pub(crate) const GARBAGE_SHARE: u64 = 4;
 /// Versions of one key that a scan steps over before it seeks past the rest (as RocksDB's
 /// `max_sequential_skip_in_iterations`).
 pub(crate) const STEPS_BEFORE_SEEK: usize = 8;
+/// A stretch of ingested keys between the tables of the upper levels becomes tables of its own from this size on.
+pub(crate) const INGEST_MIN_TABLE_BYTES: u64 = 1 << 20;
+
 /// Longest group of commits written with one system call, in bytes.
 pub(crate) const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Buffered WAL bytes of memory-level commits that trigger a write to the operating system.

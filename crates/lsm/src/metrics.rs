@@ -78,6 +78,10 @@ counters! {
     compaction_read_bytes,
     /// Bytes of tables written by compactions.
     compaction_write_bytes,
+    /// Bulk ingests done.
+    ingests,
+    /// Bytes of tables written by bulk ingests.
+    ingest_bytes,
     /// Versions dropped because nothing needs them any more.
     versions_dropped,
     /// Manifest edits installed.

@@ -173,7 +173,7 @@ impl From<fountain_lsm::Error> for Error {
                 details.newest = Some(newest.get());
             }
             E::TooLarge { what, size, limit } => details.set_limit(what, *size, *limit),
-            E::Poisoned { .. } | E::Closed | E::WouldBlock => {}
+            E::Unsorted { .. } | E::Poisoned { .. } | E::Closed | E::WouldBlock => {}
         })
     }
 }
@@ -193,6 +193,7 @@ fn code_of(error: &fountain_lsm::Error) -> ErrorCode {
         E::HistoryTruncated { .. } => ErrorCode::HistoryTruncated,
         E::FutureSequence { .. } => ErrorCode::Sequence,
         E::TooLarge { .. } => ErrorCode::TooLarge,
+        E::Unsorted { .. } => ErrorCode::InvalidArgument,
         E::WouldBlock => ErrorCode::WouldBlock,
     }
 }

@@ -191,7 +191,7 @@ impl Inner {
         Ok(())
     }
 
-    fn rotate_log(&self, log: &mut Log) -> Result<crate::types::FileNumber> {
+    pub(super) fn rotate_log(&self, log: &mut Log) -> Result<crate::types::FileNumber> {
         let number = self.take_file_number();
         let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
         let rotated = log.wal.rotate(number, next);
@@ -209,13 +209,18 @@ impl Inner {
         if let Err(error) = &synced {
             self.poison_unless_harmless(error);
         }
-        let published = self.publisher.in_turn(group.ticket, || {
+        let published = self.publish(group.ticket, group.last);
+        synced.and(published).map(|()| group.ranges)
+    }
+
+    /// Makes everything up to `last` visible once all groups before `ticket` are.
+    pub(super) fn publish(&self, ticket: u64, last: Seq) -> Result<()> {
+        self.publisher.in_turn(ticket, || {
             // After a failed sync nothing later may be seen either: it might have a hole before it on disk.
             self.check_poison()?;
-            self.visible.store(group.last.get(), Ordering::Release);
+            self.visible.store(last.get(), Ordering::Release);
             Ok(())
-        });
-        synced.and(published).map(|()| group.ranges)
+        })
     }
 }
 

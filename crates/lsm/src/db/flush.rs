@@ -87,7 +87,7 @@ impl Inner {
     }
 
     /// Deletes log segments that the manifest no longer needs. What cannot be deleted now goes at the next open.
-    fn delete_segments_before(&self, log_number: FileNumber) {
+    pub(super) fn delete_segments_before(&self, log_number: FileNumber) {
         let mut segments = locked(&self.segments);
         for &segment in segments.iter().take_while(|&&segment| segment < log_number) {
             self.remove_obsolete(self.paths.wal(segment));

@@ -26,6 +26,7 @@ use crate::table::{Table, TableMeta};
 use crate::types::{FileNumber, Seq, StoreId};
 
 /// Where all data is at one moment. Immutable but for the active memtable; readers take one and use it to the end.
+#[derive(Clone)]
 pub(super) struct Current {
     /// Takes the commits.
     pub(super) active: Arc<Memtable>,

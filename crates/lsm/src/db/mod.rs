@@ -1,11 +1,12 @@
 //! A store: the parts below put together.
 //!
 //! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
-//! downwards, `background` does that on threads, `close` ends it. `checkpoint` copies a store while it works; `obsolete`
-//! deletes files that nobody needs. `inner` holds what the parts share.
+//! downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted records in bulk and
+//! `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
+//! needs. `inner` holds what the parts share.
 //!
-//! Locks, in the order in which they may be taken: commit lock (`log`), flush or compaction lock, manifest, swap of
-//! the current state. No lock that a reader or the next group of commits needs is held during a sync.
+//! Locks, in the order in which they may be taken: checkpoint lock, compaction lock, commit lock (`log`), flush lock,
+//! manifest, swap of the current state. No lock that a reader or the next group of commits needs is held during a sync.
 
 mod background;
 mod checkpoint;
@@ -13,9 +14,11 @@ mod close;
 mod commit;
 mod compact;
 mod flush;
+mod ingest;
 mod inner;
 mod obsolete;
 mod open;
+mod placement;
 mod pressure;
 mod progress;
 mod read;
@@ -189,6 +192,24 @@ impl Db {
     /// should keep at least as much.
     pub fn set_retention(&self, range: &KeyRange, retention: Retention) {
         self.inner.set_retention(range, retention);
+    }
+
+    /// Writes many records at once, straight into tables: all of them under one sequence, which is returned when they
+    /// are on disk, and visible together. Much faster than commits for large amounts. The keys must ascend, without
+    /// duplicates. No records at all make no commit; the newest sequence is returned.
+    ///
+    /// Commits of other threads wait until it is done; reads do not. The iterator must not write to this store.
+    ///
+    /// # Errors
+    /// [`Error::Unsorted`] and [`Error::TooLarge`] for a record that cannot be taken; [`Error::Closed`],
+    /// [`Error::Poisoned`], [`Error::Io`], [`Error::DiskFull`]. After any of them nothing has changed, unless the store
+    /// is poisoned by it: then the next open finds all of the records or none.
+    pub fn ingest<K, V>(&self, records: impl IntoIterator<Item = (K, V)>) -> Result<Seq>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        self.inner.ingest(records)
     }
 
     /// Makes a copy of the store in the directory `dest`, which must not exist, while everything goes on. The copy is a

@@ -146,6 +146,14 @@ impl TestFs {
         count
     }
 
+    /// As [`TestFs::fail_at`], with all requests from that number on.
+    pub fn fail_from(&self, first: usize, kind: io::ErrorKind) -> Arc<AtomicUsize> {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        self.fail_when(move |_| (counted.fetch_add(1, Ordering::SeqCst) >= first).then_some(kind));
+        count
+    }
+
     /// Makes requests fail from now on.
     pub fn fail_when(&self, fault: impl Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync + 'static) {
         *self.fault.lock().unwrap() = Some(Box::new(fault));

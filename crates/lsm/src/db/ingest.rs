@@ -1,0 +1,154 @@
+//! Bulk ingest: sorted records become tables at once, without log and memtable, under one sequence.
+//!
+//! Why it is atomic and safe: the tables take effect in one manifest edit, which also says that tables cover
+//! everything up to the sequence of the ingest, and that recovery begins with a log segment in which nothing lies yet.
+//!
+//! 1. The commit lock is taken and kept, so no other commit gets a sequence meanwhile. What is in the memtables is
+//!    flushed: tables now hold every commit before this one, and level 0 stays ordered by sequences.
+//! 2. A log segment is begun, unless the flush began one. Its frames, when there are any, begin behind the ingest.
+//! 3. The tables are written and synced, with the next sequence. It is not used up yet.
+//! 4. One edit adds the tables, sets the last covered sequence to that of the ingest and the log number to the new
+//!    segment; then the sequence counts as given out, and becomes visible after all commits before it.
+//!
+//! A crash before the edit is on disk: the tables are left-overs that the next open removes; the manifest covers what
+//! was flushed, the log continues from there without a gap up to the commit before, and the new segment is empty. A
+//! crash after it: tables cover the sequence of the ingest, and the log that recovery reads begins with the next. In
+//! neither case is there a sequence that neither tables nor log account for.
+//!
+//! Compactions are kept out from before the tables' levels are chosen until the edit is installed; otherwise one could
+//! put a table where an ingested one is about to go.
+
+use std::sync::Arc;
+
+use super::commit::Log;
+use super::inner::{Current, Inner, locked};
+use super::placement::{Context, Placement};
+use crate::error::{Error, Result};
+use crate::manifest::{Edit, Version};
+use crate::memtable::Memtable;
+use crate::table::TableMeta;
+use crate::types::Seq;
+
+impl Inner {
+    /// See [`super::Db::ingest`].
+    pub(super) fn ingest<K, V>(&self, records: impl IntoIterator<Item = (K, V)>) -> Result<Seq>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        self.check_writable()?;
+        let mut records = records.into_iter().peekable();
+        if records.peek().is_none() {
+            return Ok(self.visible());
+        }
+        self.wait_for_room()?;
+        let _compacting = locked(&self.compacting);
+        let mut log = locked(&self.log);
+        self.check_writable()?;
+        let Some(seq) = log.last.checked_add(1) else {
+            let limit = Seq::MAX.get() as usize;
+            return Err(Error::TooLarge { what: "number of commits", size: limit, limit });
+        };
+        self.begin_empty_log(&mut log)?;
+        let version = Arc::clone(&self.current.load().version);
+        let added = self.write_ingest(&version, seq, records)?;
+        self.install_ingest(added, seq)?;
+        log.last = seq;
+        log.groups += 1;
+        let ticket = log.groups;
+        drop(log);
+        self.signal_work();
+        self.publish(ticket, seq)?;
+        Ok(seq)
+    }
+
+    /// Afterwards everything committed is in tables, and the newest log segment holds nothing.
+    fn begin_empty_log(&self, log: &mut Log) -> Result<()> {
+        let used = !self.current.load().active.is_empty();
+        if used {
+            self.seal_active(log).inspect_err(|error| self.poison_unless_harmless(error))?;
+        }
+        while self.flush_oldest()? {}
+        if !used {
+            // The log may hold commits all the same: those that changed nothing.
+            let segment = self.rotate_log(log).inspect_err(|error| self.poison_unless_harmless(error))?;
+            let active = Arc::new(Memtable::new(segment));
+            self.swap_current(|current| Current { active, ..current.clone() });
+        }
+        Ok(())
+    }
+
+    fn write_ingest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        version: &Version,
+        seq: Seq,
+        records: impl Iterator<Item = (K, V)>,
+    ) -> Result<Vec<(usize, TableMeta)>> {
+        let next_file = || self.take_file_number();
+        let mut placement = Placement::new(Context {
+            fs: self.options.fs.as_ref(),
+            paths: &self.paths,
+            store: self.store,
+            version,
+            seq,
+            table_bytes: self.options.table_bytes,
+            compression: self.options.compression,
+            next_file: &next_file,
+        });
+        let written = add_in_order(&mut placement, records).and_then(|()| placement.finish());
+        if written.is_err() {
+            placement.discard();
+        }
+        written
+    }
+
+    fn install_ingest(&self, added: Vec<(usize, TableMeta)>, seq: Seq) -> Result<()> {
+        let mut tables = Vec::with_capacity(added.len());
+        for (level, meta) in &added {
+            tables.push((*level, self.open_table(meta.clone())?));
+        }
+        let bytes = added.iter().map(|(_, meta)| meta.size).sum();
+        let log_number = self.current.load().active.first_segment();
+        let mut manifest = locked(&self.manifest);
+        let edit = Edit {
+            next_file: Some(self.next_file_number()),
+            log_number: Some(log_number),
+            last_seq: Some(seq),
+            added,
+            ..Edit::default()
+        };
+        // Whether a failed edit is on disk is not known, so its tables stay for the next open to judge.
+        manifest
+            .install(&edit, || self.take_file_number())
+            .inspect_err(|error| self.poison_unless_harmless(error))?;
+        self.swap_current(|current| Current {
+            version: Arc::new(current.version.edited(&[], tables)),
+            ..current.clone()
+        });
+        drop(manifest);
+        self.delete_segments_before(log_number);
+        self.refresh_debt();
+        self.counters.ingests.add(1);
+        self.counters.ingest_bytes.add(bytes);
+        Ok(())
+    }
+}
+
+/// Adds the records as long as each key is after the one before.
+fn add_in_order<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    placement: &mut Placement<'_>,
+    records: impl Iterator<Item = (K, V)>,
+) -> Result<()> {
+    let mut last: Option<K> = None;
+    for (position, (key, value)) in records.enumerate() {
+        if let Some(last) = &last
+            && key.as_ref() <= last.as_ref()
+        {
+            let duplicate = key.as_ref() == last.as_ref();
+            return Err(Error::Unsorted { position: position as u64, duplicate });
+        }
+        placement.add(key.as_ref(), value.as_ref())?;
+        last = Some(key);
+    }
+    Ok(())
+}

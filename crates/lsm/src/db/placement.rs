@@ -1,0 +1,206 @@
+//! Writes sorted records of one commit into tables, each as deep as it may lie.
+//!
+//! A table may lie in a level when nothing in that level or above it overlaps it: then every older version of its
+//! keys is below. Keys that fall between the tables of levels 0 and 1 therefore make tables of their own, for the
+//! deepest level that lets them in, while keys that fall into one of those tables go to level 0. Of the latter there
+//! is one table only, because tables of level 0 must differ in their sequences. Stretches too short to be worth a
+//! table of their own go there, too.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, Result};
+use crate::files::StorePaths;
+use crate::fs::Fs;
+use crate::limits::{INGEST_MIN_TABLE_BYTES, LEVELS};
+use crate::manifest::Version;
+use crate::table::{Compression, TableMeta, TableWriter};
+use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
+
+/// What the tables need from the store.
+pub(super) struct Context<'a> {
+    pub(super) fs: &'a dyn Fs,
+    pub(super) paths: &'a StorePaths,
+    pub(super) store: StoreId,
+    pub(super) version: &'a Version,
+    pub(super) seq: Seq,
+    pub(super) table_bytes: u64,
+    pub(super) compression: Compression,
+    pub(super) next_file: &'a dyn Fn() -> FileNumber,
+}
+
+/// A smallest and a largest key.
+type Stretch = (Box<[u8]>, Box<[u8]>);
+
+/// Takes records in order of their keys.
+pub(super) struct Placement<'a> {
+    context: Context<'a>,
+    /// Smallest and largest keys of the stretches that levels 0 and 1 cover and that are not yet passed, ascending
+    /// and apart.
+    covered: VecDeque<Stretch>,
+    /// Records since the last covered stretch, while they are too few for a table.
+    pending: Pending,
+    /// The table for such records, once they are enough.
+    deep: Option<TableWriter>,
+    /// The table for level 0.
+    upper: Option<TableWriter>,
+    /// Every file that was begun, to be removed should all this fail.
+    begun: Vec<FileNumber>,
+    finished: Vec<(usize, TableMeta)>,
+}
+
+/// Records in one buffer: lengths of key and value, and their bytes.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    records: Vec<(usize, usize)>,
+}
+
+impl<'a> Placement<'a> {
+    pub(super) fn new(context: Context<'a>) -> Self {
+        let covered = covered_by(context.version);
+        Self {
+            context,
+            covered,
+            pending: Pending::default(),
+            deep: None,
+            upper: None,
+            begun: Vec::new(),
+            finished: Vec::new(),
+        }
+    }
+
+    /// Adds a record, whose key is after all keys before.
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        while self.covered.front().is_some_and(|(_, largest)| **largest < *key) {
+            self.covered.pop_front();
+            // A table must not reach over what was just passed.
+            self.end_stretch()?;
+        }
+        if self.covered.front().is_some_and(|(smallest, _)| **smallest <= *key) {
+            self.end_stretch()?;
+            return self.add_upper(key, value);
+        }
+        if self.deep.is_some() {
+            return self.add_deep(key, value);
+        }
+        self.pending.push(key, value);
+        if self.pending.bytes.len() as u64 >= INGEST_MIN_TABLE_BYTES.min(self.context.table_bytes) {
+            self.release(Self::add_deep)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes all tables and makes their names durable; gives back their levels and descriptions.
+    pub(super) fn finish(&mut self) -> Result<Vec<(usize, TableMeta)>> {
+        if self.upper.is_none() && self.finished.is_empty() && self.deep.is_none() {
+            // However few they are, nothing is in their way.
+            self.release(Self::add_deep)?;
+        }
+        self.end_stretch()?;
+        if let Some(writer) = self.upper.take() {
+            self.finished.push((0, writer.finish()?));
+        }
+        let dir = self.context.paths.table_dir();
+        self.context.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))?;
+        Ok(std::mem::take(&mut self.finished))
+    }
+
+    /// Removes every file. What cannot be removed now is removed at the next open.
+    pub(super) fn discard(&mut self) {
+        (self.deep, self.upper) = (None, None);
+        for number in self.begun.drain(..) {
+            let _ = self.context.fs.remove(&self.context.paths.table(number));
+        }
+    }
+
+    /// No table goes on behind this point.
+    fn end_stretch(&mut self) -> Result<()> {
+        self.release(Self::add_upper)?;
+        self.close_deep()
+    }
+
+    /// Hands the pending records to `add`.
+    fn release(&mut self, add: fn(&mut Self, &[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        pending.for_each(|key, value| add(self, key, value))
+    }
+
+    fn add_upper(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let writer = match &mut self.upper {
+            Some(writer) => writer,
+            none => none.insert(begin(&self.context, &mut self.begun, Compression::None)?),
+        };
+        writer.add(key, Trailer::new(self.context.seq, Kind::Put), value)
+    }
+
+    fn add_deep(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        if self.deep.as_ref().is_some_and(|writer| writer.bytes_written() >= self.context.table_bytes) {
+            self.close_deep()?;
+        }
+        let writer = match &mut self.deep {
+            Some(writer) => writer,
+            none => none.insert(begin(&self.context, &mut self.begun, self.context.compression)?),
+        };
+        writer.add(key, Trailer::new(self.context.seq, Kind::Put), value)
+    }
+
+    fn close_deep(&mut self) -> Result<()> {
+        if let Some(writer) = self.deep.take() {
+            let meta = writer.finish()?;
+            self.finished.push((deepest_level(self.context.version, &meta), meta));
+        }
+        Ok(())
+    }
+}
+
+impl Pending {
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.records.push((key.len(), value.len()));
+    }
+
+    fn for_each(&self, mut add: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let mut rest = self.bytes.as_slice();
+        for &(key_len, value_len) in &self.records {
+            let (record, behind) = rest.split_at(key_len + value_len);
+            let (key, value) = record.split_at(key_len);
+            add(key, value)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
+
+fn begin(
+    context: &Context<'_>,
+    begun: &mut Vec<FileNumber>,
+    compression: Compression,
+) -> Result<TableWriter> {
+    let number = (context.next_file)();
+    begun.push(number);
+    let path = context.paths.table(number);
+    TableWriter::create(context.fs, path, context.store, number, compression)
+}
+
+/// The deepest level for a table that overlaps nothing in levels 0 and 1.
+fn deepest_level(version: &Version, meta: &TableMeta) -> usize {
+    let is_free = |level: &usize| version.overlapping(*level, &meta.smallest, &meta.largest).is_empty();
+    (2..LEVELS).take_while(is_free).last().unwrap_or(1)
+}
+
+/// The stretches of keys that levels 0 and 1 cover, ascending and apart.
+fn covered_by(version: &Version) -> VecDeque<Stretch> {
+    let tables = version.level(0).iter().chain(version.level(1));
+    let mut all: Vec<_> =
+        tables.map(|table| (table.meta().smallest.clone(), table.meta().largest.clone())).collect();
+    all.sort();
+    let mut merged: VecDeque<Stretch> = VecDeque::new();
+    for (smallest, largest) in all {
+        match merged.back_mut() {
+            Some((_, end)) if smallest <= *end => *end = largest.max(std::mem::take(end)),
+            _ => merged.push_back((smallest, largest)),
+        }
+    }
+    merged
+}
