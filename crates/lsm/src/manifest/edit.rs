@@ -180,6 +180,7 @@ fn encode_meta(out: &mut Vec<u8>, meta: &TableMeta) {
     }
     varint::put_bytes(out, &meta.smallest);
     varint::put_bytes(out, &meta.largest);
+    varint::put(out, u64::from(meta.largest_exclusive));
 }
 
 fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
@@ -189,6 +190,11 @@ fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
     let (least_seq, greatest_seq) = (take_seq(input)?, take_seq(input)?);
     let mut key = || varint::take_bytes(input).ok_or(EditFault::Malformed("a table's bounds"));
     let (smallest, largest) = (key()?.into(), key()?.into());
+    let largest_exclusive = match varint::take(input) {
+        Some(0) => false,
+        Some(1) => true,
+        _ => return Err(EditFault::Malformed("a table's bounds")),
+    };
     Ok(TableMeta {
         number,
         size,
@@ -199,6 +205,7 @@ fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
         greatest_seq,
         smallest,
         largest,
+        largest_exclusive,
     })
 }
 
@@ -254,6 +261,7 @@ mod tests {
             greatest_seq: Seq::new(900).unwrap(),
             smallest: b"a"[..].into(),
             largest: b"zz"[..].into(),
+            largest_exclusive: true,
         }
     }
 

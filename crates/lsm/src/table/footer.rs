@@ -1,4 +1,4 @@
-//! The last 96 bytes of a table: where to find everything else. See `docs/format.md`, section 5.6.
+//! The last 96 bytes of a table: where to find everything else. See `docs/format.md`, section 5.7.
 
 use std::path::Path;
 

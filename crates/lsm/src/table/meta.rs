@@ -15,20 +15,27 @@ pub(crate) struct TableMeta {
     pub(crate) tombstones: u64,
     /// Versions that are not the newest of their key here: what the table holds for history alone.
     pub(crate) superseded: u64,
-    /// Oldest commit with a version here.
+    /// Oldest commit with a version or a range tombstone here.
     pub(crate) least_seq: Seq,
-    /// Newest commit with a version here.
+    /// Newest commit with a version or a range tombstone here.
     pub(crate) greatest_seq: Seq,
-    /// First user key.
+    /// First user key, or where the first range tombstone begins.
     pub(crate) smallest: Box<[u8]>,
-    /// Last user key.
+    /// Last user key, or where the last range tombstone ends.
     pub(crate) largest: Box<[u8]>,
+    /// Whether `largest` is the end of a range tombstone and so not in the table itself.
+    pub(crate) largest_exclusive: bool,
 }
 
 impl TableMeta {
     /// Whether the table may hold a key from `smallest` to `largest`, both included.
     pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
-        *self.smallest <= *largest && *smallest <= *self.largest
+        *self.smallest <= *largest && !self.ends_before(smallest)
+    }
+
+    /// Whether `key` and all greater keys lie behind the table.
+    pub(crate) fn ends_before(&self, key: &[u8]) -> bool {
+        if self.largest_exclusive { *self.largest <= *key } else { *self.largest < *key }
     }
 }
 
@@ -48,6 +55,7 @@ mod tests {
             greatest_seq: Seq::ZERO,
             smallest: Box::from(&b"d"[..]),
             largest: Box::from(&b"m"[..]),
+            largest_exclusive: false,
         };
         assert!(meta.overlaps(b"a", b"d"));
         assert!(meta.overlaps(b"m", b"z"));
@@ -55,5 +63,11 @@ mod tests {
         assert!(meta.overlaps(b"e", b"e"));
         assert!(!meta.overlaps(b"a", b"c\xFF"));
         assert!(!meta.overlaps(b"m\0", b"z"));
+        assert!(!meta.ends_before(b"m") && meta.ends_before(b"m\0"));
+
+        let exclusive = TableMeta { largest_exclusive: true, ..meta };
+        assert!(exclusive.overlaps(b"l\xFF", b"z"));
+        assert!(!exclusive.overlaps(b"m", b"z"));
+        assert!(!exclusive.ends_before(b"l\xFF") && exclusive.ends_before(b"m"));
     }
 }

@@ -9,7 +9,7 @@
 //!   what does not fit is [`crate::Error::Corrupt`], never "not found" and never a panic.
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
-//! lies in the file), `index`, `filter`, `properties` and `footer` (how to find a block and whether to look;
+//! lies in the file), `index`, `filter`, `tombstone_block`, `properties` and `footer` (how to find a block and whether to look;
 //! read together by `tail`), `writer`, `reader`, `section_cursor` and `cursor` on top, and `verify` (proof that a table is what it says).
 
 mod block;
@@ -26,6 +26,7 @@ mod reader;
 mod section_cursor;
 mod section_writer;
 mod tail;
+mod tombstone_block;
 mod verify;
 mod writer;
 

@@ -1,7 +1,8 @@
-//! What a table says about itself. See `docs/format.md`, section 5.5.
+//! What a table says about itself. See `docs/format.md`, section 5.6.
 
 use crate::format::varint;
 use crate::limits::MAX_KEY_BYTES;
+use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
 /// Bytes of store id and file number at the start.
@@ -26,14 +27,18 @@ pub(crate) struct Properties {
     pub(crate) key_bytes: u64,
     /// Bytes of all values.
     pub(crate) value_bytes: u64,
-    /// Oldest commit with a version here.
+    /// Range tombstones, counted once per fragment.
+    pub(crate) range_tombstones: u64,
+    /// Oldest commit with a version or a range tombstone here.
     pub(crate) least_seq: Seq,
-    /// Newest commit with a version here.
+    /// Newest commit with a version or a range tombstone here.
     pub(crate) greatest_seq: Seq,
-    /// First user key.
+    /// First user key, or where the first range tombstone begins.
     pub(crate) smallest: Box<[u8]>,
-    /// Last user key.
+    /// Last user key, or where the last range tombstone ends.
     pub(crate) largest: Box<[u8]>,
+    /// Whether `largest` is the end of a range tombstone.
+    pub(crate) largest_exclusive: bool,
 }
 
 impl Properties {
@@ -48,10 +53,12 @@ impl Properties {
             data_blocks: 0,
             key_bytes: 0,
             value_bytes: 0,
+            range_tombstones: 0,
             least_seq: Seq::MAX,
             greatest_seq: Seq::ZERO,
             smallest: Box::default(),
             largest: Box::default(),
+            largest_exclusive: false,
         }
     }
 
@@ -66,6 +73,24 @@ impl Properties {
         self.greatest_seq = self.greatest_seq.max(trailer.seq());
     }
 
+    /// Counts the range tombstones, once all entries are counted and their bounds are set.
+    pub(crate) fn include(&mut self, tombstones: &RangeTombstones) {
+        let fragments = tombstones.fragments();
+        let (Some(first), Some(last)) = (fragments.first(), fragments.last()) else { return };
+        for seq in fragments.iter().flat_map(|fragment| &fragment.seqs) {
+            self.range_tombstones += 1;
+            self.least_seq = self.least_seq.min(*seq);
+            self.greatest_seq = self.greatest_seq.max(*seq);
+        }
+        if self.entries == 0 || first.start < self.smallest {
+            self.smallest.clone_from(&first.start);
+        }
+        if self.entries == 0 || last.end > self.largest {
+            self.largest.clone_from(&last.end);
+            self.largest_exclusive = true;
+        }
+    }
+
     /// Appends the stored form.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.store.0);
@@ -77,6 +102,7 @@ impl Properties {
             self.data_blocks,
             self.key_bytes,
             self.value_bytes,
+            self.range_tombstones,
             self.least_seq.get(),
             self.greatest_seq.get(),
         ] {
@@ -84,6 +110,7 @@ impl Properties {
         }
         varint::put_bytes(out, &self.smallest);
         varint::put_bytes(out, &self.largest);
+        varint::put(out, u64::from(self.largest_exclusive));
     }
 
     /// Properties from their stored form, or `None` if they are damaged or contradict themselves.
@@ -99,22 +126,33 @@ impl Properties {
             data_blocks: varint::take(rest)?,
             key_bytes: varint::take(rest)?,
             value_bytes: varint::take(rest)?,
+            range_tombstones: varint::take(rest)?,
             least_seq: Seq::new(varint::take(rest)?)?,
             greatest_seq: Seq::new(varint::take(rest)?)?,
             smallest: varint::take_bytes(rest)?.into(),
             largest: varint::take_bytes(rest)?.into(),
+            largest_exclusive: take_flag(rest)?,
         };
         (rest.is_empty() && properties.is_plausible()).then_some(properties)
     }
 
     fn is_plausible(&self) -> bool {
-        self.entries > 0
+        self.entries + self.range_tombstones.min(1) > 0
             && self.tombstones <= self.entries
-            && self.superseded < self.entries
-            && (1..=self.entries).contains(&self.data_blocks)
+            && self.superseded <= self.entries.saturating_sub(1)
+            && (self.entries.min(1)..=self.entries).contains(&self.data_blocks)
+            && (!self.largest_exclusive || self.range_tombstones > 0)
             && self.least_seq <= self.greatest_seq
             && self.smallest <= self.largest
             && self.smallest.len().max(self.largest.len()) <= MAX_KEY_BYTES
+    }
+}
+
+fn take_flag(input: &mut &[u8]) -> Option<bool> {
+    match varint::take(input)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }
 
@@ -141,10 +179,12 @@ mod tests {
             data_blocks: 4,
             key_bytes: 1000,
             value_bytes: 2000,
+            range_tombstones: 5,
             least_seq: Seq::new(7).unwrap(),
             greatest_seq: Seq::MAX,
             smallest: Box::from(&b"a"[..]),
             largest: Box::from(&b"b"[..]),
+            largest_exclusive: true,
         }
     }
 
@@ -159,8 +199,8 @@ mod tests {
         let bytes = encoded(&properties());
         let mut expected = vec![9u8; 16];
         expected.extend_from_slice(&[27, 0, 0, 0, 0, 0, 0, 0]);
-        expected.extend_from_slice(b"\xAC\x02\x02\xAB\x02\x04\xE8\x07\xD0\x0F\x07");
-        expected.extend_from_slice(b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x0F\x01a\x01b");
+        expected.extend_from_slice(b"\xAC\x02\x02\xAB\x02\x04\xE8\x07\xD0\x0F\x05\x07");
+        expected.extend_from_slice(b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x0F\x01a\x01b\x01");
         assert_eq!(bytes, expected);
         assert_eq!(Properties::decode(&bytes).unwrap(), properties());
     }
@@ -171,8 +211,13 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(Properties::decode(&bytes[..len]), None, "cut to {len}");
         }
+        let tombstones_only =
+            Properties { entries: 0, tombstones: 0, superseded: 0, data_blocks: 0, ..properties() };
+        assert_eq!(Properties::decode(&encoded(&tombstones_only)), Some(tombstones_only.clone()));
         for wrong in [
-            Properties { entries: 0, tombstones: 0, data_blocks: 0, ..properties() },
+            Properties { range_tombstones: 0, largest_exclusive: false, ..tombstones_only },
+            Properties { entries: 0, tombstones: 0, superseded: 0, ..properties() },
+            Properties { range_tombstones: 0, ..properties() },
             Properties { tombstones: 301, ..properties() },
             Properties { superseded: 300, ..properties() },
             Properties { data_blocks: 0, ..properties() },

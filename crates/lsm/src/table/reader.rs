@@ -16,6 +16,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::fs::{File, Fs};
+use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, ReadTier, Seq, StoreId};
 use crate::value::{Value, Version};
 
@@ -67,9 +68,26 @@ impl Table {
         indexes.map(Index::memory_bytes).sum::<usize>() + self.tail.filter.memory_bytes()
     }
 
-    /// The newest version of `key` at or before `at`, if this table has one. `hash` is [`super::key_hash`] of `key`.
-    /// A block that `tier` does not allow to read is [`Error::WouldBlock`].
+    /// The range tombstones of the table. They are always in memory.
+    pub(crate) fn range_tombstones(&self) -> &RangeTombstones {
+        &self.tail.tombstones
+    }
+
+    /// The newest version of `key` at or before `at`, if this table has one, whatever range tombstones say about it.
+    /// `hash` is [`super::key_hash`] of `key`. A block that `tier` does not allow to read is [`Error::WouldBlock`].
     pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<Version>> {
+        Ok(self.get_with_seq(key, hash, at, tier)?.map(|(_, version)| version))
+    }
+
+    /// [`Self::get`], with the version's sequence.
+    #[inline]
+    pub(crate) fn get_with_seq(
+        &self,
+        key: &[u8],
+        hash: u64,
+        at: Seq,
+        tier: ReadTier,
+    ) -> Result<Option<(Seq, Version)>> {
         if !self.tail.filter.may_contain(hash) {
             return Ok(None);
         }
@@ -148,9 +166,10 @@ impl Table {
     }
 }
 
-fn version(block: Arc<Block>, entry: &Entry) -> Version {
-    match entry.trailer.kind() {
+fn version(block: Arc<Block>, entry: &Entry) -> (Seq, Version) {
+    let version = match entry.trailer.kind() {
         Kind::Delete => Version::Delete,
         Kind::Put => Version::Put(Value::in_block(block, entry.value_start, entry.value_len())),
-    }
+    };
+    (entry.trailer.seq(), version)
 }

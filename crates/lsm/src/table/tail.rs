@@ -1,4 +1,4 @@
-//! What lies behind the data blocks: filter, indexes, properties and footer, read and checked together.
+//! What lies behind the data blocks: filter, indexes, range tombstones, properties and footer, read and checked together.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use super::footer::{FOOTER_BYTES, Footer};
 use super::index::{Index, Section, check_layout};
 use super::meta::TableMeta;
 use super::properties::{self, Properties};
+use super::tombstone_block;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::fs::File;
+use crate::tombstones::RangeTombstones;
 use crate::types::StoreId;
 
 /// The parts of a table that stay in memory while it is open, and its properties.
@@ -20,6 +22,7 @@ pub(crate) struct Tail {
     pub(crate) filter: Filter,
     pub(crate) current: Option<Index>,
     pub(crate) history: Option<Index>,
+    pub(crate) tombstones: RangeTombstones,
     pub(crate) properties: Properties,
 }
 
@@ -65,14 +68,27 @@ impl Tail {
         let history = footer.history.map(index).transpose()?;
         let indexes: Vec<&Index> = [&current, &history].into_iter().flatten().collect();
         let data_blocks = check_layout(&indexes, start).map_err(|what| Error::corrupt(path, start, what))?;
+        let tombstones = match footer.tombstones {
+            Some(handle) => tombstone_block::decode(payload(handle)?)
+                .ok_or_else(|| Error::corrupt(path, handle.offset, "range tombstones that cannot be"))?,
+            None => RangeTombstones::default(),
+        };
         let properties = Properties::decode(payload(footer.properties)?);
         let properties = check_properties(properties, store, meta, data_blocks)
             .map_err(|what| Error::corrupt(path, footer.properties.offset, what))?;
-        if (properties.superseded > 0) != history.is_some() || current.is_none() {
-            let what = format!("sections that do not agree with the table properties {properties:?}");
-            return Err(Error::corrupt(path, footer_offset, what));
+        let tail = Self { filter, current, history, tombstones, properties };
+        if tail.has_what_it_says() {
+            return Ok(tail);
         }
-        Ok(Self { filter, current, history, properties })
+        let what = format!("parts that do not agree with the table properties {:?}", tail.properties);
+        Err(Error::corrupt(path, footer_offset, what))
+    }
+
+    fn has_what_it_says(&self) -> bool {
+        let says = &self.properties;
+        (says.entries > 0) == self.current.is_some()
+            && (says.superseded > 0) == self.history.is_some()
+            && (says.range_tombstones > 0) != self.tombstones.is_empty()
     }
 }
 
@@ -97,7 +113,9 @@ fn check_properties(
         greatest_seq: meta.greatest_seq,
         smallest: meta.smallest.clone(),
         largest: meta.largest.clone(),
-        // Nobody else knows these two.
+        largest_exclusive: meta.largest_exclusive,
+        // Nobody else knows these.
+        range_tombstones: found.range_tombstones,
         key_bytes: found.key_bytes,
         value_bytes: found.value_bytes,
     };

@@ -18,7 +18,7 @@ use crate::types::Seq;
 
 impl Table {
     /// Reads the whole table and checks every checksum, the order of entries and separators, the bounds in the
-    /// indexes, the filter, that each version is in its section, the bounds and all counts. Returns the table's
+    /// indexes, the filter, that each version is in its section, the range tombstones, the bounds and all counts. Returns the table's
     /// properties, which are then known to be true.
     pub(crate) fn verify(self: &Arc<Self>) -> Result<Properties> {
         let tail = Tail::load(self.file.as_ref(), &self.path, self.store, self.meta())?;
@@ -31,6 +31,7 @@ impl Table {
                 Check { section, index, filter: &tail.filter, newest, last: None, counted: &mut counted };
             check.run(self)?;
         }
+        counted.include(&tail.tombstones);
         if counted == tail.properties {
             return Ok(counted);
         }

@@ -1,4 +1,4 @@
-//! Writes one table from entries in order.
+//! Writes one table from entries in order, and range tombstones in order.
 //!
 //! Nothing of a table counts before [`TableWriter::finish`] returned: until then the file is a left-over that no
 //! manifest names. A writer that is dropped leaves its file behind for the caller to remove.
@@ -14,13 +14,16 @@ use super::index::Section;
 use super::meta::TableMeta;
 use super::properties::Properties;
 use super::section_writer::SectionWriter;
+use super::tombstone_block;
 use super::version_order;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
+use crate::format::varint::MAX_VARINT_BYTES;
 use crate::fs::{File, Fs};
 use crate::limits::{
     BLOCK_BYTES, FILTER_BITS_PER_KEY, FILTER_PROBES, MAX_KEY_BYTES, MAX_VALUE_BYTES, TABLE_WRITE_BYTES,
 };
+use crate::tombstones::{Fragment, RangeTombstones};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
 /// A table being written.
@@ -36,6 +39,8 @@ pub(crate) struct TableWriter {
     /// One per distinct user key.
     hashes: Vec<u64>,
     last_seq: Seq,
+    fragments: Vec<Fragment>,
+    fragment_bytes: usize,
     properties: Properties,
 }
 
@@ -59,6 +64,8 @@ impl TableWriter {
             history: SectionWriter::new(),
             hashes: Vec::new(),
             last_seq: Seq::ZERO,
+            fragments: Vec::new(),
+            fragment_bytes: 0,
             properties: Properties::new(store, number),
         })
     }
@@ -97,17 +104,38 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Adds a range tombstone over the keys from `start` up to but without `end`. Tombstones come as fragments: each
+    /// has the same range as the one before and an older sequence, or begins where that one ends or behind. They may
+    /// be added before, between and after versions. Fails with [`Error::TooLarge`] over a limit.
+    pub(crate) fn add_range_tombstone(&mut self, start: &[u8], end: &[u8], seq: Seq) -> Result<()> {
+        check_limit("key", start.len().max(end.len()), MAX_KEY_BYTES)?;
+        debug_assert!(start < end, "a range tombstone covers something");
+        match self.fragments.last_mut() {
+            Some(last) if *last.start == *start && *last.end == *end => {
+                debug_assert!(last.seqs.last().is_none_or(|&before| before > seq), "sequences must descend");
+                last.seqs.push(seq);
+            }
+            last => {
+                debug_assert!(last.is_none_or(|last| *last.end <= *start), "fragments must ascend");
+                self.fragments.push(Fragment { start: start.into(), end: end.into(), seqs: vec![seq] });
+                self.fragment_bytes += start.len() + end.len();
+            }
+        }
+        self.fragment_bytes += MAX_VARINT_BYTES;
+        Ok(())
+    }
+
     /// About the size of the file if it were finished now.
     pub(crate) fn bytes_written(&self) -> u64 {
         let filter = Filter::stored_bytes(self.hashes.len(), FILTER_BITS_PER_KEY);
         let sections = self.current.pending_bytes() + self.history.pending_bytes();
-        self.out.offset() + (filter + sections + FOOTER_BYTES) as u64
+        self.out.offset() + (filter + sections + self.fragment_bytes + FOOTER_BYTES) as u64
     }
 
     /// Writes the rest and syncs the file. Making its name durable is up to the caller.
     pub(crate) fn finish(mut self) -> Result<TableMeta> {
-        if self.properties.entries == 0 {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "a table needs at least one entry");
+        if self.properties.entries == 0 && self.fragments.is_empty() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "a table needs at least one version");
             return Err(Error::io("finish", &self.out.path, source));
         }
         self.properties.largest = self.current.last_key().into();
@@ -122,10 +150,20 @@ impl TableWriter {
         let filter = self.append(&payload)?;
         let current = self.append_index(Section::Current)?;
         let history = self.append_index(Section::History)?;
+        let fragments = std::mem::take(&mut self.fragments);
+        let mut tombstones = None;
+        if !fragments.is_empty() {
+            payload.clear();
+            tombstone_block::encode(&fragments, &mut payload);
+            // The size in the footer has 32 bits.
+            check_limit("range tombstones", payload.len(), u32::MAX as usize)?;
+            tombstones = Some(self.append(&payload)?);
+        }
+        self.properties.include(&RangeTombstones::from_fragments(fragments));
         payload.clear();
         self.properties.encode(&mut payload);
         let properties = self.append(&payload)?;
-        let footer = Footer { filter, current, history, tombstones: None, properties };
+        let footer = Footer { filter, current, history, tombstones, properties };
         let footer = footer.encode(self.salt, self.out.offset());
         self.out.buffer.extend_from_slice(&footer);
         self.out.flush()?;
@@ -165,6 +203,7 @@ fn meta(properties: Properties, size: u64) -> TableMeta {
         greatest_seq: properties.greatest_seq,
         smallest: properties.smallest,
         largest: properties.largest,
+        largest_exclusive: properties.largest_exclusive,
     }
 }
 

@@ -125,6 +125,7 @@ fn a_table_that_the_manifest_describes_otherwise_is_refused() {
         TableMeta { greatest_seq: seq(61), ..meta() },
         TableMeta { smallest: Box::from(&b"key"[..]), ..meta() },
         TableMeta { largest: Box::from(&b"key3"[..]), ..meta() },
+        TableMeta { largest_exclusive: true, ..meta() },
     ] {
         let error = fixture.open_as(STORE, wrong, 0).unwrap_err_or_panic(0);
         assert!(is_damage(&error) && error.to_string().contains("do not agree"), "{error}");

@@ -5,6 +5,7 @@ mod damage;
 mod golden;
 mod model;
 mod reads;
+mod tombstones;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -72,6 +72,7 @@ fn the_meta_describes_the_table_and_verification_agrees() {
         greatest_seq: seq(9),
         smallest: Box::from(&b"k1"[..]),
         largest: Box::from(&b"k2"[..]),
+        largest_exclusive: false,
     };
     assert_eq!(fixture.meta, expected);
     let properties = fixture.open().unwrap().verify().unwrap();
