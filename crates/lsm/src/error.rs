@@ -125,6 +125,25 @@ impl Error {
         Self::Io { op: "sync", path: path.to_path_buf(), source: Arc::new(source) }
     }
 
+    /// Where the damage is, if this is damage.
+    pub(crate) fn offset(&self) -> Option<u64> {
+        if let Self::Corrupt { offset, .. } = self { Some(*offset) } else { None }
+    }
+
+    /// The file or directory that it is about, if there is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::DiskFull { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::Locked { path, .. }
+            | Self::NotAStore { path, .. }
+            | Self::Missing { path }
+            | Self::Newer { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// Damage at `offset` of `path`.
     pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }

@@ -40,7 +40,7 @@ mod wal;
 pub use batch::WriteBatch;
 pub use db::{
     CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, LevelStatus, RecoveryReport, RunningCompaction,
-    SeqRange, Versions,
+    Fault, ScrubReport, ScrubbedFile, SeqRange, Versions,
 };
 pub use error::{Error, Result};
 pub use latency::{Latencies, LatencySummary};

@@ -189,12 +189,4 @@ impl Inner {
         metrics.level_bytes = (0..LEVELS).map(|level| current.version.level_bytes(level)).collect();
         metrics
     }
-
-    pub(super) fn verify(&self) -> Result<()> {
-        let version = Arc::clone(&self.current.load().version);
-        if let Some(rule) = version.broken_rule() {
-            return Err(Error::corrupt(self.paths.root(), 0, rule));
-        }
-        version.tables().try_for_each(|(_, table)| table.verify().map(|_| ()))
-    }
 }

@@ -3,7 +3,7 @@
 //! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
 //! downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted records in bulk and
 //! `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
-//! needs. `inner` holds what the parts share.
+//! needs; `scrub` checks all that are there. `inner` holds what the parts share.
 //!
 //! Locks, in the order in which they may be taken: checkpoint lock, compaction lock, commit lock (`log`), flush lock,
 //! manifest, swap of the current state. No lock that a reader or the next group of commits needs is held during a sync.
@@ -23,6 +23,7 @@ mod pressure;
 mod progress;
 mod read;
 mod recover;
+mod scrub;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use inner::Inner;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::{Cursor, Versions};
 pub use recover::{Discarded, RecoveryReport};
+pub use scrub::{Fault, ScrubReport, ScrubbedFile};
 
 /// An open store. Shared by reference or in an [`Arc`]; every method may be called from any thread.
 ///
@@ -242,10 +244,20 @@ impl Db {
         self.inner.close(&self.threads)
     }
 
-    /// Proves every table: checksums, order, counts, filters, and that levels are arranged as they must be.
+    /// Reads every live file again and proves it: manifest, tables with every block, log; checksums, order, counts,
+    /// filters, sequences, and that levels are arranged as they must be. Goes on after a fault, and everything else
+    /// goes on meanwhile.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with file and offset of the first fault found.
+    /// [`Error::Closed`]. What is wrong with a file, one that cannot be read included, is in the report.
+    pub fn scrub(&self) -> Result<ScrubReport> {
+        self.inner.scrub()
+    }
+
+    /// As [`Db::scrub`], for those who only want to know whether all is well.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with file and offset of the first fault found; [`Error::Closed`].
     pub fn verify(&self) -> Result<()> {
         self.inner.verify()
     }

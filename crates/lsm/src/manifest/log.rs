@@ -56,6 +56,11 @@ impl ManifestLog {
         &self.state
     }
 
+    /// The file in use, how far it is written, and the number of edits in it.
+    pub(crate) fn extent(&self) -> (&Path, u64, u64) {
+        (&self.open.path, self.open.end, self.open.edits)
+    }
+
     /// Makes an edit happen. `next_number` names the next manifest, should one be needed.
     pub(crate) fn install(&mut self, edit: &Edit, next_number: impl FnOnce() -> FileNumber) -> Result<()> {
         let mut state = self.state.clone();

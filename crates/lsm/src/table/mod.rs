@@ -23,6 +23,7 @@ mod index;
 mod meta;
 mod properties;
 mod reader;
+mod scrub;
 mod section_cursor;
 mod section_writer;
 mod tail;

@@ -17,7 +17,7 @@ use crate::limits::MAX_COMMIT_BYTES;
 use crate::types::{FileNumber, Kind, Seq, StoreId};
 
 /// Longest body of a commit frame: the largest commit and its padding.
-const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + FRAME_ALIGN;
+pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + FRAME_ALIGN;
 
 /// Receives the commits of the log.
 pub(crate) trait Replay {
@@ -64,9 +64,9 @@ pub(crate) fn replay_segments(
 }
 
 /// A segment whose preamble is right.
-struct Segment {
-    path: PathBuf,
-    preamble: Preamble,
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    pub(super) preamble: Preamble,
 }
 
 /// Reads the preambles and links the segments. One may have died before its preamble was on disk; then it held nothing.
@@ -105,7 +105,7 @@ fn never_used(bytes: &[u8]) -> bool {
     bytes.get(PREAMBLE_BYTES..).is_none_or(|frames| frames.iter().all(|&byte| byte == 0))
 }
 
-fn replay_segment(
+pub(super) fn replay_segment(
     segment: &Segment,
     bytes: &[u8],
     successor: Option<&Preamble>,
