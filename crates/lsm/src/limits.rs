@@ -31,6 +31,9 @@ pub(crate) const FILTER_BITS_PER_KEY: usize = 10;
 pub(crate) const FILTER_PROBES: u8 = 6;
 /// A compressed block is kept only if it saves at least one byte in this many (12.5 %).
 pub(crate) const MIN_COMPRESSION_GAIN: usize = 8;
+/// Level of Zstandard compression.
+#[cfg(feature = "zstd")]
+pub(crate) const ZSTD_LEVEL: i32 = 3;
 /// Bytes of a new table that are collected for one system call.
 pub(crate) const TABLE_WRITE_BYTES: usize = 1 << 20;
 

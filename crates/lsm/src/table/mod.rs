@@ -30,6 +30,8 @@ mod tail;
 mod tombstone_block;
 mod verify;
 mod writer;
+#[cfg(feature = "zstd")]
+mod zstd;
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn compression() -> impl Strategy<Value = Compression> {
-    prop_oneof![Just(Compression::None), Just(Compression::Lz4)]
+    prop::sample::select(vec![
+        Compression::None,
+        Compression::Lz4,
+        #[cfg(feature = "zstd")]
+        Compression::Zstd,
+    ])
 }
 
 fn model_step(rows: &[Row], at: Position, step: &Step) -> Position {
