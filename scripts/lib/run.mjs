@@ -9,10 +9,11 @@ const MAX_OUTPUT_BYTES = 256 << 20
 export const say = (line) => console.error(`» ${line}`)
 
 /** Runs a command without showing its output; returns its exit code and all it printed. */
-export function runQuietly({ program, args, shell = false }) {
+export function runQuietly({ program, args, shell = false, env }) {
   const { status, error, stdout, stderr } = spawnSync(program, args, {
     cwd: ROOT,
     shell,
+    env: { ...process.env, ...env },
     encoding: 'utf8',
     maxBuffer: MAX_OUTPUT_BYTES,
   })
@@ -36,9 +37,10 @@ export function mustAloud(what, { program, args, shell = false }) {
 }
 
 /** Runs a command with its output passed on as it comes; resolves to its exit code and all it printed. */
-export function runAloud({ program, args, shell = false }) {
+export function runAloud({ program, args, shell = false, env }) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd: ROOT, shell, stdio: ['ignore', 'pipe', 'pipe'] })
+    const options = { cwd: ROOT, shell, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }
+    const child = spawn(program, args, options)
     const chunks = []
     const keep = (target) => (chunk) => {
       chunks.push(chunk)

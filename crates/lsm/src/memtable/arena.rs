@@ -110,4 +110,14 @@ mod tests {
         assert!(pieces.windows(2).all(|pair| pair[0].1 <= pair[1].0));
         assert!(arena.bytes() >= 3_100_000);
     }
+    /// What AddressSanitizer must report.
+    #[cfg(feature = "planted-faults")]
+    #[test]
+    fn planted_use_after_free() {
+        let (arena, mut bump) = Arena::new();
+        let piece = arena.alloc(&mut bump, 8);
+        drop(arena);
+        // SAFETY: none, on purpose: the arena that owned the piece is gone.
+        assert_eq!(unsafe { piece.as_ptr().read_volatile() }, 0);
+    }
 }
