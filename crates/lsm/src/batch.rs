@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::limits::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use crate::types::Kind;
+use crate::range::KeyRange;
 
 /// Most that an operation adds to a log frame beside its key and value: a tag and two lengths.
 const OP_OVERHEAD_BYTES: usize = 8;
 
 /// Puts and deletes that are committed as one: all of them under one sequence, or none.
 ///
-/// A key appears once: the last operation on it wins. Keys and values lie in one buffer in the order of the
+/// A key appears once: the last operation on it wins, and a deletion of a range takes back what was done in the range
+/// before it. Keys and values lie in one buffer in the order of the
 /// operations, ready to be copied into the log.
 #[derive(Clone, Debug, Default)]
 pub struct WriteBatch {
@@ -22,9 +23,20 @@ pub struct WriteBatch {
     superseded: usize,
 }
 
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpKind {
+    /// Sets the key to the value.
+    Put,
+    /// Deletes the key; the value is empty.
+    Delete,
+    /// Deletes the keys from the key up to before the value.
+    DeleteRange,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Op {
-    kind: Kind,
+    kind: OpKind,
     start: usize,
     key_len: usize,
     value_len: usize,
@@ -43,7 +55,7 @@ impl WriteBatch {
     /// [`Error::TooLarge`] when key, value or the whole batch is over its limit; the batch is unchanged.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         check("value", value.len(), MAX_VALUE_BYTES)?;
-        self.push(Kind::Put, key, value)
+        self.push(OpKind::Put, key, value)
     }
 
     /// Deletes `key`; fine if it does not exist.
@@ -51,10 +63,41 @@ impl WriteBatch {
     /// # Errors
     /// [`Error::TooLarge`] when the key or the whole batch is over its limit; the batch is unchanged.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
-        self.push(Kind::Delete, key, &[])
+        self.push(OpKind::Delete, key, &[])
     }
 
-    /// Number of distinct keys changed.
+    /// Deletes all keys of `range` as they are before this operation. Costs the same for any number of keys. A range
+    /// without end, or an empty one, is not meant: the former is refused, the latter does nothing.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when a bound or the whole batch is over its limit, or when the range has no end (its size
+    /// is then `usize::MAX`); the batch is unchanged.
+    pub fn delete_range(&mut self, range: &KeyRange) -> Result<()> {
+        let limit = MAX_KEY_BYTES;
+        let end = range.end.as_deref().ok_or(Error::TooLarge {
+            what: "end of a range",
+            size: usize::MAX,
+            limit,
+        })?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        check("key", end.len(), MAX_KEY_BYTES)?;
+        self.append(OpKind::DeleteRange, &range.start, end)?;
+        let last = self.ops.len() - 1;
+        for index in 0..last {
+            let op = self.ops[index];
+            let key = &self.bytes[op.start..op.start + op.key_len];
+            if op.live && op.kind != OpKind::DeleteRange && range.contains(key) {
+                self.ops[index].live = false;
+                self.superseded += 1;
+                self.by_key.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of operations that count.
     pub fn len(&self) -> usize {
         self.ops.len() - self.superseded
     }
@@ -70,7 +113,7 @@ impl WriteBatch {
     }
 
     /// The operations that count, in order: kind, key, value.
-    pub(crate) fn ops(&self) -> impl Iterator<Item = (Kind, &[u8], &[u8])> {
+    pub(crate) fn ops(&self) -> impl Iterator<Item = (OpKind, &[u8], &[u8])> {
         self.ops.iter().filter(|op| op.live).map(|op| {
             let (key, value) =
                 self.bytes[op.start..op.start + op.key_len + op.value_len].split_at(op.key_len);
@@ -78,11 +121,16 @@ impl WriteBatch {
         })
     }
 
-    fn push(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<()> {
+    fn push(&mut self, kind: OpKind, key: &[u8], value: &[u8]) -> Result<()> {
+        self.append(kind, key, value)?;
+        self.supersede(self.ops.len() - 1);
+        Ok(())
+    }
+
+    fn append(&mut self, kind: OpKind, key: &[u8], value: &[u8]) -> Result<()> {
         check("key", key.len(), MAX_KEY_BYTES)?;
         let overhead = (self.ops.len() + 1) * OP_OVERHEAD_BYTES;
         check("commit", self.bytes.len() + key.len() + value.len() + overhead, MAX_COMMIT_BYTES)?;
-        self.supersede(key);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
@@ -90,21 +138,29 @@ impl WriteBatch {
         Ok(())
     }
 
-    /// Marks an earlier operation on `key` as dead and remembers that the next one is the live one.
-    fn supersede(&mut self, key: &[u8]) {
-        if self.ops.is_empty() {
+    /// Marks an earlier operation on the key of operation `last` as dead.
+    fn supersede(&mut self, last: usize) {
+        if last == 0 {
+            // Batches of one operation are the common case and never pay for the map.
             return;
         }
-        if self.by_key.is_empty() {
-            // Batches of one operation are the common case and never pay for the map.
-            let first = self.ops[0];
-            let first_key = &self.bytes[first.start..first.start + first.key_len];
-            self.by_key.insert(first_key.into(), 0);
+        if last == 1 {
+            self.index_key(0);
         }
-        if let Some(earlier) = self.by_key.insert(key.into(), self.ops.len()) {
+        if let Some(earlier) = self.index_key(last) {
             self.ops[earlier].live = false;
             self.superseded += 1;
         }
+    }
+
+    /// Notes where the key of an operation was changed last, and returns where it was changed before.
+    fn index_key(&mut self, index: usize) -> Option<usize> {
+        let op = self.ops[index];
+        if op.kind == OpKind::DeleteRange || !op.live {
+            return None;
+        }
+        let key = &self.bytes[op.start..op.start + op.key_len];
+        self.by_key.insert(key.into(), index)
     }
 }
 
@@ -116,7 +172,7 @@ fn check(what: &'static str, size: usize, limit: usize) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn ops(batch: &WriteBatch) -> Vec<(Kind, Vec<u8>, Vec<u8>)> {
+    fn ops(batch: &WriteBatch) -> Vec<(OpKind, Vec<u8>, Vec<u8>)> {
         batch.ops().map(|(kind, key, value)| (kind, key.to_vec(), value.to_vec())).collect()
     }
 
@@ -129,9 +185,30 @@ mod tests {
         batch.put(b"b", b"3").unwrap();
         assert_eq!(
             ops(&batch),
-            [(Kind::Delete, b"a".to_vec(), vec![]), (Kind::Put, b"b".to_vec(), b"3".to_vec())]
+            [(OpKind::Delete, b"a".to_vec(), vec![]), (OpKind::Put, b"b".to_vec(), b"3".to_vec())]
         );
         assert_eq!(batch.len(), 2);
+    }
+
+    #[test]
+    fn a_deleted_range_takes_back_what_came_before_it_and_nothing_after() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"b", b"1").unwrap();
+        batch.put(b"x", b"2").unwrap();
+        batch.delete_range(&KeyRange { start: b"a".to_vec(), end: Some(b"c".to_vec()) }).unwrap();
+        batch.put(b"b", b"3").unwrap();
+        batch.put(b"b", b"4").unwrap();
+        batch.delete_range(&KeyRange { start: b"c".to_vec(), end: Some(b"c".to_vec()) }).unwrap();
+        assert!(batch.delete_range(&KeyRange::default()).is_err());
+        assert_eq!(
+            ops(&batch),
+            [
+                (OpKind::Put, b"x".to_vec(), b"2".to_vec()),
+                (OpKind::DeleteRange, b"a".to_vec(), b"c".to_vec()),
+                (OpKind::Put, b"b".to_vec(), b"4".to_vec()),
+            ]
+        );
+        assert_eq!(batch.len(), 3);
     }
 
     #[test]
@@ -140,6 +217,6 @@ mod tests {
         batch.put(b"a", b"1").unwrap();
         let error = batch.put(&vec![0; MAX_KEY_BYTES + 1], b"").unwrap_err();
         assert_eq!(error.to_string(), "key of 8193 bytes is over the limit of 8192 bytes");
-        assert_eq!(ops(&batch), [(Kind::Put, b"a".to_vec(), b"1".to_vec())]);
+        assert_eq!(ops(&batch), [(OpKind::Put, b"a".to_vec(), b"1".to_vec())]);
     }
 }

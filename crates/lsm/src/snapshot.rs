@@ -164,7 +164,9 @@ mod tests {
         let registry = SnapshotRegistry::new(Floors::default());
         let woken = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&woken);
-        registry.on_release(move || drop(counter.fetch_add(1, Ordering::Relaxed)));
+        registry.on_release(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
         let first = registry.pin(seq(5), seq(9)).unwrap();
         let second = registry.pin(seq(5), seq(9)).unwrap();
         drop(first);

@@ -42,7 +42,7 @@ impl Cutter {
     fn cross(&mut self, key: &[u8]) -> bool {
         let before = self.next;
         while let Some(table) = self.grandparents.get(self.next)
-            && *table.meta().largest < *key
+            && table.meta().ends_before(key)
         {
             self.overlapped += table.meta().size;
             self.next += 1;

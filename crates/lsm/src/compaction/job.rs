@@ -10,6 +10,7 @@ use super::cut::Cutter;
 use super::gc::{Needed, VersionFilter};
 use super::pace::Pace;
 use super::picker::Task;
+use super::ranges::{Clipper, still_needed};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::Fs;
@@ -19,6 +20,7 @@ use crate::manifest::Version;
 use crate::range::Direction;
 use crate::retention::RetentionRules;
 use crate::table::{Compression, Table, TableMeta, TableWriter};
+use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, ReadTier, Seq, StoreId, Trailer};
 
 /// What a job needs from the store.
@@ -55,9 +57,15 @@ const CHECK_INTERVAL: u64 = 1024;
 
 /// Merges the inputs of `task`. On error, or when cancelled ([`Error::Closed`]), no new table is left behind.
 pub(crate) fn run_job(context: &JobContext<'_>, task: &Task) -> Result<JobOutput> {
+    let deleted = RangeTombstones::union(task.inputs.iter().map(|(_, table)| table.range_tombstones()));
+    let kept = still_needed(&deleted, context.rules, context.needed, |range| {
+        task.target > 0 && !context.version.reaches_below_range(task.target, range)
+    });
     let mut job = Job {
         context,
         target: task.target,
+        deleted,
+        clipper: Clipper::new(kept),
         open: None,
         finished_bytes: 0,
         pace: Pace::new(context.bytes_per_second),
@@ -73,6 +81,10 @@ pub(crate) fn run_job(context: &JobContext<'_>, task: &Task) -> Result<JobOutput
 struct Job<'a> {
     context: &'a JobContext<'a>,
     target: usize,
+    /// The ranges that the inputs delete.
+    deleted: RangeTombstones,
+    /// What of them goes into the outputs.
+    clipper: Clipper,
     /// The table being written.
     open: Option<(FileNumber, TableWriter)>,
     /// Bytes of the tables that are finished.
@@ -88,6 +100,8 @@ impl Job<'_> {
         let mut filter = VersionFilter::new(self.context.needed);
         let mut cutter = self.cutter();
         let mut key = Vec::new();
+        // Deletions of ranges with the current key in them that are older than the versions seen so far.
+        let mut deletions: Vec<Seq> = Vec::new();
         let (mut first, mut seen, mut read) = (true, 0u64, 0u64);
         while merge.valid() {
             if first || merge.key() != key {
@@ -95,13 +109,18 @@ impl Job<'_> {
                 key.clear();
                 key.extend_from_slice(merge.key());
                 filter.start_key(self.context.rules.of(&key));
+                deletions.clear();
+                deletions.extend(self.deleted.covering(&key).iter().rev());
                 // Versions of one key never spread over two tables of a level, and a level-0 table is never cut:
                 // it stands for all that its inputs stood for.
                 if self.target > 0 && cutter.ends_before(&key, self.open_bytes()) {
-                    self.close_table()?;
+                    self.close_table(Some(&key))?;
                 }
             }
             read += (merge.key().len() + merge.value().len()) as u64;
+            while let Some(deletion) = deletions.pop_if(|deletion| *deletion > merge.trailer().seq()) {
+                filter.pass_range_tombstone(deletion);
+            }
             let hides_nothing = || self.target > 0 && !self.context.version.reaches_below(self.target, &key);
             if filter.keep(merge.trailer(), hides_nothing) {
                 self.writer()?.add(&key, merge.trailer(), merge.value())?;
@@ -153,7 +172,12 @@ impl Job<'_> {
         }
     }
 
-    fn close_table(&mut self) -> Result<()> {
+    /// Ends the open table before the key `to`, or at the end of all.
+    fn close_table(&mut self, to: Option<&[u8]>) -> Result<()> {
+        let deleted = self.clipper.take(to);
+        if !deleted.is_empty() {
+            self.writer()?.add_range_tombstones(&deleted)?;
+        }
         if let Some((number, writer)) = self.open.take() {
             match writer.finish() {
                 Ok(meta) => {
@@ -170,7 +194,7 @@ impl Job<'_> {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.close_table()?;
+        self.close_table(None)?;
         let dir = self.context.paths.table_dir();
         self.context.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))
     }
@@ -198,7 +222,7 @@ fn input_sources(task: &Task) -> Vec<Source> {
     }
     for mut tables in levels.into_values() {
         tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
-        sources.push(Source::Level(LevelCursor::new(tables, ReadTier::Disk)));
+        sources.push(Source::Level(LevelCursor::new(tables, None, ReadTier::Disk)));
     }
     sources
 }

@@ -1,7 +1,7 @@
 //! Merging tables downwards: fewer tables to look into, and versions that nothing needs any more dropped.
 //!
-//! `levels` says how much each level should hold, `picker` which tables to merge next, `gc` which versions to keep,
-//! `cut` where one new table ends and the next begins, `pace` how fast to write, and `job` does the work. A compaction
+//! `levels` says how much each level should hold, `picker` which tables to merge next, `gc` which versions to keep and
+//! `ranges` which deletions of ranges, `cut` where one new table ends and the next begins, `pace` how fast to write, and `job` does the work. A compaction
 //! reads and writes only tables; it takes effect in one manifest edit.
 
 mod cut;
@@ -10,6 +10,7 @@ mod job;
 mod levels;
 mod pace;
 mod picker;
+mod ranges;
 
 pub(crate) use gc::Needed;
 pub(crate) use job::{JobContext, JobOutput, run_job};

@@ -193,7 +193,7 @@ impl<'a> Picker<'a> {
     fn may_move(&self, level: usize, target: usize, tables: &[Arc<Table>]) -> bool {
         let mut sorted: Vec<_> = tables.iter().map(|table| table.meta()).collect();
         sorted.sort_by(|a, b| a.smallest.cmp(&b.smallest));
-        let apart = sorted.windows(2).all(|pair| pair[0].largest < pair[1].smallest);
+        let apart = sorted.windows(2).all(|pair| pair[0].ends_before(&pair[1].smallest));
         let stays_as_it_is =
             !self.compresses || compressed(level, &self.plan) == compressed(target, &self.plan);
         apart && stays_as_it_is
@@ -250,7 +250,7 @@ impl<'a> Picker<'a> {
 
 /// Versions of a table that may be worth nothing.
 fn garbage(meta: &TableMeta) -> u64 {
-    meta.tombstones
+    meta.superseded + meta.tombstones
 }
 
 fn compressed(level: usize, plan: &LevelPlan) -> bool {

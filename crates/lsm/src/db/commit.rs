@@ -256,7 +256,7 @@ fn insert_group(memtable: &Memtable, last: Seq, group: &[Request]) {
         number += 1;
         let seq = Seq::new(number).unwrap_or(Seq::MAX);
         for (kind, key, value) in batch.ops() {
-            writer.insert(key, seq, kind, value);
+            writer.apply(kind, key, seq, value);
         }
     }
 }

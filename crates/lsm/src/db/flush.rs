@@ -130,5 +130,6 @@ fn write_entries(
         writer.add(cursor.key(), cursor.trailer(), cursor.value())?;
         cursor.next();
     }
+    writer.add_range_tombstones(&memtable.tombstones())?;
     writer.finish()
 }

@@ -8,10 +8,11 @@ use crate::error::{Error, Result};
 use crate::iter::{LevelCursor, MergeCursor, Source, VisibleCursor};
 use crate::latency::is_sampled;
 use crate::limits::LEVELS;
-use crate::memtable::{Found, MemtableCursor};
+use crate::memtable::MemtableCursor;
 use crate::metrics::Counters;
 use crate::range::{Direction, KeyRange};
 use crate::table::key_hash;
+use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 use crate::value::{Value, Version as Stored};
 
@@ -46,9 +47,10 @@ impl Inner {
         self.check_not_future(at)?;
         let current = self.current.load_full();
         self.check_kept(current.floors.greatest_over(&range), at)?;
-        let merge = MergeCursor::new(sources(&current, &range, tier), direction);
+        let deleted = deleted_ranges(&current, &range);
+        let merge = MergeCursor::new(sources(&current, &range, Some(at), tier), direction);
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
-        Ok(Cursor { visible: VisibleCursor::new(merge, range, at, direction), timed })
+        Ok(Cursor { visible: VisibleCursor::new(merge, deleted, range, at, direction), timed })
     }
 
     pub(super) fn versions(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Versions> {
@@ -56,8 +58,9 @@ impl Inner {
         self.check_not_future(at)?;
         let current = self.current.load_full();
         let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };
-        let merge = MergeCursor::new(sources(&current, &range, tier), Direction::Forward);
-        Ok(Versions { merge, key: range.start, at, placed: false })
+        let merge = MergeCursor::new(sources(&current, &range, None, tier), Direction::Forward);
+        let deletions = deleted_ranges(&current, &range).covering(key).iter().rev().copied().collect();
+        Ok(Versions { merge, key: range.start, at, deletions, place: Place::Before, last_seq: Seq::MAX })
     }
 
     fn check_open(&self) -> Result<()> {
@@ -78,12 +81,17 @@ impl Inner {
     }
 }
 
+/// The newest version of `key` at or before `at`, if it is a record. From the newest source to the oldest: what one
+/// holds of a key is newer than what the next does, and so is a range deleted in it.
 fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
     for memtable in [&current.active].into_iter().chain(&current.sealed) {
+        let deleted = memtable.range_deleted(key, at);
         match memtable.get(key, at) {
-            Some(Found::Put(value)) => return Ok(Some(Value::owned(value.into()))),
-            Some(Found::Delete) => return Ok(None),
-            None => {}
+            Some(found) if found.seq >= deleted => {
+                return Ok(found.value.map(|value| Value::owned(value.into())));
+            }
+            None if deleted == Seq::ZERO => {}
+            _ => return Ok(None),
         }
     }
     Ok(match current.version.get(key, key_hash(key), at, tier)? {
@@ -92,8 +100,18 @@ fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Opti
     })
 }
 
-/// Everything that may hold keys of `range`.
-fn sources(current: &Current, range: &KeyRange, tier: ReadTier) -> Vec<Source> {
+/// Everything that deletes ranges with keys of `range`.
+fn deleted_ranges(current: &Current, range: &KeyRange) -> RangeTombstones {
+    let memtables = [&current.active].into_iter().chain(&current.sealed);
+    let of_memtables: Vec<_> = memtables.map(|memtable| memtable.tombstones()).collect();
+    let of_tables = current.version.tombstones_over(range);
+    let all = of_memtables.iter().map(AsRef::as_ref).chain(of_tables);
+    RangeTombstones::union(all)
+}
+
+/// Everything that may hold keys of `range`. For a reader at one sequence, `at`, tables may leave out what it does
+/// not see.
+fn sources(current: &Current, range: &KeyRange, at: Option<Seq>, tier: ReadTier) -> Vec<Source> {
     let memtables = [&current.active].into_iter().chain(&current.sealed);
     let mut sources: Vec<Source> =
         memtables.map(|memtable| Source::Memtable(MemtableCursor::new(Arc::clone(memtable)))).collect();
@@ -102,7 +120,8 @@ fn sources(current: &Current, range: &KeyRange, tier: ReadTier) -> Vec<Source> {
     };
     for table in current.version.level(0) {
         if in_range(&table.meta().smallest, &table.meta().largest) {
-            sources.push(Source::Table(table.cursor(tier)));
+            sources
+                .push(Source::Table(at.map_or_else(|| table.cursor(tier), |at| table.cursor_at(tier, at))));
         }
     }
     for level in 1..LEVELS {
@@ -110,7 +129,7 @@ fn sources(current: &Current, range: &KeyRange, tier: ReadTier) -> Vec<Source> {
         let tables: Vec<_> =
             tables.filter(|table| in_range(&table.meta().smallest, &table.meta().largest)).cloned().collect();
         if !tables.is_empty() {
-            sources.push(Source::Level(LevelCursor::new(tables, tier)));
+            sources.push(Source::Level(LevelCursor::new(tables, at, tier)));
         }
     }
     sources
@@ -156,7 +175,19 @@ pub struct Versions {
     merge: MergeCursor,
     key: Vec<u8>,
     at: Seq,
-    placed: bool,
+    /// Deletions of ranges with the key in them, ascending, that are not passed yet.
+    deletions: Vec<Seq>,
+    place: Place,
+    /// Sequence of the last version shown.
+    last_seq: Seq,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Before,
+    OnVersion,
+    /// On the deletion of a range, between the last version and the one that the merge is at.
+    OnDeletion(Seq),
 }
 
 impl Versions {
@@ -169,24 +200,42 @@ impl Versions {
         reason = "a step can fail and lends its version until the next one"
     )]
     pub fn next(&mut self) -> Result<bool> {
-        if std::mem::replace(&mut self.placed, true) {
-            if self.is_on_key() {
-                self.merge.advance()?;
-            }
-        } else {
-            self.merge.seek(&self.key, Trailer::new(self.at, Kind::Delete))?;
+        match self.place {
+            Place::Before => self.merge.seek(&self.key, Trailer::new(self.at, Kind::Delete))?,
+            Place::OnVersion if self.is_on_key() => self.merge.advance()?,
+            Place::OnVersion | Place::OnDeletion(_) => {}
         }
-        Ok(self.is_on_key())
+        if !self.is_on_key() {
+            return Ok(false);
+        }
+        self.place = self.deletion_above(self.last_seq).map_or(Place::OnVersion, Place::OnDeletion);
+        self.last_seq = self.seq();
+        Ok(true)
+    }
+
+    /// The first deletion of a range after the version that the merge is at and before the `newer` one, if it has any
+    /// effect: a later deletion deletes nothing more, and in one commit a version comes after the deletion.
+    fn deletion_above(&mut self, newer: Seq) -> Option<Seq> {
+        let version = self.merge.trailer();
+        let mut first = None;
+        while let Some(seq) = self.deletions.pop_if(|deletion| *deletion > version.seq()) {
+            first = Some(seq).filter(|&seq| seq <= self.at && seq < newer).or(first);
+        }
+        first.filter(|_| version.kind() == Kind::Put)
     }
 
     /// Sequence of the version at the position.
     pub fn seq(&self) -> Seq {
-        self.merge.trailer().seq()
+        match self.place {
+            Place::OnDeletion(seq) => seq,
+            Place::Before | Place::OnVersion => self.merge.trailer().seq(),
+        }
     }
 
     /// Value of the version at the position; `None` if it is a deletion.
     pub fn value(&self) -> Option<&[u8]> {
-        (self.merge.trailer().kind() == Kind::Put).then(|| self.merge.value())
+        let is_record = self.place == Place::OnVersion && self.merge.trailer().kind() == Kind::Put;
+        is_record.then(|| self.merge.value())
     }
 
     fn is_on_key(&self) -> bool {

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::flush::write_memtable;
+use crate::batch::OpKind;
 use crate::error::Result;
 use crate::files::StorePaths;
 use crate::fs::Fs;
 use crate::memtable::Memtable;
 use crate::table::TableMeta;
-use crate::types::{FileNumber, Kind, Seq, StoreId};
+use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::Replay;
 
 /// What opening a store found, and what it had to leave behind.
@@ -79,8 +80,8 @@ impl Recoverer<'_> {
 }
 
 impl Replay for Recoverer<'_> {
-    fn op(&mut self, seq: Seq, kind: Kind, key: &[u8], value: &[u8]) {
-        self.memtable.writer().insert(key, seq, kind, value);
+    fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]) {
+        self.memtable.writer().apply(kind, key, seq, value);
     }
 
     fn commit(&mut self, _seq: Seq) -> Result<()> {

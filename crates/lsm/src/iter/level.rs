@@ -10,14 +10,16 @@ use crate::types::{Kind, ReadTier, Seq, Trailer};
 /// A cursor over tables whose key ranges follow one another.
 pub(crate) struct LevelCursor {
     tables: Vec<Arc<Table>>,
+    /// The sequence of the reader, if only what it sees matters.
+    reader: Option<Seq>,
     tier: ReadTier,
     /// The table at the position and its index; `None` before the first seek and past either end.
     at: Option<(usize, TableCursor)>,
 }
 
 impl LevelCursor {
-    pub(crate) fn new(tables: Vec<Arc<Table>>, tier: ReadTier) -> Self {
-        Self { tables, tier, at: None }
+    pub(crate) fn new(tables: Vec<Arc<Table>>, reader: Option<Seq>, tier: ReadTier) -> Self {
+        Self { tables, reader, tier, at: None }
     }
 
     pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
@@ -73,7 +75,11 @@ impl LevelCursor {
 
     /// Opens the table `index`, if there is one.
     fn enter(&mut self, index: usize) {
-        self.at = self.tables.get(index).map(|table| (index, table.cursor(self.tier)));
+        let cursor = |table: &Arc<Table>| match self.reader {
+            Some(at) => table.cursor_at(self.tier, at),
+            None => table.cursor(self.tier),
+        };
+        self.at = self.tables.get(index).map(|table| (index, cursor(table)));
     }
 
     fn skip_forward(&mut self) -> Result<()> {

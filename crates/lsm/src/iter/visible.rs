@@ -1,10 +1,11 @@
 //! What a reader at one sequence sees of a stream of versions: for each key the newest version at or before the
-//! sequence, unless that is a tombstone.
+//! sequence, unless that is a tombstone or hidden by the deletion of a range.
 
 use super::MergeCursor;
 use crate::error::Result;
 use crate::limits::STEPS_BEFORE_SEEK;
 use crate::range::{Direction, KeyRange};
+use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, Seq, Trailer};
 
 /// A walk over the visible records of a range, in one direction.
@@ -13,6 +14,8 @@ pub(crate) struct VisibleCursor {
     range: KeyRange,
     at: Seq,
     direction: Direction,
+    /// Deleted ranges of all sources.
+    tombstones: RangeTombstones,
     state: State,
     /// The record at the position. Forward, the value stays in the merge's top source.
     key: Vec<u8>,
@@ -28,8 +31,15 @@ enum State {
 
 impl VisibleCursor {
     /// `merge` must go in `direction`.
-    pub(crate) fn new(merge: MergeCursor, range: KeyRange, at: Seq, direction: Direction) -> Self {
-        Self { merge, range, at, direction, state: State::Unplaced, key: Vec::new(), value: Vec::new() }
+    pub(crate) fn new(
+        merge: MergeCursor,
+        tombstones: RangeTombstones,
+        range: KeyRange,
+        at: Seq,
+        direction: Direction,
+    ) -> Self {
+        let (key, value) = (Vec::new(), Vec::new());
+        Self { merge, range, at, direction, tombstones, state: State::Unplaced, key, value }
     }
 
     /// Moves to the next record in the direction; false at the end, and ever after.
@@ -76,13 +86,19 @@ impl VisibleCursor {
             if self.merge.trailer().seq() > self.at && !self.skip_newer()? {
                 continue;
             }
-            let trailer = self.merge.trailer();
-            if trailer.kind() == Kind::Put {
+            if self.shows(self.merge.trailer()) {
                 return Ok(true);
             }
             self.skip_key()?;
         }
         Ok(false)
+    }
+
+    /// Whether the newest version of the current key that the reader may see is a record.
+    fn shows(&self, trailer: Trailer) -> bool {
+        trailer.kind() == Kind::Put
+            && (self.tombstones.is_empty()
+                || self.tombstones.newest_covering(&self.key, self.at) <= trailer.seq())
     }
 
     /// Moves past the versions of the current key that are newer than the reader; false if none is left.
@@ -142,17 +158,18 @@ impl VisibleCursor {
             }
             let trailer = self.merge.trailer();
             if trailer.seq() <= self.at {
-                visible = trailer.kind() == Kind::Put;
+                visible = self.shows(trailer);
                 replace(&mut self.value, self.merge.value());
             }
             self.merge.advance()?;
         }
         let value = &mut self.value;
+        let mut last = None;
         self.merge.jump_over(&self.key, self.at, |trailer, newest| {
-            visible = trailer.kind() == Kind::Put;
+            last = Some(trailer);
             replace(value, newest);
         })?;
-        Ok(visible)
+        Ok(last.map_or(visible, |last| self.shows(last)))
     }
 }
 

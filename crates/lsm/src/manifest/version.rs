@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::limits::LEVELS;
-use crate::table::Table;
+use crate::range::KeyRange;
+use crate::table::{Table, TableMeta};
+use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, ReadTier, Seq};
 use crate::value::Version as Stored;
 
@@ -69,7 +71,7 @@ impl Version {
             ));
         }
         for (level, tables) in self.levels.iter().enumerate().skip(1) {
-            let apart = |pair: &[Arc<Table>]| pair[0].meta().largest < pair[1].meta().smallest;
+            let apart = |pair: &[Arc<Table>]| pair[0].meta().ends_before(&pair[1].meta().smallest);
             if let Some(pair) = tables.windows(2).find(|pair| !apart(pair)) {
                 let (a, b) = (pair[0].meta().number, pair[1].meta().number);
                 return Some(format!("tables {a} and {b} overlap in level {level}"));
@@ -78,22 +80,18 @@ impl Version {
         None
     }
 
-    /// The newest version of `key` at or before `at`.
+    /// The newest version of `key` at or before `at`, unless a deletion of a range hides it.
     pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<Stored>> {
-        for table in &self.levels[0] {
-            if table.meta().overlaps(key, key)
-                && let Some(found) = table.get(key, hash, at, tier)?
-            {
-                return Ok(Some(found));
-            }
-        }
-        for tables in &self.levels[1..] {
-            let index = first_reaching(tables, key);
-            if let Some(table) = tables.get(index)
-                && table.meta().overlaps(key, key)
-                && let Some(found) = table.get(key, hash, at, tier)?
-            {
-                return Ok(Some(found));
+        let level0 = self.levels[0].iter().filter(|table| table.meta().overlaps(key, key));
+        let deeper = self.levels[1..].iter().filter_map(|tables| {
+            tables.get(first_reaching(tables, key)).filter(|table| table.meta().overlaps(key, key))
+        });
+        for table in level0.chain(deeper) {
+            let deleted = table.range_tombstones().newest_covering(key, at);
+            match table.get_with_seq(key, hash, at, tier)? {
+                Some((seq, found)) if seq >= deleted => return Ok(Some(found)),
+                None if deleted == Seq::ZERO => {}
+                _ => return Ok(None),
             }
         }
         Ok(None)
@@ -116,6 +114,23 @@ impl Version {
         })
     }
 
+    /// Whether a level below `level` may hold versions of keys in `range`, which has an end.
+    pub(crate) fn reaches_below_range(&self, level: usize, range: &KeyRange) -> bool {
+        let end = range.end.as_deref().unwrap_or_default();
+        let reaches =
+            |table: &Arc<Table>| *table.meta().smallest < *end && !table.meta().ends_before(&range.start);
+        self.levels[level + 1..].iter().flatten().any(reaches)
+    }
+
+    /// The deleted ranges of tables that may hold keys of `range`.
+    pub(crate) fn tombstones_over(&self, range: &KeyRange) -> impl Iterator<Item = &RangeTombstones> {
+        let all = self.levels.iter().flatten().map(|table| (table.meta(), table.range_tombstones()));
+        let meets = |meta: &TableMeta| {
+            range.end.as_ref().is_none_or(|end| *meta.smallest < **end) && !meta.ends_before(&range.start)
+        };
+        all.filter(move |(meta, deleted)| !deleted.is_empty() && meets(meta)).map(|(_, deleted)| deleted)
+    }
+
     /// Bytes in `level`.
     pub(crate) fn level_bytes(&self, level: usize) -> u64 {
         self.bytes[level]
@@ -132,5 +147,5 @@ impl Version {
 
 /// Index of the first table of a sorted level whose largest key is at or after `key`.
 pub(crate) fn first_reaching(tables: &[Arc<Table>], key: &[u8]) -> usize {
-    tables.partition_point(|table| *table.meta().largest < *key)
+    tables.partition_point(|table| table.meta().ends_before(key))
 }

@@ -7,8 +7,13 @@ mod arena;
 mod cursor;
 mod skiplist;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use arc_swap::ArcSwap;
+
+use crate::batch::OpKind;
+use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, Trailer};
 pub(crate) use cursor::MemtableCursor;
 use skiplist::{Inserter, SkipList};
@@ -18,16 +23,21 @@ pub(crate) fn version_order(a: (&[u8], Trailer), b: (&[u8], Trailer)) -> std::cm
     a.0.cmp(b.0).then(b.1.raw().cmp(&a.1.raw()))
 }
 
-/// What a memtable knows of a key.
+/// A version of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found<'a> {
-    Put(&'a [u8]),
-    Delete,
+pub(crate) struct Found<'a> {
+    pub(crate) seq: Seq,
+    /// `None` for a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
 }
 
 /// An ordered multi-version map in memory.
 pub(crate) struct Memtable {
     list: SkipList,
+    /// Rare, so a new set replaces the old one at each insert.
+    tombstones: ArcSwap<RangeTombstones>,
+    /// Whether there are any; cheaper to ask.
+    has_tombstones: AtomicBool,
     /// Held by whoever inserts; readers never touch it.
     inserter: Mutex<Inserter>,
     /// The first WAL segment that holds commits of this memtable.
@@ -39,7 +49,14 @@ impl Memtable {
     /// An empty memtable whose first commit will be in WAL segment `first_segment`.
     pub(crate) fn new(first_segment: FileNumber) -> Self {
         let (list, inserter) = SkipList::new();
-        Self { list, inserter: Mutex::new(inserter), first_segment, last_commit: OnceLock::new() }
+        Self {
+            list,
+            tombstones: ArcSwap::default(),
+            has_tombstones: AtomicBool::new(false),
+            inserter: Mutex::new(inserter),
+            first_segment,
+            last_commit: OnceLock::new(),
+        }
     }
 
     pub(crate) fn first_segment(&self) -> FileNumber {
@@ -59,7 +76,7 @@ impl Memtable {
     /// The right to insert, for one writer at a time.
     pub(crate) fn writer(&self) -> MemtableWriter<'_> {
         let inserter = self.inserter.lock().unwrap_or_else(PoisonError::into_inner);
-        MemtableWriter { list: &self.list, inserter }
+        MemtableWriter { memtable: self, inserter }
     }
 
     /// The newest version of `key` at or before `at`.
@@ -68,10 +85,17 @@ impl Memtable {
         if entry.key() != key {
             return None;
         }
-        Some(match entry.trailer().kind() {
-            Kind::Put => Found::Put(entry.value()),
-            Kind::Delete => Found::Delete,
-        })
+        let trailer = entry.trailer();
+        Some(Found { seq: trailer.seq(), value: (trailer.kind() == Kind::Put).then(|| entry.value()) })
+    }
+
+    /// The newest deletion of a range with `key` in it, at or before `at`; [`Seq::ZERO`] if there is none.
+    pub(crate) fn range_deleted(&self, key: &[u8], at: Seq) -> Seq {
+        if self.has_tombstones.load(Ordering::Acquire) {
+            self.tombstones.load().newest_covering(key, at)
+        } else {
+            Seq::ZERO
+        }
     }
 
     /// Bytes of keys, values and nodes.
@@ -80,20 +104,38 @@ impl Memtable {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.first().is_none()
+        self.list.first().is_none() && !self.has_tombstones.load(Ordering::Acquire)
+    }
+
+    /// The ranges deleted here.
+    pub(crate) fn tombstones(&self) -> Arc<RangeTombstones> {
+        self.tombstones.load_full()
     }
 }
 
 /// See [`Memtable::writer`].
 pub(crate) struct MemtableWriter<'a> {
-    list: &'a SkipList,
+    memtable: &'a Memtable,
     inserter: MutexGuard<'a, Inserter>,
 }
 
 impl MemtableWriter<'_> {
+    /// Adds what an operation of commit `seq` does.
+    pub(crate) fn apply(&mut self, kind: OpKind, key: &[u8], seq: Seq, value: &[u8]) {
+        match kind {
+            OpKind::Put => self.insert(key, seq, Kind::Put, value),
+            OpKind::Delete => self.insert(key, seq, Kind::Delete, value),
+            OpKind::DeleteRange => {
+                let tombstones = self.memtable.tombstones.load().with(key, value, seq);
+                self.memtable.tombstones.store(Arc::new(tombstones));
+                self.memtable.has_tombstones.store(true, Ordering::Release);
+            }
+        }
+    }
+
     /// Adds a version. The pair of key and sequence must be new.
     pub(crate) fn insert(&mut self, key: &[u8], seq: Seq, kind: Kind, value: &[u8]) {
-        self.list.insert(&mut self.inserter, key, Trailer::new(seq, kind), value);
+        self.memtable.list.insert(&mut self.inserter, key, Trailer::new(seq, kind), value);
     }
 }
 
@@ -116,12 +158,25 @@ mod tests {
         writer.insert(b"kk", seq(4), Kind::Put, b"other");
         let at = |number| memtable.get(b"k", seq(number));
         assert_eq!(at(2), None);
-        assert_eq!(at(3), Some(Found::Put(b"three")));
-        assert_eq!(at(4), Some(Found::Put(b"three")));
-        assert_eq!(at(5), Some(Found::Delete));
-        assert_eq!(at(100), Some(Found::Put(b"nine")));
+        let put = |number, value| Some(Found { seq: seq(number), value: Some(value) });
+        assert_eq!(at(3), put(3, &b"three"[..]));
+        assert_eq!(at(4), put(3, &b"three"[..]));
+        assert_eq!(at(5), Some(Found { seq: seq(5), value: None }));
+        assert_eq!(at(100), put(9, &b"nine"[..]));
         assert_eq!(memtable.get(b"j", seq(100)), None);
         assert_eq!(memtable.get(b"l", seq(100)), None);
         assert!(!memtable.is_empty() && memtable.size_bytes() > 0);
+    }
+
+    #[test]
+    fn a_deleted_range_is_seen_from_its_sequence_on() {
+        let memtable = Memtable::new(FileNumber(1));
+        memtable.writer().apply(OpKind::DeleteRange, b"b", seq(5), b"d");
+        assert!(!memtable.is_empty());
+        let deleted = |key: &[u8], at| memtable.range_deleted(key, seq(at)).get();
+        assert_eq!(
+            [deleted(b"b", 4), deleted(b"b", 5), deleted(b"c\xFF", 9), deleted(b"d", 9)],
+            [0, 5, 5, 0]
+        );
     }
 }

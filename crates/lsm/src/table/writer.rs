@@ -104,6 +104,16 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Adds all tombstones of a set, as by [`Self::add_range_tombstone`].
+    pub(crate) fn add_range_tombstones(&mut self, set: &RangeTombstones) -> Result<()> {
+        for fragment in set.fragments() {
+            for &seq in &fragment.seqs {
+                self.add_range_tombstone(&fragment.start, &fragment.end, seq)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a range tombstone over the keys from `start` up to but without `end`. Tombstones come as fragments: each
     /// has the same range as the one before and an older sequence, or begins where that one ends or behind. They may
     /// be added before, between and after versions. Fails with [`Error::TooLarge`] over a limit.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use super::replay::{MAX_BODY_BYTES, Replay, ReplayEnd, Segment, replay_segment};
+use crate::batch::OpKind;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{LogKind, LogScan, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head, read_whole};
-use crate::types::{FileNumber, Kind, Seq, StoreId};
+use crate::types::{FileNumber, Seq, StoreId};
 
 /// What was found in one segment.
 pub(crate) struct SegmentCheck {
@@ -96,7 +97,7 @@ fn sequence_before(preamble: &Preamble, bytes: &[u8], oldest: bool) -> Seq {
 struct Nowhere;
 
 impl Replay for Nowhere {
-    fn op(&mut self, _: Seq, _: Kind, _: &[u8], _: &[u8]) {}
+    fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {}
 
     fn commit(&mut self, _: Seq) -> Result<()> {
         Ok(())

@@ -16,3 +16,4 @@ pub(crate) use writer::{Mark, WalWriter};
 /// Operation tags in the body of a commit frame.
 const TAG_PUT: u8 = 0x01;
 const TAG_DELETE: u8 = 0x02;
+const TAG_DELETE_RANGE: u8 = 0x03;

@@ -6,7 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{TAG_DELETE, TAG_PUT};
+use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT};
+use crate::batch::OpKind;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{
@@ -14,7 +15,7 @@ use crate::format::{
 };
 use crate::fs::{Fs, read_head, read_whole};
 use crate::limits::MAX_COMMIT_BYTES;
-use crate::types::{FileNumber, Kind, Seq, StoreId};
+use crate::types::{FileNumber, Seq, StoreId};
 
 /// Longest body of a commit frame: the largest commit and its padding.
 pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + FRAME_ALIGN;
@@ -22,7 +23,7 @@ pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + FRAME_ALIGN;
 /// Receives the commits of the log.
 pub(crate) trait Replay {
     /// One operation of the commit `seq`. Operations of a commit come together.
-    fn op(&mut self, seq: Seq, kind: Kind, key: &[u8], value: &[u8]);
+    fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]);
     /// The commit `seq` is complete.
     fn commit(&mut self, seq: Seq) -> Result<()>;
 }
@@ -173,13 +174,17 @@ fn replay_commit(path: &Path, frame: &Frame<'_>, end: &mut ReplayEnd, sink: &mut
     Ok(())
 }
 
-fn take_op<'a>(body: &mut &'a [u8]) -> Option<(Kind, &'a [u8], &'a [u8])> {
+fn take_op<'a>(body: &mut &'a [u8]) -> Option<(OpKind, &'a [u8], &'a [u8])> {
     match varint::take_slice(body, 1)?[0] {
         TAG_PUT => {
             let key = varint::take_bytes(body)?;
-            Some((Kind::Put, key, varint::take_bytes(body)?))
+            Some((OpKind::Put, key, varint::take_bytes(body)?))
         }
-        TAG_DELETE => Some((Kind::Delete, varint::take_bytes(body)?, &[])),
+        TAG_DELETE_RANGE => {
+            let start = varint::take_bytes(body)?;
+            Some((OpKind::DeleteRange, start, varint::take_bytes(body)?))
+        }
+        TAG_DELETE => Some((OpKind::Delete, varint::take_bytes(body)?, &[])),
         _ => None,
     }
 }

@@ -7,14 +7,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{TAG_DELETE, TAG_PUT, WalFile};
-use crate::batch::WriteBatch;
+use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, WalFile};
+use crate::batch::{OpKind, WriteBatch};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{FileSalt, FrameTag, LogKind, PREAMBLE_BYTES, Preamble, append_frame, varint};
 use crate::fs::Fs;
 use crate::metrics::Counters;
-use crate::types::{FileNumber, Kind, Seq, StoreId};
+use crate::types::{FileNumber, Seq, StoreId};
 
 /// The appender. There is one per store, used under the commit lock.
 pub(crate) struct WalWriter {
@@ -81,14 +81,19 @@ impl WalWriter {
         append_frame(&mut self.buffer, self.salt, offset, head, durable_upto, |body| {
             for (kind, key, value) in batch.ops() {
                 match kind {
-                    Kind::Put => {
+                    OpKind::Put => {
                         body.push(TAG_PUT);
                         varint::put_bytes(body, key);
                         varint::put_bytes(body, value);
                     }
-                    Kind::Delete => {
+                    OpKind::Delete => {
                         body.push(TAG_DELETE);
                         varint::put_bytes(body, key);
+                    }
+                    OpKind::DeleteRange => {
+                        body.push(TAG_DELETE_RANGE);
+                        varint::put_bytes(body, key);
+                        varint::put_bytes(body, value);
                     }
                 }
             }

@@ -1,0 +1,110 @@
+//! Deleting whole ranges of keys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, Retention, WriteBatch};
+use support::{fast_dir, get, get_at, killed, put, scan, seq, small};
+
+fn delete_range(db: &Db, start: &str, end: &str) {
+    let mut batch = WriteBatch::new();
+    let range = KeyRange { start: start.as_bytes().to_vec(), end: Some(end.as_bytes().to_vec()) };
+    batch.delete_range(&range).unwrap();
+    db.commit(batch, Durability::Disk).unwrap();
+}
+
+fn keys(db: &Db) -> Vec<String> {
+    let records = scan(db, KeyRange::default(), db.visible(), Direction::Forward);
+    records.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
+}
+
+#[test]
+fn a_deleted_range_is_gone_from_then_on_and_there_before() {
+    let dir = fast_dir();
+    let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+    let db = Db::open(&live, small()).unwrap();
+    for key in ["a", "b", "c", "d"] {
+        put(&db, key, "old");
+    }
+    delete_range(&db, "b", "d");
+    put(&db, "c", "new");
+    let check = |db: &Db| {
+        assert_eq!(keys(db), ["a", "c", "d"]);
+        assert_eq!((get(db, "b"), get(db, "c").as_deref()), (None, Some("new")));
+        assert_eq!(get_at(db, "b", seq(4)).as_deref(), Some("old"));
+        assert_eq!(get_at(db, "c", seq(5)), None);
+    };
+    check(&db);
+    killed(&live, &image);
+    check(&Db::open(&image, small()).unwrap());
+    db.flush().unwrap();
+    check(&db);
+    db.compact().unwrap();
+    check(&db);
+    db.close().unwrap();
+    drop(db);
+    check(&Db::open(&live, small()).unwrap());
+}
+
+#[test]
+fn the_versions_of_a_key_show_when_its_range_was_deleted() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "k", "1");
+    delete_range(&db, "a", "z");
+    delete_range(&db, "j", "l");
+    put(&db, "k", "4");
+    db.flush().unwrap();
+    delete_range(&db, "k", "kk");
+    let mut versions = db.versions(b"k", db.visible(), ReadTier::Disk).unwrap();
+    let mut found = Vec::new();
+    while versions.next().unwrap() {
+        found.push((versions.seq().get(), versions.value().map(<[u8]>::to_vec)));
+    }
+    assert_eq!(found, [(5, None), (4, Some(b"4".to_vec())), (2, None), (1, Some(b"1".to_vec()))]);
+}
+
+#[test]
+fn compaction_lets_go_of_a_deleted_range_where_no_history_is_kept() {
+    let dir = fast_dir();
+    let options = Options { retention: Retention::LatestOnly, ..small() };
+    let db = Db::open(dir.path(), options.clone()).unwrap();
+    for index in 0..2000 {
+        let mut batch = WriteBatch::new();
+        batch.put(format!("dropped {index:05}").as_bytes(), &[1; 100]).unwrap();
+        batch.put(format!("kept {index:05}").as_bytes(), &[1; 20]).unwrap();
+        db.commit(batch, Durability::Os).unwrap();
+    }
+    db.compact().unwrap();
+    let before = db.metrics().table_bytes;
+    delete_range(&db, "dropped ", "dropped!");
+    assert_eq!(keys(&db).len(), 2000);
+    db.compact().unwrap();
+    let metrics = db.metrics();
+    assert_eq!((keys(&db).len(), metrics.table_entries), (2000, 2000));
+    assert!(metrics.table_bytes * 2 < before, "{} of {before} bytes are left", metrics.table_bytes);
+    db.verify().unwrap();
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(keys(&Db::open(dir.path(), options).unwrap()).len(), 2000);
+}
+
+#[test]
+fn a_snapshot_keeps_a_range_that_is_deleted_after_it() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), Options { retention: Retention::LatestOnly, ..small() }).unwrap();
+    put(&db, "k", "1");
+    let snapshot = db.snapshot();
+    delete_range(&db, "a", "z");
+    db.compact().unwrap();
+    assert_eq!((get(&db, "k"), get_at(&db, "k", snapshot.seq()).as_deref()), (None, Some("1")));
+    drop(snapshot);
+    db.compact().unwrap();
+    assert_eq!(get(&db, "k"), None);
+    assert_eq!(db.metrics().level_tables.iter().sum::<u64>(), 0);
+}
