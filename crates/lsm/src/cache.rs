@@ -1,14 +1,15 @@
 //! Table blocks kept in memory, shared by all tables of a store.
 //!
 //! Blocks are immutable and file numbers are never used twice, so an entry can never be stale; those of removed
-//! tables simply age out. The weight of an entry is the memory its block really takes.
+//! tables simply age out. The weight of an entry is the memory its block really takes. What open tables keep in memory
+//! for themselves, indexes and filters, is charged to the same budget and leaves less of it to blocks.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, Weighter};
 
 use crate::table::Block;
 use crate::types::FileNumber;
@@ -19,18 +20,23 @@ const TYPICAL_BLOCK_BYTES: usize = 4 * 1024 + 512;
 const MAX_ESTIMATED_BLOCKS: usize = 1 << 20;
 /// What an entry takes beside its block: key, pointer and bookkeeping.
 const ENTRY_OVERHEAD: u64 = 64;
+/// Whatever is charged, blocks may use this part of the capacity: without blocks a cache is of no use.
+const LEAST_BLOCK_SHARE: u64 = 4;
 
 /// A bounded map from place on disk to block.
 pub(crate) struct BlockCache {
     /// `None` caches nothing: capacity 0.
     blocks: Option<Blocks>,
-    capacity: usize,
+    capacity: u64,
+    /// Bytes that are held elsewhere.
+    charged: Mutex<u64>,
     hits: AtomicU64,
     misses: AtomicU64,
     inserts: AtomicU64,
+    evictions: Arc<AtomicU64>,
 }
 
-type Blocks = Cache<Key, Arc<Block>, ByMemory, BuildHasherDefault<PlaceHasher>>;
+type Blocks = Cache<Key, Arc<Block>, ByMemory, BuildHasherDefault<PlaceHasher>, CountEvictions>;
 
 /// What a cache did since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,26 +47,56 @@ pub(crate) struct CacheStats {
     pub(crate) misses: u64,
     /// Blocks offered after a miss; one larger than a share of the cache is not kept.
     pub(crate) inserts: u64,
-    /// Bytes held now.
+    /// Blocks that had to leave, those too large to be kept included.
+    pub(crate) evictions: u64,
+    /// Bytes of blocks held now.
     pub(crate) bytes: u64,
-    /// Most bytes that may be held.
+    /// Bytes held by open tables for themselves.
+    pub(crate) charged: u64,
+    /// Most bytes that may be held, blocks and charges together.
     pub(crate) capacity: u64,
 }
 
 impl BlockCache {
     /// A cache for about `capacity` bytes of blocks; 0 caches nothing.
     pub(crate) fn new(capacity: usize) -> Self {
+        let evictions = Arc::new(AtomicU64::new(0));
         let blocks = (capacity > 0).then(|| {
             let estimate = (capacity / TYPICAL_BLOCK_BYTES).clamp(1, MAX_ESTIMATED_BLOCKS);
             let hasher = BuildHasherDefault::default();
-            Cache::with(estimate, capacity as u64, ByMemory, hasher, DefaultLifecycle::default())
+            Cache::with(estimate, capacity as u64, ByMemory, hasher, CountEvictions(Arc::clone(&evictions)))
         });
         Self {
             blocks,
-            capacity,
+            capacity: capacity as u64,
+            charged: Mutex::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
+            evictions,
+        }
+    }
+
+    /// Takes `bytes` that are held elsewhere from what blocks may use, though never more than leaves them a quarter of
+    /// the capacity. To be given back with [`Self::release`].
+    pub(crate) fn charge(&self, bytes: usize) {
+        self.change_charge(|charged| charged.saturating_add(bytes as u64));
+    }
+
+    /// Gives back what was charged.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.change_charge(|charged| charged.saturating_sub(bytes as u64));
+    }
+
+    fn change_charge(&self, change: impl FnOnce(u64) -> u64) {
+        // The lock keeps two changes from setting the capacity in the wrong order.
+        let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
+        *charged = change(*charged);
+        if let Some(blocks) = &self.blocks {
+            let left = self.capacity.saturating_sub(*charged).max(self.capacity / LEAST_BLOCK_SHARE);
+            if left != blocks.capacity() {
+                blocks.set_capacity(left);
+            }
         }
     }
 
@@ -87,8 +123,10 @@ impl BlockCache {
             hits: self.hits.load(Relaxed),
             misses: self.misses.load(Relaxed),
             inserts: self.inserts.load(Relaxed),
+            evictions: self.evictions.load(Relaxed),
             bytes: self.blocks.as_ref().map_or(0, Cache::weight),
-            capacity: self.capacity as u64,
+            charged: *self.charged.lock().unwrap_or_else(PoisonError::into_inner),
+            capacity: self.capacity,
         }
     }
 }
@@ -106,6 +144,20 @@ impl Weighter<Key, Arc<Block>> for ByMemory {
     #[inline]
     fn weight(&self, _key: &Key, block: &Arc<Block>) -> u64 {
         block.memory_bytes() as u64 + ENTRY_OVERHEAD
+    }
+}
+
+/// Counts the blocks that leave.
+#[derive(Clone)]
+struct CountEvictions(Arc<AtomicU64>);
+
+impl Lifecycle<Key, Arc<Block>> for CountEvictions {
+    /// The last block that left, so that it is freed after the cache's lock is.
+    type RequestState = Option<Arc<Block>>;
+
+    fn on_evict(&self, state: &mut Self::RequestState, _key: Key, block: Arc<Block>) {
+        self.0.fetch_add(1, Relaxed);
+        *state = Some(block);
     }
 }
 

@@ -34,6 +34,12 @@ pub(crate) const MIN_COMPRESSION_GAIN: usize = 8;
 /// Level of Zstandard compression.
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_LEVEL: i32 = 3;
+/// Data blocks in a row that a scan forwards reads from the disk one by one before it begins to read ahead.
+pub(crate) const MISSES_BEFORE_READ_AHEAD: u32 = 2;
+/// Bytes read ahead at first; doubled with every further read.
+pub(crate) const FIRST_READ_AHEAD_BYTES: usize = 8 * 1024;
+/// Most bytes read ahead.
+pub(crate) const MAX_READ_AHEAD_BYTES: usize = 256 * 1024;
 /// Bytes of a new table that are collected for one system call.
 pub(crate) const TABLE_WRITE_BYTES: usize = 1 << 20;
 

@@ -148,24 +148,36 @@ fn check(stored: &[u8], salt: FileSalt, offset: u64, path: &Path) -> Result<u8> 
 
 /// The payload of a data block, unwrapped and decompressed.
 pub(crate) fn open(mut stored: Vec<u8>, salt: FileSalt, offset: u64, path: &Path) -> Result<Vec<u8>> {
-    match check(&stored, salt, offset, path)? {
-        NONE => {
-            stored.truncate(stored.len() - TRAILER_BYTES);
-            Ok(stored)
-        }
-        LZ4 => decompress(&stored[..stored.len() - TRAILER_BYTES], lz4)
-            .map_err(|what| Error::corrupt(path, offset, what)),
-        #[cfg(feature = "zstd")]
-        ZSTD => decompress(&stored[..stored.len() - TRAILER_BYTES], super::zstd::decompress)
-            .map_err(|what| Error::corrupt(path, offset, what)),
-        #[cfg(not(feature = "zstd"))]
-        ZSTD => Err(Error::Newer {
-            path: path.to_path_buf(),
-            what: "blocks compressed with zstd, which this build leaves out (cargo feature `zstd`)"
-                .to_owned(),
-        }),
-        kind => Err(unknown_compression(kind, offset, path)),
+    if let Some(payload) = decompressed(&stored, salt, offset, path)? {
+        return Ok(payload);
     }
+    stored.truncate(stored.len() - TRAILER_BYTES);
+    Ok(stored)
+}
+
+/// [`open`] for a block among others.
+pub(crate) fn open_copy(stored: &[u8], salt: FileSalt, offset: u64, path: &Path) -> Result<Vec<u8>> {
+    let payload = decompressed(stored, salt, offset, path)?;
+    Ok(payload.unwrap_or_else(|| stored[..stored.len() - TRAILER_BYTES].to_vec()))
+}
+
+/// The checked block decompressed, or `None` if it is not compressed.
+fn decompressed(stored: &[u8], salt: FileSalt, offset: u64, path: &Path) -> Result<Option<Vec<u8>>> {
+    let kind = check(stored, salt, offset, path)?;
+    let payload = &stored[..stored.len() - TRAILER_BYTES];
+    let bytes = match kind {
+        NONE => return Ok(None),
+        LZ4 => decompress(payload, lz4),
+        #[cfg(feature = "zstd")]
+        ZSTD => decompress(payload, super::zstd::decompress),
+        #[cfg(not(feature = "zstd"))]
+        ZSTD => {
+            let what = "blocks compressed with zstd, which this build leaves out (cargo feature `zstd`)";
+            return Err(Error::Newer { path: path.to_path_buf(), what: what.to_owned() });
+        }
+        kind => return Err(unknown_compression(kind, offset, path)),
+    };
+    bytes.map(Some).map_err(|what| Error::corrupt(path, offset, what))
 }
 
 /// The payload of a block that is never compressed.
@@ -292,6 +304,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(opened(&bytes).is_err());
+            prop_assert!(open_copy(&bytes, salt(), 77, Path::new("t")).is_err());
             prop_assert!(open_plain(&bytes, salt(), 77, Path::new("t")).is_err());
             let _ = decompress(&bytes, lz4);
             let _ = Handle::take(&mut bytes.as_slice());

@@ -10,7 +10,7 @@
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
 //! lies in the file), `index`, `filter`, `tombstone_block`, `properties` and `footer` (how to find a block and whether to look;
-//! read together by `tail`), `writer`, `reader`, `section_cursor` and `cursor` on top, and `verify` (proof that a table is what it says).
+//! read together by `tail`), `writer`, `reader`, `section_cursor` with its `window` for reading ahead and `cursor` on top, and `verify` (proof that a table is what it says).
 
 mod block;
 mod block_builder;
@@ -29,6 +29,7 @@ mod section_writer;
 mod tail;
 mod tombstone_block;
 mod verify;
+mod window;
 mod writer;
 #[cfg(feature = "zstd")]
 mod zstd;

@@ -25,7 +25,7 @@ use crate::value::{Value, Version};
 pub(super) enum Access {
     /// The cache, and as far as the tier allows the disk; what is read from there is kept in the cache.
     Cached(ReadTier),
-    /// The disk, past the cache.
+    /// The disk, past the cache and many blocks at once.
     Disk,
 }
 
@@ -54,7 +54,9 @@ impl Table {
         let path: Arc<Path> = path.into();
         let tail = Tail::load(file.as_ref(), &path, store, &meta)?;
         let salt = FileSalt::new(store, meta.number);
-        Ok(Self { file, path, store, salt, meta, tail, cache })
+        let table = Self { file, path, store, salt, meta, tail, cache };
+        table.cache.charge(table.memory_bytes());
+        Ok(table)
     }
 
     /// What the manifest knows about the table.
@@ -62,7 +64,7 @@ impl Table {
         &self.meta
     }
 
-    /// Bytes of memory held beside cached blocks.
+    /// Bytes of memory held beside cached blocks. They are charged to the cache while the table is open.
     pub(crate) fn memory_bytes(&self) -> usize {
         let indexes = [&self.tail.current, &self.tail.history].into_iter().flatten();
         indexes.map(Index::memory_bytes).sum::<usize>() + self.tail.filter.memory_bytes()
@@ -75,11 +77,12 @@ impl Table {
 
     /// The newest version of `key` at or before `at`, if this table has one, whatever range tombstones say about it.
     /// `hash` is [`super::key_hash`] of `key`. A block that `tier` does not allow to read is [`Error::WouldBlock`].
+    #[cfg(test)]
     pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<Version>> {
         Ok(self.get_with_seq(key, hash, at, tier)?.map(|(_, version)| version))
     }
 
-    /// [`Self::get`], with the version's sequence.
+    /// The newest version of `key` at or before `at` and its sequence, whatever range tombstones say about it.
     #[inline]
     pub(crate) fn get_with_seq(
         &self,
@@ -119,7 +122,7 @@ impl Table {
         }
         // If the version is not in this block, it is not in the next one either: between two blocks with versions of
         // one key the separator is the last of the first block.
-        let block = self.block(target.handle, Access::Cached(tier))?;
+        let block = self.block(target.handle, tier)?;
         match block.find(key, at)? {
             Found::Version(entry) => Ok(Some((block, entry))),
             Found::End | Found::Greater => Ok(None),
@@ -129,6 +132,12 @@ impl Table {
     /// A cursor over all versions, not positioned yet. It keeps the table open.
     pub(crate) fn cursor(self: &Arc<Self>, tier: ReadTier) -> TableCursor {
         TableCursor::new(self, Access::Cached(tier))
+    }
+
+    /// A cursor over all versions for who reads the whole table once, forwards: it reads far ahead and leaves the cache
+    /// alone.
+    pub(crate) fn cursor_past_cache(self: &Arc<Self>) -> TableCursor {
+        TableCursor::new(self, Access::Disk)
     }
 
     /// A cursor over the versions that a read at `at` can see, not positioned yet. It may also come by others, but not
@@ -142,27 +151,51 @@ impl Table {
         self.tail.index(section).map_or(0, Index::len)
     }
 
-    /// The data block at `handle`.
+    /// The data block at `handle`, from the cache or, if `tier` allows, from the disk.
     #[inline]
-    pub(super) fn block(&self, handle: Handle, access: Access) -> Result<Arc<Block>> {
-        let Access::Cached(tier) = access else { return self.read_block(handle).map(Arc::new) };
-        if let Some(block) = self.cache.get(self.meta.number, handle.offset) {
+    fn block(&self, handle: Handle, tier: ReadTier) -> Result<Arc<Block>> {
+        if let Some(block) = self.cached(handle, tier)? {
             return Ok(block);
         }
-        if tier == ReadTier::Memory {
-            return Err(Error::WouldBlock);
-        }
         let block = Arc::new(self.read_block(handle)?);
-        self.cache.insert(self.meta.number, handle.offset, Arc::clone(&block));
+        self.keep(handle, &block);
         Ok(block)
+    }
+
+    /// The data block at `handle` if it is in memory; if not, [`Error::WouldBlock`] where `tier` allows no more.
+    #[inline]
+    pub(super) fn cached(&self, handle: Handle, tier: ReadTier) -> Result<Option<Arc<Block>>> {
+        match self.cache.get(self.meta.number, handle.offset) {
+            None if tier == ReadTier::Memory => Err(Error::WouldBlock),
+            found => Ok(found),
+        }
+    }
+
+    /// Offers a block that was just read to the cache.
+    pub(super) fn keep(&self, handle: Handle, block: &Arc<Block>) {
+        self.cache.insert(self.meta.number, handle.offset, Arc::clone(block));
     }
 
     /// Reads and checks a data block. The index has already refused sizes beyond the limit and the file.
     pub(super) fn read_block(&self, handle: Handle) -> Result<Block> {
         let mut stored = vec![0; handle.stored_bytes()];
         read_exact(self.file.as_ref(), &self.path, handle.offset, &mut stored)?;
-        let payload = envelope::open(stored, self.salt, handle.offset, &self.path)?;
+        self.parse(envelope::open(stored, self.salt, handle.offset, &self.path)?, handle)
+    }
+
+    /// Checks a data block that was read together with others.
+    pub(super) fn copy_block(&self, stored: &[u8], handle: Handle) -> Result<Block> {
+        self.parse(envelope::open_copy(stored, self.salt, handle.offset, &self.path)?, handle)
+    }
+
+    fn parse(&self, payload: Vec<u8>, handle: Handle) -> Result<Block> {
         Block::new(payload, Origin { path: Arc::clone(&self.path), offset: handle.offset })
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.cache.release(self.memory_bytes());
     }
 }
 

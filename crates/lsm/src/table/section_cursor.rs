@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use super::block::Block;
 use super::block_cursor::BlockCursor;
 use super::index::{Section, Target};
 use super::reader::{Access, Table};
+use super::window::Window;
 use crate::error::Result;
+use crate::limits::MAX_READ_AHEAD_BYTES;
 use crate::types::{Kind, Seq, Trailer};
 
 /// A cursor over the entries of a section. It keeps the table and the current block in memory.
@@ -21,11 +24,12 @@ pub(super) struct SectionCursor {
     position: usize,
     /// In the current block; `None` until the first seek.
     inner: Option<BlockCursor>,
+    window: Window,
 }
 
 impl SectionCursor {
     pub(super) fn new(table: Arc<Table>, section: Section, access: Access, at: Seq) -> Self {
-        Self { table, section, access, at, position: 0, inner: None }
+        Self { table, section, access, at, position: 0, inner: None, window: Window::default() }
     }
 
     /// Whether the cursor is at an entry.
@@ -165,12 +169,48 @@ impl SectionCursor {
             // Seeks that stay in the block cost no lookup.
             Some(inner) if self.position == position => inner,
             Some(mut inner) => {
-                inner.reset(self.table.block(target.handle, self.access)?);
+                inner.reset(self.load(position, target)?);
                 inner
             }
-            None => BlockCursor::new(self.table.block(target.handle, self.access)?),
+            None => BlockCursor::new(self.load(position, target)?),
         };
         self.position = position;
         Ok(self.inner.insert(inner))
+    }
+
+    /// Block `position`, from wherever it can be had.
+    fn load(&mut self, position: usize, target: Target) -> Result<Arc<Block>> {
+        if let Access::Cached(tier) = self.access
+            && let Some(block) = self.table.cached(target.handle, tier)?
+        {
+            self.window.interrupt();
+            return Ok(block);
+        }
+        let block = Arc::new(self.read(position, target)?);
+        if self.access != Access::Disk {
+            self.table.keep(target.handle, &block);
+        }
+        Ok(block)
+    }
+
+    /// Block `position` from the disk, with those behind it if that is how they are wanted.
+    fn read(&mut self, position: usize, target: Target) -> Result<Block> {
+        let (table, handle) = (&self.table, target.handle);
+        if let Some(stored) = self.window.stored(position, handle) {
+            return table.copy_block(stored, handle);
+        }
+        let most = match self.access {
+            Access::Disk => MAX_READ_AHEAD_BYTES,
+            Access::Cached(_) => self.window.read_ahead(position),
+        };
+        if let Some(index) = table.tail.index(self.section)
+            && most > handle.stored_bytes()
+        {
+            self.window.fill(table, index, position, most)?;
+            if let Some(stored) = self.window.stored(position, handle) {
+                return table.copy_block(stored, handle);
+            }
+        }
+        table.read_block(handle)
     }
 }

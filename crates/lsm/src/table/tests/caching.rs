@@ -198,3 +198,46 @@ fn a_cursor_of_the_past_passes_over_blocks_that_are_newer() {
     let all = (table.blocks(Section::Current) + table.blocks(Section::History)) as u64;
     assert!(cache.stats().inserts + 5 < all, "{:?} of {all} blocks", cache.stats());
 }
+
+/// Walks over the whole table through the cache.
+fn scan(table: &Arc<Table>) {
+    let mut cursor = table.cursor(ReadTier::Disk);
+    cursor.seek_first().unwrap();
+    while cursor.valid() {
+        cursor.next().unwrap();
+    }
+}
+
+#[test]
+fn open_tables_take_their_indexes_and_filters_from_the_budget_and_give_them_back() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let cache = Arc::new(BlockCache::new(40_000));
+    let table = open(&fixture, &cache);
+    let charged = table.memory_bytes() as u64;
+    assert!(charged > 500);
+    assert_eq!(cache.stats().charged, charged);
+    // As good as all of the rest goes to somebody else, and blocks keep a quarter.
+    cache.charge(1_000_000);
+    scan(&table);
+    let stats = cache.stats();
+    assert!(stats.bytes <= 10_000 && stats.bytes > 4_000, "{stats:?}");
+    assert!(stats.evictions > 0, "{stats:?}");
+    cache.release(1_000_000);
+    scan(&table);
+    let stats = cache.stats();
+    assert!(stats.bytes > 20_000 && stats.bytes + stats.charged <= 40_000, "{stats:?}");
+    drop(table);
+    assert_eq!(cache.stats().charged, 0);
+}
+
+#[test]
+fn charging_makes_room_at_once() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let cache = Arc::new(BlockCache::new(100_000));
+    scan(&open(&fixture, &cache));
+    let before = cache.stats();
+    assert!(before.bytes > 30_000 && before.evictions == 0, "{before:?}");
+    cache.charge(90_000);
+    let after = cache.stats();
+    assert!(after.bytes <= 25_000 && after.evictions > 0, "{after:?}");
+}

@@ -4,6 +4,7 @@ mod caching;
 mod damage;
 mod golden;
 mod model;
+mod read_ahead;
 mod reads;
 mod tombstones;
 

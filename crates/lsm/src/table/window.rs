@@ -1,0 +1,65 @@
+//! Reading ahead: several data blocks of a section with one system call.
+
+use super::envelope::Handle;
+use super::index::Index;
+use super::reader::Table;
+use super::tail::read_exact;
+use crate::error::Result;
+use crate::limits::{FIRST_READ_AHEAD_BYTES, MAX_READ_AHEAD_BYTES, MISSES_BEFORE_READ_AHEAD};
+
+/// A stretch of the file in memory, and the steps that lead to the next one.
+#[derive(Default)]
+pub(super) struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+    /// Reads from the disk in a row, each for the block behind what the one before read or used.
+    reads: u32,
+    /// The block behind the last one that came from the disk.
+    next: usize,
+}
+
+impl Window {
+    /// The stored form of block `position` at `handle`, if it was read ahead.
+    pub(super) fn stored(&mut self, position: usize, handle: Handle) -> Option<&[u8]> {
+        let at = usize::try_from(handle.offset.checked_sub(self.start)?).ok()?;
+        let stored = self.bytes.get(at..)?.get(..handle.stored_bytes())?;
+        self.next = position + 1;
+        Some(stored)
+    }
+
+    /// Notes that a block was found in memory.
+    pub(super) fn interrupt(&mut self) {
+        self.reads = 0;
+    }
+
+    /// Notes that block `position` has to be read; returns how many bytes to read for it and those behind it, 0 for
+    /// no more than it.
+    pub(super) fn read_ahead(&mut self, position: usize) -> usize {
+        self.reads = if position == self.next { self.reads.saturating_add(1) } else { 1 };
+        self.next = position + 1;
+        match self.reads.checked_sub(MISSES_BEFORE_READ_AHEAD + 1) {
+            Some(doublings) => MAX_READ_AHEAD_BYTES.min(FIRST_READ_AHEAD_BYTES << doublings.min(8)),
+            None => 0,
+        }
+    }
+
+    /// Reads block `position` of `index`, and those behind it as far as they lie within `most` bytes and at least half
+    /// of what is read belongs to the section.
+    pub(super) fn fill(&mut self, table: &Table, index: &Index, position: usize, most: usize) -> Result<()> {
+        let first = index.target(position)?.handle;
+        let (mut span, mut wanted) = (first.stored_bytes(), first.stored_bytes());
+        for next in position + 1..index.len() {
+            let handle = index.target(next)?.handle;
+            wanted += handle.stored_bytes();
+            let reach = (handle.offset - first.offset) as usize + handle.stored_bytes();
+            if reach > most || reach > wanted * 2 {
+                break;
+            }
+            span = reach;
+        }
+        self.start = first.offset;
+        self.bytes.resize(span, 0);
+        let read = read_exact(table.file.as_ref(), &table.path, self.start, &mut self.bytes);
+        read.inspect_err(|_| self.bytes.clear())
+    }
+}
