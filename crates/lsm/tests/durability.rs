@@ -137,3 +137,30 @@ fn an_oversized_commit_becomes_a_run_of_its_own() {
     assert_eq!((metrics.flushes, metrics.level_tables[0]), (3, 3), "before, the large one, after");
     assert_eq!(get(&db, "large 0299").map(|value| value.len()), Some(1024));
 }
+
+#[test]
+fn zeros_ahead_of_the_log_are_written_for_small_durable_commits_and_end_it_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+    let db = Db::open(&live, Options::default()).unwrap();
+    let segment = support::files(&live.join("wal")).remove(0);
+    let is_filled = || segment.metadata().unwrap().len() > db.metrics().wal_bytes + 128 * 1024;
+    for key in 0..1000 {
+        db.commit(batch(key), Durability::Os).unwrap();
+    }
+    assert!(!is_filled(), "only syncs gain by it");
+    let begin = std::time::Instant::now();
+    let mut commits = 1000;
+    while !is_filled() {
+        assert!(begin.elapsed().as_secs() < 20, "no zeros after {commits} commits");
+        db.commit(batch(commits), Durability::Disk).unwrap();
+        commits += 1;
+    }
+    db.commit(batch(commits), Durability::Disk).unwrap();
+    assert!(db.scrub().unwrap().is_sound());
+    support::killed(&live, &image);
+    let again = Db::open(&image, Options::default()).unwrap();
+    assert_eq!(again.recovery().discarded, []);
+    assert_eq!(again.recovery().replayed_commits, commits as u64 + 1);
+    again.verify().unwrap();
+}

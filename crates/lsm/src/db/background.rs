@@ -59,7 +59,7 @@ type ErrorPlace = fn(&mut Work) -> &mut Option<Error>;
 
 impl Inner {
     fn run_flushes(&self) {
-        self.run_steps(Self::flush_oldest, |work| &mut work.flush_error);
+        self.run_steps(Self::flush_step, |work| &mut work.flush_error);
     }
 
     fn run_compactions(&self) {

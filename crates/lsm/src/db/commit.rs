@@ -205,7 +205,11 @@ impl Inner {
 
     /// Without the commit lock: sync, then publish in order.
     fn finish(&self, group: Appended, durable: bool) -> Result<Vec<SeqRange>> {
+        let unsynced = group.end.saturating_sub(group.wal.synced());
         let synced = if durable { group.wal.sync_upto(group.end, &self.counters) } else { Ok(()) };
+        if durable && group.wal.asks_for_zeros(unsynced) {
+            self.signal_work();
+        }
         if let Err(error) = &synced {
             self.poison_unless_harmless(error);
         }

@@ -34,6 +34,14 @@ impl Inner {
         self.seal_active(&mut log).inspect_err(|error| self.poison_unless_harmless(error))
     }
 
+    /// What the flush thread does whenever it is woken. Zeros ahead of the log are its work, too, because it has the
+    /// time.
+    pub(super) fn flush_step(&self) -> Result<bool> {
+        let segment = Arc::clone(locked(&self.log).wal.file());
+        segment.fill_ahead();
+        self.flush_oldest()
+    }
+
     /// Flushes the oldest sealed memtable; false if there is none.
     pub(super) fn flush_oldest(&self) -> Result<bool> {
         let _flushing = locked(&self.flushing);
