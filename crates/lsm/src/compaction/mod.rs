@@ -6,6 +6,8 @@
 
 mod cut;
 mod gc;
+#[cfg(test)]
+mod golden;
 mod job;
 mod levels;
 mod pace;

@@ -59,6 +59,12 @@ impl Table {
         Ok(table)
     }
 
+    /// This table under another description, for tests of code that looks at descriptions only.
+    #[cfg(test)]
+    pub(crate) fn described_as(self, meta: TableMeta) -> Self {
+        Self { meta, ..self }
+    }
+
     /// What the manifest knows about the table.
     pub(crate) fn meta(&self) -> &TableMeta {
         &self.meta
