@@ -7,6 +7,7 @@
 //! hide. A range tombstone counts as a version of every key in its range.
 
 use crate::retention::Retention;
+use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, Seq, Trailer};
 
 /// What was needed when a compaction began.
@@ -21,6 +22,10 @@ pub(crate) struct Needed {
 /// Decides version by version, keys ascending and versions of a key newest first.
 pub(crate) struct VersionFilter<'a> {
     needed: &'a Needed,
+    /// The ranges that are deleted in what is filtered.
+    deleted: &'a RangeTombstones,
+    /// Sequences of the deletions of ranges with the current key in them that are not passed yet, descending.
+    deletions: &'a [Seq],
     retention: Retention,
     /// The floor of the current key; `None` keeps every version.
     floor: Option<Seq>,
@@ -33,14 +38,25 @@ pub(crate) struct VersionFilter<'a> {
 }
 
 impl<'a> VersionFilter<'a> {
-    pub(crate) fn new(needed: &'a Needed) -> Self {
+    pub(crate) fn new(needed: &'a Needed, deleted: &'a RangeTombstones) -> Self {
         debug_assert!(needed.pins.is_sorted());
-        let retention = Retention::Unbounded;
-        Self { needed, retention, floor: None, pins_before_floor: 0, last_stripe: None, seen: 0 }
+        Self {
+            needed,
+            deleted,
+            deletions: &[],
+            retention: Retention::Unbounded,
+            floor: None,
+            pins_before_floor: 0,
+            last_stripe: None,
+            seen: 0,
+        }
     }
 
-    /// Versions of another key follow, whose retention is this.
-    pub(crate) fn start_key(&mut self, retention: Retention) {
+    /// The versions of `key` follow, whose retention is this.
+    pub(crate) fn start_key(&mut self, key: &[u8], retention: Retention) {
+        if !self.deleted.is_empty() {
+            self.deletions = self.deleted.covering(key);
+        }
         if retention != self.retention {
             self.retention = retention;
             self.floor = retention.floor(self.needed.newest);
@@ -53,6 +69,12 @@ impl<'a> VersionFilter<'a> {
 
     /// Whether to keep the next version. `hides_nothing` says whether no deeper level can hold the key.
     pub(crate) fn keep(&mut self, trailer: Trailer, hides_nothing: impl FnOnce() -> bool) -> bool {
+        while let Some((&deletion, rest)) = self.deletions.split_first()
+            && deletion > trailer.seq()
+        {
+            self.deletions = rest;
+            self.pass_deletion(deletion);
+        }
         let Some(stripe) = self.stripe(trailer.seq()) else {
             self.count(trailer.seq());
             return true;
@@ -66,8 +88,8 @@ impl<'a> VersionFilter<'a> {
         newest_in_stripe && !(trailer.kind() == Kind::Delete && stripe == 0 && hides_nothing())
     }
 
-    /// A range tombstone lies between the version before and the next one.
-    pub(crate) fn pass_range_tombstone(&mut self, seq: Seq) {
+    /// The deletion of a range lies between the version before and the next one.
+    fn pass_deletion(&mut self, seq: Seq) {
         if let Some(stripe) = self.stripe(seq) {
             self.last_stripe = Some(stripe);
         }
@@ -105,8 +127,9 @@ mod tests {
         hides_nothing: bool,
     ) -> Vec<u64> {
         let needed = Needed { pins: pins.iter().map(|&pin| seq(pin)).collect(), newest: seq(newest) };
-        let mut filter = VersionFilter::new(&needed);
-        filter.start_key(retention);
+        let none = RangeTombstones::default();
+        let mut filter = VersionFilter::new(&needed, &none);
+        filter.start_key(b"k", retention);
         let kept = versions.iter().filter(|(number, put)| {
             let kind = if *put { Kind::Put } else { Kind::Delete };
             filter.keep(Trailer::new(seq(*number), kind), || hides_nothing)
@@ -165,15 +188,16 @@ mod tests {
     #[test]
     fn a_range_tombstone_hides_what_is_older_in_its_stripe() {
         let needed = Needed { pins: vec![seq(4)], newest: seq(10) };
-        let mut filter = VersionFilter::new(&needed);
-        filter.start_key(Retention::LatestOnly);
-        let keep = |filter: &mut VersionFilter<'_>, number| {
-            filter.keep(Trailer::new(seq(number), Kind::Put), || true)
+        let deleted = RangeTombstones::default().with(b"j", b"l", seq(8));
+        let mut filter = VersionFilter::new(&needed, &deleted);
+        let mut keep = |key: &[u8], versions: &[u64]| {
+            filter.start_key(key, Retention::LatestOnly);
+            let mut kept = versions.to_vec();
+            kept.retain(|number| filter.keep(Trailer::new(seq(*number), Kind::Put), || true));
+            kept
         };
-        assert!(keep(&mut filter, 9));
-        filter.start_key(Retention::LatestOnly);
-        filter.pass_range_tombstone(seq(8));
-        assert!(!keep(&mut filter, 6), "hidden from all who read after it");
-        assert!(keep(&mut filter, 3), "seen by the pin");
+        assert_eq!(keep(b"k", &[9, 8, 6, 3]), [9, 3], "the pin at 4 still sees 3");
+        assert_eq!(keep(b"k", &[6, 3, 1]), [3], "6 is hidden from all who read after 8");
+        assert_eq!(keep(b"m", &[6, 3, 1]), [6, 3], "another key");
     }
 }

@@ -14,14 +14,14 @@ use super::ranges::{Clipper, still_needed};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::Fs;
-use crate::iter::{LevelCursor, MergeCursor, Source};
+use crate::iter::{LevelCursor, MergeCursor, Source, View};
 use crate::limits::LEVELS;
 use crate::manifest::Version;
 use crate::range::Direction;
 use crate::retention::RetentionRules;
 use crate::table::{Compression, Table, TableMeta, TableWriter};
 use crate::tombstones::RangeTombstones;
-use crate::types::{FileNumber, Kind, ReadTier, Seq, StoreId, Trailer};
+use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
 /// What a job needs from the store.
 pub(crate) struct JobContext<'a> {
@@ -97,20 +97,17 @@ impl Job<'_> {
     fn merge(&mut self, task: &Task) -> Result<()> {
         let mut merge = MergeCursor::new(input_sources(task), Direction::Forward);
         merge.seek(b"", Trailer::new(Seq::MAX, Kind::Delete))?;
-        let mut filter = VersionFilter::new(self.context.needed);
+        let deleted = std::mem::take(&mut self.deleted);
+        let mut filter = VersionFilter::new(self.context.needed, &deleted);
         let mut cutter = self.cutter();
         let mut key = Vec::new();
-        // Deletions of ranges with the current key in them that are older than the versions seen so far.
-        let mut deletions: Vec<Seq> = Vec::new();
         let (mut first, mut seen, mut read) = (true, 0u64, 0u64);
         while merge.valid() {
             if first || merge.key() != key {
                 first = false;
                 key.clear();
                 key.extend_from_slice(merge.key());
-                filter.start_key(self.context.rules.of(&key));
-                deletions.clear();
-                deletions.extend(self.deleted.covering(&key).iter().rev());
+                filter.start_key(&key, self.context.rules.of(&key));
                 // Versions of one key never spread over two tables of a level, and a level-0 table is never cut:
                 // it stands for all that its inputs stood for.
                 if self.target > 0 && cutter.ends_before(&key, self.open_bytes()) {
@@ -118,9 +115,6 @@ impl Job<'_> {
                 }
             }
             read += (merge.key().len() + merge.value().len()) as u64;
-            while let Some(deletion) = deletions.pop_if(|deletion| *deletion > merge.trailer().seq()) {
-                filter.pass_range_tombstone(deletion);
-            }
             let hides_nothing = || self.target > 0 && !self.context.version.reaches_below(self.target, &key);
             if filter.keep(merge.trailer(), hides_nothing) {
                 self.writer()?.add(&key, merge.trailer(), merge.value())?;
@@ -215,14 +209,14 @@ fn input_sources(task: &Task) -> Vec<Source> {
     let mut levels: std::collections::BTreeMap<usize, Vec<Arc<Table>>> = std::collections::BTreeMap::new();
     for (level, table) in &task.inputs {
         if *level == 0 {
-            sources.push(Source::Table(table.cursor(ReadTier::Disk)));
+            sources.push(Source::Table(table.cursor_past_cache()));
         } else {
             levels.entry(*level).or_default().push(Arc::clone(table));
         }
     }
     for mut tables in levels.into_values() {
         tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
-        sources.push(Source::Level(LevelCursor::new(tables, None, ReadTier::Disk)));
+        sources.push(Source::Level(LevelCursor::new(tables, View::Once)));
     }
     sources
 }

@@ -14,6 +14,6 @@ mod pace;
 mod picker;
 mod ranges;
 
-pub(crate) use gc::Needed;
+pub(crate) use gc::{Needed, VersionFilter};
 pub(crate) use job::{JobContext, JobOutput, run_job};
 pub(crate) use picker::{Picker, Task};

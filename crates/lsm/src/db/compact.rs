@@ -95,8 +95,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Announces the floors that a compaction of `range` will leave, before it decides what to drop.
-    fn announce(&self, rules: &RetentionRules, range: &KeyRange) -> (Needed, Vec<(KeyRange, Seq)>) {
+    /// Announces the floors that a flush or a compaction of `range` will leave, before it decides what to drop.
+    pub(super) fn announce(
+        &self,
+        rules: &RetentionRules,
+        range: &KeyRange,
+    ) -> (Needed, Vec<(KeyRange, Seq)>) {
         let mut raised = Vec::new();
         let raise = |floors: &mut Floors, newest: Seq| {
             for (stretch, retention) in rules.over(range) {

@@ -8,11 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::inner::{Current, Inner, locked};
+use crate::compaction::{Needed, VersionFilter};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::Fs;
 use crate::manifest::Edit;
 use crate::memtable::{Memtable, MemtableCursor};
+use crate::range::KeyRange;
+use crate::retention::RetentionRules;
 use crate::table::{Compression, TableMeta, TableWriter};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -48,22 +51,31 @@ impl Inner {
         let Some(memtable) = self.current.load().sealed.last().map(Arc::clone) else { return Ok(false) };
         self.check_poison()?;
         let _timer = self.counters.latencies.flush.time();
-        let meta = self.write_table(&memtable)?;
-        self.install_flush(&memtable, meta)?;
+        let rules = self.rules.load_full();
+        let (needed, floors) = self.announce(&rules, &KeyRange::default());
+        let meta = self.write_table(&memtable, Keep { rules: &rules, needed: &needed })?;
+        self.install_flush(&memtable, meta, floors)?;
         self.refresh_debt();
         self.signal_work();
         Ok(true)
     }
 
-    fn write_table(&self, memtable: &Arc<Memtable>) -> Result<TableMeta> {
+    fn write_table(&self, memtable: &Arc<Memtable>, keep: Keep<'_>) -> Result<TableMeta> {
         let number = self.take_file_number();
-        let meta = write_memtable(self.options.fs.as_ref(), &self.paths, self.store, number, memtable)?;
+        let place = Place { fs: self.options.fs.as_ref(), paths: &self.paths, store: self.store, number };
+        let (meta, dropped) = write_memtable(place, memtable, keep)?;
         self.counters.flushes.add(1);
         self.counters.flush_bytes.add(meta.size);
+        self.counters.versions_dropped.add(dropped);
         Ok(meta)
     }
 
-    fn install_flush(&self, memtable: &Arc<Memtable>, meta: TableMeta) -> Result<()> {
+    fn install_flush(
+        &self,
+        memtable: &Arc<Memtable>,
+        meta: TableMeta,
+        floors: Vec<(KeyRange, Seq)>,
+    ) -> Result<()> {
         let table = self.open_table(meta.clone())?;
         let mut manifest = locked(&self.manifest);
         let current = self.current.load_full();
@@ -75,18 +87,20 @@ impl Inner {
             log_number: Some(log_number),
             last_seq: memtable.last_commit(),
             added: vec![(0, meta)],
+            floors,
             ..Edit::default()
         };
         manifest
             .install(&edit, || self.take_file_number())
             .inspect_err(|error| self.poison_unless_harmless(error))?;
+        let floors = Arc::new(manifest.state().floors.clone());
         self.swap_current(|current| {
             let sealed = current.sealed.iter().filter(|sealed| !Arc::ptr_eq(sealed, memtable)).cloned();
             Current {
                 active: Arc::clone(&current.active),
                 sealed: sealed.collect(),
                 version: Arc::new(current.version.edited(&[], vec![(0, table)])),
-                floors: Arc::clone(&current.floors),
+                floors,
             }
         });
         drop(manifest);
@@ -104,40 +118,70 @@ impl Inner {
     }
 }
 
-/// Writes a memtable as a table whose bytes and name are on disk when this returns. On error no file is left.
+/// Where a table is written.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) fs: &'a dyn Fs,
+    pub(super) paths: &'a StorePaths,
+    pub(super) store: StoreId,
+    pub(super) number: FileNumber,
+}
+
+/// Which versions of a memtable go into its table.
+#[derive(Clone, Copy)]
+pub(super) struct Keep<'a> {
+    pub(super) rules: &'a RetentionRules,
+    pub(super) needed: &'a Needed,
+}
+
+/// Writes a memtable as a table whose bytes and name are on disk when this returns, and tells how many versions it
+/// left out. On error no file is left.
 pub(super) fn write_memtable(
-    fs: &dyn Fs,
-    paths: &StorePaths,
-    store: StoreId,
-    number: FileNumber,
+    place: Place<'_>,
     memtable: &Arc<Memtable>,
-) -> Result<TableMeta> {
-    let path = paths.table(number);
-    let written = write_entries(fs, &path, store, number, memtable).and_then(|meta| {
-        let dir = paths.table_dir();
-        fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))?;
-        Ok(meta)
+    keep: Keep<'_>,
+) -> Result<(TableMeta, u64)> {
+    let path = place.paths.table(place.number);
+    let written = write_entries(place, &path, memtable, keep).and_then(|written| {
+        let dir = place.paths.table_dir();
+        place.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))?;
+        Ok(written)
     });
     if written.is_err() {
-        let _ = fs.remove(&path);
+        let _ = place.fs.remove(&path);
     }
     written
 }
 
+/// The newest version of a key is always written, as there may be older ones in tables for it to hide.
 fn write_entries(
-    fs: &dyn Fs,
+    place: Place<'_>,
     path: &Path,
-    store: StoreId,
-    number: FileNumber,
     memtable: &Arc<Memtable>,
-) -> Result<TableMeta> {
+    keep: Keep<'_>,
+) -> Result<(TableMeta, u64)> {
+    let Place { fs, store, number, .. } = place;
     let mut writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
+    let deleted = memtable.tombstones();
+    let mut filter = VersionFilter::new(keep.needed, &deleted);
     let mut cursor = MemtableCursor::new(Arc::clone(memtable));
+    let mut last: Vec<u8> = Vec::new();
+    let (mut first, mut dropped) = (true, 0);
     cursor.seek(b"", Trailer::new(Seq::MAX, Kind::Delete));
     while cursor.valid() {
-        writer.add(cursor.key(), cursor.trailer(), cursor.value())?;
+        if first || cursor.key() != last {
+            first = false;
+            last.clear();
+            last.extend_from_slice(cursor.key());
+            filter.start_key(&last, keep.rules.of(&last));
+        }
+        if filter.keep(cursor.trailer(), || false) {
+            writer.add(&last, cursor.trailer(), cursor.value())?;
+        } else {
+            dropped += 1;
+        }
         cursor.next();
     }
-    writer.add_range_tombstones(&memtable.tombstones())?;
-    writer.finish()
+    writer.add_range_tombstones(&deleted)?;
+    Ok((writer.finish()?, dropped))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::inner::{Current, Inner};
 use crate::error::{Error, Result};
-use crate::iter::{LevelCursor, MergeCursor, Source, VisibleCursor};
+use crate::iter::{LevelCursor, MergeCursor, Source, View, VisibleCursor};
 use crate::latency::is_sampled;
 use crate::limits::LEVELS;
 use crate::memtable::MemtableCursor;
@@ -48,7 +48,7 @@ impl Inner {
         let current = self.current.load_full();
         self.check_kept(current.floors.greatest_over(&range), at)?;
         let deleted = deleted_ranges(&current, &range);
-        let merge = MergeCursor::new(sources(&current, &range, Some(at), tier), direction);
+        let merge = MergeCursor::new(sources(&current, &range, View::AsOf(at, tier)), direction);
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
         Ok(Cursor { visible: VisibleCursor::new(merge, deleted, range, at, direction), timed })
     }
@@ -58,7 +58,7 @@ impl Inner {
         self.check_not_future(at)?;
         let current = self.current.load_full();
         let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };
-        let merge = MergeCursor::new(sources(&current, &range, None, tier), Direction::Forward);
+        let merge = MergeCursor::new(sources(&current, &range, View::All(tier)), Direction::Forward);
         let deletions = deleted_ranges(&current, &range).covering(key).iter().rev().copied().collect();
         Ok(Versions { merge, key: range.start, at, deletions, place: Place::Before, last_seq: Seq::MAX })
     }
@@ -109,9 +109,8 @@ fn deleted_ranges(current: &Current, range: &KeyRange) -> RangeTombstones {
     RangeTombstones::union(all)
 }
 
-/// Everything that may hold keys of `range`. For a reader at one sequence, `at`, tables may leave out what it does
-/// not see.
-fn sources(current: &Current, range: &KeyRange, at: Option<Seq>, tier: ReadTier) -> Vec<Source> {
+/// Everything that may hold keys of `range`.
+fn sources(current: &Current, range: &KeyRange, view: View) -> Vec<Source> {
     let memtables = [&current.active].into_iter().chain(&current.sealed);
     let mut sources: Vec<Source> =
         memtables.map(|memtable| Source::Memtable(MemtableCursor::new(Arc::clone(memtable)))).collect();
@@ -120,8 +119,7 @@ fn sources(current: &Current, range: &KeyRange, at: Option<Seq>, tier: ReadTier)
     };
     for table in current.version.level(0) {
         if in_range(&table.meta().smallest, &table.meta().largest) {
-            sources
-                .push(Source::Table(at.map_or_else(|| table.cursor(tier), |at| table.cursor_at(tier, at))));
+            sources.push(Source::Table(view.of(table)));
         }
     }
     for level in 1..LEVELS {
@@ -129,7 +127,7 @@ fn sources(current: &Current, range: &KeyRange, at: Option<Seq>, tier: ReadTier)
         let tables: Vec<_> =
             tables.filter(|table| in_range(&table.meta().smallest, &table.meta().largest)).cloned().collect();
         if !tables.is_empty() {
-            sources.push(Source::Level(LevelCursor::new(tables, at, tier)));
+            sources.push(Source::Level(LevelCursor::new(tables, view)));
         }
     }
     sources

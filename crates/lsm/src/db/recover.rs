@@ -7,12 +7,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::flush::write_memtable;
+use super::flush::{Keep, Place, write_memtable};
 use crate::batch::OpKind;
+use crate::compaction::Needed;
 use crate::error::Result;
 use crate::files::StorePaths;
 use crate::fs::Fs;
 use crate::memtable::Memtable;
+use crate::retention::{Retention, RetentionRules};
 use crate::table::TableMeta;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::Replay;
@@ -67,7 +69,11 @@ impl Recoverer<'_> {
         let full = std::mem::replace(&mut self.memtable, Arc::new(Memtable::new(FileNumber(0))));
         let number = self.next_file;
         self.next_file = FileNumber(number.0 + 1);
-        self.tables.push(write_memtable(self.fs, self.paths, self.store, number, &full)?);
+        // Nobody has said yet which versions may go.
+        let rules = RetentionRules::new(Retention::Unbounded);
+        let keep = Keep { rules: &rules, needed: &Needed { pins: Vec::new(), newest: Seq::ZERO } };
+        let place = Place { fs: self.fs, paths: self.paths, store: self.store, number };
+        self.tables.push(write_memtable(place, &full, keep)?.0);
         Ok(())
     }
 

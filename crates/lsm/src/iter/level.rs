@@ -7,19 +7,39 @@ use crate::manifest::first_reaching;
 use crate::table::{Table, TableCursor};
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 
+/// What a cursor over tables is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum View {
+    /// Every version.
+    All(ReadTier),
+    /// What a reader at one sequence sees; tables may leave out the rest.
+    AsOf(Seq, ReadTier),
+    /// Every version, once, from the first to the last: with large reads and past the cache.
+    Once,
+}
+
+impl View {
+    /// The cursor over one table.
+    pub(crate) fn of(self, table: &Arc<Table>) -> TableCursor {
+        match self {
+            Self::All(tier) => table.cursor(tier),
+            Self::AsOf(at, tier) => table.cursor_at(tier, at),
+            Self::Once => table.cursor_past_cache(),
+        }
+    }
+}
+
 /// A cursor over tables whose key ranges follow one another.
 pub(crate) struct LevelCursor {
     tables: Vec<Arc<Table>>,
-    /// The sequence of the reader, if only what it sees matters.
-    reader: Option<Seq>,
-    tier: ReadTier,
+    view: View,
     /// The table at the position and its index; `None` before the first seek and past either end.
     at: Option<(usize, TableCursor)>,
 }
 
 impl LevelCursor {
-    pub(crate) fn new(tables: Vec<Arc<Table>>, reader: Option<Seq>, tier: ReadTier) -> Self {
-        Self { tables, reader, tier, at: None }
+    pub(crate) fn new(tables: Vec<Arc<Table>>, view: View) -> Self {
+        Self { tables, view, at: None }
     }
 
     pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
@@ -75,11 +95,8 @@ impl LevelCursor {
 
     /// Opens the table `index`, if there is one.
     fn enter(&mut self, index: usize) {
-        let cursor = |table: &Arc<Table>| match self.reader {
-            Some(at) => table.cursor_at(self.tier, at),
-            None => table.cursor(self.tier),
-        };
-        self.at = self.tables.get(index).map(|table| (index, cursor(table)));
+        let view = self.view;
+        self.at = self.tables.get(index).map(|table| (index, view.of(table)));
     }
 
     fn skip_forward(&mut self) -> Result<()> {

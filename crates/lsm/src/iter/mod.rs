@@ -8,7 +8,7 @@ mod merge;
 mod source;
 mod visible;
 
-pub(crate) use level::LevelCursor;
+pub(crate) use level::{LevelCursor, View};
 pub(crate) use merge::MergeCursor;
 pub(crate) use source::Source;
 pub(crate) use visible::VisibleCursor;

@@ -15,6 +15,7 @@
     reason = "pieces are aligned to 8, and so is every offset of a link in them"
 )]
 
+use std::cmp;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -29,12 +30,66 @@ const PUBLISH: Ordering =
     if cfg!(feature = "planted-faults") { Ordering::Relaxed } else { Ordering::Release };
 
 /// Header of a node. `height` links, the key and the value follow it in memory.
+///
+/// The first bytes of the key are repeated here as two numbers: they decide most comparisons, and with them a search
+/// looks at one cache line of a node instead of two.
 #[repr(C)]
 struct Node {
+    head: Head,
     trailer: u64,
     key_len: u32,
     value_len: u32,
     height: u64,
+}
+
+/// The first 16 bytes of a key as big-endian numbers, zeros after its end. If the heads of two keys differ, they are in
+/// the order of the keys; if they are equal, the keys themselves decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C)]
+struct Head(u64, u64);
+
+impl Head {
+    fn of(key: &[u8]) -> Self {
+        let word = |from: usize| {
+            let mut bytes = [0; 8];
+            let part = key.get(from..).unwrap_or_default();
+            let len = part.len().min(8);
+            bytes[..len].copy_from_slice(&part[..len]);
+            u64::from_be_bytes(bytes)
+        };
+        match key.first_chunk::<16>() {
+            Some(&[a, b, c, d, e, f, g, h, ref rest @ ..]) => {
+                Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(*rest))
+            }
+            None => Self(word(0), word(8)),
+        }
+    }
+}
+
+/// A place in the list, with its head.
+#[derive(Clone, Copy)]
+struct Target<'k> {
+    head: Head,
+    key: &'k [u8],
+    trailer: Trailer,
+}
+
+impl<'k> Target<'k> {
+    fn new(key: &'k [u8], trailer: Trailer) -> Self {
+        Self { head: Head::of(key), key, trailer }
+    }
+
+    /// Whether `entry` lies at or after this place.
+    #[inline]
+    fn is_reached_by(&self, entry: Entry<'_>) -> bool {
+        match entry.header().head.cmp(&self.head) {
+            cmp::Ordering::Less => false,
+            cmp::Ordering::Greater => true,
+            cmp::Ordering::Equal => {
+                version_order((entry.key(), entry.trailer()), (self.key, self.trailer)).is_ge()
+            }
+        }
+    }
 }
 
 const LINK_BYTES: usize = size_of::<AtomicPtr<Node>>();
@@ -83,7 +138,7 @@ impl SkipList {
     /// Adds a version; the pair of key and sequence must not be in the list.
     pub(super) fn insert(&self, inserter: &mut Inserter, key: &[u8], trailer: Trailer, value: &[u8]) {
         let mut before = [self.head; MAX_HEIGHT];
-        let after = self.find(key, trailer, Some(&mut before));
+        let after = self.find(Target::new(key, trailer), Some(&mut before));
         debug_assert!(after.is_none_or(|node| node.key() != key || node.trailer().seq() != trailer.seq()));
         let height = inserter.random_height();
         if height > self.height.load(Ordering::Relaxed) {
@@ -104,15 +159,16 @@ impl SkipList {
 
     /// The first version at or after (`key`, `trailer`).
     pub(super) fn seek(&self, key: &[u8], trailer: Trailer) -> Option<Entry<'_>> {
-        self.find(key, trailer, None)
+        self.find(Target::new(key, trailer), None)
     }
 
     /// The last version before (`key`, `trailer`); without a target, the last one of all.
     pub(super) fn seek_before(&self, target: Option<(&[u8], Trailer)>) -> Option<Entry<'_>> {
+        let target = target.map(|(key, trailer)| Target::new(key, trailer));
         let mut at = self.head;
         for level in (0..self.height.load(Ordering::Relaxed)).rev() {
             while let Some(next) = entry(link(at, level).load(Ordering::Acquire)) {
-                if target.is_some_and(|target| version_order((next.key(), next.trailer()), target).is_ge()) {
+                if target.is_some_and(|target| target.is_reached_by(next)) {
                     break;
                 }
                 at = next.node;
@@ -124,8 +180,7 @@ impl SkipList {
     /// The first node at or after the target; fills `before` with its predecessor on every level.
     fn find(
         &self,
-        key: &[u8],
-        trailer: Trailer,
+        target: Target<'_>,
         mut before: Option<&mut [NonNull<Node>; MAX_HEIGHT]>,
     ) -> Option<Entry<'_>> {
         let mut at = self.head;
@@ -139,7 +194,7 @@ impl SkipList {
                     found = entry(next);
                     break;
                 };
-                if version_order((candidate.key(), candidate.trailer()), (key, trailer)).is_ge() {
+                if target.is_reached_by(candidate) {
                     known_after = next;
                     found = Some(candidate);
                     break;
@@ -249,6 +304,7 @@ fn new_node(
     let piece = arena.alloc(bump, HEADER_BYTES + links + key.len() + value.len());
     let node = piece.cast::<Node>();
     let header = Node {
+        head: Head::of(key),
         trailer: trailer.raw(),
         key_len: key.len() as u32,
         value_len: value.len() as u32,
@@ -281,6 +337,22 @@ mod tests {
 
     fn trailer(seq: u64) -> Trailer {
         Trailer::new(Seq::new(seq).unwrap(), Kind::Put)
+    }
+
+    #[test]
+    fn heads_never_contradict_their_keys() {
+        let mut keys: Vec<Vec<u8>> =
+            vec![vec![], vec![0], vec![0, 0], b"a".to_vec(), b"a\0".to_vec(), vec![0xFF; 40]];
+        for len in [7, 8, 9, 15, 16, 17, 30] {
+            keys.extend((0..4u8).map(|last| [vec![b'k'; len], vec![last]].concat()));
+        }
+        for a in &keys {
+            for b in &keys {
+                let heads = Head::of(a).cmp(&Head::of(b));
+                assert!(heads.is_eq() || heads == a.cmp(b), "{a:?} {b:?}");
+            }
+        }
+        assert!(Head::of(&[b'k'; 15]) != Head::of(&[b'k'; 16]));
     }
 
     #[test]
