@@ -230,6 +230,15 @@ impl Pair {
         let mut reverse = scan(self.db(), range.clone(), at, Direction::Reverse);
         reverse.reverse();
         assert_eq!(brief(&reverse), brief(&expected), "at {at}, reverse");
+        let keys: Vec<_> = [31, 2, 0, 17, 2, 39]
+            .map(|key| [b'k', key])
+            .into_iter()
+            .filter(|key| range.contains(key))
+            .collect();
+        let many = self.db().get_many(&keys, at, ReadTier::Disk).unwrap();
+        for (key, value) in keys.iter().zip(many) {
+            assert_eq!(value.as_deref(), state.get(&key[..]).map(Vec::as_slice), "{key:?} of many at {at}");
+        }
         for key in (0..40u8).step_by(3) {
             let key = [b'k', key];
             if !range.contains(&key) {

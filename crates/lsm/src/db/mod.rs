@@ -130,6 +130,20 @@ impl Db {
         self.inner.get(key, at, tier)
     }
 
+    /// The values of several keys as of the commit `at`, in the order of `keys`: one consistent state, and cheaper than
+    /// as many [`Db::get`], because keys that lie close together share the work.
+    ///
+    /// # Errors
+    /// As [`Db::get`], for all of them together.
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        at: Seq,
+        tier: ReadTier,
+    ) -> Result<Vec<Option<Value>>> {
+        self.inner.get_many(keys, at, tier)
+    }
+
     /// A walk over the records of `range` as of the commit `at`.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::iter::{LevelCursor, MergeCursor, Source, View, VisibleCursor};
 use crate::latency::is_sampled;
 use crate::limits::LEVELS;
+use crate::manifest::Probe;
 use crate::memtable::MemtableCursor;
 use crate::metrics::Counters;
 use crate::range::{Direction, KeyRange};
@@ -34,6 +35,32 @@ impl Inner {
         let current = self.current.load();
         self.check_kept(current.floors.of(key), at)?;
         lookup(&current, key, at, tier)
+    }
+
+    pub(super) fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        at: Seq,
+        tier: ReadTier,
+    ) -> Result<Vec<Option<Value>>> {
+        self.check_open()?;
+        self.check_not_future(at)?;
+        let current = self.current.load();
+        for key in keys {
+            self.check_kept(current.floors.of(key.as_ref()), at)?;
+        }
+        let mut found: Vec<Option<Value>> = keys.iter().map(|_| None).collect();
+        let mut left = Vec::with_capacity(keys.len());
+        for (place, key) in keys.iter().map(AsRef::as_ref).enumerate() {
+            match lookup_in_memory(&current, key, at) {
+                InMemory::Record(value) => found[place] = Some(value),
+                InMemory::Deleted => {}
+                InMemory::Unknown => left.push(Probe { key, hash: key_hash(key), place, answered: false }),
+            }
+        }
+        left.sort_unstable_by_key(|probe| probe.key);
+        current.version.get_many(left, at, tier, &mut found)?;
+        Ok(found)
     }
 
     pub(super) fn cursor(
@@ -81,18 +108,37 @@ impl Inner {
     }
 }
 
-/// The newest version of `key` at or before `at`, if it is a record. From the newest source to the oldest: what one
-/// holds of a key is newer than what the next does, and so is a range deleted in it.
-fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+/// What the memtables know of a key.
+enum InMemory {
+    Record(Value),
+    Deleted,
+    Unknown,
+}
+
+/// Looks from the newest memtable to the oldest: what one holds of a key is newer than what the next does, and so is a
+/// range deleted in it.
+fn lookup_in_memory(current: &Current, key: &[u8], at: Seq) -> InMemory {
     for memtable in [&current.active].into_iter().chain(&current.sealed) {
         let deleted = memtable.range_deleted(key, at);
         match memtable.get(key, at) {
             Some(found) if found.seq >= deleted => {
-                return Ok(found.value.map(|value| Value::owned(value.into())));
+                return found
+                    .value
+                    .map_or(InMemory::Deleted, |value| InMemory::Record(Value::owned(value.into())));
             }
             None if deleted == Seq::ZERO => {}
-            _ => return Ok(None),
+            _ => return InMemory::Deleted,
         }
+    }
+    InMemory::Unknown
+}
+
+/// The newest version of `key` at or before `at`, if it is a record.
+fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+    match lookup_in_memory(current, key, at) {
+        InMemory::Record(value) => return Ok(Some(value)),
+        InMemory::Deleted => return Ok(None),
+        InMemory::Unknown => {}
     }
     Ok(match current.version.get(key, key_hash(key), at, tier)? {
         Some(Stored::Put(value)) => Some(value),

@@ -12,4 +12,4 @@ mod version;
 pub(crate) use edit::{Edit, StoreState};
 pub(crate) use load::{Loaded, load};
 pub(crate) use log::ManifestLog;
-pub(crate) use version::{Version, first_reaching};
+pub(crate) use version::{Probe, Version, first_reaching};

@@ -14,7 +14,7 @@ use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, ReadTier, Seq};
-use crate::value::Version as Stored;
+use crate::value::{Value, Version as Stored};
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -97,6 +97,38 @@ impl Version {
         Ok(None)
     }
 
+    /// [`Self::get`] for several keys, given in key order: table by table, and in each from left to right, so that
+    /// neighbours find the blocks that were just read. What is found is put in place in `found`; `keys` is used up.
+    pub(crate) fn get_many(
+        &self,
+        mut keys: Vec<Probe<'_>>,
+        at: Seq,
+        tier: ReadTier,
+        found: &mut [Option<Value>],
+    ) -> Result<()> {
+        debug_assert!(keys.is_sorted_by(|a, b| a.key <= b.key));
+        for table in self.levels.iter().flatten() {
+            let meta = table.meta();
+            let first = keys.partition_point(|probe| *probe.key < *meta.smallest);
+            let inside = keys[first..].partition_point(|probe| !meta.ends_before(probe.key));
+            for probe in &mut keys[first..first + inside] {
+                let deleted = table.range_tombstones().newest_covering(probe.key, at);
+                let version = table.get_with_seq(probe.key, probe.hash, at, tier)?;
+                probe.answered = version.is_some() || deleted > Seq::ZERO;
+                if let Some((seq, Stored::Put(value))) = version
+                    && seq >= deleted
+                {
+                    found[probe.place] = Some(value);
+                }
+            }
+            keys.retain(|probe| !probe.answered);
+            if keys.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn level(&self, level: usize) -> &[Arc<Table>] {
         &self.levels[level]
     }
@@ -143,6 +175,16 @@ impl Version {
             .enumerate()
             .flat_map(|(level, tables)| tables.iter().map(move |table| (level, table)))
     }
+}
+
+/// One of several keys to read.
+pub(crate) struct Probe<'k> {
+    pub(crate) key: &'k [u8],
+    pub(crate) hash: u64,
+    /// Where its answer goes.
+    pub(crate) place: usize,
+    /// Some source has said what there is to say.
+    pub(crate) answered: bool,
 }
 
 /// Index of the first table of a sorted level whose largest key is at or after `key`.
