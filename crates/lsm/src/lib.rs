@@ -39,8 +39,8 @@ mod wal;
 
 pub use batch::WriteBatch;
 pub use db::{
-    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, LevelStatus, RecoveryReport, RunningCompaction,
-    Fault, ScrubReport, ScrubbedFile, SeqRange, Versions,
+    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Fault, LevelStatus, RecoveryReport,
+    RunningCompaction, ScrubReport, ScrubbedFile, SeqRange, Versions,
 };
 pub use error::{Error, Result};
 pub use latency::{Latencies, LatencySummary};
