@@ -23,6 +23,7 @@ mod pressure;
 mod progress;
 mod read;
 mod recover;
+mod replayed;
 mod scrub;
 
 use std::path::Path;

@@ -17,6 +17,7 @@ use super::obsolete::Obsolete;
 use super::pressure::Throttle;
 use super::progress::Progress;
 use super::recover::{Discarded, Recoverer, RecoveryReport};
+use super::replayed::Replayed;
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
@@ -229,7 +230,7 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
         memtable_bytes: options.memtable_bytes,
         next_file,
         tables: Vec::new(),
-        memtable: Arc::new(Memtable::new(FileNumber(0))),
+        replayed: Replayed::default(),
     };
     let replayed = replay_segments(fs, paths, store, &numbers, state.last_seq, &mut recoverer);
     let end =

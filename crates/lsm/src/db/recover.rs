@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::flush::{Keep, Place, write_memtable};
+use super::replayed::Replayed;
 use crate::batch::OpKind;
 use crate::compaction::Needed;
 use crate::error::Result;
@@ -49,7 +50,7 @@ pub struct Discarded {
     pub reason: String,
 }
 
-/// Collects replayed commits in memtables and writes each full one as a table.
+/// Collects replayed commits and writes each memtable full of them as a table.
 pub(super) struct Recoverer<'a> {
     pub(super) fs: &'a dyn Fs,
     pub(super) paths: &'a StorePaths,
@@ -57,16 +58,17 @@ pub(super) struct Recoverer<'a> {
     pub(super) memtable_bytes: usize,
     pub(super) next_file: FileNumber,
     pub(super) tables: Vec<TableMeta>,
-    pub(super) memtable: Arc<Memtable>,
+    pub(super) replayed: Replayed,
 }
 
 impl Recoverer<'_> {
     /// Writes what is left.
     pub(super) fn finish(&mut self) -> Result<()> {
-        if self.memtable.is_empty() {
+        if self.replayed.is_empty() {
             return Ok(());
         }
-        let full = std::mem::replace(&mut self.memtable, Arc::new(Memtable::new(FileNumber(0))));
+        let full = Arc::new(Memtable::new(FileNumber(0)));
+        self.replayed.apply_to(&full);
         let number = self.next_file;
         self.next_file = FileNumber(number.0 + 1);
         // Nobody has said yet which versions may go.
@@ -87,10 +89,10 @@ impl Recoverer<'_> {
 
 impl Replay for Recoverer<'_> {
     fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]) {
-        self.memtable.writer().apply(kind, key, seq, value);
+        self.replayed.push(kind, key, seq, value);
     }
 
     fn commit(&mut self, _seq: Seq) -> Result<()> {
-        if self.memtable.size_bytes() >= self.memtable_bytes { self.finish() } else { Ok(()) }
+        if self.replayed.size_bytes() >= self.memtable_bytes { self.finish() } else { Ok(()) }
     }
 }
