@@ -40,6 +40,10 @@ pub(crate) const MISSES_BEFORE_READ_AHEAD: u32 = 2;
 pub(crate) const FIRST_READ_AHEAD_BYTES: usize = 8 * 1024;
 /// Most bytes read ahead.
 pub(crate) const MAX_READ_AHEAD_BYTES: usize = 256 * 1024;
+/// Bytes of an index that may stay in memory; a larger one is split into leaves and a root.
+pub(crate) const MAX_PINNED_INDEX_BYTES: usize = 1 << 20;
+/// Data blocks named by each leaf of a split index but the last. Part of the file format.
+pub(crate) const INDEX_LEAF_ENTRIES: usize = 256;
 /// Bytes of a new table that are collected for one system call.
 pub(crate) const TABLE_WRITE_BYTES: usize = 1 << 20;
 

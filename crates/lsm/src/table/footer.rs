@@ -15,18 +15,28 @@ const MAGIC: &[u8; 8] = b"FSTABLE\x01";
 const COVERED_BYTES: usize = 84;
 const VERSION_AT: usize = 60;
 const FEATURES_AT: usize = 64;
-const RESERVED_AT: usize = 72;
+/// One byte per index: 0 none, 1 the root names data blocks, 2 it names leaves.
+const LEVELS_AT: usize = 72;
+const RESERVED_AT: usize = 74;
 const MAGIC_AT: usize = 88;
 
-/// Where the blocks behind the data blocks lie. They follow one another without a gap, in the order of these fields
-/// and without those that are `None`, and end at the footer; the data blocks fill what is before the filter.
+/// Where the root of an index lies, and of what kind it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    pub(crate) handle: Handle,
+    /// Whether it names leaves instead of data blocks.
+    pub(crate) has_leaves: bool,
+}
+
+/// Where the blocks behind the data blocks and the leaves of indexes lie. They follow one another without a gap, in the order of these fields
+/// and without those that are `None`, and end at the footer; the data blocks and the leaves fill what is before the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
     pub(crate) filter: Handle,
     /// Index of the current section.
-    pub(crate) current: Option<Handle>,
+    pub(crate) current: Option<Root>,
     /// Index of the history section.
-    pub(crate) history: Option<Handle>,
+    pub(crate) history: Option<Root>,
     pub(crate) tombstones: Option<Handle>,
     pub(crate) properties: Handle,
 }
@@ -38,7 +48,9 @@ impl Footer {
     /// The stored form of a footer that will lie at `offset`.
     pub(crate) fn encode(&self, salt: FileSalt, offset: u64) -> [u8; FOOTER_BYTES] {
         let mut bytes = [0; FOOTER_BYTES];
-        let optional = [self.current, self.history, self.tombstones].map(|handle| handle.unwrap_or(ABSENT));
+        let roots = [self.current, self.history];
+        let [current, history] = roots.map(|root| root.map(|root| root.handle));
+        let optional = [current, history, self.tombstones].map(|handle| handle.unwrap_or(ABSENT));
         let [current, history, tombstones] = optional;
         for (index, handle) in [current, history, self.filter, tombstones, self.properties].iter().enumerate()
         {
@@ -47,7 +59,8 @@ impl Footer {
             bytes[at + 8..at + 12].copy_from_slice(&handle.size.to_le_bytes());
         }
         bytes[VERSION_AT..FEATURES_AT].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-        bytes[FEATURES_AT..RESERVED_AT].copy_from_slice(&KNOWN_INCOMPAT.to_le_bytes());
+        bytes[FEATURES_AT..LEVELS_AT].copy_from_slice(&KNOWN_INCOMPAT.to_le_bytes());
+        bytes[LEVELS_AT..RESERVED_AT].copy_from_slice(&self.levels());
         let crc = salt.crc(offset, &bytes[..COVERED_BYTES]);
         bytes[COVERED_BYTES..MAGIC_AT].copy_from_slice(&crc.to_le_bytes());
         bytes[MAGIC_AT..].copy_from_slice(MAGIC);
@@ -70,10 +83,13 @@ impl Footer {
             return corrupt("footer checksum does not match".to_owned());
         }
         check_features(bytes, path)?;
-        if read_u32(bytes, VERSION_AT) != FORMAT_VERSION || bytes[RESERVED_AT..COVERED_BYTES] != [0; 12] {
+        if read_u32(bytes, VERSION_AT) != FORMAT_VERSION || bytes[RESERVED_AT..COVERED_BYTES] != [0; 10] {
             return corrupt("footer with an impossible format version or a reserved field in use".to_owned());
         }
         let footer = Self::handles(bytes);
+        if footer.levels() != bytes[LEVELS_AT..RESERVED_AT] {
+            return corrupt("the footer's index levels are not those of its indexes".to_owned());
+        }
         if !footer.is_contiguous(offset) {
             return corrupt("the footer's blocks do not follow one another up to the footer".to_owned());
         }
@@ -92,17 +108,26 @@ impl Footer {
             Handle { offset: read_u64(bytes, at), size: read_u32(bytes, at + 8) }
         });
         let optional = |handle| (handle != ABSENT).then_some(handle);
+        let root = |handle, index: usize| {
+            let has_leaves = bytes[LEVELS_AT + index] > 1;
+            optional(handle).map(|handle| Root { handle, has_leaves })
+        };
         Self {
             filter,
-            current: optional(current),
-            history: optional(history),
+            current: root(current, 0),
+            history: root(history, 1),
             tombstones: optional(tombstones),
             properties,
         }
     }
 
+    fn levels(&self) -> [u8; 2] {
+        [self.current, self.history].map(|root| root.map_or(0, |root| 1 + u8::from(root.has_leaves)))
+    }
+
     fn is_contiguous(&self, footer_offset: u64) -> bool {
-        let optional = [self.current, self.history, self.tombstones].into_iter().flatten();
+        let [current, history] = [self.current, self.history].map(|root| root.map(|root| root.handle));
+        let optional = [current, history, self.tombstones].into_iter().flatten();
         let blocks = [self.filter].into_iter().chain(optional).chain([self.properties]);
         let mut end = Some(self.filter.offset);
         for handle in blocks {
@@ -153,8 +178,8 @@ mod tests {
     fn footer() -> Footer {
         Footer {
             filter: Handle { offset: 500, size: 95 },
-            current: Some(Handle { offset: 600, size: 95 }),
-            history: Some(Handle { offset: 700, size: 45 }),
+            current: Some(Root { handle: Handle { offset: 600, size: 95 }, has_leaves: true }),
+            history: Some(Root { handle: Handle { offset: 700, size: 45 }, has_leaves: false }),
             tombstones: Some(Handle { offset: 750, size: 45 }),
             properties: Handle { offset: 800, size: 195 },
         }
@@ -207,7 +232,10 @@ mod tests {
             (48, 1),
             (56, 1),
             (60, 0),
-            (72, 1),
+            (72, 0),
+            (72, 3),
+            (73, 0),
+            (74, 1),
             (83, 1),
         ] {
             let error = changed(at, &[part]).unwrap_err();

@@ -1,16 +1,23 @@
-//! The index of a section in memory: which data block may hold a version. See `docs/format.md`, section 5.3.
+//! The index of a section: which data block may hold a version. See `docs/format.md`, section 5.3.
 //!
-//! What always holds: separators ascend and every entry names a data block of a possible size. Both are checked when
-//! the index is made; [`check_layout`] checks that the blocks of all sections together leave no gap.
+//! The root stays in memory while the table is open. It names the data blocks themselves, or, when that would take too
+//! much memory, leaves of [`INDEX_LEAF_ENTRIES`] data blocks each, which are read through the cache like data. Either
+//! way data blocks have numbers, from 0 in the order of entries.
+//!
+//! What always holds: separators ascend and every entry names a block of a possible size. Both are checked when a root
+//! or a leaf is read; [`check_layout`] checks that blocks leave no gap.
+
+use std::sync::Arc;
 
 use super::block::{Block, Entry};
 use super::block_builder::common_prefix;
 use super::envelope::Handle;
+use super::reader::Table;
 use super::version_order;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::varint;
-use crate::limits::MAX_BLOCK_BYTES;
-use crate::types::Seq;
+use crate::limits::{INDEX_LEAF_ENTRIES, MAX_BLOCK_BYTES};
+use crate::types::{ReadTier, Seq};
 
 /// One of the two sorted sequences of entries in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +28,7 @@ pub(crate) enum Section {
     History,
 }
 
-/// A data block as its index entry describes it.
+/// A block, or all the data blocks of a leaf, as the index entry describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) handle: Handle,
@@ -48,105 +55,188 @@ impl Target {
     }
 }
 
-/// A checked index.
+/// A section's index.
 pub(crate) struct Index {
-    block: Block,
+    root: Block,
+    /// Whether the root names leaves.
+    has_leaves: bool,
+    /// Number of data blocks.
+    len: usize,
 }
 
 impl Index {
-    /// The index in `block`.
-    pub(crate) fn new(block: Block) -> Result<Self> {
-        let index = Self { block };
-        index.check()?;
-        Ok(index)
+    /// The index with this root, over `len` data blocks.
+    pub(crate) fn new(root: Block, has_leaves: bool, len: u64) -> Result<Self> {
+        let expected = if has_leaves { len.div_ceil(INDEX_LEAF_ENTRIES as u64) } else { len };
+        check_entries(&root, expected)?;
+        Ok(Self { root, has_leaves, len: len as usize })
     }
 
     /// Number of data blocks, at least 1.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.block.restarts() as usize
+        self.len
+    }
+
+    /// Whether the root names leaves.
+    pub(crate) fn has_leaves(&self) -> bool {
+        self.has_leaves
     }
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.block.memory_bytes()
+        self.root.memory_bytes()
     }
 
-    /// Data block `index`.
+    /// Data block `position`. A leaf that `tier` does not allow to read is [`Error::WouldBlock`].
     #[inline]
-    pub(crate) fn target(&self, index: usize) -> Result<Target> {
-        let entry = self.block.restart_entry(index as u32)?;
-        Target::decode(self.block.value(&entry))
-            .ok_or_else(|| self.block.bad_entry(self.block.restart(index as u32)))
-    }
-
-    /// Key and sequence of the separator of data block `index`.
-    pub(crate) fn separator(&self, index: usize) -> Result<(&[u8], Seq)> {
-        let entry = self.block.restart_entry(index as u32)?;
-        Ok(self.key_of(&entry))
-    }
-
-    /// The only data block that can hold the first version at or after `(key, seq)`, unless that is the first one of
-    /// the block behind; the number of blocks if there is none.
-    #[inline]
-    pub(crate) fn lower_bound(&self, key: &[u8], seq: Seq) -> Result<usize> {
-        Ok(self.block.lower_restart(key, seq)? as usize)
-    }
-
-    fn key_of(&self, entry: &Entry) -> (&[u8], Seq) {
-        (self.block.suffix(entry), entry.trailer.seq())
-    }
-
-    fn check(&self) -> Result<()> {
-        let mut before: Option<Entry> = None;
-        for index in 0..self.len() {
-            let entry = self.block.restart_entry(index as u32)?;
-            if entry.end() != self.block.restart(index as u32 + 1) {
-                return Err(self.corrupt(index, "is not followed by a restart"));
-            }
-            if before.is_some_and(|before| version_order(self.key_of(&before), self.key_of(&entry)).is_ge()) {
-                return Err(self.corrupt(index, "is out of order"));
-            }
-            if self.target(index)?.handle.size as usize > MAX_BLOCK_BYTES {
-                return Err(self.corrupt(index, "names a block of an impossible size"));
-            }
-            before = Some(entry);
+    pub(crate) fn target(&self, table: &Table, position: usize, tier: ReadTier) -> Result<Target> {
+        if self.has_leaves {
+            let leaf = self.leaf(table, position / INDEX_LEAF_ENTRIES, tier)?;
+            return target_at(&leaf, position % INDEX_LEAF_ENTRIES);
         }
-        Ok(())
+        target_at(&self.root, position)
     }
 
-    #[cold]
-    fn corrupt(&self, index: usize, what: &str) -> Error {
-        self.block.origin().corrupt(format!("index entry {index} {what}"))
+    /// Number of the only data block that can hold the first version at or after `(key, seq)`, unless that is the
+    /// first one of the block behind; the number of blocks if there is none.
+    #[inline]
+    pub(crate) fn lower_bound(&self, table: &Table, key: &[u8], seq: Seq, tier: ReadTier) -> Result<usize> {
+        let at = self.root.lower_restart(key, seq)?;
+        if !self.has_leaves {
+            return Ok(at as usize);
+        }
+        if at == self.root.restarts() {
+            return Ok(self.len);
+        }
+        let leaf = self.leaf(table, at as usize, tier)?;
+        Ok(at as usize * INDEX_LEAF_ENTRIES + leaf.lower_restart(key, seq)? as usize)
+    }
+
+    /// The data block of [`Self::lower_bound`].
+    #[inline]
+    pub(crate) fn find(&self, table: &Table, key: &[u8], seq: Seq, tier: ReadTier) -> Result<Option<Target>> {
+        let at = self.root.lower_restart(key, seq)?;
+        if at == self.root.restarts() {
+            return Ok(None);
+        }
+        if !self.has_leaves {
+            return target_at(&self.root, at as usize).map(Some);
+        }
+        let leaf = self.leaf(table, at as usize, tier)?;
+        let slot = leaf.lower_restart(key, seq)?;
+        target_at(&leaf, slot as usize).map(Some)
+    }
+
+    /// What the root names: data blocks or leaves.
+    pub(crate) fn root_handles(&self) -> Result<Vec<Handle>> {
+        (0..self.root.restarts() as usize).map(|slot| Ok(target_at(&self.root, slot)?.handle)).collect()
+    }
+
+    /// Reads all of the index again, past the cache. Returns its entries, after checking that leaves are what the root
+    /// says about them.
+    pub(crate) fn read_all(&self, table: &Table) -> Result<Vec<IndexEntry>> {
+        let roots: Vec<IndexEntry> = entries(&self.root)?;
+        if !self.has_leaves {
+            return Ok(roots);
+        }
+        let mut all = Vec::with_capacity(self.len);
+        for (number, root) in roots.iter().enumerate() {
+            let leaf = table.read_block(root.target.handle)?;
+            check_entries(&leaf, self.entries_in_leaf(number))?;
+            let found = entries(&leaf)?;
+            let least = found.iter().map(|entry| entry.target.least).min();
+            let greatest = found.iter().map(|entry| entry.target.greatest).max();
+            let separator = found.last().map(|last| (&last.key, last.seq));
+            if (least, greatest) != (Some(root.target.least), Some(root.target.greatest))
+                || separator != Some((&root.key, root.seq))
+            {
+                return Err(leaf.origin().corrupt("an index leaf that is not what the root says"));
+            }
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    fn leaf(&self, table: &Table, number: usize, tier: ReadTier) -> Result<Arc<Block>> {
+        let handle = target_at(&self.root, number)?.handle;
+        table.block(handle, tier, |leaf| check_entries(leaf, self.entries_in_leaf(number)))
+    }
+
+    fn entries_in_leaf(&self, number: usize) -> u64 {
+        self.len.saturating_sub(number * INDEX_LEAF_ENTRIES).min(INDEX_LEAF_ENTRIES) as u64
     }
 }
 
-/// Checks that the data blocks of all indexes together follow one another from the start of the file to `data_end`,
-/// those of each index in its order. Returns how many there are, or what is wrong.
-pub(crate) fn check_layout(indexes: &[&Index], data_end: u64) -> std::result::Result<u64, String> {
-    let mut handles = Vec::new();
-    for index in indexes {
-        let start = handles.len();
-        for position in 0..index.len() {
-            let target = index.target(position).map_err(|error| error.to_string())?;
-            handles.push(target.handle);
-        }
-        if !handles[start..].is_sorted_by_key(|handle| handle.offset) {
-            return Err("the data blocks of an index are out of order".to_owned());
-        }
+/// A decoded entry of an index block.
+pub(crate) struct IndexEntry {
+    pub(crate) key: Box<[u8]>,
+    pub(crate) seq: Seq,
+    pub(crate) target: Target,
+}
+
+fn entries(block: &Block) -> Result<Vec<IndexEntry>> {
+    let entry = |slot: u32| {
+        let entry = block.restart_entry(slot)?;
+        let (key, seq) = key_of(block, &entry);
+        Ok(IndexEntry { key: key.into(), seq, target: target_at(block, slot as usize)? })
+    };
+    (0..block.restarts()).map(entry).collect()
+}
+
+#[inline]
+fn target_at(block: &Block, slot: usize) -> Result<Target> {
+    let entry = block.restart_entry(slot as u32)?;
+    Target::decode(block.value(&entry)).ok_or_else(|| block.bad_entry(block.restart(slot as u32)))
+}
+
+fn key_of<'a>(block: &'a Block, entry: &Entry) -> (&'a [u8], Seq) {
+    (block.suffix(entry), entry.trailer.seq())
+}
+
+/// Checks a block of an index, which should have `expected` entries.
+fn check_entries(block: &Block, expected: u64) -> Result<()> {
+    let corrupt = |slot: u32, what: &str| Err(block.origin().corrupt(format!("index entry {slot} {what}")));
+    if u64::from(block.restarts()) != expected {
+        let found = block.restarts();
+        return Err(block.origin().corrupt(format!("index of {found} entries; expected {expected}")));
     }
+    let mut before: Option<Entry> = None;
+    for slot in 0..block.restarts() {
+        let entry = block.restart_entry(slot)?;
+        if entry.end() != block.restart(slot + 1) {
+            return corrupt(slot, "is not followed by a restart");
+        }
+        if before.is_some_and(|before| version_order(key_of(block, &before), key_of(block, &entry)).is_ge()) {
+            return corrupt(slot, "is out of order");
+        }
+        if target_at(block, slot as usize)?.handle.size as usize > MAX_BLOCK_BYTES {
+            return corrupt(slot, "names a block of an impossible size");
+        }
+        before = Some(entry);
+    }
+    Ok(())
+}
+
+/// Checks that blocks, those of each index in its order, together follow one another from `start` to `end`; or what is
+/// wrong.
+pub(crate) fn check_layout(indexes: &[Vec<Handle>], start: u64, end: u64) -> std::result::Result<(), String> {
+    if indexes.iter().any(|handles| !handles.is_sorted_by_key(|handle| handle.offset)) {
+        return Err("the blocks of an index are out of order".to_owned());
+    }
+    let mut handles = indexes.concat();
     handles.sort_unstable_by_key(|handle| handle.offset);
-    let mut next_offset = 0;
+    let mut next_offset = start;
     for handle in &handles {
         if handle.offset != next_offset {
-            return Err(format!("data block at offset {}; expected {next_offset}", handle.offset));
+            return Err(format!("block at offset {}; expected {next_offset}", handle.offset));
         }
         next_offset = handle.end().unwrap_or(u64::MAX);
     }
-    if next_offset != data_end {
-        return Err(format!("the data blocks end at offset {next_offset}; expected {data_end}"));
+    if next_offset == end {
+        return Ok(());
     }
-    Ok(handles.len() as u64)
+    Err(format!("the blocks end at offset {next_offset}; expected {end}"))
 }
 
 /// A key that is not before `last` and before `next`, as short as is easily found. `next` is after `last`, and they

@@ -20,6 +20,7 @@ mod envelope;
 mod filter;
 mod footer;
 mod index;
+mod index_builder;
 mod meta;
 mod properties;
 mod reader;

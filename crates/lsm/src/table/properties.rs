@@ -23,6 +23,8 @@ pub(crate) struct Properties {
     pub(crate) superseded: u64,
     /// Data blocks of both sections.
     pub(crate) data_blocks: u64,
+    /// Data blocks of the history section.
+    pub(crate) history_blocks: u64,
     /// Bytes of all user keys, counted once per version.
     pub(crate) key_bytes: u64,
     /// Bytes of all values.
@@ -51,6 +53,7 @@ impl Properties {
             tombstones: 0,
             superseded: 0,
             data_blocks: 0,
+            history_blocks: 0,
             key_bytes: 0,
             value_bytes: 0,
             range_tombstones: 0,
@@ -100,6 +103,7 @@ impl Properties {
             self.tombstones,
             self.superseded,
             self.data_blocks,
+            self.history_blocks,
             self.key_bytes,
             self.value_bytes,
             self.range_tombstones,
@@ -124,6 +128,7 @@ impl Properties {
             tombstones: varint::take(rest)?,
             superseded: varint::take(rest)?,
             data_blocks: varint::take(rest)?,
+            history_blocks: varint::take(rest)?,
             key_bytes: varint::take(rest)?,
             value_bytes: varint::take(rest)?,
             range_tombstones: varint::take(rest)?,
@@ -140,12 +145,19 @@ impl Properties {
         self.entries + self.range_tombstones.min(1) > 0
             && self.tombstones <= self.entries
             && self.superseded <= self.entries.saturating_sub(1)
-            && (self.entries.min(1)..=self.entries).contains(&self.data_blocks)
+            && self.history_blocks <= self.data_blocks
+            && are_blocks_of(self.entries - self.superseded, self.data_blocks - self.history_blocks)
+            && are_blocks_of(self.superseded, self.history_blocks)
             && (!self.largest_exclusive || self.range_tombstones > 0)
             && self.least_seq <= self.greatest_seq
             && self.smallest <= self.largest
             && self.smallest.len().max(self.largest.len()) <= MAX_KEY_BYTES
     }
+}
+
+/// Whether so many data blocks can hold so many entries: each holds at least one.
+fn are_blocks_of(entries: u64, blocks: u64) -> bool {
+    (entries.min(1)..=entries).contains(&blocks)
 }
 
 fn take_flag(input: &mut &[u8]) -> Option<bool> {
@@ -177,6 +189,7 @@ mod tests {
             tombstones: 2,
             superseded: 299,
             data_blocks: 4,
+            history_blocks: 3,
             key_bytes: 1000,
             value_bytes: 2000,
             range_tombstones: 5,
@@ -199,7 +212,7 @@ mod tests {
         let bytes = encoded(&properties());
         let mut expected = vec![9u8; 16];
         expected.extend_from_slice(&[27, 0, 0, 0, 0, 0, 0, 0]);
-        expected.extend_from_slice(b"\xAC\x02\x02\xAB\x02\x04\xE8\x07\xD0\x0F\x05\x07");
+        expected.extend_from_slice(b"\xAC\x02\x02\xAB\x02\x04\x03\xE8\x07\xD0\x0F\x05\x07");
         expected.extend_from_slice(b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x0F\x01a\x01b\x01");
         assert_eq!(bytes, expected);
         assert_eq!(Properties::decode(&bytes).unwrap(), properties());
@@ -211,8 +224,14 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(Properties::decode(&bytes[..len]), None, "cut to {len}");
         }
-        let tombstones_only =
-            Properties { entries: 0, tombstones: 0, superseded: 0, data_blocks: 0, ..properties() };
+        let tombstones_only = Properties {
+            entries: 0,
+            tombstones: 0,
+            superseded: 0,
+            data_blocks: 0,
+            history_blocks: 0,
+            ..properties()
+        };
         assert_eq!(Properties::decode(&encoded(&tombstones_only)), Some(tombstones_only.clone()));
         for wrong in [
             Properties { range_tombstones: 0, largest_exclusive: false, ..tombstones_only },
@@ -222,6 +241,9 @@ mod tests {
             Properties { superseded: 300, ..properties() },
             Properties { data_blocks: 0, ..properties() },
             Properties { data_blocks: 301, ..properties() },
+            Properties { history_blocks: 0, ..properties() },
+            Properties { history_blocks: 4, ..properties() },
+            Properties { history_blocks: 5, ..properties() },
             Properties { greatest_seq: Seq::ZERO, ..properties() },
             Properties { largest: Box::default(), ..properties() },
         ] {

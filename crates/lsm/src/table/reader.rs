@@ -29,6 +29,16 @@ pub(super) enum Access {
     Disk,
 }
 
+impl Access {
+    /// How far to go for a part of the index, which comes through the cache in any case.
+    pub(super) fn index_tier(self) -> ReadTier {
+        match self {
+            Self::Cached(tier) => tier,
+            Self::Disk => ReadTier::Disk,
+        }
+    }
+}
+
 /// An open table.
 pub(crate) struct Table {
     pub(super) file: Box<dyn File>,
@@ -61,8 +71,9 @@ impl Table {
 
     /// This table under another description, for tests of code that looks at descriptions only.
     #[cfg(test)]
-    pub(crate) fn described_as(self, meta: TableMeta) -> Self {
-        Self { meta, ..self }
+    pub(crate) fn described_as(mut self, meta: TableMeta) -> Self {
+        self.meta = meta;
+        self
     }
 
     /// What the manifest knows about the table.
@@ -118,17 +129,13 @@ impl Table {
         tier: ReadTier,
     ) -> Result<Option<(Arc<Block>, Entry)>> {
         let Some(index) = self.tail.index(section) else { return Ok(None) };
-        let position = index.lower_bound(key, at)?;
-        if position == index.len() {
-            return Ok(None);
-        }
-        let target = index.target(position)?;
+        let Some(target) = index.find(self, key, at, tier)? else { return Ok(None) };
         if target.least > at {
             return Ok(None);
         }
         // If the version is not in this block, it is not in the next one either: between two blocks with versions of
         // one key the separator is the last of the first block.
-        let block = self.block(target.handle, tier)?;
+        let block = self.block(target.handle, tier, |_| Ok(()))?;
         match block.find(key, at)? {
             Found::Version(entry) => Ok(Some((block, entry))),
             Found::End | Found::Greater => Ok(None),
@@ -157,13 +164,19 @@ impl Table {
         self.tail.index(section).map_or(0, Index::len)
     }
 
-    /// The data block at `handle`, from the cache or, if `tier` allows, from the disk.
+    /// The block at `handle`, from the cache or, if `tier` allows and `check` has nothing against it, from the disk.
     #[inline]
-    fn block(&self, handle: Handle, tier: ReadTier) -> Result<Arc<Block>> {
+    pub(super) fn block(
+        &self,
+        handle: Handle,
+        tier: ReadTier,
+        check: impl FnOnce(&Block) -> Result<()>,
+    ) -> Result<Arc<Block>> {
         if let Some(block) = self.cached(handle, tier)? {
             return Ok(block);
         }
         let block = Arc::new(self.read_block(handle)?);
+        check(&block)?;
         self.keep(handle, &block);
         Ok(block)
     }

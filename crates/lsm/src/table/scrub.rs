@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::index::Section;
 use super::reader::Table;
 use crate::error::{Error, Result};
+use crate::types::ReadTier;
 
 impl Table {
     /// Number of data blocks that are sound, and all faults that can be told apart.
@@ -17,6 +18,9 @@ impl Table {
             for position in 0..self.blocks(section) {
                 match self.read_at(section, position) {
                     Ok(()) => sound += 1,
+                    // All data blocks under a bad index leaf have the fault of the leaf.
+                    Err(error)
+                        if faults.last().is_some_and(|last: &Error| last.offset() == error.offset()) => {}
                     Err(error) => faults.push(error),
                 }
             }
@@ -29,6 +33,6 @@ impl Table {
 
     fn read_at(&self, section: Section, position: usize) -> Result<()> {
         let Some(index) = self.tail.index(section) else { return Ok(()) };
-        self.read_block(index.target(position)?.handle).map(|_| ())
+        self.read_block(index.target(self, position, ReadTier::Disk)?.handle).map(|_| ())
     }
 }

@@ -148,14 +148,17 @@ impl SectionCursor {
 
     fn lower_bound(&mut self, key: &[u8], seq: Seq) -> Result<usize> {
         self.leave();
-        self.table.tail.index(self.section).map_or(Ok(0), |index| index.lower_bound(key, seq))
+        match self.table.tail.index(self.section) {
+            Some(index) => index.lower_bound(&self.table, key, seq, self.access.index_tier()),
+            None => Ok(0),
+        }
     }
 
     /// Block `position`, if there is one and it is not too new.
     fn wanted(&self, position: usize) -> Result<Option<Target>> {
         match self.table.tail.index(self.section) {
             Some(index) if position < index.len() => {
-                let target = index.target(position)?;
+                let target = index.target(&self.table, position, self.access.index_tier())?;
                 Ok((target.least <= self.at).then_some(target))
             }
             _ => Ok(None),

@@ -3,14 +3,15 @@
 use super::block_builder::BlockBuilder;
 use super::envelope::Handle;
 use super::index::{Target, short_separator};
+use super::index_builder::{IndexBuilder, RootPayload};
 use crate::error::Result;
 use crate::limits::{BLOCK_BYTES, RESTART_INTERVAL};
-use crate::types::{Kind, Seq, Trailer};
+use crate::types::{Seq, Trailer};
 
 /// A section being written. Where its blocks go is up to the caller, so that those of two sections can take turns.
 pub(super) struct SectionWriter {
     block: BlockBuilder,
-    index: BlockBuilder,
+    index: IndexBuilder,
     blocks: u64,
     last_seq: Seq,
     /// Bounds of the sequences in the block being filled.
@@ -22,7 +23,7 @@ impl SectionWriter {
     pub(super) fn new() -> Self {
         Self {
             block: BlockBuilder::new(RESTART_INTERVAL),
-            index: BlockBuilder::new(1),
+            index: IndexBuilder::default(),
             blocks: 0,
             last_seq: Seq::ZERO,
             least: Seq::MAX,
@@ -42,7 +43,7 @@ impl SectionWriter {
 
     /// Bytes of the block being filled and of the index so far.
     pub(super) fn pending_bytes(&self) -> usize {
-        self.block.len() + self.index.len()
+        self.block.len() + self.index.bytes()
     }
 
     /// Whether the block has to be finished before an entry of this size is added.
@@ -80,15 +81,16 @@ impl SectionWriter {
             None => (last_key, Seq::ZERO),
             Some(_) => (last_key, self.last_seq),
         };
-        let mut target = Vec::with_capacity(32);
-        Target { handle, least: self.least, greatest: self.greatest }.encode(&mut target);
-        self.index.add(separator, Trailer::new(seq, Kind::Put), &target);
+        self.index.add(separator, seq, Target { handle, least: self.least, greatest: self.greatest });
         (self.least, self.greatest) = (Seq::MAX, Seq::ZERO);
         Ok(())
     }
 
-    /// The payload of the index block.
-    pub(super) fn finish_index(&mut self) -> &[u8] {
-        self.index.finish()
+    /// Makes the index, once all blocks are finished. See [`IndexBuilder::finish`].
+    pub(super) fn finish_index(
+        &mut self,
+        write: impl FnMut(&[u8]) -> Result<Handle>,
+    ) -> Result<Option<RootPayload>> {
+        self.index.finish(write)
     }
 }

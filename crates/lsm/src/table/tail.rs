@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::{Block, Origin};
 use super::envelope::{self, Handle};
 use super::filter::Filter;
-use super::footer::{FOOTER_BYTES, Footer};
+use super::footer::{FOOTER_BYTES, Footer, Root};
 use super::index::{Index, Section, check_layout};
 use super::meta::TableMeta;
 use super::properties::{self, Properties};
@@ -24,6 +24,8 @@ pub(crate) struct Tail {
     pub(crate) history: Option<Index>,
     pub(crate) tombstones: RangeTombstones,
     pub(crate) properties: Properties,
+    /// Where data blocks and index leaves end.
+    pub(crate) data_end: u64,
 }
 
 impl Tail {
@@ -60,28 +62,38 @@ impl Tail {
         };
         let filter =
             Filter::decode(payload(footer.filter)?).map_err(|what| Error::corrupt(path, start, what))?;
-        let index = |handle: Handle| {
+        let properties = Properties::decode(payload(footer.properties)?);
+        let properties = check_properties(properties, store, meta)
+            .map_err(|what| Error::corrupt(path, footer.properties.offset, what))?;
+        let index = |root: Option<Root>, blocks: u64| {
+            let Some(Root { handle, has_leaves }) = root else { return Ok(None) };
             let origin = Origin { path: Arc::clone(path), offset: handle.offset };
-            Index::new(Block::new(payload(handle)?.to_vec(), origin)?)
+            Index::new(Block::new(payload(handle)?.to_vec(), origin)?, has_leaves, blocks).map(Some)
         };
-        let current = footer.current.map(index).transpose()?;
-        let history = footer.history.map(index).transpose()?;
-        let indexes: Vec<&Index> = [&current, &history].into_iter().flatten().collect();
-        let data_blocks = check_layout(&indexes, start).map_err(|what| Error::corrupt(path, start, what))?;
+        let current = index(footer.current, properties.data_blocks - properties.history_blocks)?;
+        let history = index(footer.history, properties.history_blocks)?;
         let tombstones = match footer.tombstones {
             Some(handle) => tombstone_block::decode(payload(handle)?)
                 .ok_or_else(|| Error::corrupt(path, handle.offset, "range tombstones that cannot be"))?,
             None => RangeTombstones::default(),
         };
-        let properties = Properties::decode(payload(footer.properties)?);
-        let properties = check_properties(properties, store, meta, data_blocks)
-            .map_err(|what| Error::corrupt(path, footer.properties.offset, what))?;
-        let tail = Self { filter, current, history, tombstones, properties };
+        let tail = Self { filter, current, history, tombstones, properties, data_end: start };
+        tail.check_roots()?.map_err(|what| Error::corrupt(path, start, what))?;
         if tail.has_what_it_says() {
             return Ok(tail);
         }
         let what = format!("parts that do not agree with the table properties {:?}", tail.properties);
         Err(Error::corrupt(path, footer_offset, what))
+    }
+
+    /// Checks the layout as far as it is known without reading leaves: if there are any, only theirs.
+    fn check_roots(&self) -> Result<std::result::Result<(), String>> {
+        let indexes: Vec<&Index> = [&self.current, &self.history].into_iter().flatten().collect();
+        let split = indexes.iter().any(|index| index.has_leaves());
+        let named = indexes.into_iter().filter(|index| index.has_leaves() == split);
+        let handles = named.map(Index::root_handles).collect::<Result<Vec<_>>>()?;
+        let first = handles.iter().flatten().map(|handle| handle.offset).min();
+        Ok(check_layout(&handles, if split { first.unwrap_or(0) } else { 0 }, self.data_end))
     }
 
     fn has_what_it_says(&self) -> bool {
@@ -92,12 +104,11 @@ impl Tail {
     }
 }
 
-/// The properties if they agree with the manifest and the index; otherwise what does not.
+/// The properties if they agree with the manifest; otherwise what does not.
 fn check_properties(
     properties: Option<Properties>,
     store: StoreId,
     meta: &TableMeta,
-    data_blocks: u64,
 ) -> std::result::Result<Properties, String> {
     let Some(found) = properties else {
         return Err("table properties that cannot be".to_owned());
@@ -108,13 +119,14 @@ fn check_properties(
         entries: meta.entries,
         tombstones: meta.tombstones,
         superseded: meta.superseded,
-        data_blocks,
         least_seq: meta.least_seq,
         greatest_seq: meta.greatest_seq,
         smallest: meta.smallest.clone(),
         largest: meta.largest.clone(),
         largest_exclusive: meta.largest_exclusive,
         // Nobody else knows these.
+        data_blocks: found.data_blocks,
+        history_blocks: found.history_blocks,
         range_tombstones: found.range_tombstones,
         key_bytes: found.key_bytes,
         value_bytes: found.value_bytes,
@@ -122,7 +134,7 @@ fn check_properties(
     if found == expected {
         Ok(found)
     } else {
-        Err(format!("table properties {found:?} do not agree with manifest and index: {expected:?}"))
+        Err(format!("table properties {found:?} do not agree with the manifest: {expected:?}"))
     }
 }
 

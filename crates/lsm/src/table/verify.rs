@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::Block;
 use super::block_cursor::BlockCursor;
 use super::filter::{Filter, key_hash};
-use super::index::{Index, Section, Target};
+use super::index::{IndexEntry, Section, Target, check_layout};
 use super::properties::Properties;
 use super::reader::{Access, Table};
 use super::section_cursor::SectionCursor;
@@ -23,14 +23,20 @@ impl Table {
     pub(crate) fn verify(self: &Arc<Self>) -> Result<Properties> {
         let tail = Tail::load(self.file.as_ref(), &self.path, self.store, self.meta())?;
         let mut counted = Properties::new(self.store, self.meta().number);
+        let mut layout = Vec::new();
         for section in [Section::Current, Section::History] {
             let Some(index) = tail.index(section) else { continue };
             let newest = (section == Section::History)
                 .then(|| SectionCursor::new(Arc::clone(self), Section::Current, Access::Disk, Seq::MAX));
-            let mut check =
-                Check { section, index, filter: &tail.filter, newest, last: None, counted: &mut counted };
-            check.run(self)?;
+            let index_entries = index.read_all(self)?;
+            layout.push(index_entries.iter().map(|entry| entry.target.handle).collect());
+            if index.has_leaves() {
+                layout.push(index.root_handles()?);
+            }
+            let (index, filter) = (index_entries.as_slice(), &tail.filter);
+            Check { section, index, filter, newest, last: None, counted: &mut counted }.run(self)?;
         }
+        check_layout(&layout, 0, tail.data_end).map_err(|what| Error::corrupt(&self.path, 0, what))?;
         counted.include(&tail.tombstones);
         if counted == tail.properties {
             return Ok(counted);
@@ -43,7 +49,7 @@ impl Table {
 /// The check of one section.
 struct Check<'a> {
     section: Section,
-    index: &'a Index,
+    index: &'a [IndexEntry],
     filter: &'a Filter,
     /// For the history, a second walk over the current section at the same key.
     newest: Option<SectionCursor>,
@@ -57,10 +63,9 @@ impl Check<'_> {
         if let Some(newest) = &mut self.newest {
             newest.seek_first()?;
         }
-        for position in 0..self.index.len() {
-            let target = self.index.target(position)?;
+        for (position, IndexEntry { target, .. }) in self.index.iter().enumerate() {
             let block = Arc::new(table.read_block(target.handle)?);
-            self.block(position, target, &block)?;
+            self.block(position, *target, &block)?;
         }
         if self.section == Section::Current {
             self.counted.largest = self.last.take().map_or_else(Box::default, |(key, _)| key.into());
@@ -74,7 +79,7 @@ impl Check<'_> {
         cursor.seek_first()?;
         if position > 0 {
             let here = (cursor.key(), cursor.trailer().seq());
-            let separator = self.index.separator(position - 1)?;
+            let separator = self.separator(position - 1);
             let last = self.last.as_ref().map_or((&[][..], Seq::MAX), |(key, seq)| (key, *seq));
             if version_order(separator, here) != Ordering::Less {
                 return corrupt("the separator before is not before the first entry");
@@ -104,10 +109,11 @@ impl Check<'_> {
             return corrupt("the sequences are not within the bounds in the index");
         }
         let last = self.last.as_ref().map_or((&[][..], Seq::MAX), |(key, seq)| (key, *seq));
-        if version_order(last, self.index.separator(position)?) == Ordering::Greater {
+        if version_order(last, self.separator(position)) == Ordering::Greater {
             return corrupt("the separator is before the last entry");
         }
         self.counted.data_blocks += 1;
+        self.counted.history_blocks += u64::from(self.section == Section::History);
         Ok(())
     }
 
@@ -144,6 +150,10 @@ impl Check<'_> {
         last_key.extend_from_slice(key);
         *last_seq = seq;
         Ok(())
+    }
+
+    fn separator(&self, position: usize) -> (&[u8], Seq) {
+        (&self.index[position].key, self.index[position].seq)
     }
 
     #[cold]

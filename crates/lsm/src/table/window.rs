@@ -6,6 +6,7 @@ use super::reader::Table;
 use super::tail::read_exact;
 use crate::error::Result;
 use crate::limits::{FIRST_READ_AHEAD_BYTES, MAX_READ_AHEAD_BYTES, MISSES_BEFORE_READ_AHEAD};
+use crate::types::ReadTier;
 
 /// A stretch of the file in memory, and the steps that lead to the next one.
 #[derive(Default)]
@@ -46,10 +47,10 @@ impl Window {
     /// Reads block `position` of `index`, and those behind it as far as they lie within `most` bytes and at least half
     /// of what is read belongs to the section.
     pub(super) fn fill(&mut self, table: &Table, index: &Index, position: usize, most: usize) -> Result<()> {
-        let first = index.target(position)?.handle;
+        let first = index.target(table, position, ReadTier::Disk)?.handle;
         let (mut span, mut wanted) = (first.stored_bytes(), first.stored_bytes());
         for next in position + 1..index.len() {
-            let handle = index.target(next)?.handle;
+            let handle = index.target(table, next, ReadTier::Disk)?.handle;
             wanted += handle.stored_bytes();
             let reach = (handle.offset - first.offset) as usize + handle.stored_bytes();
             if reach > most || reach > wanted * 2 {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::envelope::{Compression, Handle, Sealer, TRAILER_BYTES};
 use super::filter::{Filter, key_hash};
-use super::footer::{FOOTER_BYTES, Footer};
-use super::index::Section;
+use super::footer::{FOOTER_BYTES, Footer, Root};
+use super::index_builder::RootPayload;
 use super::meta::TableMeta;
 use super::properties::Properties;
 use super::section_writer::SectionWriter;
@@ -154,12 +154,17 @@ impl TableWriter {
             section.finish_block(None, |payload| out.append(&mut self.sealer, payload, self.compression))?;
             self.properties.data_blocks += section.blocks();
         }
+        self.properties.history_blocks = self.history.blocks();
+        let out = &mut self.out;
+        let mut leaf = |payload: &[u8]| out.append(&mut self.sealer, payload, Compression::None);
+        let current = self.current.finish_index(&mut leaf)?;
+        let history = self.history.finish_index(&mut leaf)?;
 
         let mut payload = Vec::new();
         Filter::build(&self.hashes, FILTER_BITS_PER_KEY, FILTER_PROBES).encode(&mut payload);
         let filter = self.append(&payload)?;
-        let current = self.append_index(Section::Current)?;
-        let history = self.append_index(Section::History)?;
+        let current = current.map(|root| self.append_root(&root)).transpose()?;
+        let history = history.map(|root| self.append_root(&root)).transpose()?;
         let fragments = std::mem::take(&mut self.fragments);
         let mut tombstones = None;
         if !fragments.is_empty() {
@@ -181,19 +186,10 @@ impl TableWriter {
         Ok(meta(self.properties, self.out.written))
     }
 
-    /// Appends the index of a section that has entries.
-    fn append_index(&mut self, section: Section) -> Result<Option<Handle>> {
-        let section = match section {
-            Section::Current => &mut self.current,
-            Section::History => &mut self.history,
-        };
-        if section.blocks() == 0 {
-            return Ok(None);
-        }
-        let payload = section.finish_index();
-        // Positions in blocks and sizes in the footer have 32 bits.
-        check_limit("table index", payload.len(), u32::MAX as usize)?;
-        self.out.append(&mut self.sealer, payload, Compression::None).map(Some)
+    fn append_root(&mut self, root: &RootPayload) -> Result<Root> {
+        // The size in the footer has 32 bits.
+        check_limit("table index", root.payload.len(), u32::MAX as usize)?;
+        Ok(Root { handle: self.append(&root.payload)?, has_leaves: root.has_leaves })
     }
 
     /// Appends a block that is never compressed.

@@ -31,7 +31,7 @@ fn a_tiny_table_has_the_documented_bytes() {
     let current_index = b"\x00\x01\x04\x00b\x00\x17\x02\x03\0\0\0\0\x05\0\0\0\x01\0\0\0";
     let history_index = b"\x00\x01\x04\x00a\x1C\x14\x01\x01\0\0\0\0\x05\0\0\0\x01\0\0\0";
     let mut properties = vec![0xA5; 16];
-    properties.extend_from_slice(b"\x07\0\0\0\0\0\0\0\x03\x01\x01\x02\x03\x04\x00\x01\x03\x01a\x01b\x00");
+    properties.extend_from_slice(b"\x07\0\0\0\0\0\0\0\x03\x01\x01\x02\x01\x03\x04\x00\x01\x03\x01a\x01b\x00");
 
     let mut expected = sealed(current, 0);
     assert_eq!(expected.len(), 0x1C);
@@ -44,21 +44,21 @@ fn a_tiny_table_has_the_documented_bytes() {
     expected.extend(sealed(history_index, 0x99));
     assert_eq!(expected.len(), 0xB3);
     expected.extend(sealed(&properties, 0xB3));
-    assert_eq!(expected.len(), 0xDE);
+    assert_eq!(expected.len(), 0xDF);
     let mut footer = Vec::new();
     footer.extend_from_slice(b"\x7F\0\0\0\0\0\0\0\x15\0\0\0");
     footer.extend_from_slice(b"\x99\0\0\0\0\0\0\0\x15\0\0\0");
     footer.extend_from_slice(b"\x35\0\0\0\0\0\0\0\x45\0\0\0");
     footer.extend_from_slice(&[0; 12]);
-    footer.extend_from_slice(b"\xB3\0\0\0\0\0\0\0\x26\0\0\0");
+    footer.extend_from_slice(b"\xB3\0\0\0\0\0\0\0\x27\0\0\0");
     footer.extend_from_slice(b"\x01\0\0\0\0\0\0\0\0\0\0\0");
-    footer.extend_from_slice(&[0; 12]);
-    footer.extend_from_slice(&salted_crc(&footer, 0xDE).to_le_bytes());
+    footer.extend_from_slice(b"\x01\x01\0\0\0\0\0\0\0\0\0\0");
+    footer.extend_from_slice(&salted_crc(&footer, 0xDF).to_le_bytes());
     footer.extend_from_slice(b"FSTABLE\x01");
     expected.extend(footer);
 
     assert_eq!(fixture.bytes(), expected);
-    assert_eq!(fixture.meta.size, 0xDE + 96);
+    assert_eq!(fixture.meta.size, 0xDF + 96);
 }
 
 /// The bits of the keys `a` and `b` by section 5.4, from their hashes `E6C632B61E964E1F` and `575A0B1C44D8843F`,

@@ -3,6 +3,7 @@
 mod caching;
 mod damage;
 mod golden;
+mod leaves;
 mod model;
 mod read_ahead;
 mod reads;
@@ -17,7 +18,7 @@ use super::{Compression, Table, TableMeta, TableWriter};
 use crate::cache::BlockCache;
 use crate::error::Result;
 use crate::fs::RealFs;
-use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
+use crate::types::{FileNumber, Kind, ReadTier, Seq, StoreId, Trailer};
 use crate::value::Version;
 
 const STORE: StoreId = StoreId([0xA5; 16]);
@@ -84,7 +85,8 @@ impl Fixture {
 
 /// Where a data block of the current section lies.
 fn data_block(table: &Table, position: usize) -> Handle {
-    table.tail.index(Section::Current).unwrap().target(position).unwrap().handle
+    let index = table.tail.index(Section::Current).unwrap();
+    index.target(table, position, ReadTier::Disk).unwrap().handle
 }
 
 /// What a point read should find: the newest version at or before `at`.
