@@ -1,4 +1,10 @@
 //! Sorted records taken in bulk: all or nothing, under one sequence, wherever they lie among other records.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 
@@ -271,15 +277,12 @@ fn apply(dir: &Path, generation: &mut usize, db: &mut Db, states: &mut Vec<State
             let mut batch = WriteBatch::new();
             for (key, len) in changes {
                 let (key, value) = (key.to_be_bytes().to_vec(), len.map(|len| vec![1; usize::from(len)]));
-                match value {
-                    Some(value) => {
-                        batch.put(&key, &value).unwrap();
-                        state.insert(key, value);
-                    }
-                    None => {
-                        batch.delete(&key).unwrap();
-                        state.remove(&key);
-                    }
+                if let Some(value) = value {
+                    batch.put(&key, &value).unwrap();
+                    state.insert(key, value);
+                } else {
+                    batch.delete(&key).unwrap();
+                    state.remove(&key);
                 }
             }
             assert_eq!(db.commit(batch, Durability::Os).unwrap().get() as usize, states.len());

@@ -1,4 +1,10 @@
 //! A scrub finds what is wrong with the files of an open store, all of it, and nothing that is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 

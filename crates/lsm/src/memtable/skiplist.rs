@@ -50,19 +50,13 @@ struct Head(u64, u64);
 
 impl Head {
     fn of(key: &[u8]) -> Self {
-        let word = |from: usize| {
-            let mut bytes = [0; 8];
-            let part = key.get(from..).unwrap_or_default();
-            let len = part.len().min(8);
-            bytes[..len].copy_from_slice(&part[..len]);
-            u64::from_be_bytes(bytes)
-        };
-        match key.first_chunk::<16>() {
-            Some(&[a, b, c, d, e, f, g, h, ref rest @ ..]) => {
-                Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(*rest))
-            }
-            None => Self(word(0), word(8)),
+        let mut bytes = [0; 16];
+        match key.first_chunk() {
+            Some(first) => bytes = *first,
+            None => bytes[..key.len()].copy_from_slice(key),
         }
+        let both = u128::from_be_bytes(bytes);
+        Self((both >> 64) as u64, both as u64)
     }
 }
 

@@ -150,7 +150,7 @@ mod tests {
         let file = segment(&dir);
         file.append(&[7; 100]).unwrap();
         assert!(!file.asks_for_zeros(100), "hardly written to");
-        file.append(&[7; 20_000]).unwrap();
+        file.append(&vec![7; 20_000]).unwrap();
         assert!(!file.asks_for_zeros(100_000), "large appends gain nothing");
         assert!(file.asks_for_zeros(100) && !file.asks_for_zeros(100));
         file.fill_ahead();
@@ -158,7 +158,7 @@ mod tests {
         assert!(!file.asks_for_zeros(100), "there are enough");
         file.fill_ahead();
         assert_eq!(file.file.len().unwrap(), 20_100 + WAL_FILL_BYTES as u64, "nobody asked");
-        file.append(&[8; 200_000]).unwrap();
+        file.append(&vec![8; 200_000]).unwrap();
         assert!(file.asks_for_zeros(100), "few are left");
         file.cut_failed_append().unwrap();
         assert_eq!(file.file.len().unwrap(), 220_100);

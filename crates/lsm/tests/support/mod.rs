@@ -1,5 +1,11 @@
 //! What the behaviour tests share: stores in temporary directories, images of a killed process, a disk that fails
 //! on request and remembers what was asked of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 use std::io;
