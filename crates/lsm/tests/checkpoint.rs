@@ -3,8 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::case_sensitive_file_extension_comparisons,
-    reason = "a test that cannot go on has failed; names of files are spelt exactly"
+    reason = "a test that cannot go on has failed"
 )]
 
 mod support;
