@@ -14,8 +14,8 @@ use std::sync::Arc;
 use fountain_lsm::{Db, Durability, Error, Options, WriteBatch};
 use support::{Asked, TestFs, fast_dir, get, put, small};
 
-fn open(fs: &Arc<TestFs>, dir: &std::path::Path, options: Options) -> Db {
-    Db::open(dir, Options { fs: fs.clone(), ..options }).unwrap()
+fn open(fs: &Arc<TestFs>, dir: &std::path::Path, options: &Options) -> Db {
+    Db::open(dir, Options { fs: fs.clone(), ..options.clone() }).unwrap()
 }
 
 fn try_put(db: &Db, key: &str, durability: Durability) -> fountain_lsm::Result<()> {
@@ -32,7 +32,7 @@ fn ends_with(asked: &Asked, suffix: &str) -> bool {
 fn a_commit_refused_by_a_full_disk_leaves_no_trace_and_the_next_one_succeeds_when_there_is_space() {
     let dir = fast_dir();
     let fs = TestFs::new();
-    let db = open(&fs, dir.path(), small());
+    let db = open(&fs, dir.path(), &small());
     put(&db, "before", "1");
     fs.fail_when(|asked| {
         (matches!(asked, Asked::Write(_)) && ends_with(asked, ".wal")).then_some(ErrorKind::StorageFull)
@@ -60,7 +60,7 @@ fn a_commit_refused_by_a_full_disk_leaves_no_trace_and_the_next_one_succeeds_whe
 fn commits_kept_in_memory_are_not_lost_when_the_write_of_a_later_one_is_refused() {
     let dir = fast_dir();
     let fs = TestFs::new();
-    let db = open(&fs, dir.path(), small());
+    let db = open(&fs, dir.path(), &small());
     try_put(&db, "buffered", Durability::Memory).unwrap();
     fs.fail_when(|asked| matches!(asked, Asked::Write(_)).then_some(ErrorKind::StorageFull));
     assert!(try_put(&db, "refused", Durability::Os).is_err());
@@ -79,7 +79,7 @@ fn commits_kept_in_memory_are_not_lost_when_the_write_of_a_later_one_is_refused(
 fn after_a_failed_sync_nothing_is_written_until_the_store_is_reopened() {
     let dir = fast_dir();
     let fs = TestFs::new();
-    let db = open(&fs, dir.path(), small());
+    let db = open(&fs, dir.path(), &small());
     put(&db, "before", "1");
     fs.fail_when(|asked| {
         (matches!(asked, Asked::Sync(_)) && ends_with(asked, ".wal")).then_some(ErrorKind::Other)
@@ -105,7 +105,7 @@ fn after_a_failed_sync_nothing_is_written_until_the_store_is_reopened() {
 fn a_flush_that_finds_the_disk_full_keeps_everything_and_works_when_there_is_space() {
     let dir = fast_dir();
     let fs = TestFs::new();
-    let db = open(&fs, dir.path(), small());
+    let db = open(&fs, dir.path(), &small());
     put(&db, "k", "1");
     let refused: [fn(&Asked) -> bool; 4] = [
         |asked| matches!(asked, Asked::Create(_)) && ends_with(asked, ".sst"),
@@ -134,7 +134,7 @@ fn writers_on_a_full_disk_get_an_error_instead_of_waiting_for_ever() {
     let dir = fast_dir();
     let fs = TestFs::new();
     let options = Options { background: true, memtable_bytes: 16 * 1024, ..small() };
-    let db = open(&fs, dir.path(), options.clone());
+    let db = open(&fs, dir.path(), &options);
     fs.fail_when(|asked| ends_with(asked, ".sst").then_some(ErrorKind::StorageFull));
     let mut written = 0;
     let error = loop {
@@ -222,7 +222,7 @@ fn a_store_whose_opening_fails_at_any_request_opens_the_next_time_with_everythin
             let copy = dir.path().join("copy");
             support::killed(&image, &copy);
             // The second time around, recovery meets what the first one left behind.
-            let opened = (0..kills).map(|_| open_failing_at(&copy, nth, kind)).any(|opened| opened);
+            let opened = (0..kills).fold(false, |opened, _| open_failing_at(&copy, nth, kind) || opened);
             let db =
                 Db::open(&copy, small()).unwrap_or_else(|error| panic!("request {nth}, {kind}: {error}"));
             assert_eq!(
