@@ -31,6 +31,7 @@ mod options;
 mod range;
 mod retention;
 mod snapshot;
+mod sync;
 mod table;
 mod tombstones;
 mod types;

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::retention::Floors;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::Seq;
 
 /// The pinned sequences of one store.

@@ -4,7 +4,6 @@
 //! manifest names them they do not exist, and if the job fails they are removed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cut::Cutter;
 use super::gc::{Needed, VersionFilter};
@@ -19,6 +18,7 @@ use crate::limits::LEVELS;
 use crate::manifest::Version;
 use crate::range::Direction;
 use crate::retention::RetentionRules;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::table::{Compression, Table, TableMeta, TableWriter};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};

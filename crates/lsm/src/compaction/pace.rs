@@ -1,7 +1,8 @@
 //! How fast a compaction may write, so that it leaves the disk to those who wait for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest nap at a time, so that a closing store does not wait for it.
 const LONGEST_NAP: Duration = Duration::from_millis(20);

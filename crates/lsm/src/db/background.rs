@@ -3,13 +3,14 @@
 //! One thread flushes, one compacts. They sleep until something changes, try, and note why they failed; a writer that
 //! has to wait for room gets that reason instead of waiting for ever, for example when the disk is full.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::inner::{Inner, Work, locked};
 use crate::error::{Error, Result};
 use crate::limits::{LEVEL0_STOP, MAX_SEALED_MEMTABLES};
+use crate::sync::thread::{Builder, JoinHandle};
+use crate::sync::{Mutex, PoisonError};
 
 /// Pause after a failed flush or compaction before it is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);

@@ -9,8 +9,7 @@
 //! left no trace; after any other failure nothing later becomes visible.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::SeqRange;
 use super::inner::{Inner, locked};
@@ -18,6 +17,8 @@ use crate::batch::WriteBatch;
 use crate::error::{Error, Result};
 use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
 use crate::memtable::Memtable;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex, PoisonError};
 use crate::types::{Durability, Seq};
 use crate::wal::{WalFile, WalWriter};
 

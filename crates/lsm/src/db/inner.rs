@@ -1,7 +1,6 @@
 //! What the parts of an open store share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -22,6 +21,8 @@ use crate::options::Options;
 use crate::range::KeyRange;
 use crate::retention::{Floors, Retention, RetentionRules};
 use crate::snapshot::SnapshotRegistry;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::table::{Table, TableMeta};
 use crate::types::{FileNumber, Seq, StoreId};
 

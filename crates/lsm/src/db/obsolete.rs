@@ -5,9 +5,9 @@
 //! that the manifest does not name, and removes them.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use super::inner::{Inner, locked};
+use crate::sync::Mutex;
 
 /// Files that are to be deleted.
 #[derive(Default)]

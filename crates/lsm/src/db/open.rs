@@ -6,8 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -28,6 +27,8 @@ use crate::metrics::Counters;
 use crate::options::Options;
 use crate::retention::RetentionRules;
 use crate::snapshot::SnapshotRegistry;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::{Condvar, Mutex};
 use crate::table::Table;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{ReplayEnd, WalWriter, replay_segments};

@@ -5,8 +5,6 @@
 //! rate of writing sinks smoothly towards what compaction can take, instead of stopping at a cliff. Only at the far
 //! end, where memory or the number of tables would grow without bound, does it stop.
 
-use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::inner::{Inner, locked};
@@ -14,6 +12,8 @@ use crate::limits::{
     DEBT_SOFT_BASES, DEBT_STOP_BASES, LEVEL0_SOFT, LEVEL0_STOP, LONGEST_WRITE_DELAY, MAX_SEALED_MEMTABLES,
     PRESSURED_BYTES_PER_SECOND,
 };
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
 
 /// When the next byte may be written, if writers are slowed.
 #[derive(Default)]

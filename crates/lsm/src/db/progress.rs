@@ -1,12 +1,13 @@
 //! What compaction is doing and how far behind it is, for people and for the pace of writers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::inner::{Inner, locked};
 use crate::compaction::{Picker, Task};
 use crate::limits::LEVELS;
+use crate::sync::Mutex;
 
 /// The running compaction and the speed of the last ones.
 #[derive(Default)]

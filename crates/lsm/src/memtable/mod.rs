@@ -7,12 +7,13 @@ mod arena;
 mod cursor;
 mod skiplist;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
 use crate::batch::OpKind;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, Trailer};
 pub(crate) use cursor::MemtableCursor;

@@ -6,13 +6,13 @@
 //! filler; one that goes beyond keeps it out.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::fs::File;
 use crate::limits::{WAL_FILL_BYTES, WAL_FILL_FROM, WAL_FILL_LOW, WAL_FILL_MAX_APPEND};
 use crate::metrics::Counters;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::FileNumber;
 
 /// One segment. The appender writes under its own lock; anyone may ask for a sync at the same time.
