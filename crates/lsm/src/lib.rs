@@ -21,6 +21,9 @@ mod error;
 mod files;
 mod format;
 pub mod fs;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz_entry;
 mod iter;
 mod latency;
 pub mod limits;

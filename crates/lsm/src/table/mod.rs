@@ -19,6 +19,8 @@ mod cursor;
 mod envelope;
 mod filter;
 mod footer;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod index;
 mod index_builder;
 mod meta;
