@@ -142,7 +142,7 @@ impl Properties {
     }
 
     fn is_plausible(&self) -> bool {
-        self.entries + self.range_tombstones.min(1) > 0
+        (self.entries > 0 || self.range_tombstones > 0)
             && self.tombstones <= self.entries
             && self.superseded <= self.entries.saturating_sub(1)
             && self.history_blocks <= self.data_blocks

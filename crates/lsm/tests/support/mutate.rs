@@ -37,7 +37,7 @@ impl Mutator {
         let at = self.below(bytes.len());
         let most = 1 << self.below(8);
         let len = self.below(most).min(bytes.len() - at);
-        match self.below(10) {
+        match self.below(11) {
             0 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
             1 if at < bytes.len() => bytes[at] = SHARP[self.below(SHARP.len())],
             2 if at < bytes.len() => bytes[at] = self.next() as u8,
@@ -54,7 +54,11 @@ impl Mutator {
                 let to = self.below(bytes.len());
                 bytes.splice(to..to, piece);
             }
-            8 => {
+            // The greatest number that a varint can hold in the place of a small one.
+            8 if at < bytes.len() => {
+                bytes.splice(at..=at, [[0xFF; 9].as_slice(), &[0x01]].concat());
+            }
+            9 => {
                 // A piece of another input in the place where it was there.
                 let end = (at + len).min(other.len());
                 if at < end {
