@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
 use crate::memtable::Memtable;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Condvar, Mutex, PoisonError};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::types::{Durability, Seq};
 use crate::wal::{WalFile, WalWriter};
 
@@ -62,6 +62,9 @@ struct Slot {
 }
 
 enum SlotState {
+    /// Nothing is decided, and the owner does not sleep.
+    Open,
+    /// The owner sleeps until something is.
     Waiting,
     Lead,
     Done(Result<SeqRange>),
@@ -87,7 +90,7 @@ impl Inner {
         let bytes = batches.iter().map(WriteBatch::size_bytes).sum();
         self.wait_for_room()?;
         self.slow_down(bytes);
-        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Waiting), changed: Condvar::new() });
+        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Open), changed: Condvar::new() });
         if self.queue.enter(Request { batches, durability, slot: Arc::clone(&slot) }) {
             self.lead();
         }
@@ -304,10 +307,11 @@ impl Slot {
     fn wait(&self) -> Option<Result<SeqRange>> {
         let mut state = locked(&self.state);
         loop {
-            match std::mem::replace(&mut *state, SlotState::Waiting) {
+            match std::mem::replace(&mut *state, SlotState::Open) {
                 SlotState::Done(result) => return Some(result),
                 SlotState::Lead => return None,
-                SlotState::Waiting => {
+                SlotState::Open | SlotState::Waiting => {
+                    *state = SlotState::Waiting;
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
@@ -319,35 +323,52 @@ impl Slot {
     }
 
     fn set(&self, next: SlotState) {
-        *locked(&self.state) = next;
-        self.changed.notify_one();
+        let before = std::mem::replace(&mut *locked(&self.state), next);
+        // A wake-up is a system call even if nobody sleeps, and a lone writer never sleeps here.
+        if matches!(before, SlotState::Waiting) {
+            self.changed.notify_one();
+        }
     }
 }
 
 /// Lets groups through one by one, in the order of their tickets.
 #[derive(Default)]
 pub(super) struct Publisher {
-    published: Mutex<u64>,
+    state: Mutex<Published>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Published {
+    /// The last ticket that is through.
+    ticket: u64,
+    /// How many threads sleep; without any, nobody need be woken, which would cost a system call.
+    sleepers: usize,
 }
 
 impl Publisher {
     fn in_turn<T>(&self, ticket: u64, step: impl FnOnce() -> T) -> T {
-        let mut published = locked(&self.published);
-        while *published + 1 != ticket {
-            published = self.changed.wait(published).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut state = self.sleep_while(|published| published + 1 != ticket);
         let result = step();
-        *published = ticket;
-        self.changed.notify_all();
+        state.ticket = ticket;
+        if state.sleepers > 0 {
+            self.changed.notify_all();
+        }
         result
     }
 
     /// Waits until all groups up to `ticket` are through.
     pub(super) fn wait_for(&self, ticket: u64) {
-        let mut published = locked(&self.published);
-        while *published < ticket {
-            published = self.changed.wait(published).unwrap_or_else(PoisonError::into_inner);
+        drop(self.sleep_while(|published| published < ticket));
+    }
+
+    fn sleep_while(&self, unready: impl Fn(u64) -> bool) -> MutexGuard<'_, Published> {
+        let mut state = locked(&self.state);
+        while unready(state.ticket) {
+            state.sleepers += 1;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleepers -= 1;
         }
+        state
     }
 }
