@@ -9,7 +9,7 @@ const MAX_OUTPUT_BYTES = 256 << 20
 export const say = (line) => console.error(`» ${line}`)
 
 /** Runs a command without showing its output; returns its exit code and all it printed. */
-export function runQuietly({ program, args, shell = false, env }) {
+export function runQuietly({ program, args, shell = false, env = {} }) {
   const { status, error, stdout, stderr } = spawnSync(program, args, {
     cwd: ROOT,
     shell,
