@@ -106,7 +106,13 @@ unsafe impl Sync for SkipList {}
 pub(super) struct Inserter {
     bump: Bump,
     random: u64,
+    /// The last node of every level: where a version that comes after all others is linked without a search.
+    tails: [NonNull<Node>; MAX_HEIGHT],
 }
+
+// SAFETY: the tails point to nodes of the one list that the inserter belongs to, which outlives it in the same
+// memtable; they are only used together with that list.
+unsafe impl Send for Inserter {}
 
 /// A node as readers see it.
 #[derive(Clone, Copy)]
@@ -121,7 +127,8 @@ impl SkipList {
         let trailer = Trailer::new(Seq::ZERO, Kind::Put);
         let head = new_node(&arena, &mut bump, MAX_HEIGHT, b"", trailer, b"");
         // A fixed seed: the same inserts build the same list in every run.
-        let inserter = Inserter { bump, random: 0x9E37_79B9_7F4A_7C15 };
+        let tails = [head; MAX_HEIGHT];
+        let inserter = Inserter { bump, random: 0x9E37_79B9_7F4A_7C15, tails };
         (Self { arena, head, height: AtomicUsize::new(1) }, inserter)
     }
 
@@ -131,9 +138,16 @@ impl SkipList {
 
     /// Adds a version; the pair of key and sequence must not be in the list.
     pub(super) fn insert(&self, inserter: &mut Inserter, key: &[u8], trailer: Trailer, value: &[u8]) {
-        let mut before = [self.head; MAX_HEIGHT];
-        let after = self.find(Target::new(key, trailer), Some(&mut before));
-        debug_assert!(after.is_none_or(|node| node.key() != key || node.trailer().seq() != trailer.seq()));
+        let target = Target::new(key, trailer);
+        let mut before = inserter.tails;
+        let last = Entry { node: before[0], list: PhantomData };
+        if last.node != self.head && target.is_reached_by(last) {
+            before = [self.head; MAX_HEIGHT];
+            let after = self.find(target, Some(&mut before));
+            debug_assert!(
+                after.is_none_or(|node| node.key() != key || node.trailer().seq() != trailer.seq())
+            );
+        }
         let height = inserter.random_height();
         if height > self.height.load(Ordering::Relaxed) {
             // A reader that still sees the old height just starts lower; one that sees the new height finds null.
@@ -144,6 +158,9 @@ impl SkipList {
             let next = link(*before, level).load(Ordering::Relaxed);
             link(node, level).store(next, Ordering::Relaxed);
             link(*before, level).store(node.as_ptr(), PUBLISH);
+            if next.is_null() {
+                inserter.tails[level] = node;
+            }
         }
     }
 
@@ -393,6 +410,26 @@ mod tests {
             last = list.seek_before(Some((entry.key(), entry.trailer())));
         }
         assert!(last.is_none());
+    }
+
+    #[test]
+    fn ascending_inserts_and_others_between_them_keep_the_order() {
+        let (list, mut inserter) = SkipList::new();
+        let mut model = std::collections::BTreeSet::new();
+        for seq in 1..=4000u64 {
+            let number = if seq % 5 == 0 { seq * 7919 % 4001 } else { 10_000 + seq };
+            let key = number.to_be_bytes();
+            list.insert(&mut inserter, &key, trailer(seq), b"");
+            model.insert((key, std::cmp::Reverse(seq)));
+        }
+        let mut at = list.first();
+        for (key, seq) in &model {
+            let entry = at.unwrap();
+            assert_eq!((entry.key(), entry.trailer()), (&key[..], trailer(seq.0)));
+            assert_eq!(list.seek(key, trailer(seq.0)).map(Entry::trailer), Some(trailer(seq.0)));
+            at = entry.next();
+        }
+        assert!(at.is_none());
     }
 
     #[test]
