@@ -297,3 +297,25 @@ fn empty_commits_count_and_do_not_break_the_log() {
     let again = Db::open(&image, small()).unwrap();
     assert_eq!((again.visible(), get(&again, "k").as_deref()), (seq(4), Some("3")));
 }
+
+#[test]
+fn a_table_that_a_torn_manifest_does_not_name_is_moved_aside_and_reported() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    fill(&db, 10);
+    drop(db);
+    let manifest = files(dir.path()).into_iter().find(|path| path.to_string_lossy().contains("MANIFEST"));
+    let manifest = manifest.unwrap();
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    bytes.extend_from_slice(&[0xE1, 0, 0, 0, 7]);
+    std::fs::write(&manifest, bytes).unwrap();
+    let orphan = dir.path().join("tables").join("000999.sst");
+    std::fs::write(&orphan, b"whatever").unwrap();
+    let db = Db::open(dir.path(), small()).unwrap();
+    let kept = dir.path().join("quarantine").join("000999.sst");
+    assert_eq!(db.recovery().quarantined, [kept.clone()]);
+    assert_eq!(db.recovery().discarded.iter().map(|tail| tail.path.clone()).collect::<Vec<_>>(), [manifest]);
+    assert!(!orphan.exists());
+    assert_eq!(std::fs::read(kept).unwrap(), b"whatever");
+    check(&db, 10);
+}
