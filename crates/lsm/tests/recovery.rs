@@ -313,7 +313,7 @@ fn a_table_that_a_torn_manifest_does_not_name_is_moved_aside_and_reported() {
     std::fs::write(&orphan, b"whatever").unwrap();
     let db = Db::open(dir.path(), small()).unwrap();
     let kept = dir.path().join("quarantine").join("000999.sst");
-    assert_eq!(db.recovery().quarantined, [kept.clone()]);
+    assert_eq!(db.recovery().quarantined, std::slice::from_ref(&kept));
     assert_eq!(db.recovery().discarded.iter().map(|tail| tail.path.clone()).collect::<Vec<_>>(), [manifest]);
     assert!(!orphan.exists());
     assert_eq!(std::fs::read(kept).unwrap(), b"whatever");

@@ -1,0 +1,72 @@
+//! What compaction does when asked, what it says of itself, and how it slows writers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+use fountain_lsm::{Db, Durability, KeyRange, WriteBatch};
+use support::{fast_dir, get, put, small};
+
+#[test]
+fn the_status_tells_what_lies_where_and_what_is_still_to_do() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    for round in 0..5 {
+        put(&db, "key", &format!("value {round}"));
+        db.flush().unwrap();
+    }
+    let before = db.compaction_status();
+    assert_eq!((before.levels[0].tables, before.pending_tables), (5, 5));
+    assert!(before.debt_bytes >= before.levels[0].bytes && before.levels[0].bytes > 0, "{before:?}");
+    assert!(before.running.is_none() && before.write_amplification > 0.0, "{before:?}");
+    db.compact().unwrap();
+    let after = db.compaction_status();
+    assert_eq!((after.levels[0].tables, after.pending_tables, after.debt_bytes), (0, 0, 0));
+    assert_eq!(after.levels.iter().map(|level| level.tables).sum::<u64>(), 1);
+    assert!(after.write_amplification > before.write_amplification);
+}
+
+#[test]
+fn compacting_a_range_leaves_the_other_tables_where_they_are() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    for key in ["a1", "b1", "a2", "b2"] {
+        put(&db, key, "value");
+        db.flush().unwrap();
+    }
+    db.compact_range(&KeyRange::prefix(b"a")).unwrap();
+    let levels = db.compaction_status().levels;
+    assert_eq!((levels[0].tables, levels[6].tables), (2, 1), "{levels:?}");
+    for key in ["a1", "b1", "a2", "b2"] {
+        assert_eq!(get(&db, key).as_deref(), Some("value"));
+    }
+    db.verify().unwrap();
+}
+
+#[test]
+fn writers_are_slowed_before_they_are_stopped() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    let large = |key: &str| {
+        let mut batch = WriteBatch::new();
+        batch.put(key.as_bytes(), &vec![1; 400_000]).unwrap();
+        db.commit(batch, Durability::Os).unwrap();
+    };
+    large("free");
+    assert_eq!((db.compaction_status().pressure.to_bits(), db.metrics().write_slowdowns), (0, 0));
+    for index in 0..24 {
+        put(&db, &format!("key {index}"), "value");
+        db.flush().unwrap();
+    }
+    let pressure = db.compaction_status().pressure;
+    assert!(pressure > 0.4 && pressure < 1.0, "{pressure}");
+    large("slowed");
+    let metrics = db.metrics();
+    assert_eq!((metrics.write_slowdowns, metrics.write_stalls), (1, 0));
+    db.compact().unwrap();
+    assert_eq!(db.compaction_status().pressure.to_bits(), 0);
+}
