@@ -1,0 +1,31 @@
+//! The machinery that proves the promise of the store: what was acknowledged is never lost, and a wrong answer is
+//! never given.
+//!
+//! The proof is made of *stages*. Each runs cases, counts them, and compares what the store does with a model that
+//! shares no code with it. `stages` is the list of all of them, `stage` says what one is, `parallel` runs its cases on
+//! threads, `random` gives reproducible chance, `run` carries a whole run out, `report` prints it, `cli` reads the
+//! command line.
+//!
+//! What always holds: a case follows from its seed alone, so that a failure can be repeated; a stage that did fewer
+//! cases than its floor has failed; no failure is retried or forgotten.
+
+pub mod cli;
+pub mod parallel;
+pub mod random;
+pub mod report;
+pub mod run;
+pub mod stage;
+pub mod stages;
+
+use std::error::Error;
+
+/// What the program gives back where the first error ends it, so that it only has to be readable.
+pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Does what the command line says; false when something was found that must not be.
+///
+/// # Errors
+/// When the command line is wrong or a file cannot be written.
+pub fn run(parser: lexopt::Parser) -> Outcome<bool> {
+    run::run(cli::parse(parser)?)
+}

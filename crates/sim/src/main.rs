@@ -1,0 +1,14 @@
+//! The program `fountain-sim`: see [`fountain_sim`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match fountain_sim::run(lexopt::Parser::from_env()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("fountain-sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

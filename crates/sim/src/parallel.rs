@@ -1,0 +1,97 @@
+//! Runs the cases of a stage on several threads until its time is over.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::stage::{Context, Failure};
+
+/// Failures after which a stage ends: more of them hardly say more.
+const ENOUGH_FAILURES: usize = 5;
+
+/// Calls `work` with the tally of its thread and the index and seed of a case, again and again, until the time is over,
+/// `cases` are done, or there were enough failures. Each index is used once; which thread gets it is left to chance. A
+/// panic is a failure, too.
+///
+/// Gives back the tallies of all threads, for summing up, and the failures.
+pub fn parallel<T: Default + Send>(
+    ctx: &Context,
+    cases: u64,
+    work: impl Fn(&mut T, u64, u64) -> Result<(), Failure> + Sync,
+) -> (Vec<T>, Vec<Failure>) {
+    let next = AtomicU64::new(0);
+    let failed = AtomicUsize::new(0);
+    let one = || {
+        let mut tally = T::default();
+        let mut failures = Vec::new();
+        while failed.load(Ordering::Relaxed) < ENOUGH_FAILURES && !ctx.is_over() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= cases {
+                break;
+            }
+            let seed = ctx.seed_of(index);
+            let outcome = guarded(|| work(&mut tally, index, seed));
+            let outcome = outcome.unwrap_or_else(|panic| Err(Failure::of_seed(ctx.stage, seed, panic)));
+            if let Err(failure) = outcome {
+                failed.fetch_add(1, Ordering::Relaxed);
+                failures.push(failure);
+            }
+        }
+        (tally, failures)
+    };
+    let ended: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..ctx.threads.max(1)).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    let (tallies, failures): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+    (tallies, failures.into_iter().flatten().collect())
+}
+
+/// Runs something; a panic in it becomes its message.
+///
+/// # Errors
+/// The message of the panic.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| format!("panicked: {}", message(panic.as_ref())))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn context() -> Context {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        Context { stage: "test", deadline, seed: 1, threads: 2, scale: 1.0 }
+    }
+
+    #[test]
+    fn every_case_is_run_once() {
+        let (tallies, failures) = parallel(&context(), 1000, |tally: &mut Vec<u64>, index, _| {
+            tally.push(index);
+            Ok(())
+        });
+        let mut all = tallies.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..1000).collect::<Vec<_>>());
+        assert_eq!(failures, []);
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_and_enough_failures_end_the_stage() {
+        let (tallies, failures) = parallel(&context(), 1000, |tally: &mut u64, _, _| {
+            *tally += 1;
+            panic!("no good")
+        });
+        assert!((ENOUGH_FAILURES..ENOUGH_FAILURES + 2).contains(&failures.len()));
+        assert!(tallies.iter().sum::<u64>() < 10);
+        assert_eq!(failures[0].what, "panicked: no good");
+    }
+}
