@@ -43,7 +43,7 @@ mod wal;
 
 pub use batch::WriteBatch;
 pub use db::{
-    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Fault, LevelStatus, RecoveryReport,
+    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Fault, Job, LevelStatus, RecoveryReport,
     RunningCompaction, ScrubReport, ScrubbedFile, SeqRange, Versions,
 };
 pub use error::{Error, Result};

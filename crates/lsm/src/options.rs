@@ -35,6 +35,10 @@ pub struct Options {
     /// Flush and compact on threads of the store. Default: true. Without, nothing happens until
     /// [`crate::Db::flush`] or [`crate::Db::compact`] is called, and a full memtable flushes in the writer.
     pub background: bool,
+    /// Without `background`, a writer that finds no room flushes and compacts before it goes on. Default: true. When
+    /// this is false, too, writers never wait and nothing happens but by [`crate::Db::step`], so that a simulation
+    /// decides when; memtables and tables pile up until it does.
+    pub writers_make_room: bool,
 }
 
 impl Default for Options {
@@ -51,6 +55,7 @@ impl Default for Options {
             retention: Retention::default(),
             compaction_bytes_per_second: None,
             background: true,
+            writers_make_room: true,
         }
     }
 }
@@ -67,6 +72,7 @@ impl fmt::Debug for Options {
             .field("retention", &self.retention)
             .field("compaction_bytes_per_second", &self.compaction_bytes_per_second)
             .field("background", &self.background)
+            .field("writers_make_room", &self.writers_make_room)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! One thread flushes, one compacts. They sleep until something changes, try, and note why they failed; a writer that
 //! has to wait for room gets that reason instead of waiting for ever, for example when the disk is full.
+//!
+//! What a thread does between two looks is one [`Job`]. [`crate::Db::step`] does one on the calling thread, so a
+//! simulation that opens the store without threads decides what happens when. Nothing that reaches the disk depends on
+//! the time: clocks only measure, and pace writers and threads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,21 +57,36 @@ impl Threads {
     }
 }
 
-/// What a background thread found when it looked for work.
-type Step = fn(&Inner) -> Result<bool>;
+/// A kind of background work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Write zeros ahead of the log if it wants some, and the oldest full memtable as a table.
+    Flush,
+    /// Carry out the most urgent compaction.
+    Compact,
+}
+
 /// The place in [`Work`] where the reason of the last failure is noted.
 type ErrorPlace = fn(&mut Work) -> &mut Option<Error>;
 
 impl Inner {
     fn run_flushes(&self) {
-        self.run_steps(Self::flush_step, |work| &mut work.flush_error);
+        self.run_steps(Job::Flush, |work| &mut work.flush_error);
     }
 
     fn run_compactions(&self) {
-        self.run_steps(Self::compact_once, |work| &mut work.compaction_error);
+        self.run_steps(Job::Compact, |work| &mut work.compaction_error);
     }
 
-    fn run_steps(&self, step: Step, place: ErrorPlace) {
+    /// Does one piece of work; false if there is none.
+    pub(super) fn step(&self, job: Job) -> Result<bool> {
+        match job {
+            Job::Flush => self.flush_step(),
+            Job::Compact => self.compact_once(),
+        }
+    }
+
+    fn run_steps(&self, job: Job, place: ErrorPlace) {
         loop {
             let epoch = {
                 let work = locked(&self.work);
@@ -76,7 +95,7 @@ impl Inner {
                 }
                 work.epoch
             };
-            let outcome = step(self);
+            let outcome = self.step(job);
             let mut work = locked(&self.work);
             let failed = outcome.is_err();
             *place(&mut work) = outcome.as_ref().err().cloned();
@@ -101,7 +120,7 @@ impl Inner {
     /// Returns once a commit may be added without piling up more than the store can flush and compact. Called
     /// without any lock.
     pub(super) fn wait_for_room(&self) -> Result<()> {
-        if !self.is_crowded() {
+        if self.writers_never_wait() || !self.is_crowded() {
             return Ok(());
         }
         self.counters.write_stalls.add(1);
@@ -110,6 +129,11 @@ impl Inner {
         let waited = if self.options.background { self.wait_for_threads() } else { self.make_room_here() };
         self.counters.write_stall_micros.add(begin.elapsed().as_micros() as u64);
         waited
+    }
+
+    /// Whether all work is left to [`crate::Db::step`].
+    pub(super) fn writers_never_wait(&self) -> bool {
+        !self.options.background && !self.options.writers_make_room
     }
 
     fn is_crowded(&self) -> bool {

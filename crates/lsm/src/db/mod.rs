@@ -41,6 +41,7 @@ use crate::retention::Retention;
 use crate::snapshot::Snapshot;
 use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
+pub use background::Job;
 pub use checkpoint::CheckpointInfo;
 use inner::Inner;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
@@ -197,6 +198,16 @@ impl Db {
     pub fn compact_range(&self, range: &KeyRange) -> Result<()> {
         self.inner.flush_all()?;
         self.inner.compact_range(range)
+    }
+
+    /// Does one piece of background work on this thread; false if there is none to do. For stores that were opened
+    /// without [`Options::background`], so that their owner decides when; otherwise the store's threads do it.
+    ///
+    /// # Errors
+    /// As [`Db::flush`] and [`Db::compact`].
+    pub fn step(&self, job: Job) -> Result<bool> {
+        self.inner.check_writable()?;
+        self.inner.step(job)
     }
 
     /// What compaction is doing, and what it still has to do.

@@ -37,6 +37,9 @@ impl Inner {
 
     /// Lets a writer of `bytes` wait for its share of the rate that the pressure allows.
     pub(super) fn slow_down(&self, bytes: usize) {
+        if self.writers_never_wait() {
+            return;
+        }
         let pressure = self.pressure();
         let mut next = locked(&self.throttle.next);
         if pressure <= 0.0 {
