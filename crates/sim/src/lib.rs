@@ -10,6 +10,7 @@
 //! cases than its floor has failed; no failure is retried or forgotten.
 
 pub mod cli;
+pub mod disk;
 pub mod parallel;
 pub mod random;
 pub mod report;

@@ -1,0 +1,181 @@
+//! Files and directories: what the running machine sees of them, what is on disk, and the changes in between.
+
+use std::sync::Arc;
+
+use super::op::{FileId, Name};
+
+/// A change that may or may not be on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Pending<T> {
+    /// Number of the operation that made it.
+    pub(super) number: u32,
+    pub(super) change: T,
+    /// A sync of it failed: no later sync will write it, though the running machine shows it.
+    pub(super) lost: bool,
+}
+
+/// A change to the bytes of a file.
+#[derive(Clone, Debug)]
+pub(super) enum FileChange {
+    Write { at: usize, bytes: Arc<[u8]> },
+    SetLen(usize),
+}
+
+impl FileChange {
+    pub(super) fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write { at, bytes: written } => {
+                let end = at + written.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[*at..end].copy_from_slice(written);
+            }
+            Self::SetLen(len) => bytes.resize(*len, 0),
+        }
+    }
+
+    /// The length of the file after this change, if it was `len`.
+    pub(super) fn len_after(&self, len: usize) -> usize {
+        match self {
+            Self::Write { at, bytes } => len.max(at + bytes.len()),
+            Self::SetLen(len) => *len,
+        }
+    }
+}
+
+/// A file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FileNode {
+    pub(super) now: Arc<Vec<u8>>,
+    pub(super) durable: Arc<Vec<u8>>,
+    pub(super) pending: Vec<Pending<FileChange>>,
+}
+
+impl FileNode {
+    /// A file whose bytes are on disk.
+    pub(super) fn durable(bytes: Arc<Vec<u8>>) -> Self {
+        Self { now: Arc::clone(&bytes), durable: bytes, pending: Vec::new() }
+    }
+
+    pub(super) fn change(&mut self, number: u32, change: FileChange) {
+        change.apply(Arc::make_mut(&mut self.now));
+        self.pending.push(Pending { number, change, lost: false });
+    }
+
+    pub(super) fn sync(&mut self) {
+        if self.pending.iter().any(|pending| pending.lost) {
+            let durable = Arc::make_mut(&mut self.durable);
+            for pending in self.pending.iter().filter(|pending| !pending.lost) {
+                pending.change.apply(durable);
+            }
+            self.pending.retain(|pending| pending.lost);
+        } else {
+            self.durable = Arc::clone(&self.now);
+            self.pending.clear();
+        }
+    }
+
+    pub(super) fn fail_sync(&mut self) {
+        for pending in &mut self.pending {
+            pending.lost = true;
+        }
+    }
+
+    /// What is on disk when only these changes got there.
+    pub(super) fn with(&self, mut kept: impl FnMut(&Pending<FileChange>) -> bool) -> Arc<Vec<u8>> {
+        let mut bytes = Arc::clone(&self.durable);
+        for pending in &self.pending {
+            if !pending.lost && kept(pending) {
+                pending.change.apply(Arc::make_mut(&mut bytes));
+            }
+        }
+        bytes
+    }
+}
+
+/// A change to the names in a directory.
+#[derive(Clone, Debug)]
+pub(super) enum DirChange {
+    Add(Name, FileId),
+    Remove(Name),
+    Rename { from: Name, to: Name, file: FileId },
+}
+
+/// Names and what they stand for; short enough to be searched one by one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries(Vec<(Name, FileId)>);
+
+impl Entries {
+    pub(super) fn get(&self, name: &str) -> Option<FileId> {
+        self.0.iter().find(|(known, _)| &**known == name).map(|(_, file)| *file)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Name, FileId)> {
+        self.0.iter().map(|(name, file)| (name, *file))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn set(&mut self, name: &Name, file: FileId) {
+        self.remove(name);
+        self.0.push((Arc::clone(name), file));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| &**known != name);
+    }
+
+    fn apply(&mut self, change: &DirChange) {
+        match change {
+            DirChange::Add(name, file) => self.set(name, *file),
+            DirChange::Remove(name) => self.remove(name),
+            DirChange::Rename { from, to, file } => {
+                if self.get(from) == Some(*file) {
+                    self.remove(from);
+                }
+                self.set(to, *file);
+            }
+        }
+    }
+}
+
+/// A directory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DirNode {
+    pub(super) now: Entries,
+    pub(super) durable: Entries,
+    pub(super) pending: Vec<Pending<DirChange>>,
+}
+
+impl DirNode {
+    pub(super) fn change(&mut self, number: u32, change: DirChange) {
+        self.now.apply(&change);
+        self.pending.push(Pending { number, change, lost: false });
+    }
+
+    pub(super) fn sync(&mut self) {
+        if !self.pending.is_empty() {
+            self.durable = self.now.clone();
+            self.pending.clear();
+        }
+    }
+
+    /// What is on disk when only these changes got there.
+    pub(super) fn with(&self, mut kept: impl FnMut(&Pending<DirChange>) -> bool) -> Entries {
+        let mut entries = self.durable.clone();
+        for pending in self.pending.iter().filter(|pending| kept(pending)) {
+            entries.apply(&pending.change);
+        }
+        entries
+    }
+}
+
+/// Either.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    File(FileNode),
+    Dir(DirNode),
+}
