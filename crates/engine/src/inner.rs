@@ -1,11 +1,12 @@
 //! The parts of an open store and how they end.
 
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use crate::catalog::Catalog;
 use crate::commit::{CommitThread, Committer};
 use crate::error::{Error, ErrorCode, Result};
-use crate::gate::Gate;
+use crate::gate::{Gate, Pass};
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
 use crate::read_pool::ReadPool;
@@ -47,6 +48,12 @@ impl Inner {
         Ok(Self { kv: Arc::clone(kv), catalog, counters, gate, commits, reads, closed })
     }
 
+    /// Lets a call in that is about `doing` something, unless the store is closed.
+    pub fn enter(&self, doing: &'static str) -> Result<Call<'_>> {
+        let pass = self.gate.enter()?;
+        Ok(Call { inner: self, doing, was_panicking: thread::panicking(), _pass: pass })
+    }
+
     /// Ends everything, once; callers that come meanwhile wait for the one result.
     pub fn close(&self) -> Result<()> {
         self.closed.get_or_init(|| self.end()).clone()
@@ -59,6 +66,23 @@ impl Inner {
         self.reads.close();
         self.gate.close();
         self.commits.finish()
+    }
+}
+
+/// A call inside the gate. A panic that leaves through it poisons storage: what it left half-done in memory is not
+/// known, so nothing may be written that could follow from it.
+pub(crate) struct Call<'a> {
+    inner: &'a Inner,
+    doing: &'static str,
+    was_panicking: bool,
+    _pass: Pass<'a>,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() && !self.was_panicking {
+            self.inner.kv.poison(&format!("a panic while {}", self.doing));
+        }
     }
 }
 

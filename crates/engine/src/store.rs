@@ -81,7 +81,7 @@ impl Store {
     /// # Errors
     /// `ERR_INVALID_NAME`, `ERR_LIMIT` (collections), `ERR_CLOSED`.
     pub fn collection(&self, name: &str) -> Result<CollectionId> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("naming a collection")?;
         self.inner.catalog.reserve(name)
     }
 
@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// `ERR_CLOSED`.
     pub fn collections(&self) -> Result<Vec<String>> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("listing collections")?;
         Ok(self.inner.catalog.stored_names())
     }
 
@@ -153,7 +153,7 @@ impl Store {
         at: Option<Seq>,
         tier: ReadTier,
     ) -> Result<Option<Document>> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("reading")?;
         let document = keys::validate(key)
             .and_then(|()| self.inner.kv.get(&collection.storage_key(key), at, tier))
             .and_then(|value| value.map(Document::from_stored).transpose())
@@ -171,7 +171,7 @@ impl Store {
     /// is then empty.
     pub fn scan(&self, request: &ScanRequest, tier: ReadTier, page: &mut Page) -> Result<ScanEnd> {
         page.clear();
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("scanning")?;
         let end = scan::fill(self.inner.kv.as_ref(), request, tier, page)
             .map_err(|error| self.in_collection(error, request.collection))?;
         self.inner.counters.scans.add(1);
@@ -193,7 +193,7 @@ impl Store {
     /// # Errors
     /// `ERR_CLOSED`.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("taking a snapshot")?;
         self.inner.kv.pin(None).map(Snapshot::new)
     }
 
@@ -202,7 +202,7 @@ impl Store {
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CLOSED`.
     pub fn snapshot_at(&self, sequence: Seq) -> Result<Snapshot> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("taking a snapshot")?;
         self.inner.kv.pin(Some(sequence)).map(Snapshot::new)
     }
 
@@ -211,7 +211,7 @@ impl Store {
     /// # Errors
     /// `ERR_POISONED`, `ERR_DISK_FULL`, `ERR_IO`, `ERR_CLOSED`.
     pub fn flush(&self) -> Result<()> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("flushing")?;
         self.inner.kv.flush()
     }
 
@@ -220,7 +220,7 @@ impl Store {
     /// # Errors
     /// `ERR_POISONED`, `ERR_DISK_FULL`, `ERR_IO`, `ERR_CORRUPT`, `ERR_CLOSED`.
     pub fn compact(&self) -> Result<()> {
-        let _pass = self.inner.gate.enter()?;
+        let _pass = self.inner.enter("compacting")?;
         self.inner.kv.compact()
     }
 

@@ -48,20 +48,33 @@ impl Answer {
 }
 
 impl Committer {
-    /// Commits a group. A submission that cannot be committed gets its own error and does not hinder the others.
+    /// Commits a group. A submission that cannot be committed gets its own error and does not hinder the others. After a
+    /// panic all get one, and storage refuses to write: what it left half-done in memory is not known.
     pub(super) fn commit(&self, group: Vec<Submission>) -> Vec<Answer> {
+        let (callers, requests): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|Submission { commits, durability, done }| (done, (commits, durability)))
+            .unzip();
+        let results = catch_unwind(AssertUnwindSafe(|| self.commit_all(requests))).unwrap_or_else(|_| {
+            self.kv.poison("a panic while committing");
+            let panicked =
+                || Error::new(ErrorCode::Internal, "a panic while committing; the commit may exist");
+            callers.iter().map(|_| Err(panicked())).collect()
+        });
+        let answer = |(done, result)| Answer { done, result };
+        callers.into_iter().zip(results).map(answer).collect()
+    }
+
+    /// One result for each request.
+    fn commit_all(&self, requests: Vec<(Vec<WriteSet>, Durability)>) -> Vec<Result<SeqRange>> {
         let mut staged = Staged::default();
-        let mut callers = Vec::with_capacity(group.len());
-        for Submission { commits, durability, done } in group {
+        let mut spans = Vec::with_capacity(requests.len());
+        for (commits, durability) in requests {
             let checked = self.check(&commits);
-            callers.push((done, checked.map(|()| self.stage(commits, durability, &mut staged))));
+            spans.push(checked.map(|()| self.stage(commits, durability, &mut staged)));
         }
         let outcome = self.write(staged);
-        let answer = |(done, staged): (Done, Result<Range<u64>>)| {
-            let result = staged.and_then(|span| sequences(outcome.clone()?, &span));
-            Answer { done, result }
-        };
-        callers.into_iter().map(answer).collect()
+        spans.into_iter().map(|span| span.and_then(|span| sequences(outcome.clone()?, &span))).collect()
     }
 
     fn check(&self, commits: &[WriteSet]) -> Result<()> {
@@ -91,11 +104,7 @@ impl Committer {
         if staged.batches.is_empty() {
             return Err(Error::argument("there is nothing to commit"));
         }
-        // A panic in storage would leave every later caller waiting for ever; it must become an answer.
-        let commit = AssertUnwindSafe(|| self.kv.commit_many(&staged.batches, durability));
-        let range = catch_unwind(commit).unwrap_or_else(|_| {
-            Err(Error::new(ErrorCode::Internal, "storage panicked while committing; the commit may exist"))
-        })?;
+        let range = self.kv.commit_many(&staged.batches, durability)?;
         self.catalog.confirm(staged.claims);
         self.counters.commit_groups.add(1);
         self.counters.commits.add(staged.batches.len());

@@ -74,6 +74,10 @@ impl OrderedKv for LocalKv {
         Ok(self.db.compact()?)
     }
 
+    fn poison(&self, cause: &str) {
+        self.db.poison(cause);
+    }
+
     fn metrics(&self) -> Metrics {
         self.db.metrics()
     }

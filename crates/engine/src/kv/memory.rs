@@ -32,6 +32,7 @@ struct State {
     floor: Seq,
     pinned: BTreeMap<Seq, usize>,
     closed: bool,
+    poisoned: Option<String>,
 }
 
 impl MemoryKv {
@@ -43,13 +44,22 @@ impl MemoryKv {
     /// A store with the same data, as if this one had been closed and opened again. Pins stay behind.
     #[must_use]
     pub fn reopen(&self) -> Self {
-        let state = State { pinned: BTreeMap::new(), closed: false, ..lock(&self.state).clone() };
+        let kept = lock(&self.state).clone();
+        let state = State { pinned: BTreeMap::new(), closed: false, poisoned: None, ..kept };
         Self { state: Arc::new(Mutex::new(state)), retention: self.retention, ..Self::default() }
     }
 
     fn open_state(&self) -> Result<MutexGuard<'_, State>> {
         let state = lock(&self.state);
         if state.closed { Err(Error::closed()) } else { Ok(state) }
+    }
+
+    fn writable_state(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.open_state()?;
+        match &state.poisoned {
+            Some(cause) => Err(StorageError::Poisoned { cause: cause.clone() }.into()),
+            None => Ok(state),
+        }
     }
 }
 
@@ -84,7 +94,7 @@ fn version_at(versions: &Versions, at: Seq) -> Option<(Seq, &Option<Arc<[u8]>>)>
 
 impl OrderedKv for MemoryKv {
     fn commit_many(&self, batches: &[Batch], _durability: Durability) -> Result<SeqRange> {
-        let mut state = self.open_state()?;
+        let mut state = self.writable_state()?;
         let (first, last) = (state.visible.checked_add(1), state.visible.checked_add(batches.len() as u64));
         let (Some(first), Some(last), false) = (first, last, batches.is_empty()) else {
             return Err(Error::argument("there is nothing to commit, or no sequence left"));
@@ -139,15 +149,19 @@ impl OrderedKv for MemoryKv {
     }
 
     fn flush(&self) -> Result<()> {
-        self.open_state().map(drop)
+        self.writable_state().map(drop)
     }
 
     fn compact(&self) -> Result<()> {
-        let mut state = self.open_state()?;
+        let mut state = self.writable_state()?;
         if self.retention == Retention::LatestOnly {
             state.drop_old_versions();
         }
         Ok(())
+    }
+
+    fn poison(&self, cause: &str) {
+        lock(&self.state).poisoned.get_or_insert_with(|| cause.to_owned());
     }
 
     fn metrics(&self) -> Metrics {

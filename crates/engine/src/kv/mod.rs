@@ -72,6 +72,9 @@ pub trait OrderedKv: Send + Sync {
     /// What writing storage can fail with.
     fn compact(&self) -> Result<()>;
 
+    /// Refuses everything that writes from now on, with `ERR_POISONED` and this cause, until the place is opened again.
+    fn poison(&self, cause: &str);
+
     /// What storage counted so far.
     fn metrics(&self) -> Metrics;
 

@@ -1,6 +1,7 @@
 //! Storage whose commits the tests control.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fountain_engine::{
@@ -15,15 +16,23 @@ pub struct TestKv {
     pub kv: MemoryKv,
     /// Commits fail.
     pub fails: AtomicBool,
-    /// Commits panic.
-    pub panics: AtomicBool,
+    /// The call that panics, by its name here; none if empty.
+    pub panics_in: Mutex<&'static str>,
     /// Groups of commits that had to be synced.
     pub durable_groups: AtomicUsize,
 }
 
+impl TestKv {
+    fn trip(&self, call: &str) {
+        // Not under the lock, which the panic would poison.
+        let panics_in = *self.panics_in.lock().unwrap();
+        assert!(panics_in != call, "told to panic");
+    }
+}
+
 impl OrderedKv for TestKv {
     fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange> {
-        assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
+        self.trip("commit_many");
         if self.fails.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorCode::DiskFull, "told to fail"));
         }
@@ -31,6 +40,7 @@ impl OrderedKv for TestKv {
         self.kv.commit_many(batches, durability)
     }
     fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
+        self.trip("get");
         self.kv.get(key, at, tier)
     }
     fn cursor(
@@ -40,19 +50,27 @@ impl OrderedKv for TestKv {
         direction: Direction,
         tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>> {
+        self.trip("cursor");
         self.kv.cursor(range, at, direction, tier)
     }
     fn visible(&self) -> Seq {
+        self.trip("visible");
         self.kv.visible()
     }
     fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
+        self.trip("pin");
         self.kv.pin(at)
     }
     fn flush(&self) -> Result<()> {
+        self.trip("flush");
         self.kv.flush()
     }
     fn compact(&self) -> Result<()> {
+        self.trip("compact");
         self.kv.compact()
+    }
+    fn poison(&self, cause: &str) {
+        self.kv.poison(cause);
     }
     fn metrics(&self) -> StorageMetrics {
         self.kv.metrics()
@@ -64,6 +82,7 @@ impl OrderedKv for TestKv {
         self.kv.path()
     }
     fn close(&self) -> Result<()> {
+        self.trip("close");
         self.kv.close()
     }
 }

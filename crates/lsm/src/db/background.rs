@@ -81,8 +81,8 @@ impl Inner {
     /// Does one piece of work; false if there is none.
     pub(super) fn step(&self, job: Job) -> Result<bool> {
         match job {
-            Job::Flush => self.flush_step(),
-            Job::Compact => self.compact_once(),
+            Job::Flush => self.or_poison("flushing", || self.flush_step()),
+            Job::Compact => self.or_poison("compacting", || self.compact_once()),
         }
     }
 
@@ -156,10 +156,12 @@ impl Inner {
 
     /// Without threads the writer does the work itself.
     fn make_room_here(&self) -> Result<()> {
-        while self.flush_oldest()? {}
-        while self.needs_compaction() {
-            self.compact_once()?;
-        }
-        Ok(())
+        self.or_poison("making room", || {
+            while self.flush_oldest()? {}
+            while self.needs_compaction() {
+                self.compact_once()?;
+            }
+            Ok(())
+        })
     }
 }

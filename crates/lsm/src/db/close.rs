@@ -16,7 +16,7 @@ impl Inner {
         }
         self.drain_commits();
         threads.stop(self);
-        let outcome = self.close_files();
+        let outcome = self.or_poison("closing", || self.close_files());
         *locked(&self.lock) = None;
         *closed = Some(outcome.clone());
         outcome

@@ -105,7 +105,7 @@ impl Inner {
     fn lead(&self) {
         let mut log = locked(&self.log);
         let group = self.queue.take_group();
-        let appended = self.append(&mut log, &group);
+        let appended = self.or_poison("appending commits", || self.append(&mut log, &group));
         drop(log);
         self.queue.appoint_next();
         let durable = group.iter().any(|request| request.durability == Durability::Disk);
@@ -210,7 +210,8 @@ impl Inner {
     /// Without the commit lock: sync, then publish in order.
     fn finish(&self, group: Appended, durable: bool) -> Result<Vec<SeqRange>> {
         let unsynced = group.end.saturating_sub(group.wal.synced());
-        let synced = if durable { group.wal.sync_upto(group.end, &self.counters) } else { Ok(()) };
+        let sync = || group.wal.sync_upto(group.end, &self.counters);
+        let synced = if durable { self.or_poison("syncing the log", sync) } else { Ok(()) };
         if durable && group.wal.asks_for_zeros(unsynced) {
             self.signal_work();
         }

@@ -133,7 +133,12 @@ impl Inner {
         if matches!(error, Error::DiskFull { .. } | Error::Closed) {
             return;
         }
-        locked(&self.poison).get_or_insert_with(|| error.to_string());
+        self.poison(&error.to_string());
+    }
+
+    /// Stops all writing for good. The first cause is the one that is told.
+    pub(super) fn poison(&self, cause: &str) {
+        locked(&self.poison).get_or_insert_with(|| cause.to_owned());
         self.poisoned.store(true, Ordering::Release);
         self.signal_work();
     }

@@ -18,6 +18,7 @@ mod ingest;
 mod inner;
 mod obsolete;
 mod open;
+mod panic;
 mod placement;
 mod pressure;
 mod progress;
@@ -180,7 +181,7 @@ impl Db {
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`], [`Error::DiskFull`]; nothing is lost by any of them.
     pub fn flush(&self) -> Result<()> {
-        self.inner.flush_all()
+        self.inner.or_poison("flushing", || self.inner.flush_all())
     }
 
     /// Flushes, then merges all tables into one sorted run, dropping what the retention does not keep.
@@ -196,8 +197,8 @@ impl Db {
     /// # Errors
     /// As [`Db::compact`].
     pub fn compact_range(&self, range: &KeyRange) -> Result<()> {
-        self.inner.flush_all()?;
-        self.inner.compact_range(range)
+        self.flush()?;
+        self.inner.or_poison("compacting", || self.inner.compact_range(range))
     }
 
     /// Does one piece of background work on this thread; false if there is none to do. For stores that were opened
@@ -237,7 +238,7 @@ impl Db {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        self.inner.ingest(records)
+        self.inner.poison_and_go_on("ingesting", || self.inner.ingest(records))
     }
 
     /// Makes a copy of the store in the directory `dest`, which must not exist, while everything goes on. The copy is a
@@ -248,7 +249,13 @@ impl Db {
     /// [`Error::Io`] with `AlreadyExists` when `dest` is there already; [`Error::Closed`], [`Error::Poisoned`],
     /// [`Error::Io`], [`Error::DiskFull`]. This store goes on after any of them as it would without.
     pub fn checkpoint(&self, dest: &Path) -> Result<CheckpointInfo> {
-        self.inner.checkpoint(dest)
+        self.inner.or_poison("making a checkpoint", || self.inner.checkpoint(dest))
+    }
+
+    /// Refuses writes from now on until the store is opened again, as after a failed sync. For a layer above that can
+    /// no longer vouch for what it would write, for example after a panic of its own.
+    pub fn poison(&self, cause: &str) {
+        self.inner.poison(cause);
     }
 
     /// What storage did since it was opened and what it holds now.

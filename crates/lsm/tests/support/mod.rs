@@ -124,7 +124,7 @@ impl Asked {
 }
 
 /// Decides which requests fail, and with what.
-pub type Fault = Box<dyn Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync>;
+pub type Fault = Arc<dyn Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync>;
 
 /// The real disk, with a memory and a will of its own.
 #[derive(Default)]
@@ -162,7 +162,7 @@ impl TestFs {
 
     /// Makes requests fail from now on.
     pub fn fail_when(&self, fault: impl Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync + 'static) {
-        *self.fault.lock().unwrap() = Some(Box::new(fault));
+        *self.fault.lock().unwrap() = Some(Arc::new(fault));
         self.armed.store(true, Ordering::SeqCst);
     }
 
@@ -199,11 +199,9 @@ struct Watch {
 
 impl Watch {
     fn ask(&self, asked: Asked) -> io::Result<()> {
-        let fault = if self.armed.load(Ordering::SeqCst) {
-            self.fault.lock().unwrap().as_ref().and_then(|fault| fault(&asked))
-        } else {
-            None
-        };
+        // Not under the lock: the fault may be a panic.
+        let fault = if self.armed.load(Ordering::SeqCst) { self.fault.lock().unwrap().clone() } else { None };
+        let fault = fault.and_then(|fault| fault(&asked));
         self.asked.lock().unwrap().push(asked);
         fault.map_or(Ok(()), |kind| Err(kind.into()))
     }
