@@ -15,6 +15,7 @@
 
 mod batch;
 mod cache;
+mod clock;
 mod compaction;
 mod db;
 mod error;
@@ -36,12 +37,14 @@ mod retention;
 mod snapshot;
 mod sync;
 mod table;
+mod timeline;
 mod tombstones;
 mod types;
 mod value;
 mod wal;
 
 pub use batch::WriteBatch;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
     CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Fault, Job, LevelStatus, RecoveryReport,
     RunningCompaction, ScrubReport, ScrubbedFile, SeqRange, Versions,
@@ -54,5 +57,6 @@ pub use range::{Direction, KeyRange};
 pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;
 pub use table::Compression;
+pub use timeline::SeqAt;
 pub use types::{Durability, FileNumber, ReadTier, Seq, StoreId};
 pub use value::Value;

@@ -98,3 +98,14 @@ pub(crate) const WAL_FILL_FROM: u64 = 16 * 1024;
 pub(crate) const WAL_FILL_MAX_APPEND: u64 = 32 * 1024;
 /// Manifest size at which a new one with a fresh snapshot is started.
 pub(crate) const MANIFEST_ROTATE_BYTES: u64 = 4 << 20;
+
+/// Time after which the next commit states when it was made. The resolution of [`crate::Db::seq_at`] at its best.
+pub const TIME_STEP: Duration = Duration::from_secs(1);
+/// Bytes of what a commit says of its time, at most: a tag and two numbers.
+pub(crate) const TIME_OP_BYTES: usize = 21;
+/// Most moments that a store remembers.
+pub(crate) const MAX_MOMENTS: usize = 2048;
+/// What was long ago is remembered with gaps of at most one in this many of its age.
+pub(crate) const AGE_RESOLUTION: u32 = 128;
+/// Shortest and longest pause between two looks at what has become too old to be kept.
+pub(crate) const AGE_CHECK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));

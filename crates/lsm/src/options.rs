@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::clock::{Clock, SystemClock};
 use crate::fs::{Fs, RealFs};
 use crate::retention::Retention;
 use crate::table::Compression;
@@ -13,6 +14,8 @@ use crate::types::StoreId;
 pub struct Options {
     /// The file system. Default: the operating system's.
     pub fs: Arc<dyn Fs>,
+    /// Tells the time of day, for [`Retention::MaxAge`] and [`crate::Db::seq_at`]. Default: the operating system's.
+    pub clock: Arc<dyn Clock>,
     /// Create the store if there is none. Default: true.
     pub create_if_missing: bool,
     /// Id for a newly created store; `None` draws a random one. Fixed ids make files reproducible in tests.
@@ -45,6 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             fs: Arc::new(RealFs),
+            clock: Arc::new(SystemClock),
             create_if_missing: true,
             store_id: None,
             cache_bytes: 64 << 20,

@@ -5,6 +5,7 @@
 //! same manifest edit in which it drops versions, and never lowers them.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::range::KeyRange;
 use crate::types::Seq;
@@ -22,14 +23,18 @@ pub enum Retention {
     Versions(NonZeroU32),
     /// Everything that is needed to read as of this sequence or a later one.
     Since(Seq),
+    /// Everything that is needed to read as of any moment that is not longer ago than this, and a little more (at most
+    /// 2 %). What was newest at the oldest of these moments is kept, however old it is. Which commits a moment means
+    /// is recorded when they are made, see [`crate::Db::seq_at`]; if that is not known, they are kept.
+    MaxAge(Duration),
 }
 
 impl Retention {
     /// From where on the past can be read exactly once everything allowed was dropped, if `newest` is the newest
-    /// sequence now; `None` when nothing may be dropped.
+    /// sequence now; `None` when nothing may be dropped. What an age means is for [`RetentionRules::resolved`] to say.
     pub(crate) fn floor(self, newest: Seq) -> Option<Seq> {
         match self {
-            Self::Unbounded => None,
+            Self::Unbounded | Self::MaxAge(_) => None,
             Self::LatestOnly | Self::Versions(_) => Some(newest),
             Self::Since(seq) => Some(seq.min(newest)),
         }
@@ -122,6 +127,27 @@ impl RetentionRules {
     /// The retention of `key`.
     pub fn of(&self, key: &[u8]) -> Retention {
         self.map.at(key)
+    }
+
+    /// The least age that something depends on.
+    pub(crate) fn least_age(&self) -> Option<Duration> {
+        let age = |retention: &Retention| match retention {
+            Retention::MaxAge(age) => Some(*age),
+            _ => None,
+        };
+        self.map.stretches.iter().filter_map(|(_, retention)| age(retention)).min()
+    }
+
+    /// The same rules with sequences instead of ages; `floor` says what an age means now.
+    pub(crate) fn resolved(&self, floor: impl Fn(Duration) -> Seq) -> Self {
+        let resolve = |(start, retention): &(Vec<u8>, Retention)| {
+            let retention = match *retention {
+                Retention::MaxAge(age) => Retention::Since(floor(age)),
+                other => other,
+            };
+            (start.clone(), retention)
+        };
+        Self { map: RangeMap { stretches: self.map.stretches.iter().map(resolve).collect() } }
     }
 
     /// The retentions of the keys in `range`, by stretches.

@@ -226,7 +226,7 @@ impl<'a> Picker<'a> {
         }
         let range = KeyRange { start: meta.smallest.to_vec(), end: Some([&meta.largest[..], &[0]].concat()) };
         let goes = |retention: Retention| match retention {
-            Retention::Unbounded | Retention::Versions(_) => false,
+            Retention::Unbounded | Retention::Versions(_) | Retention::MaxAge(_) => false,
             Retention::LatestOnly | Retention::Since(_) => {
                 retention.floor(self.needed.newest).is_some_and(|floor| meta.greatest_seq <= floor)
             }

@@ -38,7 +38,7 @@ pub(super) fn still_needed(
 /// deletion must go on hiding.
 fn least_floor(rules: &RetentionRules, needed: &Needed, range: &KeyRange) -> Option<Seq> {
     let floor = |(_, retention): (KeyRange, Retention)| match retention {
-        Retention::Unbounded | Retention::Versions(_) => None,
+        Retention::Unbounded | Retention::Versions(_) | Retention::MaxAge(_) => None,
         Retention::LatestOnly | Retention::Since(_) => retention.floor(needed.newest),
     };
     let floors: Option<Vec<Seq>> = rules.over(range).map(floor).collect();

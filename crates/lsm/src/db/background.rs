@@ -106,9 +106,10 @@ impl Inner {
             if matches!(outcome, Ok(true)) {
                 continue;
             }
+            let pause = if failed { Some(RETRY_PAUSE) } else { self.age_check_pause() };
             while !work.stop && work.epoch == epoch {
-                if failed {
-                    let pause = self.work_changed.wait_timeout(work, RETRY_PAUSE);
+                if let Some(pause) = pause {
+                    let pause = self.work_changed.wait_timeout(work, pause);
                     drop(pause);
                     break;
                 }

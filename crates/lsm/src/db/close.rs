@@ -76,7 +76,14 @@ impl Inner {
         log.wal.encode_clean_close(log.last);
         log.wal.write_out()?;
         log.wal.file().sync_upto(log.wal.file().written(), &self.counters)?;
-        let edit = Edit { next_file: Some(self.next_file_number()), closed_cleanly: true, ..Edit::default() };
-        locked(&self.manifest).install(&edit, || self.take_file_number())
+        let mut manifest = locked(&self.manifest);
+        locked(&self.timekeeper).observe(self.options.clock.now(), log.last);
+        let edit = Edit {
+            next_file: Some(self.next_file_number()),
+            closed_cleanly: true,
+            moments: self.moments_for(&manifest, Some(log.last)),
+            ..Edit::default()
+        };
+        manifest.install(&edit, || self.take_file_number())
     }
 }

@@ -9,16 +9,19 @@
 //! left no trace; after any other failure nothing later becomes visible.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::SeqRange;
 use super::inner::{Inner, locked};
 use crate::batch::WriteBatch;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
 use crate::memtable::Memtable;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::timeline::Stamp;
 use crate::types::{Durability, Seq};
 use crate::wal::{WalFile, WalWriter};
 
@@ -29,6 +32,8 @@ pub(super) struct Log {
     pub(super) last: Seq,
     /// Groups appended so far; each has the next number as its ticket.
     pub(super) groups: u64,
+    /// While the clock is in this range, commits need not state their time.
+    pub(super) quiet: Range<Timestamp>,
 }
 
 /// Commits that wait for a leader.
@@ -122,7 +127,8 @@ impl Inner {
         self.make_room(log, bytes)?;
         let first = log.last;
         let mark = log.wal.mark();
-        let ranges = encode_group(&mut log.wal, first, group)?;
+        let stamp = self.stamp(log);
+        let ranges = encode_group(&mut log.wal, first, group, stamp)?;
         let last = ranges.last().map_or(first, |range| range.last);
         let in_memory = group.iter().all(|request| request.durability == Durability::Memory);
         if !(in_memory && log.wal.buffered() < WAL_BUFFER_BYTES)
@@ -134,6 +140,9 @@ impl Inner {
         self.counters.commits.add(last.get() - first.get());
         self.counters.commit_bytes.add(bytes as u64);
         insert_group(&self.current.load().active, first, group);
+        if let (Some(stamp), Some(first)) = (stamp, ranges.first()) {
+            self.note_stamp(log, stamp, first.first);
+        }
         log.last = last;
         log.groups += 1;
         Ok(Appended {
@@ -233,7 +242,12 @@ impl Inner {
     }
 }
 
-fn encode_group(wal: &mut WalWriter, last: Seq, group: &[Request]) -> Result<Vec<SeqRange>> {
+fn encode_group(
+    wal: &mut WalWriter,
+    last: Seq,
+    group: &[Request],
+    mut stamp: Option<Stamp>,
+) -> Result<Vec<SeqRange>> {
     let count: usize = group.iter().map(|request| request.batches.len()).sum();
     if last.checked_add(count as u64).is_none() {
         let limit = Seq::MAX.get() as usize;
@@ -249,7 +263,7 @@ fn encode_group(wal: &mut WalWriter, last: Seq, group: &[Request]) -> Result<Vec
         let mut range: Option<SeqRange> = None;
         for batch in &request.batches {
             let seq = take();
-            wal.encode(batch, seq);
+            wal.encode(batch, seq, stamp.take());
             range = Some(SeqRange { first: range.map_or(seq, |range| range.first), last: seq });
         }
         ranges.extend(range);

@@ -37,7 +37,7 @@ impl Inner {
     }
 
     pub(super) fn with_picker<T>(&self, version: &Version, ask: impl FnOnce(&Picker<'_>) -> T) -> T {
-        let rules = self.rules.load();
+        let rules = self.rules_now();
         let needed = Needed { pins: self.snapshots.pinned(), newest: self.visible() };
         let compresses = self.options.compression != Compression::None;
         ask(&Picker::new(version, self.base_bytes(), &rules, &needed, compresses))
@@ -68,7 +68,7 @@ impl Inner {
     }
 
     fn merge(&self, version: &Version, task: &Task) -> Result<()> {
-        let rules = self.rules.load_full();
+        let rules = self.rules_now();
         let (needed, floors) = self.announce(&rules, &task.range());
         let context = JobContext {
             fs: self.options.fs.as_ref(),

@@ -51,7 +51,7 @@ impl Inner {
         let Some(memtable) = self.current.load().sealed.last().map(Arc::clone) else { return Ok(false) };
         self.check_poison()?;
         let _timer = self.counters.latencies.flush.time();
-        let rules = self.rules.load_full();
+        let rules = self.rules_now();
         let (needed, floors) = self.announce(&rules, &KeyRange::default());
         let meta = self.write_table(&memtable, Keep { rules: &rules, needed: &needed })?;
         self.install_flush(&memtable, meta, floors)?;
@@ -88,6 +88,7 @@ impl Inner {
             last_seq: memtable.last_commit(),
             added: vec![(0, meta)],
             floors,
+            moments: self.moments_for(&manifest, memtable.last_commit()),
             ..Edit::default()
         };
         manifest

@@ -52,7 +52,7 @@ impl Inner {
         self.begin_empty_log(&mut log)?;
         let version = Arc::clone(&self.current.load().version);
         let added = self.write_ingest(&version, seq, records)?;
-        self.install_ingest(added, seq)?;
+        self.install_ingest(&mut log, added, seq)?;
         log.last = seq;
         log.groups += 1;
         let ticket = log.groups;
@@ -102,7 +102,7 @@ impl Inner {
         written
     }
 
-    fn install_ingest(&self, added: Vec<(usize, TableMeta)>, seq: Seq) -> Result<()> {
+    fn install_ingest(&self, log: &mut Log, added: Vec<(usize, TableMeta)>, seq: Seq) -> Result<()> {
         let mut tables = Vec::with_capacity(added.len());
         for (level, meta) in &added {
             tables.push((*level, self.open_table(meta.clone())?));
@@ -110,11 +110,17 @@ impl Inner {
         let bytes = added.iter().map(|(_, meta)| meta.size).sum();
         let log_number = self.current.load().active.first_segment();
         let mut manifest = locked(&self.manifest);
+        let stamp = self.stamp(log);
+        let mut timekeeper = locked(&self.timekeeper).clone();
+        if let Some(stamp) = stamp {
+            timekeeper.apply(stamp, seq);
+        }
         let edit = Edit {
             next_file: Some(self.next_file_number()),
             log_number: Some(log_number),
             last_seq: Some(seq),
             added,
+            moments: timekeeper.after(manifest.state().timeline.last(), seq),
             ..Edit::default()
         };
         // Whether a failed edit is on disk is not known, so its tables stay for the next open to judge.
@@ -126,6 +132,8 @@ impl Inner {
             ..current.clone()
         });
         drop(manifest);
+        log.quiet = timekeeper.quiet();
+        *locked(&self.timekeeper) = timekeeper;
         self.delete_segments_before(log_number);
         self.refresh_debt();
         self.counters.ingests.add(1);

@@ -24,6 +24,7 @@ use crate::snapshot::SnapshotRegistry;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::table::{Table, TableMeta};
+use crate::timeline::Timekeeper;
 use crate::types::{FileNumber, Seq, StoreId};
 
 /// Where all data is at one moment. Immutable but for the active memtable; readers take one and use it to the end.
@@ -46,7 +47,9 @@ pub(super) struct Inner {
     pub(super) counters: Arc<Counters>,
     pub(super) cache: Arc<BlockCache>,
     pub(super) snapshots: Arc<SnapshotRegistry>,
+    /// As they were given. What they mean now is for [`Inner::rules_now`] to say.
     pub(super) rules: ArcSwap<RetentionRules>,
+    pub(super) timekeeper: Mutex<Timekeeper>,
     pub(super) current: ArcSwap<Current>,
     /// Held while `current` is replaced; never during I/O.
     pub(super) swap: Mutex<()>,

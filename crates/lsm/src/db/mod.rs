@@ -3,7 +3,7 @@
 //! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
 //! downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted records in bulk and
 //! `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
-//! needs; `scrub` checks all that are there. `inner` holds what the parts share.
+//! needs; `scrub` checks all that are there. `time` knows when commits were made. `inner` holds what the parts share.
 //!
 //! Locks, in the order in which they may be taken: checkpoint lock, compaction lock, commit lock (`log`), flush lock,
 //! manifest, swap of the current state. No lock that a reader or the next group of commits needs is held during a sync.
@@ -26,11 +26,13 @@ mod read;
 mod recover;
 mod replayed;
 mod scrub;
+mod time;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::batch::WriteBatch;
+use crate::clock::Timestamp;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -40,6 +42,7 @@ use crate::options::Options;
 use crate::range::{Direction, KeyRange};
 use crate::retention::Retention;
 use crate::snapshot::Snapshot;
+use crate::timeline::SeqAt;
 use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
 pub use background::Job;
@@ -109,6 +112,17 @@ impl Db {
     /// The newest sequence whose commit is visible.
     pub fn visible(&self) -> Seq {
         self.inner.visible()
+    }
+
+    /// The newest commit that had been made at a moment, by [`crate::Options::clock`]; `None` before the store was
+    /// created, or before anything is known.
+    ///
+    /// The answer is never a commit from after that moment. It may miss commits shortly before it: at best those of a
+    /// second, further back those of at most a hundredth of the time since. [`SeqAt::within`] tells. While the clock is set
+    /// back, the commits made then count as made when it is right again. An answer may lie below the history floor; reading
+    /// there says so.
+    pub fn seq_at(&self, time: Timestamp) -> Option<SeqAt> {
+        self.inner.seq_at(time)
     }
 
     /// The oldest sequence at which anything can be read that is not pinned by a snapshot.

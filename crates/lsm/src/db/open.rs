@@ -30,6 +30,7 @@ use crate::snapshot::SnapshotRegistry;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Condvar, Mutex};
 use crate::table::Table;
+use crate::timeline::Timekeeper;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{ReplayEnd, WalWriter, replay_segments};
 
@@ -46,6 +47,7 @@ struct Recovered {
     store: StoreId,
     state: StoreState,
     last: Seq,
+    timekeeper: Timekeeper,
     /// The newest log segment that was read, and where its frames end.
     log_tail: (FileNumber, u64),
     report: RecoveryReport,
@@ -64,6 +66,8 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?
     };
+    recovered.timekeeper.observe(options.clock.now(), recovered.last);
+    recovered.state.timeline = recovered.timekeeper.timeline().clone();
     let cache = Arc::new(BlockCache::new(options.cache_bytes));
     let version = open_tables(fs.as_ref(), &paths, &cache, &recovered)?;
     let counters = Arc::new(Counters::default());
@@ -205,7 +209,15 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
     };
     let state = StoreState { next_file: listing.next_number(), ..StoreState::default() };
     let report = RecoveryReport { created: true, ..RecoveryReport::default() };
-    Ok(Recovered { store, state, last: Seq::ZERO, log_tail: (FileNumber(0), 0), report, suspicious: false })
+    Ok(Recovered {
+        store,
+        state,
+        last: Seq::ZERO,
+        timekeeper: Timekeeper::default(),
+        log_tail: (FileNumber(0), 0),
+        report,
+        suspicious: false,
+    })
 }
 
 fn random_store_id(root: &Path) -> Result<StoreId> {
@@ -232,6 +244,7 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
         next_file,
         tables: Vec::new(),
         replayed: Replayed::default(),
+        timekeeper: Timekeeper::new(state.timeline.clone()),
     };
     let replayed = replay_segments(fs, paths, store, &numbers, state.last_seq, &mut recoverer);
     let end =
@@ -243,7 +256,8 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
     for meta in recoverer.tables {
         state.tables.insert(meta.number, (0, meta));
     }
-    Ok(Recovered { store, state, last: end.last_seq, log_tail: end.tail, report, suspicious })
+    let (last, log_tail, timekeeper) = (end.last_seq, end.tail, recoverer.timekeeper);
+    Ok(Recovered { store, state, last, timekeeper, log_tail, report, suspicious })
 }
 
 /// A missing table is reported by name before anything else is tried.
@@ -362,7 +376,8 @@ fn assemble(
         segments: Mutex::new(vec![state.log_number]),
         manifest: Mutex::new(manifest),
         queue: CommitQueue::default(),
-        log: Mutex::new(Log { wal, last: recovered.last, groups: 0 }),
+        log: Mutex::new(Log { wal, last: recovered.last, groups: 0, quiet: recovered.timekeeper.quiet() }),
+        timekeeper: Mutex::new(recovered.timekeeper),
         publisher: Publisher::default(),
         visible: AtomicU64::new(recovered.last.get()),
         poison: Mutex::new(None),

@@ -17,6 +17,7 @@ use crate::fs::Fs;
 use crate::memtable::Memtable;
 use crate::retention::{Retention, RetentionRules};
 use crate::table::TableMeta;
+use crate::timeline::{Stamp, Timekeeper};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::Replay;
 
@@ -59,6 +60,7 @@ pub(super) struct Recoverer<'a> {
     pub(super) next_file: FileNumber,
     pub(super) tables: Vec<TableMeta>,
     pub(super) replayed: Replayed,
+    pub(super) timekeeper: Timekeeper,
 }
 
 impl Recoverer<'_> {
@@ -88,6 +90,10 @@ impl Recoverer<'_> {
 }
 
 impl Replay for Recoverer<'_> {
+    fn time(&mut self, seq: Seq, stamp: Stamp) {
+        self.timekeeper.apply(stamp, seq);
+    }
+
     fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]) {
         self.replayed.push(kind, key, seq, value);
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Decoded, Disk, digest};
 use crate::batch::{OpKind, WriteBatch};
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::files::StorePaths;
 use crate::format::{FrameTag, LogKind, LogScan, PREAMBLE_BYTES, Preamble, append_frame};
@@ -13,6 +14,7 @@ use crate::manifest::{Edit, ManifestLog, StoreState, load};
 use crate::metrics::Counters;
 use crate::range::KeyRange;
 use crate::table::TableMeta;
+use crate::timeline::{Moment, Stamp};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{Replay, ReplayEnd, WalWriter, replay_segments};
 
@@ -50,7 +52,11 @@ fn log(closed: bool) -> Result<Arc<Disk>> {
     let mut last = 0;
     let mut commit = |wal: &mut WalWriter, batch: &WriteBatch| {
         last += 1;
-        wal.encode(batch, seq(last));
+        let stamp = Stamp {
+            settled: Timestamp::from_millis(1000 * last),
+            at: Timestamp::from_millis(1000 * last + 500),
+        };
+        wal.encode(batch, seq(last), (last % 3 == 1).then_some(stamp));
         wal.write_out()?;
         // Later frames then vouch for this one.
         wal.file().sync_upto(wal.file().written(), &Counters::default())
@@ -86,6 +92,10 @@ pub(super) fn sealed_segments() -> Result<Vec<Vec<u8>>> {
 struct Told(Vec<String>);
 
 impl Replay for Told {
+    fn time(&mut self, seq: Seq, stamp: Stamp) {
+        self.0.push(format!("{seq} {stamp:?}"));
+    }
+
     fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]) {
         self.0.push(format!("{seq} {kind:?} {key:02x?} {value:02x?}"));
     }
@@ -162,10 +172,12 @@ fn manifest_disk() -> Result<Arc<Disk>> {
         largest_exclusive: number.is_multiple_of(2),
     };
     let all = KeyRange { start: b"f".to_vec(), end: Some(b"g".to_vec()) };
+    let moment = |time, number| Moment { time: Timestamp::from_millis(time), seq: seq(number) };
     let edits = [
         Edit { added: vec![(0, meta(3)), (0, meta(4))], last_seq: Some(seq(50)), ..Edit::default() },
         Edit { removed: vec![(0, FileNumber(3))], added: vec![(6, meta(5))], ..Edit::default() },
         Edit { floors: vec![(all, seq(40))], next_file: Some(FileNumber(12)), ..Edit::default() },
+        Edit { moments: vec![moment(3_000, 40), moment(5_000, 50)], ..Edit::default() },
         Edit { log_number: Some(FileNumber(8)), closed_cleanly: true, ..Edit::default() },
     ];
     for edit in &edits {

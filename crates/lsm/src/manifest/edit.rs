@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::clock::Timestamp;
 use crate::format::varint;
 use crate::limits::LEVELS;
 use crate::range::KeyRange;
 use crate::retention::Floors;
 use crate::table::TableMeta;
+use crate::timeline::{Moment, Timeline};
 use crate::types::{FileNumber, Seq};
 
 const NEXT_FILE: u64 = 1;
@@ -16,6 +18,7 @@ const FLOOR: u64 = 4;
 const TABLE_ADDED: u64 = 5;
 const TABLE_REMOVED: u64 = 6;
 const CLOSED_CLEANLY: u64 = 7;
+const MOMENT: u64 = 8;
 
 /// A change. Fields that are `None` stay as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +33,8 @@ pub(crate) struct Edit {
     pub(crate) removed: Vec<(usize, FileNumber)>,
     pub(crate) added: Vec<(usize, TableMeta)>,
     pub(crate) closed_cleanly: bool,
+    /// When commits were made that tables cover.
+    pub(crate) moments: Vec<Moment>,
 }
 
 /// What a manifest describes.
@@ -41,6 +46,7 @@ pub(crate) struct StoreState {
     pub(crate) floors: Floors,
     pub(crate) tables: BTreeMap<FileNumber, (usize, TableMeta)>,
     pub(crate) closed_cleanly: bool,
+    pub(crate) timeline: Timeline,
 }
 
 /// Why an edit could not be read or applied.
@@ -89,6 +95,12 @@ impl Edit {
             varint::put(out, CLOSED_CLEANLY);
             fields += 1;
         }
+        for moment in &self.moments {
+            for value in [MOMENT, moment.time.millis(), moment.seq.get()] {
+                varint::put(out, value);
+            }
+            fields += 1;
+        }
         fields
     }
 
@@ -121,6 +133,7 @@ impl Edit {
                 self.added.push((level, take_meta(input)?));
             }
             CLOSED_CLEANLY => self.closed_cleanly = true,
+            MOMENT => self.moments.push(take_moment(input)?),
             unknown => return Err(EditFault::UnknownField(unknown)),
         }
         Ok(())
@@ -137,6 +150,9 @@ impl StoreState {
             self.floors.raise(&range, floor);
         }
         self.closed_cleanly = edit.closed_cleanly;
+        for moment in edit.moments {
+            self.timeline.record(moment);
+        }
         for (level, number) in edit.removed {
             match self.tables.remove(&number) {
                 Some((at, _)) if at == level => {}
@@ -161,6 +177,7 @@ impl StoreState {
             removed: Vec::new(),
             added: self.tables.values().cloned().collect(),
             closed_cleanly: self.closed_cleanly,
+            moments: self.timeline.moments().to_vec(),
         }
     }
 }
@@ -241,6 +258,11 @@ fn take_seq(input: &mut &[u8]) -> Result<Seq, EditFault> {
     varint::take(input).and_then(Seq::new).ok_or(EditFault::Malformed("a sequence"))
 }
 
+fn take_moment(input: &mut &[u8]) -> Result<Moment, EditFault> {
+    let time = varint::take(input).ok_or(EditFault::Malformed("a time"))?;
+    Ok(Moment { time: Timestamp::from_millis(time), seq: take_seq(input)? })
+}
+
 fn take_level(input: &mut &[u8]) -> Result<usize, EditFault> {
     let level = varint::take(input).and_then(|level| usize::try_from(level).ok());
     level.filter(|&level| level < LEVELS).ok_or(EditFault::Malformed("a level"))
@@ -274,6 +296,10 @@ mod tests {
             removed: vec![(1, FileNumber(4))],
             added: vec![(2, meta(12)), (0, meta(13))],
             closed_cleanly: true,
+            moments: vec![Moment {
+                time: Timestamp::from_millis(1_790_000_000_000),
+                seq: Seq::new(900).unwrap(),
+            }],
         }
     }
 
@@ -281,7 +307,7 @@ mod tests {
     fn an_edit_round_trips_and_every_cut_is_refused() {
         let mut body = Vec::new();
         let fields = sample().encode(&mut body);
-        assert_eq!(fields, 8);
+        assert_eq!(fields, 9);
         assert_eq!(Edit::decode(&body, fields), Ok(sample()));
         for cut in 0..body.len() {
             assert!(Edit::decode(&body[..cut], fields).is_err(), "cut to {cut}");

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{LogKind, LogScan, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head, read_whole};
+use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
 /// What was found in one segment.
@@ -97,6 +98,8 @@ fn sequence_before(preamble: &Preamble, bytes: &[u8], oldest: bool) -> Seq {
 struct Nowhere;
 
 impl Replay for Nowhere {
+    fn time(&mut self, _: Seq, _: Stamp) {}
+
     fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {}
 
     fn commit(&mut self, _: Seq) -> Result<()> {

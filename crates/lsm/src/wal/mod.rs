@@ -17,3 +17,4 @@ pub(crate) use writer::{Mark, WalWriter};
 const TAG_PUT: u8 = 0x01;
 const TAG_DELETE: u8 = 0x02;
 const TAG_DELETE_RANGE: u8 = 0x03;
+const TAG_TIME: u8 = 0x04;

@@ -6,22 +6,26 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT};
+use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, TAG_TIME};
 use crate::batch::OpKind;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{
     FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint,
 };
 use crate::fs::{Fs, read_head, read_whole};
-use crate::limits::MAX_COMMIT_BYTES;
+use crate::limits::{MAX_COMMIT_BYTES, TIME_OP_BYTES};
+use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
-/// Longest body of a commit frame: the largest commit and its padding.
-pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + FRAME_ALIGN;
+/// Longest body of a commit frame: the largest commit, its time and its padding.
+pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + TIME_OP_BYTES + FRAME_ALIGN;
 
 /// Receives the commits of the log.
 pub(crate) trait Replay {
+    /// The commit `seq`, whose operations follow, says this of its time.
+    fn time(&mut self, seq: Seq, stamp: Stamp);
     /// One operation of the commit `seq`. Operations of a commit come together.
     fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]);
     /// The commit `seq` is complete.
@@ -159,8 +163,13 @@ fn replay_commit(path: &Path, frame: &Frame<'_>, end: &mut ReplayEnd, sink: &mut
     if frame.number != expected.get() {
         return Err(damaged(&format!("commit {} where {expected} was expected", frame.number)));
     }
-    let mut body = frame.body;
-    for _ in 0..frame.count {
+    let (mut body, mut ops) = (frame.body, frame.count);
+    if body.first() == Some(&TAG_TIME) && ops > 0 {
+        let stamp = take_time(&mut body).ok_or_else(|| damaged("a time that cannot be read"))?;
+        sink.time(expected, stamp);
+        ops -= 1;
+    }
+    for _ in 0..ops {
         let (kind, key, value) =
             take_op(&mut body).ok_or_else(|| damaged("an operation that cannot be read"))?;
         sink.op(expected, kind, key, value);
@@ -172,6 +181,12 @@ fn replay_commit(path: &Path, frame: &Frame<'_>, end: &mut ReplayEnd, sink: &mut
     end.last_seq = expected;
     end.commits += 1;
     Ok(())
+}
+
+fn take_time(body: &mut &[u8]) -> Option<Stamp> {
+    varint::take_slice(body, 1)?;
+    let mut time = || varint::take(body).map(Timestamp::from_millis);
+    Some(Stamp { settled: time()?, at: time()? })
 }
 
 fn take_op<'a>(body: &mut &'a [u8]) -> Option<(OpKind, &'a [u8], &'a [u8])> {
@@ -186,5 +201,57 @@ fn take_op<'a>(body: &mut &'a [u8]) -> Option<(OpKind, &'a [u8], &'a [u8])> {
         }
         TAG_DELETE => Some((OpKind::Delete, varint::take_bytes(body)?, &[])),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::batch::WriteBatch;
+    use crate::fs::RealFs;
+    use crate::metrics::Counters;
+    use crate::wal::WalWriter;
+
+    #[derive(Default)]
+    struct Told(Vec<(u64, u64, u64)>, u64);
+
+    impl Replay for Told {
+        fn time(&mut self, seq: Seq, stamp: Stamp) {
+            self.0.push((seq.get(), stamp.settled.millis(), stamp.at.millis()));
+        }
+
+        fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {
+            self.1 += 1;
+        }
+
+        fn commit(&mut self, _: Seq) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_commit_comes_before_its_operations_and_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StorePaths::new(dir.path());
+        RealFs.create_dir(&paths.wal_dir()).unwrap();
+        let (store, number) = (StoreId([1; 16]), FileNumber(1));
+        let begin = ((number, Seq::new(1).unwrap()), (FileNumber(0), 0));
+        let (fs, counters) = (Arc::new(RealFs), Arc::new(Counters::default()));
+        let mut wal = WalWriter::create(fs, paths.clone(), store, counters, begin.0, begin.1).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.put(b"k", b"v").unwrap();
+        let stamp =
+            Stamp { settled: Timestamp::from_millis(300), at: Timestamp::from_millis(1_790_000_000_000) };
+        wal.encode(&batch, Seq::new(1).unwrap(), Some(stamp));
+        wal.encode(&batch, Seq::new(2).unwrap(), None);
+        wal.write_out().unwrap();
+        let bytes = read_whole(&RealFs, &paths.wal(number)).unwrap();
+        let body = b"\x04\xAC\x02\x80\xD8\xC1\xA2\x8C\x34\x01\x01k\x01v";
+        assert_eq!(bytes[PREAMBLE_BYTES + 32..][..body.len()], *body);
+        let mut told = Told::default();
+        let end = replay_segments(&RealFs, &paths, store, &[number], Seq::ZERO, &mut told).unwrap();
+        assert_eq!((told.0, told.1, end.commits), (vec![(1, 300, 1_790_000_000_000)], 2, 2));
     }
 }

@@ -7,13 +7,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, WalFile};
+use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, TAG_TIME, WalFile};
 use crate::batch::{OpKind, WriteBatch};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{FileSalt, FrameTag, LogKind, PREAMBLE_BYTES, Preamble, append_frame, varint};
 use crate::fs::Fs;
 use crate::metrics::Counters;
+use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
 /// The appender. There is one per store, used under the commit lock.
@@ -74,11 +75,16 @@ impl WalWriter {
         self.buffer.truncate(mark.0);
     }
 
-    /// Encodes one commit into the buffer.
-    pub(crate) fn encode(&mut self, batch: &WriteBatch, seq: Seq) {
-        let head = (FrameTag::Commit, seq.get(), batch.len() as u32);
+    /// Encodes one commit into the buffer, with what it says of its time.
+    pub(crate) fn encode(&mut self, batch: &WriteBatch, seq: Seq, stamp: Option<Stamp>) {
+        let head = (FrameTag::Commit, seq.get(), batch.len() as u32 + u32::from(stamp.is_some()));
         let (offset, durable_upto) = (self.end(), self.file.synced());
         append_frame(&mut self.buffer, self.salt, offset, head, durable_upto, |body| {
+            if let Some(stamp) = stamp {
+                body.push(TAG_TIME);
+                varint::put(body, stamp.settled.millis());
+                varint::put(body, stamp.at.millis());
+            }
             for (kind, key, value) in batch.ops() {
                 match kind {
                     OpKind::Put => {
