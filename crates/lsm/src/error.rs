@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Seq;
+use crate::fault::FaultCode;
 
 /// Result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -38,6 +39,8 @@ pub enum Error {
         path: PathBuf,
         /// Where in the file.
         offset: u64,
+        /// Which rule of the format does not hold.
+        code: FaultCode,
         /// What was found and what was expected.
         what: String,
     },
@@ -144,9 +147,18 @@ impl Error {
         }
     }
 
-    /// Damage at `offset` of `path`.
+    /// Damage at `offset` of `path`; of a block, unless [`Self::coded`] says otherwise.
     pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
+        Self::Corrupt { path: path.to_path_buf(), offset, code: FaultCode::Block, what: what.into() }
+    }
+
+    /// The same error; if it is damage, with another code.
+    #[must_use]
+    pub(crate) fn coded(mut self, as_code: FaultCode) -> Self {
+        if let Self::Corrupt { code, .. } = &mut self {
+            *code = as_code;
+        }
+        self
     }
 }
 
@@ -157,7 +169,7 @@ impl fmt::Display for Error {
             Self::DiskFull { op, path, source } => {
                 write!(f, "disk full: cannot {op} {}: {source}", path.display())
             }
-            Self::Corrupt { path, offset, what } => {
+            Self::Corrupt { path, offset, what, .. } => {
                 write!(f, "damage in {} at offset {offset}: {what}", path.display())
             }
             Self::Locked { path, pid: Some(pid) } => {

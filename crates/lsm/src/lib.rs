@@ -19,6 +19,7 @@ mod clock;
 mod compaction;
 mod db;
 mod error;
+mod fault;
 mod files;
 mod format;
 pub mod fs;
@@ -28,11 +29,13 @@ pub mod fuzz_entry;
 mod iter;
 mod latency;
 pub mod limits;
+mod listing;
 mod manifest;
 mod memtable;
 mod metrics;
 mod options;
 mod range;
+mod repair;
 mod retention;
 mod snapshot;
 mod sync;
@@ -46,14 +49,16 @@ mod wal;
 pub use batch::WriteBatch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
-    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Fault, Job, LevelStatus, RecoveryReport,
-    RunningCompaction, ScrubReport, ScrubbedFile, SeqRange, Versions,
+    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Job, LevelStatus, RecoveryReport,
+    RunningCompaction, ScrubReport, SeqRange, Versions,
 };
 pub use error::{Error, Result};
+pub use fault::{CheckedFile, Fault, FaultCode};
 pub use latency::{Latencies, LatencySummary};
 pub use metrics::Metrics;
 pub use options::Options;
 pub use range::{Direction, KeyRange};
+pub use repair::{Note, NoteCode, VerifyOptions, VerifyReport, verify};
 pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;
 pub use table::Compression;

@@ -51,7 +51,7 @@ use inner::Inner;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::{Cursor, Versions};
 pub use recover::{Discarded, RecoveryReport};
-pub use scrub::{Fault, ScrubReport, ScrubbedFile};
+pub use scrub::ScrubReport;
 
 /// An open store. Shared by reference or in an [`Arc`]; every method may be called from any thread.
 ///

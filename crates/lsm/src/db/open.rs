@@ -4,7 +4,6 @@
 //! adds files until the new manifest is current; a crash at any moment before that leaves the old store as it was,
 //! a crash after it leaves left-overs that the next open removes.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,8 +18,10 @@ use super::recover::{Discarded, Recoverer, RecoveryReport};
 use super::replayed::Replayed;
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
-use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
+use crate::fault::FaultCode;
+use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::fs::{Fs, Lock, LockAttempt};
+use crate::listing::Listing;
 use crate::manifest::{Loaded, ManifestLog, StoreState, Version, load};
 use crate::memtable::Memtable;
 use crate::metrics::Counters;
@@ -33,14 +34,6 @@ use crate::table::Table;
 use crate::timeline::Timekeeper;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{ReplayEnd, WalWriter, replay_segments};
-
-/// What the directory holds, by name.
-struct Listing {
-    manifests: BTreeSet<FileNumber>,
-    segments: BTreeSet<FileNumber>,
-    tables: BTreeSet<FileNumber>,
-    has_current: bool,
-}
 
 /// A store as recovered, before it takes commits.
 struct Recovered {
@@ -103,7 +96,7 @@ fn open_tables(
     }
     let version = Version::new(tables);
     match version.broken_rule() {
-        Some(rule) => Err(Error::corrupt(paths.root(), 0, rule)),
+        Some(rule) => Err(Error::corrupt(paths.root(), 0, rule).coded(FaultCode::Levels)),
         None => Ok(version),
     }
 }
@@ -165,30 +158,12 @@ fn take_lock(fs: &dyn Fs, paths: &StorePaths) -> Result<Box<dyn Lock>> {
     }
 }
 
+/// Makes the directories of the store and looks what is in them.
 fn list(fs: &dyn Fs, paths: &StorePaths) -> Result<Listing> {
     for dir in [paths.wal_dir(), paths.table_dir()] {
         fs.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
     }
-    let names = |dir: &Path| fs.list(dir).map_err(|e| Error::io("list", dir, e));
-    let root = names(paths.root())?;
-    let manifests = root.iter().filter_map(|name| match parse_root_name(name) {
-        Some(StoreFile::Manifest(number)) => Some(number),
-        _ => None,
-    });
-    Ok(Listing {
-        manifests: manifests.collect(),
-        segments: names(&paths.wal_dir())?.iter().filter_map(|name| parse_wal_name(name)).collect(),
-        tables: names(&paths.table_dir())?.iter().filter_map(|name| parse_table_name(name)).collect(),
-        has_current: root.iter().any(|name| parse_root_name(name) == Some(StoreFile::Current)),
-    })
-}
-
-impl Listing {
-    /// One more than the greatest number in use.
-    fn next_number(&self) -> FileNumber {
-        let greatest = [&self.manifests, &self.segments, &self.tables].map(|set| set.last().copied());
-        FileNumber(greatest.into_iter().flatten().max().map_or(1, |number| number.0 + 1))
-    }
+    Listing::read(fs, paths)
 }
 
 /// A new store. Left-overs of a creation that died are fine; data without `CURRENT` is not.
@@ -196,12 +171,9 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
     if !options.create_if_missing {
         return Err(Error::Missing { path: paths.root().to_path_buf() });
     }
-    let mut holds_data = !listing.tables.is_empty() || listing.segments.len() > 1;
-    for &number in &listing.segments {
-        holds_data |= crate::fs::read_whole(fs, &paths.wal(number))?.len() > crate::format::PREAMBLE_BYTES;
-    }
-    if holds_data {
-        return Err(Error::corrupt(&paths.current(), 0, "CURRENT is missing, but the directory holds data"));
+    if listing.may_hold_data(fs, paths)? {
+        let what = "CURRENT is missing, but the directory holds data";
+        return Err(Error::corrupt(&paths.current(), 0, what).coded(FaultCode::Missing));
     }
     let store = match options.store_id {
         Some(store) => store,
@@ -232,7 +204,7 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
     let numbers: Vec<FileNumber> = listing.segments.range(state.log_number..).copied().collect();
     if numbers.first() != Some(&state.log_number) {
         let what = "the log segment that the manifest names is missing";
-        return Err(Error::corrupt(&paths.wal(state.log_number), 0, what));
+        return Err(Error::corrupt(&paths.wal(state.log_number), 0, what).coded(FaultCode::Missing));
     }
     check_tables(paths, listing, &state)?;
     let next_file = state.next_file.max(listing.next_number()).max(FileNumber(number.0 + 1));
@@ -264,7 +236,8 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
 fn check_tables(paths: &StorePaths, listing: &Listing, state: &StoreState) -> Result<()> {
     match state.tables.keys().find(|number| !listing.tables.contains(number)) {
         Some(&missing) => {
-            Err(Error::corrupt(&paths.table(missing), 0, "a table that the manifest names is missing"))
+            let what = "a table that the manifest names is missing";
+            Err(Error::corrupt(&paths.table(missing), 0, what).coded(FaultCode::Missing))
         }
         None => Ok(()),
     }

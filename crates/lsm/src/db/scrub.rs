@@ -7,44 +7,22 @@
 //!
 //! Everything goes on meanwhile. The files are held, so that a compaction cannot delete one that is about to be read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
-use crate::manifest::{Version, load};
+use crate::fault::{CheckedFile, Fault, FaultCode};
+use crate::manifest::{arrangement_faults, load};
 use crate::table::Table;
-use crate::types::Seq;
-use crate::wal::check_segments;
+use crate::wal::{SegmentCheck, check_segments};
 
 /// What a scrub found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScrubReport {
     /// Every file that was read.
-    pub files: Vec<ScrubbedFile>,
-}
-
-/// One file that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScrubbedFile {
-    /// The file.
-    pub path: PathBuf,
-    /// Its bytes; of a log that is being written to, those that were written when the scrub looked.
-    pub bytes: u64,
-    /// Sound blocks of a table, commits of a log segment or edits of a manifest.
-    pub blocks: u64,
-    /// What is wrong with it.
-    pub faults: Vec<Fault>,
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where in the file; 0 when it concerns the file as a whole.
-    pub offset: u64,
-    /// What was found and what was expected.
-    pub what: String,
+    pub files: Vec<CheckedFile>,
 }
 
 impl ScrubReport {
@@ -82,43 +60,44 @@ impl Inner {
     pub(super) fn verify(&self) -> Result<()> {
         match self.scrub()?.faults().next() {
             None => Ok(()),
-            Some((path, fault)) => Err(Error::corrupt(path, fault.offset, fault.what.clone())),
+            Some((path, fault)) => {
+                Err(Error::corrupt(path, fault.offset, fault.found.clone()).coded(fault.code))
+            }
         }
     }
 
-    fn scrub_manifest(&self) -> [ScrubbedFile; 2] {
+    fn scrub_manifest(&self) -> [CheckedFile; 2] {
         // Held while the file is read, so that nobody appends to it.
         let log = locked(&self.manifest);
         let (path, bytes, edits) = log.extent();
-        let mut manifest =
-            ScrubbedFile { path: path.to_path_buf(), bytes, blocks: edits, faults: Vec::new() };
-        let mut current =
-            ScrubbedFile { path: self.paths.current(), bytes: 0, blocks: 1, faults: Vec::new() };
+        let mut manifest = CheckedFile { blocks: edits, ..CheckedFile::new(path, bytes) };
+        let mut current = CheckedFile { blocks: 1, ..CheckedFile::new(&self.paths.current(), 0) };
         match load(self.options.fs.as_ref(), &self.paths) {
             Ok(found) => {
                 if self.paths.manifest(found.number) != manifest.path {
-                    current.add("it names another manifest than the one in use");
+                    let what = "it names another manifest than the one in use";
+                    current.faults.push(Fault::whole(FaultCode::Current, what));
                 } else if found.state != *log.state() {
-                    manifest.add("its edits do not add up to the state of the store");
+                    let what = "its edits do not add up to the state of the store";
+                    manifest.faults.push(Fault::whole(FaultCode::Edit, what));
                 }
             }
-            Err(error) if error.path() == Some(&current.path) => current.take(&error),
-            Err(error) => manifest.take(&error),
+            Err(error) if error.path() == Some(&current.path) => current.faults.push(Fault::from(&error)),
+            Err(error) => manifest.faults.push(Fault::from(&error)),
         }
         let covered = log.state().last_seq;
         // Installed under the manifest's lock, so it is the version that the manifest describes.
         let version = Arc::clone(&self.current.load().version);
         drop(log);
-        for rule in broken_rules(&version, covered) {
-            manifest.add(rule);
-        }
+        let tables = version.tables().map(|(level, table)| (level, table.meta()));
+        manifest.faults.extend(arrangement_faults(tables, covered));
         current.bytes = self.file_len(&current.path);
         [current, manifest]
     }
 
-    fn scrub_table(&self, table: &Arc<Table>) -> ScrubbedFile {
+    fn scrub_table(&self, table: &Arc<Table>) -> CheckedFile {
         let path = self.paths.table(table.meta().number);
-        let mut file = ScrubbedFile { path, bytes: table.meta().size, blocks: 0, faults: Vec::new() };
+        let mut file = CheckedFile::new(&path, table.meta().size);
         // Opened again by its name: the handle in use would not notice that the file is gone or another.
         let opened = self.open_table(table.meta().clone());
         let (blocks, faults) = match &opened {
@@ -126,66 +105,30 @@ impl Inner {
             Err(_) => table.scrub(),
         };
         file.blocks = blocks;
+        file.faults.extend(faults.iter().map(Fault::from));
         if let Err(error) = &opened
             && !faults.iter().any(|fault| fault.offset() == error.offset())
         {
-            file.take(error);
-        }
-        for fault in &faults {
-            file.take(fault);
+            file.faults.insert(0, Fault::from(error));
         }
         file
     }
 
-    fn scrub_log(&self) -> Vec<ScrubbedFile> {
+    fn scrub_log(&self) -> Vec<CheckedFile> {
         let (numbers, end) = {
             let log = locked(&self.log);
             (locked(&self.segments).clone(), log.wal.file().written())
         };
         let checks = check_segments(self.options.fs.as_ref(), &self.paths, self.store, &numbers, end);
-        let files = checks.into_iter().map(|check| {
-            let mut file = ScrubbedFile {
-                path: check.path,
-                bytes: check.bytes,
-                blocks: check.commits,
-                faults: Vec::new(),
-            };
-            if let Some(fault) = &check.fault {
-                file.take(fault);
-            }
-            file
-        });
-        files.collect()
+        let file = |check: SegmentCheck| CheckedFile {
+            blocks: check.commits,
+            faults: check.fault.iter().map(Fault::from).collect(),
+            ..CheckedFile::new(&check.path, check.bytes)
+        };
+        checks.into_iter().map(file).collect()
     }
 
     fn file_len(&self, path: &Path) -> u64 {
         self.options.fs.open(path).and_then(|file| file.len()).unwrap_or(0)
-    }
-}
-
-/// Rules about tables as a whole that do not hold.
-fn broken_rules(version: &Version, covered: Seq) -> Vec<String> {
-    let mut rules: Vec<String> = version.broken_rule().into_iter().collect();
-    for (_, table) in version.tables().filter(|(_, table)| table.meta().greatest_seq > covered) {
-        let meta = table.meta();
-        rules.push(format!(
-            "table {} reaches to sequence {}, but tables cover only {covered}",
-            meta.number, meta.greatest_seq
-        ));
-    }
-    rules
-}
-
-impl ScrubbedFile {
-    fn add(&mut self, what: impl Into<String>) {
-        self.faults.push(Fault { offset: 0, what: what.into() });
-    }
-
-    fn take(&mut self, error: &Error) {
-        let what = match error {
-            Error::Corrupt { what, .. } => what.clone(),
-            other => other.to_string(),
-        };
-        self.faults.push(Fault { offset: error.offset().unwrap_or(0), what });
     }
 }

@@ -139,6 +139,21 @@ impl<'a> LogScan<'a> {
         Some(frame)
     }
 
+    /// Moves on from bad bytes to the next valid frame; false if there is none.
+    pub(crate) fn skip_damage(&mut self) -> bool {
+        let bad = self.at;
+        while self.at + BEGIN_BYTES <= self.file.len() {
+            self.at += FRAME_ALIGN;
+            let found = self.at;
+            if self.next().is_some() {
+                self.at = found;
+                return true;
+            }
+        }
+        self.at = bad;
+        false
+    }
+
     /// Judges what lies behind the last valid frame.
     pub(crate) fn end(&self) -> LogEnd {
         let tail = &self.file[self.at.min(self.file.len())..];
@@ -242,6 +257,26 @@ mod tests {
                 0 => assert_eq!(end, LogEnd::Damaged { witness: starts[2] as u64 }),
                 _ => assert!(matches!(end, LogEnd::Torn { .. })),
             }
+        }
+    }
+
+    #[test]
+    fn behind_damage_the_next_whole_frame_is_found_again() {
+        let (good, starts) = file_with(&[b"first", b"second", b"third"]);
+        for at in starts[0]..starts[2] {
+            let mut file = good.clone();
+            file[at] ^= 0x10;
+            let mut scan = LogScan::new(&file, salt(), MAX_BODY);
+            let mut numbers = Vec::new();
+            loop {
+                match scan.next() {
+                    Some(frame) => numbers.push(frame.number),
+                    None if scan.skip_damage() => {}
+                    None => break,
+                }
+            }
+            assert_eq!(numbers, if at < starts[1] { [2, 3] } else { [1, 3] }, "byte {at}");
+            assert_eq!(scan.offset(), good.len() as u64);
         }
     }
 

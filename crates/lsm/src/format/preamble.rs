@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::FileSalt;
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::limits::{FORMAT_VERSION, KNOWN_INCOMPAT};
 use crate::types::{FileNumber, Seq, StoreId};
 
@@ -80,7 +81,7 @@ impl Preamble {
         number: FileNumber,
         store: Option<StoreId>,
     ) -> Result<Self> {
-        let damaged = |what: &str| Error::corrupt(path, 0, what);
+        let damaged = |what: &str| Error::corrupt(path, 0, what).coded(FaultCode::Preamble);
         let bytes: &[u8; PREAMBLE_BYTES] = bytes
             .get(..PREAMBLE_BYTES)
             .and_then(|head| head.try_into().ok())

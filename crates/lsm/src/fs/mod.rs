@@ -122,6 +122,17 @@ pub trait Fs: Send + Sync {
     /// # Errors
     /// What the operating system reports; a lock held elsewhere is not an error.
     fn try_lock(&self, path: &Path) -> io::Result<LockAttempt>;
+
+    /// Whether somebody holds the exclusive lock at `path`: the outer `Option` says so, the inner one has the process
+    /// id if it could be read. Takes nothing, creates nothing and writes nothing. As provided: nobody, for file systems
+    /// that only one owner can see.
+    ///
+    /// # Errors
+    /// What the operating system reports; that there is no such file is not an error.
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<Option<u32>>> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// The whole content of a file.

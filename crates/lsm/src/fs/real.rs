@@ -141,13 +141,27 @@ impl Fs for RealFs {
                 file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
                 Ok(LockAttempt::Held(Box::new(RealLock { _file: file })))
             }
-            Err(fs::TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                // Windows does not let others read a locked file; the error is then without a process id.
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                Ok(LockAttempt::Busy(pid))
-            }
+            Err(fs::TryLockError::WouldBlock) => Ok(LockAttempt::Busy(owner(&mut file))),
             Err(fs::TryLockError::Error(e)) => Err(e),
         }
     }
+
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<Option<u32>>> {
+        let mut file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(fs::TryLockError::WouldBlock) => Ok(Some(owner(&mut file))),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+}
+
+/// The process id in a lock file. Windows does not let others read a locked file; there is none then.
+fn owner(file: &mut fs::File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
 }

@@ -167,6 +167,19 @@ impl StoreState {
         Ok(())
     }
 
+    /// Carries out as much of an edit as fits.
+    pub(crate) fn apply_loosely(&mut self, edit: Edit) {
+        let (removed, added) = (edit.removed.clone(), edit.added.clone());
+        // Without tables nothing of an edit can be wrong.
+        let _ = self.apply(Edit { removed: Vec::new(), added: Vec::new(), ..edit });
+        for (_, number) in removed {
+            self.tables.remove(&number);
+        }
+        for (level, meta) in added {
+            self.tables.insert(meta.number, (level, meta));
+        }
+    }
+
     /// The edit that describes this state from nothing.
     pub(crate) fn to_edit(&self) -> Edit {
         Edit {

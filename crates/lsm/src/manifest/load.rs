@@ -6,6 +6,7 @@ use super::edit::EditFault;
 use super::log::current_text;
 use super::{Edit, StoreState};
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::format::{FrameTag, LogEnd, LogKind, LogScan, Preamble};
 use crate::fs::{Fs, read_whole};
@@ -31,7 +32,7 @@ pub(crate) fn load(fs: &dyn Fs, paths: &StorePaths) -> Result<Loaded> {
     let mut state = StoreState::default();
     let mut edits = 0;
     while let Some(frame) = scan.next() {
-        let damaged = |what: &str| Error::corrupt(&path, frame.offset, what);
+        let damaged = |what: &str| Error::corrupt(&path, frame.offset, what).coded(FaultCode::Edit);
         edits += 1;
         if frame.tag != FrameTag::Edit || frame.number != edits {
             return Err(damaged(&format!("edit {edits} was expected")));
@@ -47,26 +48,29 @@ pub(crate) fn load(fs: &dyn Fs, paths: &StorePaths) -> Result<Loaded> {
     let at = scan.offset();
     if edits == 0 {
         // The first edit was synced before `CURRENT` named this manifest.
-        return Err(Error::corrupt(&path, at, "the first edit does not verify"));
+        return Err(Error::corrupt(&path, at, "the first edit does not verify").coded(FaultCode::Frame));
     }
     let discarded = match scan.end() {
         LogEnd::Clean => None,
         LogEnd::Torn { bytes } => Some((path, bytes)),
         LogEnd::Damaged { witness } => {
             let what = format!("no valid edit, although the one at {witness} says this was on disk");
-            return Err(Error::corrupt(&path, at, what));
+            return Err(Error::corrupt(&path, at, what).coded(FaultCode::Frame));
         }
     };
     Ok(Loaded { store: preamble.store, number, state, discarded })
 }
 
 /// The number of the manifest that `CURRENT` names.
-fn read_current(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
+pub(super) fn read_current(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
     let bytes = read_whole(fs, path)?;
     let text = String::from_utf8_lossy(&bytes);
     let name = text.split(' ').next().unwrap_or_default();
     match parse_root_name(name) {
         Some(StoreFile::Manifest(number)) if text == current_text(number) => Ok(number),
-        _ => Err(Error::corrupt(path, 0, "this is not the name of a manifest with its checksum")),
+        _ => {
+            let what = "this is not the name of a manifest with its checksum";
+            Err(Error::corrupt(path, 0, what).coded(FaultCode::Current))
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Edit, StoreState};
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::files::{StorePaths, manifest_name};
 use crate::format::{FrameTag, PREAMBLE_BYTES, Preamble, append_frame};
 use crate::fs::{File, Fs};
@@ -65,11 +66,8 @@ impl ManifestLog {
     pub(crate) fn install(&mut self, edit: &Edit, next_number: impl FnOnce() -> FileNumber) -> Result<()> {
         let mut state = self.state.clone();
         state.apply(edit.clone()).map_err(|fault| {
-            Error::corrupt(
-                &self.open.path,
-                self.open.end,
-                format!("refused to write a wrong edit: {fault:?}"),
-            )
+            let what = format!("refused to write a wrong edit: {fault:?}");
+            Error::corrupt(&self.open.path, self.open.end, what).coded(FaultCode::Edit)
         })?;
         if self.broken || self.open.end > MANIFEST_ROTATE_BYTES {
             self.rotate(next_number(), &mut state)?;

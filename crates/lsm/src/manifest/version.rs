@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::fault::{Fault, FaultCode};
 use crate::limits::LEVELS;
 use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
@@ -62,22 +63,7 @@ impl Version {
 
     /// The first rule of the module that does not hold.
     pub(crate) fn broken_rule(&self) -> Option<String> {
-        let newest_first = |pair: &[Arc<Table>]| pair[0].meta().least_seq > pair[1].meta().greatest_seq;
-        if let Some(pair) = self.levels[0].windows(2).find(|pair| !newest_first(pair)) {
-            return Some(format!(
-                "tables {} and {} overlap in time",
-                pair[0].meta().number,
-                pair[1].meta().number
-            ));
-        }
-        for (level, tables) in self.levels.iter().enumerate().skip(1) {
-            let apart = |pair: &[Arc<Table>]| pair[0].meta().ends_before(&pair[1].meta().smallest);
-            if let Some(pair) = tables.windows(2).find(|pair| !apart(pair)) {
-                let (a, b) = (pair[0].meta().number, pair[1].meta().number);
-                return Some(format!("tables {a} and {b} overlap in level {level}"));
-            }
-        }
-        None
+        broken_rules(self.tables().map(|(level, table)| (level, table.meta()))).into_iter().next()
     }
 
     /// The newest version of `key` at or before `at`, unless a deletion of a range hides it.
@@ -175,6 +161,44 @@ impl Version {
             .enumerate()
             .flat_map(|(level, tables)| tables.iter().map(move |table| (level, table)))
     }
+}
+
+/// Rules about tables together that do not hold, when tables cover the commits up to `covered`.
+pub(crate) fn arrangement_faults<'a>(
+    tables: impl IntoIterator<Item = (usize, &'a TableMeta)>,
+    covered: Seq,
+) -> Vec<Fault> {
+    let tables: Vec<_> = tables.into_iter().collect();
+    let rules = broken_rules(tables.iter().copied());
+    let mut faults: Vec<_> = rules.into_iter().map(|rule| Fault::whole(FaultCode::Levels, rule)).collect();
+    for (_, meta) in tables.into_iter().filter(|(_, meta)| meta.greatest_seq > covered) {
+        let (number, reaches) = (meta.number, meta.greatest_seq);
+        let found = format!("table {number} reaches to sequence {reaches}, but tables cover only {covered}");
+        faults.push(Fault::whole(FaultCode::Sequence, found));
+    }
+    faults
+}
+
+/// The rules of the module that do not hold for tables with these levels.
+fn broken_rules<'a>(tables: impl IntoIterator<Item = (usize, &'a TableMeta)>) -> Vec<String> {
+    let mut levels = [const { Vec::new() }; LEVELS];
+    for (level, meta) in tables {
+        levels[level].push(meta);
+    }
+    let mut rules = Vec::new();
+    let [level0, deeper @ ..] = &mut levels;
+    level0.sort_by_key(|meta: &&TableMeta| Reverse((meta.greatest_seq, meta.number)));
+    for pair in level0.windows(2).filter(|pair| pair[0].least_seq <= pair[1].greatest_seq) {
+        rules.push(format!("tables {} and {} overlap in time", pair[0].number, pair[1].number));
+    }
+    for (above, tables) in deeper.iter_mut().enumerate() {
+        tables.sort_by(|a, b| a.smallest.cmp(&b.smallest));
+        for pair in tables.windows(2).filter(|pair| !pair[0].ends_before(&pair[1].smallest)) {
+            let (a, b, level) = (pair[0].number, pair[1].number, above + 1);
+            rules.push(format!("tables {a} and {b} overlap in level {level}"));
+        }
+    }
+    rules
 }
 
 /// One of several keys to read.

@@ -31,6 +31,7 @@ mod section_cursor;
 mod section_writer;
 mod tail;
 mod tombstone_block;
+mod unnamed;
 mod verify;
 mod window;
 mod writer;
@@ -50,6 +51,7 @@ pub use envelope::Compression;
 pub(crate) use filter::key_hash;
 pub(crate) use meta::TableMeta;
 pub(crate) use reader::Table;
+pub(crate) use unnamed::stored_identity;
 pub(crate) use writer::TableWriter;
 
 /// The order of versions: user key ascending, then sequence descending.

@@ -1,5 +1,6 @@
 //! What a table says about itself. See `docs/format.md`, section 5.6.
 
+use super::TableMeta;
 use crate::format::varint;
 use crate::limits::MAX_KEY_BYTES;
 use crate::tombstones::RangeTombstones;
@@ -91,6 +92,22 @@ impl Properties {
         if self.entries == 0 || last.end > self.largest {
             self.largest.clone_from(&last.end);
             self.largest_exclusive = true;
+        }
+    }
+
+    /// What the manifest knows of this table, whose file has `size` bytes.
+    pub(crate) fn into_meta(self, size: u64) -> TableMeta {
+        TableMeta {
+            number: self.number,
+            size,
+            entries: self.entries,
+            tombstones: self.tombstones,
+            superseded: self.superseded,
+            least_seq: self.least_seq,
+            greatest_seq: self.greatest_seq,
+            smallest: self.smallest,
+            largest: self.largest,
+            largest_exclusive: self.largest_exclusive,
         }
     }
 

@@ -12,6 +12,7 @@ use super::meta::TableMeta;
 use super::properties::{self, Properties};
 use super::tombstone_block;
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::format::FileSalt;
 use crate::fs::File;
 use crate::tombstones::RangeTombstones;
@@ -40,6 +41,10 @@ impl Tail {
 
     /// Reads the tail of the table that `meta` describes and checks that they agree.
     pub(crate) fn load(file: &dyn File, path: &Arc<Path>, store: StoreId, meta: &TableMeta) -> Result<Self> {
+        Self::read(file, path, store, meta).map_err(|error| error.coded(FaultCode::Tail))
+    }
+
+    fn read(file: &dyn File, path: &Arc<Path>, store: StoreId, meta: &TableMeta) -> Result<Self> {
         let size = file.len().map_err(|error| Error::io("measure", path, error))?;
         if size != meta.size {
             return Err(Error::corrupt(path, size, format!("table of {size} bytes; expected {}", meta.size)));

@@ -13,6 +13,7 @@ use super::section_cursor::SectionCursor;
 use super::tail::Tail;
 use super::version_order;
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::limits::RESTART_INTERVAL;
 use crate::types::Seq;
 
@@ -36,13 +37,15 @@ impl Table {
             let (index, filter) = (index_entries.as_slice(), &tail.filter);
             Check { section, index, filter, newest, last: None, counted: &mut counted }.run(self)?;
         }
-        check_layout(&layout, 0, tail.data_end).map_err(|what| Error::corrupt(&self.path, 0, what))?;
+        check_layout(&layout, 0, tail.data_end)
+            .map_err(|what| Error::corrupt(&self.path, 0, what).coded(FaultCode::Properties))?;
         counted.include(&tail.tombstones);
         if counted == tail.properties {
             return Ok(counted);
         }
         let expected = &tail.properties;
-        Err(Error::corrupt(&self.path, 0, format!("the table holds {counted:?}; it says {expected:?}")))
+        let what = format!("the table holds {counted:?}; it says {expected:?}");
+        Err(Error::corrupt(&self.path, 0, what).coded(FaultCode::Properties))
     }
 }
 
@@ -139,7 +142,8 @@ impl Check<'_> {
             self.counted.superseded += 1;
         }
         if !self.filter.may_contain(key_hash(key)) {
-            return Err(self.corrupt(position, block, "the filter does not know a key"));
+            let what = "the filter does not know a key";
+            return Err(self.corrupt(position, block, what).coded(FaultCode::Filter));
         }
         if self.counted.entries == 0 {
             self.counted.smallest = key.into();
@@ -158,6 +162,7 @@ impl Check<'_> {
 
     #[cold]
     fn corrupt(&self, position: usize, block: &Block, what: &str) -> Error {
-        block.origin().corrupt(format!("{:?} data block {position}: {what}", self.section))
+        let what = format!("{:?} data block {position}: {what}", self.section);
+        block.origin().corrupt(what).coded(FaultCode::Order)
     }
 }

@@ -183,7 +183,7 @@ impl TableWriter {
         self.out.buffer.extend_from_slice(&footer);
         self.out.flush()?;
         self.out.file.sync().map_err(|error| Error::io("sync", &self.out.path, error))?;
-        Ok(meta(self.properties, self.out.written))
+        Ok(self.properties.into_meta(self.out.written))
     }
 
     fn append_root(&mut self, root: &RootPayload) -> Result<Root> {
@@ -195,21 +195,6 @@ impl TableWriter {
     /// Appends a block that is never compressed.
     fn append(&mut self, payload: &[u8]) -> Result<Handle> {
         self.out.append(&mut self.sealer, payload, Compression::None)
-    }
-}
-
-fn meta(properties: Properties, size: u64) -> TableMeta {
-    TableMeta {
-        number: properties.number,
-        size,
-        entries: properties.entries,
-        tombstones: properties.tombstones,
-        superseded: properties.superseded,
-        least_seq: properties.least_seq,
-        greatest_seq: properties.greatest_seq,
-        smallest: properties.smallest,
-        largest: properties.largest,
-        largest_exclusive: properties.largest_exclusive,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::replay::{MAX_BODY_BYTES, Replay, ReplayEnd, Segment, replay_segment};
 use crate::batch::OpKind;
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::files::StorePaths;
 use crate::format::{LogKind, LogScan, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head, read_whole};
@@ -74,7 +75,7 @@ fn check_segment(
     replayed?;
     if place.next.is_none() && end.tail.1 != place.newest_end {
         let what = format!("no valid frame, although {} bytes were written", place.newest_end);
-        return Err(Error::corrupt(path, end.tail.1, what));
+        return Err(Error::corrupt(path, end.tail.1, what).coded(FaultCode::Frame));
     }
     Ok(())
 }

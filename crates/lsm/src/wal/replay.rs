@@ -10,6 +10,7 @@ use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, TAG_TIME};
 use crate::batch::OpKind;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use crate::fault::FaultCode;
 use crate::files::StorePaths;
 use crate::format::{
     FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint,
@@ -97,7 +98,7 @@ fn link_segments(
             && before.preamble.number != preamble.previous
         {
             let what = format!("the segment follows {}, which is missing", preamble.previous);
-            return Err(Error::corrupt(&path, 56, what));
+            return Err(Error::corrupt(&path, 56, what).coded(FaultCode::Link));
         }
         segments.push(Segment { path, preamble });
     }
@@ -106,7 +107,7 @@ fn link_segments(
 
 /// Frames are appended only after the preamble is synced, so a segment with a bad preamble and something behind it
 /// has been damaged, while one without was being created when the store died.
-fn never_used(bytes: &[u8]) -> bool {
+pub(super) fn never_used(bytes: &[u8]) -> bool {
     bytes.get(PREAMBLE_BYTES..).is_none_or(|frames| frames.iter().all(|&byte| byte == 0))
 }
 
@@ -122,16 +123,24 @@ pub(super) fn replay_segment(
         Some(next) => usize::try_from(next.previous_end)
             .ok()
             .filter(|&limit| limit <= bytes.len())
-            .ok_or_else(|| Error::corrupt(&segment.path, bytes.len() as u64, "the segment is cut off"))?,
+            .ok_or_else(|| {
+                let what = format!(
+                    "the segment is cut off; the next one says that it reaches {}",
+                    next.previous_end
+                );
+                Error::corrupt(&segment.path, bytes.len() as u64, what).coded(FaultCode::Frame)
+            })?,
     };
     let mut scan = LogScan::new(&bytes[..limit], segment.preamble.salt(), MAX_BODY_BYTES);
-    end.clean_close = false;
     while let Some(frame) = scan.next() {
+        // Segments behind it in which nothing lies are what an open that died has left.
+        end.clean_close = frame.tag == FrameTag::CleanClose;
         match frame.tag {
             FrameTag::Commit => replay_commit(&segment.path, &frame, end, sink)?,
-            FrameTag::CleanClose => end.clean_close = true,
+            FrameTag::CleanClose => check_close(&segment.path, &frame, end.last_seq)?,
             FrameTag::Edit => {
-                return Err(Error::corrupt(&segment.path, frame.offset, "a manifest edit in the log"));
+                let what = "a manifest edit in the log";
+                return Err(Error::corrupt(&segment.path, frame.offset, what).coded(FaultCode::Frame));
             }
         }
     }
@@ -148,34 +157,51 @@ pub(super) fn replay_segment(
         }
         LogEnd::Damaged { witness } => {
             let what = format!("no valid frame, although the frame at {witness} says this was on disk");
-            Err(Error::corrupt(&segment.path, at, what))
+            Err(Error::corrupt(&segment.path, at, what).coded(FaultCode::Frame))
         }
         LogEnd::Clean | LogEnd::Torn { .. } => {
             let what = format!("no valid frame, although the next segment says that frames reach {limit}");
-            Err(Error::corrupt(&segment.path, at, what))
+            Err(Error::corrupt(&segment.path, at, what).coded(FaultCode::Frame))
         }
     }
 }
 
-fn replay_commit(path: &Path, frame: &Frame<'_>, end: &mut ReplayEnd, sink: &mut dyn Replay) -> Result<()> {
-    let damaged = |what: &str| Error::corrupt(path, frame.offset, what);
-    let expected = end.last_seq.checked_add(1).ok_or_else(|| damaged("sequences are exhausted"))?;
+/// The record of a clean close names the newest commit; if that is not there, something before it is lost.
+fn check_close(path: &Path, frame: &Frame<'_>, last: Seq) -> Result<()> {
+    if frame.number == last.get() {
+        return Ok(());
+    }
+    let what = format!("the store was closed after commit {}, but the newest one is {last}", frame.number);
+    Err(Error::corrupt(path, frame.offset, what).coded(FaultCode::Sequence))
+}
+
+pub(super) fn replay_commit(
+    path: &Path,
+    frame: &Frame<'_>,
+    end: &mut ReplayEnd,
+    sink: &mut dyn Replay,
+) -> Result<()> {
+    let damaged = |code, what: &str| Error::corrupt(path, frame.offset, what).coded(code);
+    let expected =
+        end.last_seq.checked_add(1).ok_or_else(|| damaged(FaultCode::Sequence, "sequences are exhausted"))?;
     if frame.number != expected.get() {
-        return Err(damaged(&format!("commit {} where {expected} was expected", frame.number)));
+        let what = format!("commit {} where {expected} was expected", frame.number);
+        return Err(damaged(FaultCode::Sequence, &what));
     }
     let (mut body, mut ops) = (frame.body, frame.count);
     if body.first() == Some(&TAG_TIME) && ops > 0 {
-        let stamp = take_time(&mut body).ok_or_else(|| damaged("a time that cannot be read"))?;
+        let stamp =
+            take_time(&mut body).ok_or_else(|| damaged(FaultCode::Frame, "a time that cannot be read"))?;
         sink.time(expected, stamp);
         ops -= 1;
     }
     for _ in 0..ops {
-        let (kind, key, value) =
-            take_op(&mut body).ok_or_else(|| damaged("an operation that cannot be read"))?;
+        let (kind, key, value) = take_op(&mut body)
+            .ok_or_else(|| damaged(FaultCode::Frame, "an operation that cannot be read"))?;
         sink.op(expected, kind, key, value);
     }
     if body.len() >= FRAME_ALIGN || body.iter().any(|&byte| byte != 0) {
-        return Err(damaged("bytes behind the last operation"));
+        return Err(damaged(FaultCode::Frame, "bytes behind the last operation"));
     }
     sink.commit(expected)?;
     end.last_seq = expected;

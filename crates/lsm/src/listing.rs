@@ -1,0 +1,134 @@
+//! What lies in a store's directory, by name. Nothing is written and nothing but names is read.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
+use crate::format::PREAMBLE_BYTES;
+use crate::fs::{Fs, read_whole};
+use crate::types::FileNumber;
+
+/// The files of a store by kind, and everything else.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) has_current: bool,
+    pub(crate) manifests: BTreeSet<FileNumber>,
+    pub(crate) segments: BTreeSet<FileNumber>,
+    pub(crate) tables: BTreeSet<FileNumber>,
+    /// A `CURRENT.tmp`, if there is one.
+    pub(crate) current_temp: Option<PathBuf>,
+    /// What lies in `quarantine`.
+    pub(crate) quarantined: Vec<PathBuf>,
+    /// What no store would have written.
+    pub(crate) foreign: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Reads the directories of the store at `paths`; those inside it may be missing.
+    pub(crate) fn read(fs: &dyn Fs, paths: &StorePaths) -> Result<Self> {
+        let mut listing = Self::default();
+        let root = paths.root();
+        for name in fs.list(root).map_err(|e| Error::io("list", root, e))? {
+            match parse_root_name(&name) {
+                Some(StoreFile::Current) => listing.has_current = true,
+                Some(StoreFile::Manifest(number)) => drop(listing.manifests.insert(number)),
+                Some(StoreFile::CurrentTemp) => listing.current_temp = Some(root.join(name)),
+                Some(StoreFile::Lock | StoreFile::Directory) => {}
+                None => listing.foreign.push(root.join(name)),
+            }
+        }
+        let Self { segments, tables, foreign, .. } = &mut listing;
+        sort(fs, &paths.wal_dir(), parse_wal_name, segments, foreign)?;
+        sort(fs, &paths.table_dir(), parse_table_name, tables, foreign)?;
+        let quarantine = paths.quarantine_dir();
+        listing.quarantined = names(fs, &quarantine)?.iter().map(|name| quarantine.join(name)).collect();
+        listing.quarantined.sort();
+        listing.foreign.sort();
+        Ok(listing)
+    }
+
+    /// Whether a commit may be in these files; if not, and without `CURRENT`, they are what is left of a creation that
+    /// died.
+    pub(crate) fn may_hold_data(&self, fs: &dyn Fs, paths: &StorePaths) -> Result<bool> {
+        if !self.tables.is_empty() || self.segments.len() > 1 {
+            return Ok(true);
+        }
+        for &number in &self.segments {
+            if read_whole(fs, &paths.wal(number))?.len() > PREAMBLE_BYTES {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One more than the greatest number in use.
+    pub(crate) fn next_number(&self) -> FileNumber {
+        let greatest = [&self.manifests, &self.segments, &self.tables].map(|set| set.last().copied());
+        FileNumber(greatest.into_iter().flatten().max().map_or(1, |number| number.0 + 1))
+    }
+}
+
+fn sort(
+    fs: &dyn Fs,
+    dir: &Path,
+    parse: impl Fn(&str) -> Option<FileNumber>,
+    ours: &mut BTreeSet<FileNumber>,
+    foreign: &mut Vec<PathBuf>,
+) -> Result<()> {
+    for name in names(fs, dir)? {
+        match parse(&name) {
+            Some(number) => drop(ours.insert(number)),
+            None => foreign.push(dir.join(name)),
+        }
+    }
+    Ok(())
+}
+
+fn names(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>> {
+    match fs.list(dir) {
+        Ok(names) => Ok(names),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(e) => Err(Error::io("list", dir, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RealFs;
+
+    #[test]
+    fn files_are_told_apart_by_their_names_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StorePaths::new(dir.path());
+        let empty = Listing::read(&RealFs, &paths).unwrap();
+        assert!(!empty.has_current && empty.next_number() == FileNumber(1));
+        for sub in ["wal", "tables", "quarantine"] {
+            std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        for name in [
+            "CURRENT",
+            "LOCK",
+            "MANIFEST-000009",
+            "notes.txt",
+            "wal/000007.wal",
+            "wal/7.wal",
+            "tables/000012.sst",
+            "quarantine/000011.sst",
+        ] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let listing = Listing::read(&RealFs, &paths).unwrap();
+        assert!(listing.has_current && listing.current_temp.is_none());
+        assert_eq!(listing.manifests, BTreeSet::from([FileNumber(9)]));
+        assert_eq!(listing.segments, BTreeSet::from([FileNumber(7)]));
+        assert_eq!(listing.tables, BTreeSet::from([FileNumber(12)]));
+        assert_eq!(listing.quarantined, [dir.path().join("quarantine/000011.sst")]);
+        assert_eq!(listing.foreign, [dir.path().join("notes.txt"), dir.path().join("wal/7.wal")]);
+        assert_eq!(listing.next_number(), FileNumber(13));
+    }
+}

@@ -1,0 +1,283 @@
+//! Checks every file of a store that nobody has open, and tells everything that is wrong.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::survey::Survey;
+use crate::batch::OpKind;
+use crate::cache::BlockCache;
+use crate::error::{Error, Result};
+use crate::fault::{CheckedFile, Fault, FaultCode};
+use crate::fs::{Fs, RealFs};
+use crate::manifest::{ManifestSurvey, arrangement_faults};
+use crate::table::{Table, TableMeta};
+use crate::timeline::Stamp;
+use crate::types::{FileNumber, Seq, StoreId};
+use crate::wal::{LogSurvey, Replay, survey_log};
+
+/// How [`verify`] works.
+#[derive(Clone)]
+pub struct VerifyOptions {
+    /// The file system. Default: the operating system's.
+    pub fs: Arc<dyn Fs>,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { fs: Arc::new(RealFs) }
+    }
+}
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// The store's directory.
+    pub path: PathBuf,
+    /// The store's id, if any file still has it.
+    pub store: Option<StoreId>,
+    /// The newest commit that could be read.
+    pub sequence: Seq,
+    /// The store was closed in good order after it.
+    pub closed_cleanly: bool,
+    /// Every file that counts, with what is wrong with it.
+    pub files: Vec<CheckedFile>,
+    /// What the store does not need or can do without; nothing of it is wrong.
+    pub notes: Vec<Note>,
+}
+
+/// Something that is no fault and yet worth knowing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The file.
+    pub path: PathBuf,
+    /// What is to be said about it.
+    pub code: NoteCode,
+    /// Where in the file it begins; 0 for all of it.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// What a [`Note`] says. The list may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoteCode {
+    /// The end of an append that was cut short: never acknowledged as durable. The next open discards it.
+    TornTail,
+    /// A file that the manifest does not name: left over from a crash. The next open removes it.
+    LeftOver,
+    /// A file that recovery moved aside once.
+    Quarantined,
+    /// A file that no store has written. Left alone.
+    Foreign,
+}
+
+impl NoteCode {
+    /// The code as text, for example `"torn_tail"`. Stays the same in later versions.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TornTail => "torn_tail",
+            Self::LeftOver => "left_over",
+            Self::Quarantined => "quarantined",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.faults().next().is_none()
+    }
+
+    /// Everything that is wrong, with its file.
+    pub fn faults(&self) -> impl Iterator<Item = (&Path, &Fault)> {
+        self.files.iter().flat_map(|file| file.faults.iter().map(|fault| (file.path.as_path(), fault)))
+    }
+
+    /// Bytes read.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// Reads every file of the store in `dir` and proves it: `CURRENT` and manifest, tables with every block, log; checksums,
+/// order, counts, filters, sequences, links, and that levels are arranged as they must be. Goes on after a fault. Writes
+/// nothing, takes no lock, and needs a store that nobody has open, whether it can be opened or not.
+///
+/// # Errors
+/// [`Error::Locked`] if somebody has it open or opened it meanwhile; [`Error::Missing`], [`Error::NotAStore`] and
+/// [`Error::Newer`] by what is found; [`Error::Io`] if the directory cannot be read. What is wrong with a file, one
+/// that cannot be read included, is in the report.
+pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
+    let fs = options.fs.as_ref();
+    let survey = Survey::of(fs, dir)?;
+    let manifest = survey.current.manifest.as_ref();
+    let mut check = Check { fs, survey: &survey, files: Vec::new(), notes: Vec::new() };
+    check.current();
+    if let Some(manifest) = manifest {
+        check.manifest(manifest);
+    }
+    check.tables(manifest)?;
+    let log = check.log(manifest)?;
+    check.rest(manifest);
+    let Check { files, notes, .. } = check;
+    survey.confirm_unchanged(fs)?;
+    let says_closed =
+        manifest.is_some_and(|manifest| manifest.state.closed_cleanly && manifest.torn.is_none());
+    Ok(VerifyReport {
+        path: dir.to_path_buf(),
+        store: survey.store,
+        sequence: log.last_seq,
+        closed_cleanly: says_closed && log.clean_close,
+        files,
+        notes,
+    })
+}
+
+/// A check under way.
+struct Check<'a> {
+    fs: &'a dyn Fs,
+    survey: &'a Survey,
+    files: Vec<CheckedFile>,
+    notes: Vec<Note>,
+}
+
+impl Check<'_> {
+    fn current(&mut self) {
+        let path = self.survey.paths.current();
+        let mut file = CheckedFile::new(&path, self.len(&path));
+        file.blocks = u64::from(self.survey.current.fault.is_none());
+        file.faults.extend(self.survey.current.fault.clone());
+        self.files.push(file);
+    }
+
+    fn manifest(&mut self, manifest: &ManifestSurvey) {
+        let mut file = CheckedFile::new(&manifest.path, manifest.bytes);
+        file.blocks = manifest.edits;
+        file.faults.clone_from(&manifest.faults);
+        if manifest.is_sound() {
+            let state = &manifest.state;
+            let tables = state.tables.values().map(|(level, meta)| (*level, meta));
+            file.faults.extend(arrangement_faults(tables, state.last_seq));
+        }
+        self.files.push(file);
+        if let Some((offset, bytes)) = manifest.torn {
+            self.note(&manifest.path, NoteCode::TornTail, offset, bytes);
+        }
+    }
+
+    /// Checks the tables that count: those that the manifest names; if that has a fault, all that there are.
+    fn tables(&mut self, manifest: Option<&ManifestSurvey>) -> Result<()> {
+        let named = manifest.map(|manifest| &manifest.state.tables);
+        let mut metas: Vec<(FileNumber, Option<&TableMeta>)> =
+            named.into_iter().flatten().map(|(number, (_, meta))| (*number, Some(meta))).collect();
+        if !manifest.is_some_and(ManifestSurvey::is_sound) {
+            let unnamed = |number: &&FileNumber| !named.is_some_and(|named| named.contains_key(number));
+            metas.extend(self.survey.listing.tables.iter().filter(unnamed).map(|&number| (number, None)));
+            metas.sort_by_key(|(number, _)| *number);
+        }
+        for (number, meta) in metas {
+            let file = self.table(number, meta)?;
+            self.files.push(file);
+        }
+        Ok(())
+    }
+
+    fn table(&self, number: FileNumber, meta: Option<&TableMeta>) -> Result<CheckedFile> {
+        let path = self.survey.paths.table(number);
+        let mut file = CheckedFile::new(&path, self.len(&path));
+        let Some(store) = self.survey.store else {
+            let found = "no file tells to which store it belongs, so nothing in it can be checked";
+            file.faults.push(Fault::whole(FaultCode::Tail, found));
+            return Ok(file);
+        };
+        let cache = Arc::new(BlockCache::new(0));
+        let opened = match meta {
+            Some(meta) => Table::open(self.fs, path, store, meta.clone(), cache),
+            None => Table::open_unnamed(self.fs, path, store, number, cache),
+        };
+        match opened {
+            Ok(table) => {
+                let (blocks, faults) = Arc::new(table).scrub();
+                file.blocks = blocks;
+                file.faults.extend(faults.iter().map(Fault::from));
+            }
+            Err(error @ Error::Newer { .. }) => return Err(error),
+            Err(error) => file.faults.push(Fault::from(&error)),
+        }
+        Ok(file)
+    }
+
+    fn log(&mut self, manifest: Option<&ManifestSurvey>) -> Result<LogSurvey> {
+        let sound = manifest.filter(|manifest| manifest.is_sound());
+        let first = manifest.map_or(FileNumber(0), |manifest| manifest.state.log_number);
+        let numbers: Vec<FileNumber> = self.survey.listing.segments.range(first..).copied().collect();
+        let paths = &self.survey.paths;
+        if sound.is_some() && numbers.first() != Some(&first) {
+            let mut file = CheckedFile::new(&paths.wal(first), 0);
+            let found = "the log segment that the manifest names is not there";
+            file.faults.push(Fault::whole(FaultCode::Missing, found));
+            self.files.push(file);
+        }
+        let Some(store) = self.survey.store else { return Ok(LogSurvey::default()) };
+        let covered = sound.map(|manifest| manifest.state.last_seq);
+        let log = survey_log(self.fs, paths, store, &numbers, covered, &mut Nowhere);
+        for segment in &log.segments {
+            if let Some(fault) = segment.faults.iter().find(|fault| fault.code == FaultCode::NewerFormat) {
+                return Err(Error::Newer { path: segment.path.clone(), what: fault.found.clone() });
+            }
+            let mut file = CheckedFile::new(&segment.path, segment.bytes);
+            file.blocks = segment.commits;
+            file.faults.clone_from(&segment.faults);
+            self.files.push(file);
+        }
+        if let Some((path, offset, bytes)) = &log.torn {
+            self.note(path, NoteCode::TornTail, *offset, *bytes);
+        }
+        Ok(log)
+    }
+
+    /// Notes every file that was not checked.
+    fn rest(&mut self, manifest: Option<&ManifestSurvey>) {
+        let Survey { listing, paths, .. } = self.survey;
+        let in_use = manifest.map(|manifest| manifest.number);
+        let left = listing.manifests.iter().filter(|number| Some(**number) != in_use);
+        let left = left.map(|&number| paths.manifest(number));
+        let left = left.chain(listing.segments.iter().map(|&number| paths.wal(number)));
+        let left = left.chain(listing.tables.iter().map(|&number| paths.table(number)));
+        let mut left: Vec<PathBuf> = left.chain(listing.current_temp.clone()).collect();
+        left.retain(|path| !self.files.iter().any(|file| file.path == *path));
+        for (code, files) in [
+            (NoteCode::LeftOver, &left),
+            (NoteCode::Quarantined, &listing.quarantined),
+            (NoteCode::Foreign, &listing.foreign),
+        ] {
+            for path in files {
+                let bytes = self.len(path);
+                self.note(path, code, 0, bytes);
+            }
+        }
+    }
+
+    fn note(&mut self, path: &Path, code: NoteCode, offset: u64, bytes: u64) {
+        self.notes.push(Note { path: path.to_path_buf(), code, offset, bytes });
+    }
+
+    fn len(&self, path: &Path) -> u64 {
+        self.fs.open(path).and_then(|file| file.len()).unwrap_or(0)
+    }
+}
+
+/// Takes commits and does nothing with them.
+struct Nowhere;
+
+impl Replay for Nowhere {
+    fn time(&mut self, _: Seq, _: Stamp) {}
+
+    fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {}
+
+    fn commit(&mut self, _: Seq) -> Result<()> {
+        Ok(())
+    }
+}
