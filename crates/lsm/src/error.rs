@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Seq;
 use crate::fault::FaultCode;
+use crate::sites;
 
 /// Result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -112,8 +114,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// An I/O error for `op` on `path`; out-of-space conditions become [`Error::DiskFull`].
+    /// An I/O error for `op` on `path`; out-of-space conditions become [`Error::DiskFull`]. Each request to the disk
+    /// has a call of this, of [`Error::sync`] or of [`crate::fs::tolerate`] of its own: see [`crate::sites`].
+    #[track_caller]
     pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
+        sites::surfaced(Location::caller());
+        Self::system(op, path, source)
+    }
+
+    /// As [`Error::io`], for what is not a request to the disk.
+    pub(crate) fn system(op: &'static str, path: &Path, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
@@ -124,8 +134,27 @@ impl Error {
 
     /// A failed sync of `path`. Never [`Error::DiskFull`]: once a sync has failed, what is on disk is not known, and
     /// more space does not change that.
+    #[track_caller]
     pub(crate) fn sync(path: &Path, source: io::Error) -> Self {
+        sites::surfaced(Location::caller());
         Self::Io { op: "sync", path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
+    /// A failed attempt to cut off the end of a log. Never [`Error::DiskFull`], as with [`Error::sync`].
+    #[track_caller]
+    pub(crate) fn truncate(path: &Path, source: io::Error) -> Self {
+        sites::surfaced(Location::caller());
+        Self::Io { op: "truncate", path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
+    /// Whether everything that counts on disk is as it was before: there was no space, or no handle to open a file
+    /// with. Then the same may be tried again. A sync never fails so.
+    pub(crate) fn changed_nothing(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } => true,
+            Self::Io { op, source, .. } => matches!(*op, "create" | "open") && is_out_of_handles(source),
+            _ => false,
+        }
     }
 
     /// Where the damage is, if this is damage.
@@ -160,6 +189,13 @@ impl Error {
         }
         self
     }
+}
+
+/// Whether the process or the system has as many files open as it may.
+fn is_out_of_handles(error: &io::Error) -> bool {
+    // `io::ErrorKind` has no name for these: `EMFILE` and `ENFILE`, and `ERROR_TOO_MANY_OPEN_FILES` on Windows.
+    let codes: &[i32] = if cfg!(windows) { &[4] } else { &[24, 23] };
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 impl fmt::Display for Error {

@@ -37,6 +37,11 @@ mod options;
 mod range;
 mod repair;
 mod retention;
+#[cfg(not(feature = "sim"))]
+mod sites;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sites;
 mod snapshot;
 mod sync;
 mod table;
@@ -49,7 +54,7 @@ mod wal;
 pub use batch::WriteBatch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
-    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Job, LevelStatus, RecoveryReport,
+    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus, RecoveryReport,
     RunningCompaction, ScrubReport, SeqRange, Versions,
 };
 pub use error::{Error, Result};

@@ -62,6 +62,14 @@ pub(crate) const DEBT_STOP_BASES: u64 = 128;
 pub(crate) const LONGEST_WRITE_DELAY: Duration = Duration::from_millis(1);
 /// Rate of writing under pressure while the speed of compaction is not yet known.
 pub(crate) const PRESSURED_BYTES_PER_SECOND: u64 = 32 << 20;
+/// Pause before a flush or compaction that failed is tried again; doubled with every failure in a row.
+pub(crate) const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// Longest such pause.
+pub(crate) const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Longest such pause when what is to be read is damaged.
+pub(crate) const DAMAGE_RETRY_PAUSE: Duration = Duration::from_secs(60);
+/// Failures in a row after which writers that wait for room get the reason instead.
+pub(crate) const FAILURES_BEFORE_WRITERS_HEAR: u32 = 3;
 /// Full memtables that may wait for the flush before writers wait too.
 pub(crate) const MAX_SEALED_MEMTABLES: usize = 3;
 /// Each deeper level may hold this many times more.

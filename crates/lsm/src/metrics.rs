@@ -41,6 +41,8 @@ macro_rules! counters {
             pub table_tombstones: u64,
             /// Log segments that are not yet deleted.
             pub live_wal_segments: u64,
+            /// [`crate::Health::code`] now.
+            pub health: u64,
             /// How long the stages take.
             pub latencies: Latencies,
         }
@@ -86,6 +88,14 @@ counters! {
     versions_dropped,
     /// Manifest edits installed.
     manifest_edits,
+    /// Flushes that failed. They are tried again.
+    failed_flushes,
+    /// Compactions that failed. They are tried again.
+    failed_compactions,
+    /// Files that nobody needs and that could not be deleted. The next open tries again.
+    failed_removals,
+    /// Commits that were refused for want of space.
+    refused_commits,
     /// Times a writer was slowed a little so that compaction keeps up.
     write_slowdowns,
     /// Times a writer had to wait for a flush or a compaction.

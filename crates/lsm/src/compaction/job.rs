@@ -1,7 +1,7 @@
 //! Does a compaction: reads the input tables in order, writes what is kept into new tables.
 //!
-//! Nothing takes effect here. The new tables are on disk and their names synced when [`run_job`] returns; until the
-//! manifest names them they do not exist, and if the job fails they are removed.
+//! Nothing takes effect here. The new tables are on disk when [`run_job`] returns, though their names may not be; until
+//! the manifest names them they do not exist, and if the job fails they are removed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::picker::Task;
 use super::ranges::{Clipper, still_needed};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
-use crate::fs::Fs;
+use crate::fs::{Fs, tolerate};
 use crate::iter::{LevelCursor, MergeCursor, Source, View};
 use crate::limits::LEVELS;
 use crate::manifest::Version;
@@ -71,7 +71,7 @@ pub(crate) fn run_job(context: &JobContext<'_>, task: &Task) -> Result<JobOutput
         pace: Pace::new(context.bytes_per_second),
         output: JobOutput::default(),
     };
-    let done = job.merge(task).and_then(|()| job.finish());
+    let done = job.merge(task).and_then(|()| job.close_table(None));
     if done.is_err() {
         job.discard();
     }
@@ -179,7 +179,7 @@ impl Job<'_> {
                     self.output.tables.push(meta);
                 }
                 Err(error) => {
-                    let _ = self.context.fs.remove(&self.context.paths.table(number));
+                    tolerate(self.context.fs.remove(&self.context.paths.table(number)));
                     return Err(error);
                 }
             }
@@ -187,18 +187,12 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.close_table(None)?;
-        let dir = self.context.paths.table_dir();
-        self.context.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))
-    }
-
     /// Removes what was written. What cannot be removed now is removed at the next open.
     fn discard(&mut self) {
         let open = self.open.take().map(|(number, _)| number);
         let finished = self.output.tables.drain(..).map(|meta| meta.number);
         for number in finished.chain(open) {
-            let _ = self.context.fs.remove(&self.context.paths.table(number));
+            tolerate(self.context.fs.remove(&self.context.paths.table(number)));
         }
     }
 }

@@ -1,23 +1,21 @@
 //! The threads of a store, and the waiting of writers for them.
 //!
-//! One thread flushes, one compacts. They sleep until something changes, try, and note why they failed; a writer that
-//! has to wait for room gets that reason instead of waiting for ever, for example when the disk is full.
+//! One thread flushes, one compacts. They sleep until something changes, try, and after a failure try again a while
+//! later; a writer that has to wait for room while they fail again and again gets the reason instead of waiting for
+//! ever, for example when the disk is full.
 //!
 //! What a thread does between two looks is one [`Job`]. [`crate::Db::step`] does one on the calling thread, so a
 //! simulation that opens the store without threads decides what happens when. Nothing that reaches the disk depends on
 //! the time: clocks only measure, and pace writers and threads.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::inner::{Inner, Work, locked};
+use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
 use crate::limits::{LEVEL0_STOP, MAX_SEALED_MEMTABLES};
 use crate::sync::thread::{Builder, JoinHandle};
 use crate::sync::{Mutex, PoisonError};
-
-/// Pause after a failed flush or compaction before it is tried again.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The running threads; empty when the store works without them.
 pub(super) struct Threads {
@@ -39,7 +37,7 @@ impl Threads {
         let spawned = Builder::new().name(name.to_owned()).spawn(move || body(&shared));
         let handle = spawned.map_err(|e| {
             self.stop(inner);
-            Error::io("start a thread for", inner.paths.root(), e)
+            Error::system("start a thread for", inner.paths.root(), e)
         })?;
         locked(&self.running).push(handle);
         Ok(())
@@ -66,16 +64,13 @@ pub enum Job {
     Compact,
 }
 
-/// The place in [`Work`] where the reason of the last failure is noted.
-type ErrorPlace = fn(&mut Work) -> &mut Option<Error>;
-
 impl Inner {
     fn run_flushes(&self) {
-        self.run_steps(Job::Flush, |work| &mut work.flush_error);
+        self.run_steps(Job::Flush);
     }
 
     fn run_compactions(&self) {
-        self.run_steps(Job::Compact, |work| &mut work.compaction_error);
+        self.run_steps(Job::Compact);
     }
 
     /// Does one piece of work; false if there is none.
@@ -86,7 +81,7 @@ impl Inner {
         }
     }
 
-    fn run_steps(&self, job: Job, place: ErrorPlace) {
+    fn run_steps(&self, job: Job) {
         loop {
             let epoch = {
                 let work = locked(&self.work);
@@ -95,26 +90,42 @@ impl Inner {
                 }
                 work.epoch
             };
-            let outcome = self.step(job);
-            let mut work = locked(&self.work);
-            let failed = outcome.is_err();
-            *place(&mut work) = outcome.as_ref().err().cloned();
-            if failed {
-                // Writers that wait for room must hear of it.
-                self.work_changed.notify_all();
+            match self.step(job) {
+                Ok(true) => {}
+                // Neither closing nor poisoning is ever undone: only the order to stop can follow.
+                Ok(false) | Err(Error::Closed | Error::Poisoned { .. }) => self.sleep_until_work(epoch),
+                Err(_) => self.sleep_after_failure(job),
             }
-            if matches!(outcome, Ok(true)) {
-                continue;
-            }
-            let pause = if failed { Some(RETRY_PAUSE) } else { self.age_check_pause() };
-            while !work.stop && work.epoch == epoch {
-                if let Some(pause) = pause {
-                    let pause = self.work_changed.wait_timeout(work, pause);
-                    drop(pause);
-                    break;
-                }
+        }
+    }
+
+    /// Sleeps until something has changed since `epoch`, or until it is time to see what has become too old.
+    fn sleep_until_work(&self, epoch: u64) {
+        let pause = self.age_check_pause();
+        let mut work = locked(&self.work);
+        while !work.stop && work.epoch == epoch {
+            let Some(pause) = pause else {
                 work = self.work_changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(self.work_changed.wait_timeout(work, pause));
+            return;
+        }
+    }
+
+    /// Sleeps for a while, whatever changes meanwhile.
+    fn sleep_after_failure(&self, job: Job) {
+        let end = Instant::now() + self.health.retry_pause(job);
+        let mut work = locked(&self.work);
+        // Writers that wait for room must hear of it.
+        self.work_changed.notify_all();
+        while !work.stop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
             }
+            let waited = self.work_changed.wait_timeout(work, left);
+            work = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -147,8 +158,8 @@ impl Inner {
         let mut work = locked(&self.work);
         while self.is_crowded() {
             self.check_writable()?;
-            if let Some(error) = work.flush_error.as_ref().or(work.compaction_error.as_ref()) {
-                return Err(error.clone());
+            if let Some(error) = self.health.hopeless() {
+                return Err(error);
             }
             work = self.work_changed.wait(work).unwrap_or_else(PoisonError::into_inner);
         }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
 use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
-use crate::fs::{Fs, copy};
+use crate::fs::{Fs, copy, tolerate};
 use crate::manifest::{ManifestLog, StoreState};
 use crate::metrics::Counters;
 use crate::types::{FileNumber, Seq};
@@ -124,10 +124,10 @@ impl Staging {
         };
         let names = fs.list(parent).map_err(|e| Error::io("list", parent, e))?;
         let Some(name) = dest.file_name() else {
-            return Err(Error::io("create", dest, io::ErrorKind::InvalidInput.into()));
+            return Err(Error::system("create", dest, io::ErrorKind::InvalidInput.into()));
         };
         let exists = |name: &OsString| names.iter().any(|found| *found == *name.to_string_lossy());
-        let taken = |path: &Path| Error::io("create", path, io::ErrorKind::AlreadyExists.into());
+        let taken = |path: &Path| Error::system("create", path, io::ErrorKind::AlreadyExists.into());
         let mut temp = name.to_os_string();
         if exists(&temp) {
             return Err(taken(dest));
@@ -138,7 +138,7 @@ impl Staging {
             Self { dest: dest.to_path_buf(), parent: parent.to_path_buf(), paths: StorePaths::new(&root) };
         if exists(&temp) {
             staging.discard(fs);
-            if fs.list(&root).is_ok() {
+            if tolerate(fs.list(&root)).is_some() {
                 return Err(taken(&root));
             }
         }
@@ -151,7 +151,7 @@ impl Staging {
         fs.rename(root, &self.dest).map_err(|e| Error::io("rename", root, e))?;
         fs.sync_dir(&self.parent).map_err(|e| {
             // Back to where it can be taken away; if that fails, too, the copy stays, complete.
-            let _ = fs.rename(&self.dest, root);
+            tolerate(fs.rename(&self.dest, root));
             Error::sync(&self.parent, e)
         })
     }
@@ -170,10 +170,10 @@ impl Staging {
 
 /// Removes the files of a directory that are `ours`, and the directory if nothing is left in it.
 fn remove_files(fs: &dyn Fs, dir: &Path, ours: impl Fn(&str) -> bool) {
-    for name in fs.list(dir).unwrap_or_default().iter().filter(|name| ours(name)) {
-        let _ = fs.remove(&dir.join(name));
+    for name in tolerate(fs.list(dir)).unwrap_or_default().iter().filter(|name| ours(name)) {
+        tolerate(fs.remove(&dir.join(name)));
     }
-    let _ = fs.remove_dir(dir);
+    tolerate(fs.remove_dir(dir));
 }
 
 /// Gives a table a second name, or copies it where that is impossible.

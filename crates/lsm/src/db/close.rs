@@ -62,6 +62,9 @@ impl Inner {
             Ok(())
         });
         if let Err(error) = flushed {
+            if self.check_poison().is_err() {
+                return Err(error);
+            }
             // The log still holds everything; make sure that all of it is on disk.
             let log = &mut *locked(&self.log);
             log.wal.write_out()?;
@@ -84,6 +87,6 @@ impl Inner {
             moments: self.moments_for(&manifest, Some(log.last)),
             ..Edit::default()
         };
-        manifest.install(&edit, || self.take_file_number())
+        self.install_edit(&mut manifest, &edit)
     }
 }

@@ -136,6 +136,9 @@ impl Inner {
         {
             return Err(self.refuse(log, mark, error));
         }
+        if log.wal.buffered() == 0 {
+            self.health.note_written();
+        }
         self.counters.commit_groups.add(1);
         self.counters.commits.add(last.get() - first.get());
         self.counters.commit_bytes.add(bytes as u64);
@@ -160,10 +163,18 @@ impl Inner {
         if matches!(error, Error::DiskFull { .. })
             && let Err(worse) = log.wal.file().cut_failed_append()
         {
-            self.poison_unless_harmless(&Error::Poisoned { cause: worse.to_string() });
+            self.poison_by(&worse);
         }
-        self.poison_unless_harmless(&error);
+        self.note_refused(&error);
         error
+    }
+
+    fn note_refused(&self, error: &Error) {
+        self.poison_unless_harmless(error);
+        if error.changed_nothing() {
+            self.health.note_refusal(error);
+            self.counters.refused_commits.add(1);
+        }
     }
 
     /// Starts a new memtable when the active one is full or would grow far beyond that by `incoming` bytes, or a new
@@ -180,7 +191,7 @@ impl Inner {
         } else {
             Ok(())
         };
-        made.inspect_err(|error| self.poison_unless_harmless(error))
+        made.inspect_err(|error| self.note_refused(error))
     }
 
     /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the
@@ -205,6 +216,7 @@ impl Inner {
     }
 
     pub(super) fn rotate_log(&self, log: &mut Log) -> Result<crate::types::FileNumber> {
+        self.check_place()?;
         let number = self.take_file_number();
         let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
         let rotated = log.wal.rotate(number, next);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::background::Job;
 use super::inner::{Current, Inner, locked};
 use crate::compaction::{JobContext, JobOutput, Needed, Picker, Task, run_job};
 use crate::error::Result;
@@ -46,6 +47,12 @@ impl Inner {
     fn compact_by(&self, pick: impl FnOnce(&Picker<'_>) -> Option<Task>) -> Result<bool> {
         let _compacting = locked(&self.compacting);
         self.check_writable()?;
+        let outcome = self.try_to_compact(pick);
+        self.note_job(Job::Compact, &outcome);
+        outcome
+    }
+
+    fn try_to_compact(&self, pick: impl FnOnce(&Picker<'_>) -> Option<Task>) -> Result<bool> {
         let version = Arc::clone(&self.current.load().version);
         let Some(task) = self.with_picker(&version, pick) else { return Ok(false) };
         let _timer = self.counters.latencies.compaction.time();
@@ -86,7 +93,8 @@ impl Inner {
             cancel: &self.cancel,
         };
         let output = run_job(&context, task)?;
-        self.install_merge(task, &output, floors)?;
+        let installed = self.sync_table_names().and_then(|()| self.install_merge(task, &output, floors));
+        installed.inspect_err(|_| self.discard_tables(output.tables.iter().map(|meta| meta.number)))?;
         self.count_merge(task, &output);
         // Readers that still use the inputs keep them open; what cannot be deleted now goes at the next open.
         for (_, table) in &task.inputs {
@@ -136,9 +144,7 @@ impl Inner {
     ) -> Result<()> {
         let mut manifest = locked(&self.manifest);
         edit.next_file = Some(self.next_file_number());
-        manifest
-            .install(&edit, || self.take_file_number())
-            .inspect_err(|error| self.poison_unless_harmless(error))?;
+        self.install_edit(&mut manifest, &edit)?;
         let floors = Arc::new(manifest.state().floors.clone());
         self.swap_current(|current| Current {
             active: Arc::clone(&current.active),

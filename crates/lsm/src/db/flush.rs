@@ -7,11 +7,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::background::Job;
 use super::inner::{Current, Inner, locked};
 use crate::compaction::{Needed, VersionFilter};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::StorePaths;
-use crate::fs::Fs;
+use crate::fs::{Fs, tolerate};
 use crate::manifest::Edit;
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::range::KeyRange;
@@ -40,21 +41,32 @@ impl Inner {
     /// What the flush thread does whenever it is woken. Zeros ahead of the log are its work, too, because it has the
     /// time.
     pub(super) fn flush_step(&self) -> Result<bool> {
+        self.check_poison()?;
         let segment = Arc::clone(locked(&self.log).wal.file());
         segment.fill_ahead();
         self.flush_oldest()
     }
 
-    /// Flushes the oldest sealed memtable; false if there is none.
+    /// Flushes the oldest sealed memtable; false if there is none. After an error everything is as before, and it may
+    /// be tried again.
     pub(super) fn flush_oldest(&self) -> Result<bool> {
         let _flushing = locked(&self.flushing);
+        let outcome = self.try_to_flush_oldest();
+        self.note_job(Job::Flush, &outcome);
+        outcome
+    }
+
+    fn try_to_flush_oldest(&self) -> Result<bool> {
         let Some(memtable) = self.current.load().sealed.last().map(Arc::clone) else { return Ok(false) };
         self.check_poison()?;
+        self.check_place()?;
         let _timer = self.counters.latencies.flush.time();
         let rules = self.rules_now();
         let (needed, floors) = self.announce(&rules, &KeyRange::default());
         let meta = self.write_table(&memtable, Keep { rules: &rules, needed: &needed })?;
-        self.install_flush(&memtable, meta, floors)?;
+        let number = meta.number;
+        let installed = self.sync_table_names().and_then(|()| self.install_flush(&memtable, meta, floors));
+        installed.inspect_err(|_| self.discard_tables([number]))?;
         self.refresh_debt();
         self.signal_work();
         Ok(true)
@@ -91,9 +103,7 @@ impl Inner {
             moments: self.moments_for(&manifest, memtable.last_commit()),
             ..Edit::default()
         };
-        manifest
-            .install(&edit, || self.take_file_number())
-            .inspect_err(|error| self.poison_unless_harmless(error))?;
+        self.install_edit(&mut manifest, &edit)?;
         let floors = Arc::new(manifest.state().floors.clone());
         self.swap_current(|current| {
             let sealed = current.sealed.iter().filter(|sealed| !Arc::ptr_eq(sealed, memtable)).cloned();
@@ -107,6 +117,16 @@ impl Inner {
         drop(manifest);
         self.delete_segments_before(log_number);
         Ok(())
+    }
+
+    /// Deletes tables that were written, but did not become part of the store. After a failure that leaves open what is
+    /// on disk they stay: the next open finds out.
+    pub(super) fn discard_tables(&self, numbers: impl IntoIterator<Item = FileNumber>) {
+        if self.check_poison().is_ok() {
+            for number in numbers {
+                tolerate(self.options.fs.remove(&self.paths.table(number)));
+            }
+        }
     }
 
     /// Deletes log segments that the manifest no longer needs. What cannot be deleted now goes at the next open.
@@ -135,21 +155,17 @@ pub(super) struct Keep<'a> {
     pub(super) needed: &'a Needed,
 }
 
-/// Writes a memtable as a table whose bytes and name are on disk when this returns, and tells how many versions it
-/// left out. On error no file is left.
+/// Writes a memtable as a table whose bytes are on disk when this returns, and tells how many versions it left out.
+/// Making its name durable is up to the caller. On error no file is left.
 pub(super) fn write_memtable(
     place: Place<'_>,
     memtable: &Arc<Memtable>,
     keep: Keep<'_>,
 ) -> Result<(TableMeta, u64)> {
     let path = place.paths.table(place.number);
-    let written = write_entries(place, &path, memtable, keep).and_then(|written| {
-        let dir = place.paths.table_dir();
-        place.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))?;
-        Ok(written)
-    });
+    let written = write_entries(place, &path, memtable, keep);
     if written.is_err() {
-        let _ = place.fs.remove(&path);
+        tolerate(place.fs.remove(&path));
     }
     written
 }

@@ -52,7 +52,9 @@ impl Inner {
         self.begin_empty_log(&mut log)?;
         let version = Arc::clone(&self.current.load().version);
         let added = self.write_ingest(&version, seq, records)?;
-        self.install_ingest(&mut log, added, seq)?;
+        let numbers: Vec<_> = added.iter().map(|(_, meta)| meta.number).collect();
+        let installed = self.sync_table_names().and_then(|()| self.install_ingest(&mut log, added, seq));
+        installed.inspect_err(|_| self.discard_tables(numbers))?;
         log.last = seq;
         log.groups += 1;
         let ticket = log.groups;
@@ -123,10 +125,7 @@ impl Inner {
             moments: timekeeper.after(manifest.state().timeline.last(), seq),
             ..Edit::default()
         };
-        // Whether a failed edit is on disk is not known, so its tables stay for the next open to judge.
-        manifest
-            .install(&edit, || self.take_file_number())
-            .inspect_err(|error| self.poison_unless_harmless(error))?;
+        self.install_edit(&mut manifest, &edit)?;
         self.swap_current(|current| Current {
             version: Arc::new(current.version.edited(&[], tables)),
             ..current.clone()

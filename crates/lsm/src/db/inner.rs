@@ -6,11 +6,12 @@ use arc_swap::ArcSwap;
 
 use super::RecoveryReport;
 use super::commit::{CommitQueue, Log, Publisher};
+use super::health::HealthState;
 use super::obsolete::Obsolete;
 use super::pressure::Throttle;
 use super::progress::Progress;
 use crate::cache::BlockCache;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::StorePaths;
 use crate::fs::Lock;
 use crate::limits::LEVELS;
@@ -62,8 +63,7 @@ pub(super) struct Inner {
     pub(super) next_file: AtomicU64,
     /// WAL segments that are not yet deleted, ascending.
     pub(super) segments: Mutex<Vec<FileNumber>>,
-    pub(super) poison: Mutex<Option<String>>,
-    pub(super) poisoned: AtomicBool,
+    pub(super) health: HealthState,
     /// No commit is appended and no read begun any more.
     pub(super) closing: AtomicBool,
     /// The outcome of `close`, once it is over.
@@ -89,10 +89,6 @@ pub(super) struct Work {
     pub(super) stop: bool,
     /// Counts changes, so that a thread which looked before a change does not sleep through it.
     pub(super) epoch: u64,
-    /// Why the last flush failed, until one succeeds.
-    pub(super) flush_error: Option<Error>,
-    /// Why the last compaction failed, until one succeeds.
-    pub(super) compaction_error: Option<Error>,
 }
 
 /// Takes a mutex whose data is valid after every statement, so that a panic elsewhere does not spread.
@@ -113,37 +109,6 @@ impl Inner {
     /// The number from which on no file exists yet, for the manifest.
     pub(super) fn next_file_number(&self) -> FileNumber {
         FileNumber(self.next_file.load(Ordering::Relaxed))
-    }
-
-    /// Refuses writes after a failure that leaves open what is on disk.
-    pub(super) fn check_writable(&self) -> Result<()> {
-        if self.closing.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
-        self.check_poison()
-    }
-
-    pub(super) fn check_poison(&self) -> Result<()> {
-        if !self.poisoned.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let cause = locked(&self.poison).clone().unwrap_or_default();
-        Err(Error::Poisoned { cause })
-    }
-
-    /// Stops all writing for good, unless `error` is one after which the disk is as before.
-    pub(super) fn poison_unless_harmless(&self, error: &Error) {
-        if matches!(error, Error::DiskFull { .. } | Error::Closed) {
-            return;
-        }
-        self.poison(&error.to_string());
-    }
-
-    /// Stops all writing for good. The first cause is the one that is told.
-    pub(super) fn poison(&self, cause: &str) {
-        locked(&self.poison).get_or_insert_with(|| cause.to_owned());
-        self.poisoned.store(true, Ordering::Release);
-        self.signal_work();
     }
 
     pub(super) fn set_retention(&self, range: &KeyRange, retention: Retention) {
@@ -193,6 +158,7 @@ impl Inner {
             metrics.table_entries += meta.entries;
             metrics.table_tombstones += meta.tombstones;
         }
+        metrics.health = self.health().code();
         metrics.live_wal_segments = locked(&self.segments).len() as u64;
         metrics.level_tables = (0..LEVELS).map(|level| current.version.level(level).len() as u64).collect();
         metrics.level_bytes = (0..LEVELS).map(|level| current.version.level_bytes(level)).collect();

@@ -3,7 +3,8 @@
 //! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
 //! downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted records in bulk and
 //! `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
-//! needs; `scrub` checks all that are there. `time` knows when commits were made. `inner` holds what the parts share.
+//! needs; `scrub` checks all that are there. `time` knows when commits were made. `health` says what does not work and
+//! what follows from that. `inner` holds what the parts share.
 //!
 //! Locks, in the order in which they may be taken: checkpoint lock, compaction lock, commit lock (`log`), flush lock,
 //! manifest, swap of the current state. No lock that a reader or the next group of commits needs is held during a sync.
@@ -14,6 +15,7 @@ mod close;
 mod commit;
 mod compact;
 mod flush;
+mod health;
 mod ingest;
 mod inner;
 mod obsolete;
@@ -47,6 +49,7 @@ use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
 pub use background::Job;
 pub use checkpoint::CheckpointInfo;
+pub use health::Health;
 use inner::Inner;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::{Cursor, Versions};
@@ -270,6 +273,11 @@ impl Db {
     /// no longer vouch for what it would write, for example after a panic of its own.
     pub fn poison(&self, cause: &str) {
         self.inner.poison(cause);
+    }
+
+    /// Whether everything works, and if not, what does not, and why.
+    pub fn health(&self) -> Health {
+        self.inner.health()
     }
 
     /// What storage did since it was opened and what it holds now.

@@ -4,9 +4,10 @@
 //! obsolete waits here until nobody holds the files any more. Should the store die first, the next open finds files
 //! that the manifest does not name, and removes them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::inner::{Inner, locked};
+use crate::fs::tolerate;
 use crate::sync::Mutex;
 
 /// Files that are to be deleted.
@@ -37,7 +38,13 @@ impl Inner {
             return;
         }
         drop(state);
-        let _ = self.options.fs.remove(&path);
+        self.remove_now(&path);
+    }
+
+    fn remove_now(&self, path: &Path) {
+        if tolerate(self.options.fs.remove(path)).is_none() {
+            self.counters.failed_removals.add(1);
+        }
     }
 
     /// Keeps all files of the store. To be taken before looking which files there are.
@@ -57,7 +64,7 @@ impl Drop for HeldFiles<'_> {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for path in waiting {
-            let _ = self.inner.options.fs.remove(&path);
+            self.inner.remove_now(&path);
         }
     }
 }

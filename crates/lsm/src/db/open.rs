@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::commit::{CommitQueue, Log, Publisher};
+use super::health::HealthState;
 use super::inner::{Current, Inner, Work};
 use super::obsolete::Obsolete;
 use super::pressure::Throttle;
@@ -20,7 +21,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
-use crate::fs::{Fs, Lock, LockAttempt};
+use crate::fs::{Fs, Lock, LockAttempt, tolerate};
 use crate::listing::Listing;
 use crate::manifest::{Loaded, ManifestLog, StoreState, Version, load};
 use crate::memtable::Memtable;
@@ -44,7 +45,9 @@ struct Recovered {
     /// The newest log segment that was read, and where its frames end.
     log_tail: (FileNumber, u64),
     report: RecoveryReport,
-    /// Left-overs go to quarantine instead of being removed.
+    /// Tables made from the log.
+    from_log: Vec<FileNumber>,
+    /// The manifest had lost its end, so left-overs go to quarantine instead of being removed.
     suspicious: bool,
 }
 
@@ -62,11 +65,28 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     recovered.timekeeper.observe(options.clock.now(), recovered.last);
     recovered.state.timeline = recovered.timekeeper.timeline().clone();
     let cache = Arc::new(BlockCache::new(options.cache_bytes));
-    let version = open_tables(fs.as_ref(), &paths, &cache, &recovered)?;
+    let version = quarantine_orphans(fs.as_ref(), &paths, &listing, &mut recovered)
+        .and_then(|()| open_tables(fs.as_ref(), &paths, &cache, &recovered))
+        .inspect_err(|_| recovered.discard(fs.as_ref(), &paths))?;
     let counters = Arc::new(Counters::default());
-    let (manifest, wal) = start_logs(&fs, &paths, &counters, &mut recovered)?;
-    clean_up(fs.as_ref(), &paths, &listing, manifest.state(), &mut recovered)?;
+    let (manifest, wal) = start_logs(&fs, &paths, &counters, &mut recovered).inspect_err(|error| {
+        // After any other failure it may be that the new manifest names them.
+        if error.changed_nothing() {
+            recovered.discard(fs.as_ref(), &paths);
+        }
+    })?;
+    clean_up(fs.as_ref(), &paths, &listing, manifest.state(), &mut recovered);
     Ok(assemble(options, paths, counters, lock, Logs { manifest, wal }, Data { cache, version }, recovered))
+}
+
+impl Recovered {
+    /// Removes the tables that were made from the log, when opening fails after all: the log still holds everything,
+    /// and on a full disk the next attempt needs their space.
+    fn discard(&self, fs: &dyn Fs, paths: &StorePaths) {
+        for &number in &self.from_log {
+            tolerate(fs.remove(&paths.table(number)));
+        }
+    }
 }
 
 /// The two logs of an opened store.
@@ -134,7 +154,7 @@ fn make_directory(fs: &dyn Fs, root: &Path) -> Result<()> {
     let mut made = Vec::new();
     let mut ancestor = Some(root);
     while let Some(dir) = ancestor.filter(|dir| !dir.as_os_str().is_empty()) {
-        if fs.list(dir).is_ok() {
+        if tolerate(fs.list(dir)).is_some() {
             break;
         }
         made.push(dir);
@@ -188,13 +208,14 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
         timekeeper: Timekeeper::default(),
         log_tail: (FileNumber(0), 0),
         report,
+        from_log: Vec::new(),
         suspicious: false,
     })
 }
 
 fn random_store_id(root: &Path) -> Result<StoreId> {
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|e| Error::io("draw an id for", root, std::io::Error::other(e)))?;
+    getrandom::fill(&mut id).map_err(|e| Error::system("draw an id for", root, std::io::Error::other(e)))?;
     Ok(StoreId(id))
 }
 
@@ -225,11 +246,12 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
     let report = report(&state, &end, discarded);
     state.next_file = recoverer.next_file;
     state.last_seq = end.last_seq;
+    let from_log = recoverer.tables.iter().map(|meta| meta.number).collect();
     for meta in recoverer.tables {
         state.tables.insert(meta.number, (0, meta));
     }
     let (last, log_tail, timekeeper) = (end.last_seq, end.tail, recoverer.timekeeper);
-    Ok(Recovered { store, state, last, timekeeper, log_tail, report, suspicious })
+    Ok(Recovered { store, state, last, timekeeper, log_tail, report, from_log, suspicious })
 }
 
 /// A missing table is reported by name before anything else is tried.
@@ -287,29 +309,45 @@ fn start_logs(
     Ok((manifest, wal))
 }
 
-/// Removes what a crash or the previous session left behind.
+/// Moves tables aside that a manifest without its end does not name. Done before it is replaced by one that looks clean:
+/// otherwise, should this fail, the next open would take them for plain left-overs.
+fn quarantine_orphans(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    listing: &Listing,
+    recovered: &mut Recovered,
+) -> Result<()> {
+    if !recovered.suspicious {
+        return Ok(());
+    }
+    for path in orphans(paths, listing, &recovered.state) {
+        recovered.report.quarantined.push(quarantine(fs, paths, &path)?);
+    }
+    Ok(())
+}
+
+fn orphans(paths: &StorePaths, listing: &Listing, state: &StoreState) -> Vec<PathBuf> {
+    let orphans = listing.tables.iter().filter(|number| !state.tables.contains_key(number));
+    orphans.map(|&number| paths.table(number)).collect()
+}
+
+/// Removes what a crash or the previous session left behind. What cannot be removed now, the next open tries again.
 fn clean_up(
     fs: &dyn Fs,
     paths: &StorePaths,
     listing: &Listing,
     state: &StoreState,
     recovered: &mut Recovered,
-) -> Result<()> {
-    let old_logs = listing.manifests.iter().map(|&number| paths.manifest(number));
-    let old_logs = old_logs.chain(listing.segments.iter().map(|&number| paths.wal(number)));
-    for path in old_logs {
-        // The new manifest does not need them; if one cannot be removed now, the next open tries again.
-        recovered.report.removed_files += u64::from(fs.remove(&path).is_ok());
+) {
+    let manifests = listing.manifests.iter().map(|&number| paths.manifest(number));
+    let mut left_over: Vec<_> = manifests.collect();
+    left_over.extend(listing.segments.iter().map(|&number| paths.wal(number)));
+    if !recovered.suspicious {
+        left_over.extend(orphans(paths, listing, state));
     }
-    let orphans = listing.tables.iter().filter(|number| !state.tables.contains_key(number));
-    for path in orphans.map(|&number| paths.table(number)) {
-        if recovered.suspicious {
-            recovered.report.quarantined.push(quarantine(fs, paths, &path)?);
-        } else {
-            recovered.report.removed_files += u64::from(fs.remove(&path).is_ok());
-        }
+    for path in left_over {
+        recovered.report.removed_files += u64::from(tolerate(fs.remove(&path)).is_some());
     }
-    Ok(())
 }
 
 fn quarantine(fs: &dyn Fs, paths: &StorePaths, path: &Path) -> Result<PathBuf> {
@@ -353,8 +391,7 @@ fn assemble(
         timekeeper: Mutex::new(recovered.timekeeper),
         publisher: Publisher::default(),
         visible: AtomicU64::new(recovered.last.get()),
-        poison: Mutex::new(None),
-        poisoned: AtomicBool::new(false),
+        health: HealthState::default(),
         closing: AtomicBool::new(false),
         closed: Mutex::new(None),
         progress: Progress::default(),

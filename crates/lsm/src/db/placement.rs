@@ -8,9 +8,9 @@
 
 use std::collections::VecDeque;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::StorePaths;
-use crate::fs::Fs;
+use crate::fs::{Fs, tolerate};
 use crate::limits::{INGEST_MIN_TABLE_BYTES, LEVELS};
 use crate::manifest::Version;
 use crate::table::{Compression, TableMeta, TableWriter};
@@ -90,7 +90,7 @@ impl<'a> Placement<'a> {
         Ok(())
     }
 
-    /// Finishes all tables and makes their names durable; gives back their levels and descriptions.
+    /// Finishes all tables, whose names are not durable yet; gives back their levels and descriptions.
     pub(super) fn finish(&mut self) -> Result<Vec<(usize, TableMeta)>> {
         if self.upper.is_none() && self.finished.is_empty() && self.deep.is_none() {
             // However few they are, nothing is in their way.
@@ -100,8 +100,6 @@ impl<'a> Placement<'a> {
         if let Some(writer) = self.upper.take() {
             self.finished.push((0, writer.finish()?));
         }
-        let dir = self.context.paths.table_dir();
-        self.context.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))?;
         Ok(std::mem::take(&mut self.finished))
     }
 
@@ -109,7 +107,7 @@ impl<'a> Placement<'a> {
     pub(super) fn discard(&mut self) {
         (self.deep, self.upper) = (None, None);
         for number in self.begun.drain(..) {
-            let _ = self.context.fs.remove(&self.context.paths.table(number));
+            tolerate(self.context.fs.remove(&self.context.paths.table(number)));
         }
     }
 

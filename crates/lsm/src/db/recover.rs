@@ -11,9 +11,9 @@ use super::flush::{Keep, Place, write_memtable};
 use super::replayed::Replayed;
 use crate::batch::OpKind;
 use crate::compaction::Needed;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::StorePaths;
-use crate::fs::Fs;
+use crate::fs::{Fs, tolerate};
 use crate::memtable::Memtable;
 use crate::retention::{Retention, RetentionRules};
 use crate::table::TableMeta;
@@ -64,8 +64,17 @@ pub(super) struct Recoverer<'a> {
 }
 
 impl Recoverer<'_> {
-    /// Writes what is left.
+    /// Writes what is left. Bytes and names of all tables are on disk when this returns.
     pub(super) fn finish(&mut self) -> Result<()> {
+        self.write_table()?;
+        if self.tables.is_empty() {
+            return Ok(());
+        }
+        let dir = self.paths.table_dir();
+        self.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))
+    }
+
+    fn write_table(&mut self) -> Result<()> {
         if self.replayed.is_empty() {
             return Ok(());
         }
@@ -84,7 +93,7 @@ impl Recoverer<'_> {
     /// Removes the tables written so far, when recovery fails: the log still holds everything.
     pub(super) fn discard(&self) {
         for meta in &self.tables {
-            let _ = self.fs.remove(&self.paths.table(meta.number));
+            tolerate(self.fs.remove(&self.paths.table(meta.number)));
         }
     }
 }
@@ -99,6 +108,6 @@ impl Replay for Recoverer<'_> {
     }
 
     fn commit(&mut self, _seq: Seq) -> Result<()> {
-        if self.replayed.size_bytes() >= self.memtable_bytes { self.finish() } else { Ok(()) }
+        if self.replayed.size_bytes() >= self.memtable_bytes { self.write_table() } else { Ok(()) }
     }
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
+use crate::fs::tolerate;
 use crate::manifest::{arrangement_faults, load};
 use crate::table::Table;
 use crate::wal::{SegmentCheck, check_segments};
@@ -129,6 +130,6 @@ impl Inner {
     }
 
     fn file_len(&self, path: &Path) -> u64 {
-        self.options.fs.open(path).and_then(|file| file.len()).unwrap_or(0)
+        tolerate(self.options.fs.open(path).and_then(|file| file.len())).unwrap_or(0)
     }
 }

@@ -10,9 +10,11 @@
 mod real;
 
 use std::io;
+use std::panic::Location;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::sites;
 pub use real::RealFs;
 
 /// An open file.
@@ -51,7 +53,16 @@ pub trait File: Send + Sync {
 }
 
 /// A held lock; dropping it releases it.
-pub trait Lock: Send + Sync {}
+pub trait Lock: Send + Sync {
+    /// Whether the lock file at the path where it was taken is still the one that is held: false when somebody removed
+    /// or replaced it, or the directory around it.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn is_intact(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}
 
 /// Outcome of [`Fs::try_lock`].
 pub enum LockAttempt {
@@ -135,6 +146,15 @@ pub trait Fs: Send + Sync {
     }
 }
 
+/// Lets an error of the disk pass where nothing depends on what was asked for; `None` if there was one.
+#[track_caller]
+pub(crate) fn tolerate<T>(outcome: io::Result<T>) -> Option<T> {
+    if outcome.is_err() {
+        sites::tolerated(Location::caller());
+    }
+    outcome.ok()
+}
+
 /// The whole content of a file.
 pub(crate) fn read_whole(fs: &dyn Fs, path: &Path) -> Result<Vec<u8>> {
     read_head(fs, path, usize::MAX)
@@ -142,12 +162,15 @@ pub(crate) fn read_whole(fs: &dyn Fs, path: &Path) -> Result<Vec<u8>> {
 
 /// The first `limit` bytes of a file, or all if there are fewer.
 pub(crate) fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> Result<Vec<u8>> {
-    let failed = |e| Error::io("read", path, e);
-    let file = fs.open(path).map_err(failed)?;
-    let len = usize::try_from(file.len().map_err(failed)?).unwrap_or(usize::MAX).min(limit);
-    let mut bytes = vec![0; len];
-    let read = file.read_at(0, &mut bytes).map_err(failed)?;
-    bytes.truncate(read);
+    let file = fs.open(path).map_err(|e| Error::io("open", path, e))?;
+    let len = file.len().map_err(|e| Error::io("measure", path, e))?;
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(limit)];
+    let read = file.read_at(0, &mut bytes).map_err(|e| Error::io("read", path, e))?;
+    if read < bytes.len() {
+        // A log that seemed to end here would seem to hold no more than this.
+        let what = format!("only {read} of {} bytes came", bytes.len());
+        return Err(Error::system("read", path, io::Error::new(io::ErrorKind::UnexpectedEof, what)));
+    }
     Ok(bytes)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{File, Fs, Lock, LockAttempt};
 
@@ -15,29 +15,11 @@ struct RealFile(fs::File);
 
 impl File for RealFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buf.len() {
-            match read_once(&self.0, offset + done as u64, &mut buf[done..]) {
-                Ok(0) => break,
-                Ok(n) => done += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(done)
+        read_all(buf, |done, rest| read_once(&self.0, offset + done as u64, rest))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut done = 0;
-        while done < bytes.len() {
-            match write_once(&self.0, offset + done as u64, &bytes[done..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => done += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        write_all(bytes, |done, rest| write_once(&self.0, offset + done as u64, rest))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -51,6 +33,38 @@ impl File for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+}
+
+/// Fills `buf` as far as there is something to read. `read` is told how much there is already; it may read less than
+/// there is room for, or be interrupted.
+fn read_all(
+    buf: &mut [u8],
+    mut read: impl FnMut(usize, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match read(done, &mut buf[done..]) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `bytes`. `write` is told how much is written already; it may write less than is left, or be interrupted.
+fn write_all(bytes: &[u8], mut write: impl FnMut(usize, &[u8]) -> io::Result<usize>) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match write(done, &bytes[done..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -75,10 +89,29 @@ fn write_once(file: &fs::File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
 
 /// Held by the open file: the operating system releases it when the file is closed, also when the process dies.
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+    path: PathBuf,
 }
 
-impl Lock for RealLock {}
+impl Lock for RealLock {
+    #[cfg(unix)]
+    fn is_intact(&self) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let held = self.file.metadata()?;
+        match fs::symlink_metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Windows lets nobody remove or rename the directory of a file that is held open.
+    #[cfg(not(unix))]
+    fn is_intact(&self) -> io::Result<bool> {
+        self.file.metadata()?;
+        self.path.try_exists()
+    }
+}
 
 impl Fs for RealFs {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -139,7 +172,7 @@ impl Fs for RealFs {
             Ok(()) => {
                 file.set_len(0)?;
                 file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-                Ok(LockAttempt::Held(Box::new(RealLock { _file: file })))
+                Ok(LockAttempt::Held(Box::new(RealLock { file, path: path.to_path_buf() })))
             }
             Err(fs::TryLockError::WouldBlock) => Ok(LockAttempt::Busy(owner(&mut file))),
             Err(fs::TryLockError::Error(e)) => Err(e),
@@ -164,4 +197,70 @@ impl Fs for RealFs {
 fn owner(file: &mut fs::File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers of an operating system that does as little as it may.
+    fn answers() -> impl FnMut(usize) -> io::Result<usize> {
+        let mut turn = 0;
+        move |room| {
+            turn += 1;
+            if turn % 2 == 1 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(room.min(3)) }
+        }
+    }
+
+    #[test]
+    fn interrupted_and_short_reads_are_continued_to_the_end_of_the_file() {
+        let file: Vec<u8> = (0..20).collect();
+        for room in [0, 1, 19, 20, 25] {
+            let mut buf = vec![0xFF; room];
+            let mut answer = answers();
+            let read = read_all(&mut buf, |done, rest| {
+                let left = &file[done..];
+                let count = answer(rest.len().min(left.len()))?;
+                rest[..count].copy_from_slice(&left[..count]);
+                Ok(count)
+            });
+            let expected = room.min(file.len());
+            assert_eq!(read.unwrap(), expected);
+            assert_eq!(buf[..expected], file[..expected]);
+        }
+    }
+
+    #[test]
+    fn interrupted_and_short_writes_are_continued_and_one_that_makes_no_way_is_an_error() {
+        let bytes: Vec<u8> = (0..20).collect();
+        let mut file = Vec::new();
+        let mut answer = answers();
+        let written = write_all(&bytes, |done, rest| {
+            assert_eq!(done, file.len());
+            let count = answer(rest.len())?;
+            file.extend_from_slice(&rest[..count]);
+            Ok(count)
+        });
+        written.unwrap();
+        assert_eq!(file, bytes);
+        let stuck = write_all(&bytes, |_, _| Ok(0)).unwrap_err();
+        assert_eq!(stuck.kind(), io::ErrorKind::WriteZero);
+        let full = write_all(&bytes, |done, rest| {
+            if done == 0 { Ok(rest.len() / 2) } else { Err(io::ErrorKind::StorageFull.into()) }
+        });
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_notices_that_its_file_was_removed_or_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LOCK");
+        let Ok(LockAttempt::Held(lock)) = RealFs.try_lock(&path) else { panic!("not locked") };
+        assert!(lock.is_intact().unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!lock.is_intact().unwrap());
+        fs::write(&path, "another").unwrap();
+        assert!(!lock.is_intact().unwrap());
+    }
 }

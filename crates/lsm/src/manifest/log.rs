@@ -2,7 +2,7 @@
 //!
 //! What always holds: `CURRENT` names a manifest whose first edit is on disk; an edit has happened once [`ManifestLog::
 //! install`] returned; after a failed append the file is never appended to again, the next edit starts a new manifest
-//! instead. An error that is not [`Error::DiskFull`] leaves open what is on disk: the caller must stop writing.
+//! instead. An error that is not [`Error::changed_nothing`] leaves open what is on disk: the caller must stop writing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::{StorePaths, manifest_name};
 use crate::format::{FrameTag, PREAMBLE_BYTES, Preamble, append_frame};
-use crate::fs::{File, Fs};
+use crate::fs::{File, Fs, tolerate};
 use crate::limits::MANIFEST_ROTATE_BYTES;
 use crate::metrics::Counters;
 use crate::types::{FileNumber, StoreId};
@@ -100,7 +100,7 @@ impl ManifestLog {
         let old = std::mem::replace(&mut self.open, open);
         self.broken = false;
         // If this fails, the next open removes it.
-        let _ = self.fs.remove(&old.path);
+        tolerate(self.fs.remove(&old.path));
         Ok(())
     }
 }
@@ -121,11 +121,12 @@ fn start_manifest(
         write_current(fs, paths, number)?;
         Ok(file)
     });
-    if matches!(written, Err(Error::DiskFull { .. })) {
-        // `CURRENT` still names the old manifest, so this one is nobody's; the next open would remove it, too.
-        let _ = fs.remove(&path);
-    }
-    let file = written?;
+    let file = written.inspect_err(|error| {
+        if error.changed_nothing() {
+            // `CURRENT` still names the old manifest, so this one is nobody's; the next open would remove it, too.
+            tolerate(fs.remove(&path));
+        }
+    })?;
     fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
     Ok(OpenManifest { file, path, preamble, end: bytes.len() as u64, edits: 1 })
 }
@@ -134,7 +135,7 @@ fn start_manifest(
 fn write_current(fs: &dyn Fs, paths: &StorePaths, number: FileNumber) -> Result<()> {
     let (temp, current) = (paths.current_temp(), paths.current());
     // A left-over of a crash, most often not there.
-    let _ = fs.remove(&temp);
+    tolerate(fs.remove(&temp));
     // The manifest's name must be on disk before `CURRENT` can name it.
     fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
     write_new(fs, &temp, current_text(number).as_bytes())?;

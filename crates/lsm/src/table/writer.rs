@@ -146,7 +146,7 @@ impl TableWriter {
     pub(crate) fn finish(mut self) -> Result<TableMeta> {
         if self.properties.entries == 0 && self.fragments.is_empty() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "a table needs at least one version");
-            return Err(Error::io("finish", &self.out.path, source));
+            return Err(Error::system("finish", &self.out.path, source));
         }
         self.properties.largest = self.current.last_key().into();
         for section in [&mut self.current, &mut self.history] {

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::fs::File;
+use crate::fs::{File, tolerate};
 use crate::limits::{WAL_FILL_BYTES, WAL_FILL_FROM, WAL_FILL_LOW, WAL_FILL_MAX_APPEND};
 use crate::metrics::Counters;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,8 +30,9 @@ pub(crate) struct WalFile {
     filling: Mutex<()>,
     /// Zeros were asked for and not yet written; stays set if they could not be written.
     wants_zeros: AtomicBool,
-    /// Held during a sync, so that those who wait for it share the next one.
-    syncing: Mutex<()>,
+    /// Held during a sync, so that those who wait for it share the next one. Holds why a sync failed: after that none
+    /// is tried again.
+    syncing: Mutex<Option<Error>>,
 }
 
 impl WalFile {
@@ -46,7 +47,7 @@ impl WalFile {
             filled: AtomicU64::new(written),
             filling: Mutex::new(()),
             wants_zeros: AtomicBool::new(false),
-            syncing: Mutex::new(()),
+            syncing: Mutex::new(None),
         }
     }
 
@@ -94,7 +95,7 @@ impl WalFile {
         let _filling = self.keep_out_filler();
         let from = self.filled.load(Ordering::Acquire);
         // If this fails, a commit will soon meet the same disk and can say so; this segment goes on without.
-        if self.file.write_at(from, &vec![0; WAL_FILL_BYTES]).is_ok() {
+        if tolerate(self.file.write_at(from, &vec![0; WAL_FILL_BYTES])).is_some() {
             self.filled.store(from + WAL_FILL_BYTES as u64, Ordering::Release);
             self.wants_zeros.store(false, Ordering::Release);
         }
@@ -104,11 +105,12 @@ impl WalFile {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts off what a failed append may have left behind the written end, durably.
+    /// Cuts off what a failed append may have left behind the written end, durably. If this fails, a frame of it might
+    /// be taken for a later one.
     pub(crate) fn cut_failed_append(&self) -> Result<()> {
         let _filling = self.keep_out_filler();
         self.filled.store(self.written(), Ordering::Release);
-        self.file.set_len(self.written()).map_err(|e| Error::io("truncate", &self.path, e))?;
+        self.file.set_len(self.written()).map_err(|e| Error::truncate(&self.path, e))?;
         self.file.sync().map_err(|e| Error::sync(&self.path, e))
     }
 
@@ -119,14 +121,17 @@ impl WalFile {
         if self.synced() >= upto {
             return Ok(());
         }
-        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &*failed {
+            return Err(error.clone());
+        }
         if self.synced() >= upto {
             return Ok(());
         }
         let target = self.written();
         debug_assert!(target >= upto, "only written bytes can be synced");
         let timer = counters.latencies.wal_sync.time();
-        self.file.sync().map_err(|e| Error::sync(&self.path, e))?;
+        self.file.sync().map_err(|e| failed.insert(Error::sync(&self.path, e)).clone())?;
         drop(timer);
         counters.wal_syncs.add(1);
         self.synced.store(target, Ordering::Release);
@@ -193,5 +198,48 @@ mod tests {
         file.file.read_at(0, &mut found).unwrap();
         assert!(found[..expected.len()] == expected[..]);
         assert!(found[expected.len()..].iter().all(|&byte| byte == 0));
+    }
+
+    /// A file whose first sync fails and whose later ones, as on Linux, have nothing left to do.
+    #[derive(Default)]
+    struct ForgetfulFile {
+        syncs: std::sync::atomic::AtomicU32,
+    }
+
+    impl File for std::sync::Arc<ForgetfulFile> {
+        fn read_at(&self, _: u64, _: &mut [u8]) -> std::io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write_at(&self, _: u64, _: &[u8]) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&self) -> std::io::Result<()> {
+            match self.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => Err(std::io::ErrorKind::Other.into()),
+                _ => Ok(()),
+            }
+        }
+
+        fn set_len(&self, _: u64) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn len(&self) -> std::io::Result<u64> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_is_never_tried_again_whoever_asks() {
+        let disk = std::sync::Arc::new(ForgetfulFile::default());
+        let file = WalFile::new(Box::new(disk.clone()), PathBuf::from("segment"), FileNumber(1), 0);
+        file.append(&[7; 100]).unwrap();
+        let counters = Counters::default();
+        for _ in 0..3 {
+            assert!(matches!(file.sync_upto(100, &counters), Err(Error::Io { op: "sync", .. })));
+        }
+        assert_eq!((disk.syncs.load(std::sync::atomic::Ordering::Relaxed), file.synced()), (1, 0));
     }
 }

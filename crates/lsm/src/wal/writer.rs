@@ -12,7 +12,7 @@ use crate::batch::{OpKind, WriteBatch};
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::format::{FileSalt, FrameTag, LogKind, PREAMBLE_BYTES, Preamble, append_frame, varint};
-use crate::fs::Fs;
+use crate::fs::{Fs, tolerate};
 use crate::metrics::Counters;
 use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
@@ -161,7 +161,7 @@ fn create_segment(
     let created = write_preamble(fs, paths, &path, preamble);
     if created.is_err() {
         // A half-made segment would only puzzle recovery; if it cannot be removed, recovery skips it.
-        let _ = fs.remove(&path);
+        tolerate(fs.remove(&path));
     }
     let file = created?;
     counters.wal_segments.add(1);

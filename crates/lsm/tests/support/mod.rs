@@ -95,8 +95,11 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 /// One thing a store asked of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
+    /// Can be made to fail, but is not remembered.
+    Open(String),
     Create(String),
     Write(String),
+    SetLen(String),
     Sync(String),
     SyncDir(String),
     Rename(String),
@@ -110,8 +113,10 @@ impl Asked {
     /// Name of the file or directory.
     pub fn name(&self) -> &str {
         match self {
-            Self::Create(name)
+            Self::Open(name)
+            | Self::Create(name)
             | Self::Write(name)
+            | Self::SetLen(name)
             | Self::Sync(name)
             | Self::SyncDir(name)
             | Self::Rename(name)
@@ -124,7 +129,7 @@ impl Asked {
 }
 
 /// Decides which requests fail, and with what.
-pub type Fault = Arc<dyn Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync>;
+pub type Fault = Arc<dyn Fn(&Asked) -> Option<io::Error> + Send + Sync>;
 
 /// The real disk, with a memory and a will of its own.
 #[derive(Default)]
@@ -162,6 +167,11 @@ impl TestFs {
 
     /// Makes requests fail from now on.
     pub fn fail_when(&self, fault: impl Fn(&Asked) -> Option<io::ErrorKind> + Send + Sync + 'static) {
+        self.fail_with(move |asked| fault(asked).map(io::Error::from));
+    }
+
+    /// As [`TestFs::fail_when`], for errors that have no kind.
+    pub fn fail_with(&self, fault: impl Fn(&Asked) -> Option<io::Error> + Send + Sync + 'static) {
         *self.fault.lock().unwrap() = Some(Arc::new(fault));
         self.armed.store(true, Ordering::SeqCst);
     }
@@ -202,8 +212,10 @@ impl Watch {
         // Not under the lock: the fault may be a panic.
         let fault = if self.armed.load(Ordering::SeqCst) { self.fault.lock().unwrap().clone() } else { None };
         let fault = fault.and_then(|fault| fault(&asked));
-        self.asked.lock().unwrap().push(asked);
-        fault.map_or(Ok(()), |kind| Err(kind.into()))
+        if !matches!(asked, Asked::Open(_)) {
+            self.asked.lock().unwrap().push(asked);
+        }
+        fault.map_or(Ok(()), Err)
     }
 }
 
@@ -233,6 +245,7 @@ impl File for TestFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.watch.ask(Asked::SetLen(self.name.clone()))?;
         self.file.set_len(len)
     }
 
@@ -248,6 +261,7 @@ impl Fs for TestFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.ask(Asked::Open(name(path)))?;
         RealFs.open(path).map(|file| self.wrap(path, file))
     }
 
