@@ -52,7 +52,7 @@ impl Listing {
     /// Whether a commit may be in these files; if not, and without `CURRENT`, they are what is left of a creation that
     /// died.
     pub(crate) fn may_hold_data(&self, fs: &dyn Fs, paths: &StorePaths) -> Result<bool> {
-        if !self.tables.is_empty() || self.segments.len() > 1 {
+        if !self.tables.is_empty() {
             return Ok(true);
         }
         for &number in &self.segments {

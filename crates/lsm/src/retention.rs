@@ -2,12 +2,12 @@
 //!
 //! [`RetentionRules`] say what is wanted: one retention for every range of keys. [`Floors`] say what has become of it:
 //! for every range the oldest sequence at which it can still be read exactly. A compaction raises the floors, in the
-//! same manifest edit in which it drops versions, and never lowers them.
+//! same manifest edit in which it drops versions, and never lowers them. Only a crash does, which may take back the commits
+//! that raised them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::types::Seq;
 
@@ -37,7 +37,6 @@ impl Retention {
         match self {
             Self::Unbounded | Self::MaxAge(_) => None,
             Self::LatestOnly | Self::Versions(_) => Some(newest),
-            Self::Since(_) if planted::active(Bug::SinceIsLatest) => Some(newest),
             Self::Since(seq) => Some(seq.min(newest)),
         }
     }
@@ -176,6 +175,12 @@ impl Floors {
         self.map.change(range, |old| old.max(floor));
     }
 
+    /// Lowers the floors above `newest`, the last commit that a crash left, to it. They were set by commits that the
+    /// crash took back; every key's newest version is always kept, so `newest` itself is exact.
+    pub(crate) fn lower_to(&mut self, newest: Seq) {
+        self.map.change(&KeyRange::default(), |old| old.min(newest));
+    }
+
     /// The floor of `key`.
     pub(crate) fn of(&self, key: &[u8]) -> Seq {
         self.map.at(key)
@@ -226,6 +231,15 @@ mod tests {
         assert_eq!((of(b"c"), of(b"z")), (Retention::Since(seq(9)), Retention::Since(seq(9))));
         assert_eq!(rules.over(&range(b"a", Some(b"b"))).count(), 1);
         assert_eq!(rules.over(&range(b"a", Some(b"b\0"))).count(), 2);
+    }
+
+    #[test]
+    fn floors_that_a_crash_overtook_sink_to_what_it_left() {
+        let mut floors = Floors::default();
+        floors.raise(&range(b"b", Some(b"d")), seq(7));
+        floors.raise(&range(b"d", None), seq(3));
+        floors.lower_to(seq(5));
+        assert_eq!([b"a", b"b", b"d"].map(|key| floors.of(key).get()), [0, 5, 3]);
     }
 
     #[test]

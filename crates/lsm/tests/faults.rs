@@ -240,6 +240,22 @@ fn a_store_whose_opening_fails_at_any_request_opens_the_next_time_with_everythin
     }
 }
 
+#[test]
+fn a_store_whose_creation_dies_at_any_request_again_and_again_is_created_at_last() {
+    for nth in 0.. {
+        let dir = fast_dir();
+        let path = dir.path().join("store");
+        let opened = (0..3).fold(false, |opened, _| open_failing_at(&path, nth, ErrorKind::Other) || opened);
+        let db = Db::open(&path, small()).unwrap_or_else(|error| panic!("request {nth}: {error}"));
+        put(&db, "k", "1");
+        db.verify().unwrap();
+        if opened {
+            assert!(nth > 12, "creating makes only {nth} requests");
+            break;
+        }
+    }
+}
+
 /// Whether a store opened although the request number `nth` and all after it were to fail.
 fn open_failing_at(dir: &std::path::Path, nth: usize, kind: ErrorKind) -> bool {
     let fs = TestFs::new();

@@ -12,7 +12,7 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use fountain_lsm::{Db, Durability, Error, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
+use fountain_lsm::{Db, Durability, Error, Job, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
 use support::{delete, fast_dir, get, get_at, put, seq, small};
 
 /// Sequences of the retained versions of a key, newest first; deletions are negative.
@@ -116,4 +116,26 @@ fn compaction_finds_tombstones_and_old_versions_when_nobody_asks() {
     }
     assert_eq!(get(&db, "key 0007"), None);
     db.close().unwrap();
+}
+
+#[test]
+fn a_floor_that_names_a_commit_which_a_crash_takes_back_does_not_hide_what_is_left() {
+    let dir = fast_dir();
+    let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+    let options = Options { retention: Retention::LatestOnly, ..small() };
+    let db = Db::open(&live, options.clone()).unwrap();
+    for round in 0..6 {
+        put(&db, "k", &round.to_string());
+        db.flush().unwrap();
+    }
+    let mut batch = WriteBatch::new();
+    batch.put(b"k", b"only in the memory of the process").unwrap();
+    assert_eq!(db.commit(batch, Durability::Memory).unwrap(), seq(7));
+    while db.step(Job::Compact).unwrap() {}
+    assert_eq!(db.history_floor(), seq(7));
+    support::killed(&live, &image);
+    let db = Db::open(&image, options).unwrap();
+    assert_eq!((db.visible(), db.history_floor()), (seq(6), seq(6)));
+    assert_eq!(get_at(&db, "k", seq(6)).as_deref(), Some("5"));
+    assert!(matches!(db.get(b"k", seq(5), ReadTier::Disk), Err(Error::HistoryTruncated { .. })));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::Outcome;
+use crate::kill::ChildArgs;
 use crate::stage::Stage;
 use crate::stages::{STAGES, named};
 
@@ -19,6 +20,8 @@ pub enum Command {
     Soak(Soak),
     /// Run one case again: `stage/case`.
     Replay(String),
+    /// Be a process that the stage `kill` kills.
+    Child(ChildArgs),
 }
 
 /// A run of stages.
@@ -118,6 +121,9 @@ pub fn parse(mut parser: lexopt::Parser) -> Outcome<Command> {
             Ok(Command::Soak(Soak { time, out, round }))
         }
         ["replay", case] => Ok(Command::Replay(case.to_owned())),
+        ["child", ref words @ ..] => {
+            Ok(Command::Child(ChildArgs::from_words(words).ok_or("child is for the stage kill only")?))
+        }
         _ => Err(format!("unexpected '{}'; see --help", words.join(" ")).into()),
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod disk;
+pub mod kill;
 pub mod parallel;
 pub mod random;
 pub mod report;

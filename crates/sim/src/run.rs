@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::cli::{Ci, Command, Soak, help};
+use crate::kill::run_child;
 use crate::parallel::guarded;
 use crate::report::{below_floor, to_json, to_text};
 use crate::stage::{Context, Failure, Stage, StageReport};
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command) -> Outcome<bool> {
         Command::Ci(ci) => Ok(replay_regressions()? & run_stages(&ci, &mut |_| Ok(()))?),
         Command::Soak(soak) => run_soak(soak),
         Command::Replay(case) => replay(&case),
+        Command::Child(args) => run_child(&args).map(|()| false),
     }
 }
 

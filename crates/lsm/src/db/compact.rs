@@ -10,8 +10,6 @@ use crate::compaction::{JobContext, JobOutput, Needed, Picker, Task, run_job};
 use crate::error::Result;
 use crate::limits::LEVEL0_TRIGGER;
 use crate::manifest::{Edit, Version};
-use crate::marks::{Mark, hit};
-use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::{Floors, RetentionRules};
 use crate::table::Compression;
@@ -70,7 +68,6 @@ impl Inner {
     }
 
     fn install_move(&self, task: &Task) -> Result<()> {
-        hit(Mark::TrivialMove);
         let added = task.inputs.iter().map(|(_, table)| (task.target, table.meta().clone()));
         let edit = Edit { removed: removed(task), added: added.collect(), ..Edit::default() };
         let moved = task.inputs.iter().map(|(_, table)| (task.target, Arc::clone(table))).collect();
@@ -95,13 +92,7 @@ impl Inner {
             next_file: &|| self.take_file_number(),
             cancel: &self.cancel,
         };
-        let output = run_job(&context, task).inspect_err(|_| {
-            if planted::active(Bug::FailedCompactionDeletes) {
-                task.inputs
-                    .iter()
-                    .for_each(|(_, table)| self.remove_obsolete(self.paths.table(table.meta().number)));
-            }
-        })?;
+        let output = run_job(&context, task)?;
         let installed = self.sync_table_names().and_then(|()| self.install_merge(task, &output, floors));
         installed.inspect_err(|_| self.discard_tables(output.tables.iter().map(|meta| meta.number)))?;
         self.count_merge(task, &output);
@@ -123,7 +114,6 @@ impl Inner {
             for (stretch, retention) in rules.over(range) {
                 if let Some(floor) = retention.floor(newest) {
                     floors.raise(&stretch, floor);
-                    hit(Mark::FloorRaised);
                     raised.push((stretch, floor));
                 }
             }

@@ -14,9 +14,7 @@ use crate::compaction::Needed;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::{Fs, tolerate};
-use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
-use crate::planted::{self, Bug};
 use crate::retention::{Retention, RetentionRules};
 use crate::table::TableMeta;
 use crate::timeline::{Stamp, Timekeeper};
@@ -73,7 +71,7 @@ impl Recoverer<'_> {
             return Ok(());
         }
         let dir = self.paths.table_dir();
-        planted::unless(Bug::TableNamesNotSynced, || self.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e)))
+        self.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))
     }
 
     fn write_table(&mut self) -> Result<()> {
@@ -110,10 +108,6 @@ impl Replay for Recoverer<'_> {
     }
 
     fn commit(&mut self, _seq: Seq) -> Result<()> {
-        if self.replayed.size_bytes() < self.memtable_bytes {
-            return Ok(());
-        }
-        hit(Mark::SeveralTablesFromLog);
-        self.write_table()
+        if self.replayed.size_bytes() >= self.memtable_bytes { self.write_table() } else { Ok(()) }
     }
 }

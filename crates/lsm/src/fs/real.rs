@@ -87,10 +87,18 @@ fn write_once(file: &fs::File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
 }
 
-/// Held by the open file: the operating system releases it when the file is closed, also when the process dies.
+/// Held by the open file: the operating system releases it when the process dies.
 struct RealLock {
     file: fs::File,
     path: PathBuf,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: between fork and exec of a child process of ours, that has the file, too. If
+        // this fails, closing still does it, a moment later.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock for RealLock {
@@ -262,5 +270,19 @@ mod tests {
         assert!(!lock.is_intact().unwrap());
         fs::write(&path, "another").unwrap();
         assert!(!lock.is_intact().unwrap());
+    }
+
+    #[test]
+    fn a_lock_ends_when_it_is_dropped_even_if_a_child_process_still_has_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LOCK");
+        let file = fs::File::create(&path).unwrap();
+        file.try_lock().unwrap();
+        let inherited = file.try_clone().unwrap();
+        let lock = RealLock { file, path: path.clone() };
+        assert!(matches!(RealFs.try_lock(&path).unwrap(), LockAttempt::Busy(_)));
+        drop(lock);
+        assert!(matches!(RealFs.try_lock(&path).unwrap(), LockAttempt::Held(_)));
+        drop(inherited);
     }
 }

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::fault::{Fault, FaultCode};
 use crate::limits::LEVELS;
-use crate::marks::{Mark, hit};
-use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
 use crate::tombstones::RangeTombstones;
@@ -54,9 +52,6 @@ impl Version {
 
     fn arrange(&mut self) {
         self.levels[0].sort_by_key(|table| Reverse((table.meta().greatest_seq, table.meta().number)));
-        if planted::active(Bug::Level0OldestFirst) {
-            self.levels[0].reverse();
-        }
         for tables in &mut self.levels[1..] {
             tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
         }
@@ -79,18 +74,10 @@ impl Version {
         });
         for table in level0.chain(deeper) {
             let deleted = table.range_tombstones().newest_covering(key, at);
-            let deleted = if planted::active(Bug::RangeTombstoneIgnored) { Seq::ZERO } else { deleted };
-            let found = table.get_with_seq(key, hash, at, tier);
-            if found.is_err() && planted::active(Bug::ReadErrorIsAbsence) {
-                continue;
-            }
-            match found? {
+            match table.get_with_seq(key, hash, at, tier)? {
                 Some((seq, found)) if seq >= deleted => return Ok(Some(found)),
                 None if deleted == Seq::ZERO => {}
-                _ => {
-                    hit(Mark::HiddenByRange);
-                    return Ok(None);
-                }
+                _ => return Ok(None),
             }
         }
         Ok(None)
