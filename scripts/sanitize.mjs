@@ -2,7 +2,7 @@
  * `npm run sanitize -- [address | thread]`: runs the tests of the unsafe code under the sanitizers, on the stable
  * toolchain. Ends with one line per sanitizer, `<name>: N passed, N failed`.
  *
- * What always holds: each sanitizer must also report a fault that the feature `planted-faults` puts into the same code;
+ * What always holds: each sanitizer must also report a fault that the feature `planted-memory-faults` puts into the same code;
  * if it does not, that counts as a failure, because then it would not have seen a real one either.
  *
  * ThreadSanitizer sees only what is compiled with it, and the standard library is not: a contended lock looks like no
@@ -55,7 +55,7 @@ async function clean(name) {
 /** Runs the planted fault, which must be reported. */
 function planted(name) {
   const { test, report } = SANITIZERS[name].planted
-  const { output } = runQuietly(command(name, ['--lib', '--features', 'planted-faults', test]))
+  const { output } = runQuietly(command(name, ['--lib', '--features', 'planted-memory-faults', test]))
   if (report.test(output)) return { passed: 1, failed: 0 }
   console.log(`${output.trimEnd()}\nFAILED: the ${name} sanitizer did not report the planted fault`)
   return { passed: 0, failed: 1 }

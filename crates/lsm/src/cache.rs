@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, Weighter};
 
+use crate::planted::{self, Bug};
 use crate::table::Block;
 use crate::types::FileNumber;
 
@@ -103,7 +104,7 @@ impl BlockCache {
     /// The block at `offset` of `file`, if it is in memory.
     #[inline]
     pub(crate) fn get(&self, file: FileNumber, offset: u64) -> Option<Arc<Block>> {
-        let found = self.blocks.as_ref().and_then(|blocks| blocks.get(&Key { file: file.0, offset }));
+        let found = self.blocks.as_ref().and_then(|blocks| blocks.get(&Key::of(file, offset)));
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Relaxed);
         found
@@ -113,7 +114,7 @@ impl BlockCache {
     pub(crate) fn insert(&self, file: FileNumber, offset: u64, block: Arc<Block>) {
         if let Some(blocks) = &self.blocks {
             self.inserts.fetch_add(1, Relaxed);
-            blocks.insert(Key { file: file.0, offset }, block);
+            blocks.insert(Key::of(file, offset), block);
         }
     }
 
@@ -135,6 +136,13 @@ impl BlockCache {
 struct Key {
     file: u64,
     offset: u64,
+}
+
+impl Key {
+    #[inline]
+    fn of(file: FileNumber, offset: u64) -> Self {
+        Self { file: if planted::active(Bug::CacheKeyWithoutFile) { 0 } else { file.0 }, offset }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -31,9 +31,19 @@ mod latency;
 pub mod limits;
 mod listing;
 mod manifest;
+#[cfg(not(feature = "sim"))]
+mod marks;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod marks;
 mod memtable;
 mod metrics;
 mod options;
+#[cfg(not(feature = "planted"))]
+mod planted;
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub mod planted;
 mod range;
 mod repair;
 mod retention;

@@ -8,6 +8,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::types::Seq;
 
@@ -37,6 +38,7 @@ impl Retention {
         match self {
             Self::Unbounded | Self::MaxAge(_) => None,
             Self::LatestOnly | Self::Versions(_) => Some(newest),
+            Self::Since(_) if planted::active(Bug::SinceIsLatest) => Some(newest),
             Self::Since(seq) => Some(seq.min(newest)),
         }
     }

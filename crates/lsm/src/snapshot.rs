@@ -10,6 +10,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::retention::Floors;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::Seq;
@@ -57,6 +59,9 @@ impl SnapshotRegistry {
         let floor = state.floors.least();
         if seq < floor && !state.pinned.contains_key(&seq) {
             return Err(Error::HistoryTruncated { requested: seq, floor });
+        }
+        if seq < floor {
+            hit(Mark::PinnedBelowFloor);
         }
         Ok(self.add(&mut state, seq))
     }
@@ -134,7 +139,7 @@ impl Drop for Snapshot {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
         if let Some(pin) = state.pinned.get_mut(&self.seq) {
-            pin.count -= 1;
+            pin.count = if planted::active(Bug::PinReleasedTwice) { 0 } else { pin.count - 1 };
             if pin.count == 0 {
                 state.pinned.remove(&self.seq);
                 drop(state);

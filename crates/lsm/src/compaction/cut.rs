@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::limits::MAX_GRANDPARENT_OVERLAP;
+use crate::marks::{Mark, hit};
 use crate::table::Table;
 
 /// Follows the keys of a compaction.
@@ -28,11 +29,13 @@ impl Cutter {
     /// Whether the output of `written` bytes should end before `key`, the first of another user key.
     pub(super) fn ends_before(&mut self, key: &[u8], written: u64) -> bool {
         let crossed = self.cross(key);
-        let enough = written >= self.table_bytes
-            || (crossed && written >= self.table_bytes / 2)
-            || (crossed && self.overlapped >= self.table_bytes * MAX_GRANDPARENT_OVERLAP);
-        let ends = enough && written > 0;
+        let full = written >= self.table_bytes || (crossed && written >= self.table_bytes / 2);
+        let dear = crossed && self.overlapped >= self.table_bytes * MAX_GRANDPARENT_OVERLAP;
+        let ends = (full || dear) && written > 0;
         if ends {
+            if !full {
+                hit(Mark::CutForGrandparents);
+            }
             self.overlapped = 0;
         }
         ends

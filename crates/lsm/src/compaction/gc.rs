@@ -6,6 +6,8 @@
 //! too, when it is in the oldest stripe and no deeper level can hold its key: then there is nothing left for it to
 //! hide. A range tombstone counts as a version of every key in its range.
 
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::retention::Retention;
 use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, Seq, Trailer};
@@ -80,12 +82,26 @@ impl<'a> VersionFilter<'a> {
             return true;
         };
         let newest_in_stripe = self.last_stripe.replace(stripe) != Some(stripe);
-        let among_last = matches!(self.retention, Retention::Versions(count) if self.seen < count.get());
+        let missing = u32::from(planted::active(Bug::OneVersionLess));
+        let among_last =
+            matches!(self.retention, Retention::Versions(count) if self.seen + missing < count.get());
         self.count(trailer.seq());
         if among_last {
             return true;
         }
-        newest_in_stripe && !(trailer.kind() == Kind::Delete && stripe == 0 && hides_nothing())
+        if !newest_in_stripe {
+            hit(Mark::VersionDropped);
+            return false;
+        }
+        if trailer.kind() == Kind::Delete && stripe == 0 {
+            let dropped = hides_nothing() || planted::active(Bug::TombstoneDroppedTooSoon);
+            hit(if dropped { Mark::TombstoneDropped } else { Mark::TombstoneKept });
+            return !dropped;
+        }
+        if stripe < self.pins_before_floor {
+            hit(Mark::KeptForPin);
+        }
+        true
     }
 
     /// The deletion of a range lies between the version before and the next one.
@@ -101,6 +117,9 @@ impl<'a> VersionFilter<'a> {
         let floor = self.floor?;
         if seq > floor {
             return None;
+        }
+        if planted::active(Bug::PinsIgnored) {
+            return Some(0);
         }
         Some(self.needed.pins.partition_point(|&pin| pin < seq).min(self.pins_before_floor))
     }

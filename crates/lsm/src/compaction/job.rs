@@ -16,6 +16,7 @@ use crate::fs::{Fs, tolerate};
 use crate::iter::{LevelCursor, MergeCursor, Source, View};
 use crate::limits::LEVELS;
 use crate::manifest::Version;
+use crate::marks::{Mark, hit};
 use crate::range::Direction;
 use crate::retention::RetentionRules;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -135,7 +136,11 @@ impl Job<'_> {
         (self.context.progress)(read);
         let written = self.finished_bytes + self.open_bytes();
         self.pace.reached(written, self.context.hurry, self.context.cancel);
-        if self.context.cancel.load(Ordering::Relaxed) { Err(Error::Closed) } else { Ok(()) }
+        if self.context.cancel.load(Ordering::Relaxed) {
+            hit(Mark::CompactionBrokenOff);
+            return Err(Error::Closed);
+        }
+        Ok(())
     }
 
     fn cutter(&self) -> Cutter {

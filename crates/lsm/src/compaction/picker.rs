@@ -12,6 +12,8 @@ use super::gc::Needed;
 use super::levels::{BOTTOM, LevelBytes, LevelPlan};
 use crate::limits::{GARBAGE_SHARE, LEVEL0_MAX_INPUTS, LEVEL0_RELIEF, LEVEL0_RELIEF_RATIO, LEVEL0_TRIGGER};
 use crate::manifest::Version;
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::{Retention, RetentionRules};
 use crate::table::{Table, TableMeta};
@@ -104,6 +106,7 @@ impl<'a> Picker<'a> {
             if *least >= *smallest && *greatest <= *largest {
                 return inputs;
             }
+            hit(Mark::RangeWidened);
             (smallest, largest) = (least.to_vec(), greatest.to_vec());
         }
     }
@@ -151,7 +154,11 @@ impl<'a> Picker<'a> {
         let small = self.bytes[0] / all.len() as u64 * 2;
         let run = all.iter().take_while(|table| table.meta().size <= small).take(LEVEL0_MAX_INPUTS);
         let inputs: Vec<_> = run.map(|table| (0, Arc::clone(table))).collect();
-        (inputs.len() > LEVEL0_TRIGGER).then_some(Task { inputs, target: 0, trivial_move: false })
+        if inputs.len() <= LEVEL0_TRIGGER {
+            return None;
+        }
+        hit(Mark::Level0Relief);
+        Some(Task { inputs, target: 0, trivial_move: false })
     }
 
     fn pick_from(&self, level: usize) -> Option<Task> {
@@ -178,6 +185,9 @@ impl<'a> Picker<'a> {
                     .filter(|&between| between != level)
                     .flat_map(|between| self.version.overlapping(between, smallest, largest)),
             );
+        }
+        if planted::active(Bug::OverlapForgotten) && level > 0 {
+            met.clear();
         }
         let levels_of_met = |table: &Arc<Table>| {
             (level.max(1)..=target)
@@ -206,6 +216,7 @@ impl<'a> Picker<'a> {
         };
         let (level, table) =
             self.version.tables().filter(worth).max_by_key(|(_, table)| garbage(table.meta()))?;
+        hit(Mark::GarbageRewritten);
         if level == BOTTOM {
             return Some(Task {
                 inputs: vec![(level, Arc::clone(table))],

@@ -5,6 +5,8 @@
 //! versions is kept, the deletion stays, too, because what is kept may be older than it. Where the keys of a range have
 //! different retentions, the one that keeps most decides.
 
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::{Retention, RetentionRules};
 use crate::tombstones::{Fragment, RangeTombstones};
@@ -60,7 +62,11 @@ fn newest_of_stripes(
         }
         let stripe = needed.pins.partition_point(|&pin| pin < seq).min(pins_before_floor);
         let newest = last_stripe.replace(stripe) != Some(stripe);
-        newest && !(stripe == 0 && hides_nothing())
+        let useless = stripe == 0 && (hides_nothing() || planted::active(Bug::RangeTombstoneDroppedTooSoon));
+        if !newest || useless {
+            hit(Mark::RangeTombstoneDropped);
+        }
+        newest && !useless
     });
     kept
 }
@@ -82,7 +88,13 @@ impl Clipper {
         if self.tombstones.is_empty() {
             return RangeTombstones::default();
         }
+        if to.is_none() && !self.from.is_empty() && planted::active(Bug::RangeTombstoneLostAtCut) {
+            return RangeTombstones::default();
+        }
         let taken = self.tombstones.clip(&self.from, to);
+        if to.is_some() && !taken.is_empty() {
+            hit(Mark::RangeTombstoneClipped);
+        }
         if let Some(to) = to {
             self.from = to.to_vec();
         }

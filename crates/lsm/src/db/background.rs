@@ -14,6 +14,8 @@ use std::time::Instant;
 use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
 use crate::limits::{LEVEL0_STOP, MAX_SEALED_MEMTABLES};
+use crate::marks::{Mark, hit};
+use crate::planted;
 use crate::sync::thread::{Builder, JoinHandle};
 use crate::sync::{Mutex, PoisonError};
 
@@ -33,8 +35,11 @@ impl Threads {
     }
 
     fn spawn(&self, inner: &Arc<Inner>, name: &str, body: fn(&Inner)) -> Result<()> {
-        let shared = Arc::clone(inner);
-        let spawned = Builder::new().name(name.to_owned()).spawn(move || body(&shared));
+        let (shared, inherit) = (Arc::clone(inner), planted::inherited());
+        let spawned = Builder::new().name(name.to_owned()).spawn(move || {
+            inherit();
+            body(&shared);
+        });
         let handle = spawned.map_err(|e| {
             self.stop(inner);
             Error::system("start a thread for", inner.paths.root(), e)
@@ -136,6 +141,7 @@ impl Inner {
             return Ok(());
         }
         self.counters.write_stalls.add(1);
+        hit(Mark::RoomMade);
         let _timer = self.counters.latencies.write_stall.time();
         let begin = Instant::now();
         let waited = if self.options.background { self.wait_for_threads() } else { self.make_room_here() };

@@ -22,7 +22,9 @@ use crate::error::{Error, Result};
 use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
 use crate::fs::{Fs, copy, tolerate};
 use crate::manifest::{ManifestLog, StoreState};
+use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
+use crate::planted::{self, Bug};
 use crate::types::{FileNumber, Seq};
 use crate::wal::WalWriter;
 
@@ -46,10 +48,11 @@ impl Inner {
         let fs = self.options.fs.as_ref();
         let staging = Staging::prepare(fs, dest)?;
         let _held = self.hold_files();
-        self.flush_committed()?;
+        planted::unless(Bug::CheckpointWithoutFlush, || self.flush_committed())?;
         let state = locked(&self.manifest).state().clone();
         let done = self.build(&staging, state).and_then(|info| staging.publish(fs).map(|()| info));
         if done.is_err() {
+            hit(Mark::CheckpointTakenBack);
             staging.discard(fs);
         }
         done
@@ -71,7 +74,9 @@ impl Inner {
         for &number in state.tables.keys() {
             link_or_copy(fs.as_ref(), &self.paths.table(number), &paths.table(number))?;
         }
-        fs.sync_dir(&paths.table_dir()).map_err(|e| Error::sync(&paths.table_dir(), e))?;
+        planted::unless(Bug::CheckpointNamesNotSynced, || {
+            fs.sync_dir(&paths.table_dir()).map_err(|e| Error::sync(&paths.table_dir(), e))
+        })?;
 
         let info = CheckpointInfo {
             sequence: state.last_seq,
@@ -137,6 +142,7 @@ impl Staging {
         let staging =
             Self { dest: dest.to_path_buf(), parent: parent.to_path_buf(), paths: StorePaths::new(&root) };
         if exists(&temp) {
+            hit(Mark::CheckpointCleared);
             staging.discard(fs);
             if tolerate(fs.list(&root)).is_some() {
                 return Err(taken(&root));
@@ -187,6 +193,7 @@ fn link_or_copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<()> {
                 Unsupported | CrossesDevices | PermissionDenied | TooManyLinks | InvalidInput
             ) =>
         {
+            hit(Mark::CheckpointCopied);
             copy(fs, from, to)
         }
         Err(error) => Err(Error::io("link", to, error)),

@@ -6,6 +6,7 @@ use super::background::Threads;
 use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
 use crate::manifest::Edit;
+use crate::marks::{Mark, hit};
 
 impl Inner {
     /// See [`super::Db::close`].
@@ -54,6 +55,7 @@ impl Inner {
         // A compaction that somebody asked for stops soon, and none begins after it.
         let _compacting = locked(&self.compacting);
         if self.check_poison().is_err() {
+            hit(Mark::ClosedPoisoned);
             // What is on disk is for the next open to find out; anything written now could only harm.
             return Ok(());
         }
@@ -65,6 +67,7 @@ impl Inner {
             if self.check_poison().is_err() {
                 return Err(error);
             }
+            hit(Mark::ClosedUnflushed);
             // The log still holds everything; make sure that all of it is on disk.
             let log = &mut *locked(&self.log);
             log.wal.write_out()?;

@@ -18,7 +18,9 @@ use crate::batch::WriteBatch;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
+use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
+use crate::planted::{self, Bug};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::timeline::Stamp;
@@ -110,6 +112,9 @@ impl Inner {
     fn lead(&self) {
         let mut log = locked(&self.log);
         let group = self.queue.take_group();
+        if group.len() > 1 {
+            hit(Mark::GroupOfSeveral);
+        }
         let appended = self.or_poison("appending commits", || self.append(&mut log, &group));
         drop(log);
         self.queue.appoint_next();
@@ -138,6 +143,8 @@ impl Inner {
         }
         if log.wal.buffered() == 0 {
             self.health.note_written();
+        } else {
+            hit(Mark::CommitsBuffered);
         }
         self.counters.commit_groups.add(1);
         self.counters.commits.add(last.get() - first.get());
@@ -159,11 +166,15 @@ impl Inner {
 
     /// Takes a group back out of the log after its write failed.
     fn refuse(&self, log: &mut Log, mark: crate::wal::Mark, error: Error) -> Error {
-        log.wal.rollback(mark);
-        if matches!(error, Error::DiskFull { .. })
-            && let Err(worse) = log.wal.file().cut_failed_append()
-        {
-            self.poison_by(&worse);
+        if !planted::active(Bug::RefusedCommitStays) {
+            log.wal.rollback(mark);
+        }
+        if matches!(error, Error::DiskFull { .. }) {
+            hit(Mark::RefusedCommitCut);
+            let cut = planted::unless(Bug::RefusedCommitNotCut, || log.wal.file().cut_failed_append());
+            if let Err(worse) = cut {
+                self.poison_by(&worse);
+            }
         }
         self.note_refused(&error);
         error
@@ -185,13 +196,22 @@ impl Inner {
         let held = current.active.size_bytes();
         let full = held >= limit || held + incoming > limit + limit / 2;
         let made = if full && !current.active.is_empty() {
+            if held < limit {
+                hit(Mark::SealedForLargeGroup);
+            }
             self.seal_active(log)
         } else if log.wal.end() >= self.options.wal_segment_bytes {
+            hit(Mark::RotatedForSize);
             self.rotate_log(log).map(|_| ())
         } else {
             Ok(())
         };
-        made.inspect_err(|error| self.note_refused(error))
+        made.inspect_err(|error| {
+            self.note_refused(error);
+            if error.changed_nothing() {
+                hit(Mark::RotationRefused);
+            }
+        })
     }
 
     /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the
@@ -231,6 +251,9 @@ impl Inner {
     /// Without the commit lock: sync, then publish in order.
     fn finish(&self, group: Appended, durable: bool) -> Result<Vec<SeqRange>> {
         let unsynced = group.end.saturating_sub(group.wal.synced());
+        if planted::active(Bug::VisibleBeforeSync) {
+            self.visible.store(group.last.get(), Ordering::Release);
+        }
         let sync = || group.wal.sync_upto(group.end, &self.counters);
         let synced = if durable { self.or_poison("syncing the log", sync) } else { Ok(()) };
         if durable && group.wal.asks_for_zeros(unsynced) {

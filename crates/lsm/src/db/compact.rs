@@ -10,6 +10,8 @@ use crate::compaction::{JobContext, JobOutput, Needed, Picker, Task, run_job};
 use crate::error::Result;
 use crate::limits::LEVEL0_TRIGGER;
 use crate::manifest::{Edit, Version};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::{Floors, RetentionRules};
 use crate::table::Compression;
@@ -68,6 +70,7 @@ impl Inner {
     }
 
     fn install_move(&self, task: &Task) -> Result<()> {
+        hit(Mark::TrivialMove);
         let added = task.inputs.iter().map(|(_, table)| (task.target, table.meta().clone()));
         let edit = Edit { removed: removed(task), added: added.collect(), ..Edit::default() };
         let moved = task.inputs.iter().map(|(_, table)| (task.target, Arc::clone(table))).collect();
@@ -92,7 +95,13 @@ impl Inner {
             next_file: &|| self.take_file_number(),
             cancel: &self.cancel,
         };
-        let output = run_job(&context, task)?;
+        let output = run_job(&context, task).inspect_err(|_| {
+            if planted::active(Bug::FailedCompactionDeletes) {
+                task.inputs
+                    .iter()
+                    .for_each(|(_, table)| self.remove_obsolete(self.paths.table(table.meta().number)));
+            }
+        })?;
         let installed = self.sync_table_names().and_then(|()| self.install_merge(task, &output, floors));
         installed.inspect_err(|_| self.discard_tables(output.tables.iter().map(|meta| meta.number)))?;
         self.count_merge(task, &output);
@@ -114,6 +123,7 @@ impl Inner {
             for (stretch, retention) in rules.over(range) {
                 if let Some(floor) = retention.floor(newest) {
                     floors.raise(&stretch, floor);
+                    hit(Mark::FloorRaised);
                     raised.push((stretch, floor));
                 }
             }

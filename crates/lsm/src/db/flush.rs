@@ -14,7 +14,9 @@ use crate::error::Result;
 use crate::files::StorePaths;
 use crate::fs::{Fs, tolerate};
 use crate::manifest::Edit;
+use crate::marks::{Mark, hit};
 use crate::memtable::{Memtable, MemtableCursor};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::RetentionRules;
 use crate::table::{Compression, TableMeta, TableWriter};
@@ -52,6 +54,9 @@ impl Inner {
     pub(super) fn flush_oldest(&self) -> Result<bool> {
         let _flushing = locked(&self.flushing);
         let outcome = self.try_to_flush_oldest();
+        if outcome.is_err() && planted::active(Bug::FailedFlushForgets) {
+            self.swap_current(|current| Current { sealed: Vec::new(), ..current.clone() });
+        }
         self.note_job(Job::Flush, &outcome);
         outcome
     }
@@ -93,11 +98,16 @@ impl Inner {
         let current = self.current.load_full();
         let next =
             current.sealed.len().checked_sub(2).map_or(&current.active, |index| &current.sealed[index]);
-        let log_number = next.first_segment();
+        let skips = planted::active(Bug::LogNumberTooNew);
+        let log_number = if skips { current.active.first_segment() } else { next.first_segment() };
+        if planted::active(Bug::LogDeletedBeforeEdit) {
+            self.delete_segments_before(log_number);
+        }
+        let covers_too_much = planted::active(Bug::CoversTooMuch).then(|| self.visible());
         let edit = Edit {
             next_file: Some(self.next_file_number()),
             log_number: Some(log_number),
-            last_seq: memtable.last_commit(),
+            last_seq: covers_too_much.or(memtable.last_commit()),
             added: vec![(0, meta)],
             floors,
             moments: self.moments_for(&manifest, memtable.last_commit()),
@@ -124,6 +134,7 @@ impl Inner {
     pub(super) fn discard_tables(&self, numbers: impl IntoIterator<Item = FileNumber>) {
         if self.check_poison().is_ok() {
             for number in numbers {
+                hit(Mark::TablesDiscarded);
                 tolerate(self.options.fs.remove(&self.paths.table(number)));
             }
         }

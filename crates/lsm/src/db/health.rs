@@ -18,6 +18,8 @@ use crate::limits::{
     DAMAGE_RETRY_PAUSE, FAILURES_BEFORE_WRITERS_HEAR, FIRST_RETRY_PAUSE, LONGEST_RETRY_PAUSE,
 };
 use crate::manifest::{Edit, ManifestLog};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -131,7 +133,12 @@ impl HealthState {
         let attempts = &mut *locked(&self.failures);
         let attempts = attempts.of(job);
         match outcome {
-            Ok(_) => *attempts = Attempts::default(),
+            Ok(_) => {
+                if attempts.failed > 0 {
+                    hit(Mark::RetrySucceeded);
+                }
+                *attempts = Attempts::default();
+            }
             Err(Error::Closed | Error::Poisoned { .. }) => {}
             Err(error) => {
                 attempts.failed = attempts.failed.saturating_add(1);
@@ -177,7 +184,7 @@ impl Inner {
     }
 
     pub(super) fn check_poison(&self) -> Result<()> {
-        if !self.health.poisoned.load(Ordering::Acquire) {
+        if !self.health.poisoned.load(Ordering::Acquire) || planted::active(Bug::PoisonIgnored) {
             return Ok(());
         }
         let poison = locked(&self.health.failures).poison.clone();
@@ -201,6 +208,7 @@ impl Inner {
 
     /// Stops all writing for good. The first cause is kept.
     pub(super) fn poison_by(&self, error: &Error) {
+        hit(Mark::Poisoned);
         locked(&self.health.failures).poison.get_or_insert_with(|| error.clone());
         self.health.poisoned.store(true, Ordering::Release);
         self.signal_work();
@@ -217,6 +225,7 @@ impl Inner {
         }
         let what = io::Error::new(io::ErrorKind::NotFound, "the directory was removed or replaced");
         let error = Error::system("keep", &path, what);
+        hit(Mark::DirectoryReplaced);
         self.poison_by(&error);
         Err(error)
     }
@@ -245,7 +254,11 @@ impl Inner {
     /// Makes the names of new tables durable. If that fails, which of them are is not known.
     pub(super) fn sync_table_names(&self) -> Result<()> {
         let dir = self.paths.table_dir();
-        let synced = self.options.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e));
+        let sync = || self.options.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e));
+        let synced = planted::unless(Bug::TableNamesNotSynced, sync);
+        if planted::active(Bug::NamesSyncRetried) {
+            return synced;
+        }
         synced.inspect_err(|error| self.poison_by(error))
     }
 }

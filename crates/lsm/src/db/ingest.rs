@@ -25,7 +25,9 @@ use super::inner::{Current, Inner, locked};
 use super::placement::{Context, Placement};
 use crate::error::{Error, Result};
 use crate::manifest::{Edit, Version};
+use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
+use crate::planted::{self, Bug};
 use crate::table::TableMeta;
 use crate::types::Seq;
 
@@ -55,7 +57,9 @@ impl Inner {
         let numbers: Vec<_> = added.iter().map(|(_, meta)| meta.number).collect();
         let installed = self.sync_table_names().and_then(|()| self.install_ingest(&mut log, added, seq));
         installed.inspect_err(|_| self.discard_tables(numbers))?;
-        log.last = seq;
+        if !planted::active(Bug::IngestSequenceReused) {
+            log.last = seq;
+        }
         log.groups += 1;
         let ticket = log.groups;
         drop(log);
@@ -99,6 +103,7 @@ impl Inner {
         });
         let written = add_in_order(&mut placement, records).and_then(|()| placement.finish());
         if written.is_err() {
+            hit(Mark::IngestTakenBack);
             placement.discard();
         }
         written
@@ -119,7 +124,7 @@ impl Inner {
         }
         let edit = Edit {
             next_file: Some(self.next_file_number()),
-            log_number: Some(log_number),
+            log_number: (!planted::active(Bug::IngestKeepsOldLog)).then_some(log_number),
             last_seq: Some(seq),
             added,
             moments: timekeeper.after(manifest.state().timeline.last(), seq),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::inner::{Inner, locked};
 use crate::fs::tolerate;
+use crate::marks::{Mark, hit};
 use crate::sync::Mutex;
 
 /// Files that are to be deleted.
@@ -34,6 +35,7 @@ impl Inner {
     pub(super) fn remove_obsolete(&self, path: PathBuf) {
         let mut state = locked(&self.obsolete.state);
         if state.holders > 0 {
+            hit(Mark::RemovalPostponed);
             state.waiting.push(path);
             return;
         }
@@ -44,6 +46,7 @@ impl Inner {
     fn remove_now(&self, path: &Path) {
         if tolerate(self.options.fs.remove(path)).is_none() {
             self.counters.failed_removals.add(1);
+            hit(Mark::RemovalFailed);
         }
     }
 

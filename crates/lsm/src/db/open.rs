@@ -24,9 +24,11 @@ use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::fs::{Fs, Lock, LockAttempt, tolerate};
 use crate::listing::Listing;
 use crate::manifest::{Loaded, ManifestLog, StoreState, Version, load};
+use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::metrics::Counters;
 use crate::options::Options;
+use crate::planted::{self, Bug};
 use crate::retention::RetentionRules;
 use crate::snapshot::SnapshotRegistry;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
@@ -68,6 +70,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     let version = quarantine_orphans(fs.as_ref(), &paths, &listing, &mut recovered)
         .and_then(|()| open_tables(fs.as_ref(), &paths, &cache, &recovered))
         .inspect_err(|_| recovered.discard(fs.as_ref(), &paths))?;
+    if planted::active(Bug::OldLogDeletedFirst) {
+        listing.segments.iter().for_each(|&number| drop(fs.remove(&paths.wal(number))));
+    }
     let counters = Arc::new(Counters::default());
     let (manifest, wal) = start_logs(&fs, &paths, &counters, &mut recovered).inspect_err(|error| {
         // After any other failure it may be that the new manifest names them.
@@ -84,6 +89,7 @@ impl Recovered {
     /// and on a full disk the next attempt needs their space.
     fn discard(&self, fs: &dyn Fs, paths: &StorePaths) {
         for &number in &self.from_log {
+            hit(Mark::RecoveryTakenBack);
             tolerate(fs.remove(&paths.table(number)));
         }
     }
@@ -161,7 +167,7 @@ fn make_directory(fs: &dyn Fs, root: &Path) -> Result<()> {
         ancestor = dir.parent();
     }
     fs.create_dir(root).map_err(|e| Error::io("create", root, e))?;
-    for dir in made {
+    for dir in made.into_iter().filter(|_| !planted::active(Bug::StoreNameNotSynced)) {
         let parent = match dir.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -171,10 +177,19 @@ fn make_directory(fs: &dyn Fs, root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What [`Bug::LockIgnored`] holds.
+struct IgnoredLock;
+
+impl Lock for IgnoredLock {}
+
 fn take_lock(fs: &dyn Fs, paths: &StorePaths) -> Result<Box<dyn Lock>> {
     match fs.try_lock(&paths.lock()).map_err(|e| Error::io("lock", &paths.lock(), e))? {
         LockAttempt::Held(lock) => Ok(lock),
-        LockAttempt::Busy(pid) => Err(Error::Locked { path: paths.root().to_path_buf(), pid }),
+        LockAttempt::Busy(_) if planted::active(Bug::LockIgnored) => Ok(Box::new(IgnoredLock)),
+        LockAttempt::Busy(pid) => {
+            hit(Mark::LockRefused);
+            Err(Error::Locked { path: paths.root().to_path_buf(), pid })
+        }
     }
 }
 
@@ -199,6 +214,9 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
         Some(store) => store,
         None => random_store_id(paths.root())?,
     };
+    if !listing.manifests.is_empty() || !listing.segments.is_empty() {
+        hit(Mark::CreationResumed);
+    }
     let state = StoreState { next_file: listing.next_number(), ..StoreState::default() };
     let report = RecoveryReport { created: true, ..RecoveryReport::default() };
     Ok(Recovered {
@@ -224,11 +242,13 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
     let Loaded { store, number, mut state, discarded } = load(fs, paths)?;
     let numbers: Vec<FileNumber> = listing.segments.range(state.log_number..).copied().collect();
     if numbers.first() != Some(&state.log_number) {
+        hit(Mark::SegmentMissing);
         let what = "the log segment that the manifest names is missing";
         return Err(Error::corrupt(&paths.wal(state.log_number), 0, what).coded(FaultCode::Missing));
     }
     check_tables(paths, listing, &state)?;
-    let next_file = state.next_file.max(listing.next_number()).max(FileNumber(number.0 + 1));
+    let known = if planted::active(Bug::NumberReused) { FileNumber(0) } else { listing.next_number() };
+    let next_file = state.next_file.max(known).max(FileNumber(number.0 + 1));
     let mut recoverer = Recoverer {
         fs,
         paths,
@@ -243,6 +263,9 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
     let end =
         replayed.and_then(|end| recoverer.finish().map(|()| end)).inspect_err(|_| recoverer.discard())?;
     let suspicious = discarded.is_some();
+    if suspicious {
+        hit(Mark::TornManifest);
+    }
     let report = report(&state, &end, discarded);
     state.next_file = recoverer.next_file;
     state.last_seq = end.last_seq;
@@ -259,6 +282,7 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
 fn check_tables(paths: &StorePaths, listing: &Listing, state: &StoreState) -> Result<()> {
     match state.tables.keys().find(|number| !listing.tables.contains(number)) {
         Some(&missing) => {
+            hit(Mark::TableMissing);
             let what = "a table that the manifest names is missing";
             Err(Error::corrupt(&paths.table(missing), 0, what).coded(FaultCode::Missing))
         }
@@ -272,9 +296,13 @@ fn report(state: &StoreState, end: &ReplayEnd, manifest: Option<(PathBuf, u64)>)
         bytes,
         reason: "an append that was cut short".to_owned(),
     };
+    let clean = state.closed_cleanly && end.clean_close && manifest.is_none();
+    if clean {
+        hit(Mark::CleanOpen);
+    }
     RecoveryReport {
         created: false,
-        clean: state.closed_cleanly && end.clean_close && manifest.is_none(),
+        clean,
         replayed_commits: end.commits,
         replayed_bytes: end.bytes,
         discarded: manifest.into_iter().chain(end.discarded.clone()).map(cut_short).collect(),
@@ -323,6 +351,7 @@ fn quarantine_orphans(
     }
     for path in orphans(paths, listing, &recovered.state) {
         recovered.report.quarantined.push(quarantine(fs, paths, &path)?);
+        hit(Mark::OrphanQuarantined);
     }
     Ok(())
 }
@@ -347,7 +376,10 @@ fn clean_up(
         left_over.extend(orphans(paths, listing, state));
     }
     for path in left_over {
-        recovered.report.removed_files += u64::from(tolerate(fs.remove(&path)).is_some());
+        if tolerate(fs.remove(&path)).is_some() {
+            recovered.report.removed_files += 1;
+            hit(Mark::LeftOverRemoved);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::files::StorePaths;
 use crate::fs::{Fs, tolerate};
 use crate::limits::{INGEST_MIN_TABLE_BYTES, LEVELS};
 use crate::manifest::Version;
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::table::{Compression, TableMeta, TableWriter};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -78,6 +80,7 @@ impl<'a> Placement<'a> {
         }
         if self.covered.front().is_some_and(|(smallest, _)| **smallest <= *key) {
             self.end_stretch()?;
+            hit(Mark::IngestedAmongTables);
             return self.add_upper(key, value);
         }
         if self.deep.is_some() {
@@ -183,6 +186,9 @@ fn begin(
 
 /// The deepest level for a table that overlaps nothing in levels 0 and 1.
 fn deepest_level(version: &Version, meta: &TableMeta) -> usize {
+    if planted::active(Bug::IngestTooDeep) {
+        return LEVELS - 1;
+    }
     let is_free = |level: &usize| version.overlapping(*level, &meta.smallest, &meta.largest).is_empty();
     (2..LEVELS).take_while(is_free).last().unwrap_or(1)
 }

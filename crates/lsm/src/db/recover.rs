@@ -14,7 +14,9 @@ use crate::compaction::Needed;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::{Fs, tolerate};
+use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
+use crate::planted::{self, Bug};
 use crate::retention::{Retention, RetentionRules};
 use crate::table::TableMeta;
 use crate::timeline::{Stamp, Timekeeper};
@@ -71,7 +73,7 @@ impl Recoverer<'_> {
             return Ok(());
         }
         let dir = self.paths.table_dir();
-        self.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e))
+        planted::unless(Bug::TableNamesNotSynced, || self.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e)))
     }
 
     fn write_table(&mut self) -> Result<()> {
@@ -108,6 +110,10 @@ impl Replay for Recoverer<'_> {
     }
 
     fn commit(&mut self, _seq: Seq) -> Result<()> {
-        if self.replayed.size_bytes() >= self.memtable_bytes { self.write_table() } else { Ok(()) }
+        if self.replayed.size_bytes() < self.memtable_bytes {
+            return Ok(());
+        }
+        hit(Mark::SeveralTablesFromLog);
+        self.write_table()
     }
 }

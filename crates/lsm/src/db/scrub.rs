@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::tolerate;
 use crate::manifest::{arrangement_faults, load};
+use crate::marks::{Mark, hit};
 use crate::table::Table;
 use crate::wal::{SegmentCheck, check_segments};
 
@@ -54,7 +55,11 @@ impl Inner {
         let version = Arc::clone(&self.current.load().version);
         files.extend(version.tables().map(|(_, table)| self.scrub_table(table)));
         files.extend(self.scrub_log());
-        Ok(ScrubReport { files })
+        let report = ScrubReport { files };
+        if !report.is_sound() {
+            hit(Mark::ScrubFoundFault);
+        }
+        Ok(report)
     }
 
     /// The first fault as an error.

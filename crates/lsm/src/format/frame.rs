@@ -5,6 +5,7 @@
 //! frame vouches for were on disk once, so if they are bad now, they have rotted.
 
 use super::{FileSalt, PREAMBLE_BYTES};
+use crate::planted::{self, Bug};
 
 /// Frames start at multiples of this.
 pub(crate) const FRAME_ALIGN: usize = 8;
@@ -125,7 +126,9 @@ impl<'a> LogScan<'a> {
         let commit = self.file.get(commit_at..commit_at.checked_add(COMMIT_BYTES)?)?;
         let marked = &self.file[self.at..commit_at + 4];
         let crc = self.salt.crc(self.at as u64, marked).to_le_bytes();
-        if commit[..4] != COMMIT_MARK.to_le_bytes() || commit[4..] != crc {
+        if (commit[..4] != COMMIT_MARK.to_le_bytes() || commit[4..] != crc)
+            && !planted::active(Bug::FrameUnchecked)
+        {
             return None;
         }
         let frame = Frame {
@@ -163,7 +166,9 @@ impl<'a> LogScan<'a> {
         let bad = self.at as u64;
         let mut at = self.at;
         while at + BEGIN_BYTES <= self.file.len() {
-            if self.begin_at(at).is_some_and(|begin| begin.durable_upto > bad) {
+            if self.begin_at(at).is_some_and(|begin| begin.durable_upto > bad)
+                && !planted::active(Bug::DamageIsTornTail)
+            {
                 return LogEnd::Damaged { witness: at as u64 };
             }
             at += FRAME_ALIGN;

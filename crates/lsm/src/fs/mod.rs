@@ -14,6 +14,7 @@ use std::panic::Location;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 use crate::sites;
 pub use real::RealFs;
 
@@ -166,6 +167,9 @@ pub(crate) fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> Result<Vec<u8
     let len = file.len().map_err(|e| Error::io("measure", path, e))?;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(limit)];
     let read = file.read_at(0, &mut bytes).map_err(|e| Error::io("read", path, e))?;
+    if planted::active(Bug::ShortReadIsTheEnd) {
+        bytes.truncate(read);
+    }
     if read < bytes.len() {
         // A log that seemed to end here would seem to hold no more than this.
         let what = format!("only {read} of {} bytes came", bytes.len());

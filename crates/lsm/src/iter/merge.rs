@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use super::Source;
 use crate::error::Result;
 use crate::memtable::version_order;
+use crate::planted::{self, Bug};
 use crate::range::Direction;
 use crate::types::{Kind, Seq, Trailer};
 
@@ -149,7 +150,11 @@ impl MergeCursor {
 
     fn comes_before(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.sources[a], &self.sources[b]);
-        let order = version_order((a.key(), a.trailer()), (b.key(), b.trailer()));
+        let order = if planted::active(Bug::MergeIgnoresSequence) {
+            a.key().cmp(b.key())
+        } else {
+            version_order((a.key(), a.trailer()), (b.key(), b.trailer()))
+        };
         match self.direction {
             Direction::Forward => order == Ordering::Less,
             Direction::Reverse => order == Ordering::Greater,

@@ -4,6 +4,8 @@
 use super::MergeCursor;
 use crate::error::Result;
 use crate::limits::STEPS_BEFORE_SEEK;
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::{Direction, KeyRange};
 use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, Seq, Trailer};
@@ -96,9 +98,16 @@ impl VisibleCursor {
 
     /// Whether the newest version of the current key that the reader may see is a record.
     fn shows(&self, trailer: Trailer) -> bool {
-        trailer.kind() == Kind::Put
-            && (self.tombstones.is_empty()
-                || self.tombstones.newest_covering(&self.key, self.at) <= trailer.seq())
+        trailer.kind() == Kind::Put && (self.tombstones.is_empty() || self.hidden_before() <= trailer.seq())
+    }
+
+    /// Versions of the current key before this sequence are hidden by the deletion of a range.
+    fn hidden_before(&self) -> Seq {
+        let deleted = self.tombstones.newest_covering(&self.key, self.at);
+        if planted::active(Bug::RangeTombstoneHidesItsCommit) && deleted > Seq::ZERO {
+            return deleted.checked_add(1).unwrap_or(deleted);
+        }
+        deleted
     }
 
     /// Moves past the versions of the current key that are newer than the reader; false if none is left.
@@ -124,6 +133,7 @@ impl VisibleCursor {
             }
             self.merge.advance()?;
         }
+        hit(Mark::SeekPastVersions);
         // No version has sequence 0, so this is past the last one.
         self.merge.seek(&self.key, Trailer::new(Seq::ZERO, Kind::Put))
     }
@@ -163,6 +173,7 @@ impl VisibleCursor {
             }
             self.merge.advance()?;
         }
+        hit(Mark::JumpOverVersions);
         let value = &mut self.value;
         let mut last = None;
         self.merge.jump_over(&self.key, self.at, |trailer, newest| {

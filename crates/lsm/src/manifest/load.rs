@@ -11,6 +11,7 @@ use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::format::{FrameTag, LogEnd, LogKind, LogScan, Preamble};
 use crate::fs::{Fs, read_whole};
 use crate::limits::MAX_EDIT_BYTES;
+use crate::marks::{Mark, hit};
 use crate::types::{FileNumber, StoreId};
 
 /// What was read.
@@ -54,6 +55,7 @@ pub(crate) fn load(fs: &dyn Fs, paths: &StorePaths) -> Result<Loaded> {
         LogEnd::Clean => None,
         LogEnd::Torn { bytes } => Some((path, bytes)),
         LogEnd::Damaged { witness } => {
+            hit(Mark::DamagedManifest);
             let what = format!("no valid edit, although the one at {witness} says this was on disk");
             return Err(Error::corrupt(&path, at, what).coded(FaultCode::Frame));
         }

@@ -14,7 +14,9 @@ use crate::files::{StorePaths, manifest_name};
 use crate::format::{FrameTag, PREAMBLE_BYTES, Preamble, append_frame};
 use crate::fs::{File, Fs, tolerate};
 use crate::limits::MANIFEST_ROTATE_BYTES;
+use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
+use crate::planted::{self, Bug};
 use crate::types::{FileNumber, StoreId};
 
 /// The manifest in use.
@@ -70,6 +72,7 @@ impl ManifestLog {
             Error::corrupt(&self.open.path, self.open.end, what).coded(FaultCode::Edit)
         })?;
         if self.broken || self.open.end > MANIFEST_ROTATE_BYTES {
+            hit(if self.broken { Mark::ManifestReplaced } else { Mark::ManifestRotated });
             self.rotate(next_number(), &mut state)?;
         } else {
             self.append(edit)?;
@@ -87,7 +90,7 @@ impl ManifestLog {
         // Cleared only when the whole append has succeeded.
         self.broken = true;
         open.file.write_at(open.end, &frame).map_err(|e| Error::io("append to", &open.path, e))?;
-        open.file.sync().map_err(|e| Error::sync(&open.path, e))?;
+        planted::unless(Bug::EditNotSynced, || open.file.sync().map_err(|e| Error::sync(&open.path, e)))?;
         open.end += frame.len() as u64;
         open.edits = edits;
         self.broken = false;
@@ -127,7 +130,9 @@ fn start_manifest(
             tolerate(fs.remove(&path));
         }
     })?;
-    fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
+    planted::unless(Bug::SwitchNotSynced, || {
+        fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))
+    })?;
     Ok(OpenManifest { file, path, preamble, end: bytes.len() as u64, edits: 1 })
 }
 
@@ -137,7 +142,9 @@ fn write_current(fs: &dyn Fs, paths: &StorePaths, number: FileNumber) -> Result<
     // A left-over of a crash, most often not there.
     tolerate(fs.remove(&temp));
     // The manifest's name must be on disk before `CURRENT` can name it.
-    fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
+    planted::unless(Bug::ManifestNameNotSynced, || {
+        fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))
+    })?;
     write_new(fs, &temp, current_text(number).as_bytes())?;
     fs.rename(&temp, &current).map_err(|e| Error::io("replace", &current, e))
 }
@@ -151,7 +158,10 @@ pub(super) fn current_text(number: FileNumber) -> String {
 fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<Box<dyn File>> {
     let file = fs.create_new(path).map_err(|e| Error::io("create", path, e))?;
     file.write_at(0, bytes).map_err(|e| Error::io("write", path, e))?;
-    file.sync().map_err(|e| Error::sync(path, e))?;
+    let is_current = path.extension().is_some();
+    if !(is_current && planted::active(Bug::CurrentNotSynced)) {
+        file.sync().map_err(|e| Error::sync(path, e))?;
+    }
     Ok(file)
 }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::fault::{Fault, FaultCode};
 use crate::limits::LEVELS;
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
 use crate::tombstones::RangeTombstones;
@@ -52,6 +54,9 @@ impl Version {
 
     fn arrange(&mut self) {
         self.levels[0].sort_by_key(|table| Reverse((table.meta().greatest_seq, table.meta().number)));
+        if planted::active(Bug::Level0OldestFirst) {
+            self.levels[0].reverse();
+        }
         for tables in &mut self.levels[1..] {
             tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
         }
@@ -74,10 +79,18 @@ impl Version {
         });
         for table in level0.chain(deeper) {
             let deleted = table.range_tombstones().newest_covering(key, at);
-            match table.get_with_seq(key, hash, at, tier)? {
+            let deleted = if planted::active(Bug::RangeTombstoneIgnored) { Seq::ZERO } else { deleted };
+            let found = table.get_with_seq(key, hash, at, tier);
+            if found.is_err() && planted::active(Bug::ReadErrorIsAbsence) {
+                continue;
+            }
+            match found? {
                 Some((seq, found)) if seq >= deleted => return Ok(Some(found)),
                 None if deleted == Seq::ZERO => {}
-                _ => return Ok(None),
+                _ => {
+                    hit(Mark::HiddenByRange);
+                    return Ok(None);
+                }
             }
         }
         Ok(None)

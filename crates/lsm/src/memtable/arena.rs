@@ -111,7 +111,7 @@ mod tests {
         assert!(arena.bytes() >= 3_100_000);
     }
     /// What AddressSanitizer must report.
-    #[cfg(feature = "planted-faults")]
+    #[cfg(feature = "planted-memory-faults")]
     #[test]
     fn planted_use_after_free() {
         let (arena, mut bump) = Arena::new();

@@ -27,7 +27,7 @@ use crate::types::{Kind, Seq, Trailer};
 const MAX_HEIGHT: usize = 14;
 /// How a complete node is linked. With the planted fault it is not published, which ThreadSanitizer must report.
 const PUBLISH: Ordering =
-    if cfg!(feature = "planted-faults") { Ordering::Relaxed } else { Ordering::Release };
+    if cfg!(feature = "planted-memory-faults") { Ordering::Relaxed } else { Ordering::Release };
 
 /// Header of a node. `height` links, the key and the value follow it in memory.
 ///

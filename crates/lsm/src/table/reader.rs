@@ -16,6 +16,8 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::fs::{File, Fs};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, ReadTier, Seq, StoreId};
 use crate::value::{Value, Version};
@@ -109,12 +111,17 @@ impl Table {
         tier: ReadTier,
     ) -> Result<Option<(Seq, Version)>> {
         if !self.tail.filter.may_contain(hash) {
+            hit(Mark::FilterSaidNo);
             return Ok(None);
         }
         let Some((block, entry)) = self.find(Section::Current, key, Seq::MAX, tier)? else { return Ok(None) };
         if entry.trailer.seq() <= at {
             return Ok(Some(version(block, &entry)));
         }
+        if planted::active(Bug::HistoryIgnored) {
+            return Ok(None);
+        }
+        hit(Mark::HistoryRead);
         let older = self.find(Section::History, key, at, tier)?;
         Ok(older.map(|(block, entry)| version(block, &entry)))
     }
@@ -185,7 +192,10 @@ impl Table {
     #[inline]
     pub(super) fn cached(&self, handle: Handle, tier: ReadTier) -> Result<Option<Arc<Block>>> {
         match self.cache.get(self.meta.number, handle.offset) {
-            None if tier == ReadTier::Memory => Err(Error::WouldBlock),
+            None if tier == ReadTier::Memory => {
+                hit(Mark::WouldBlock);
+                Err(Error::WouldBlock)
+            }
             found => Ok(found),
         }
     }

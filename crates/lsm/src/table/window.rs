@@ -6,6 +6,7 @@ use super::reader::Table;
 use super::tail::read_exact;
 use crate::error::Result;
 use crate::limits::{FIRST_READ_AHEAD_BYTES, MAX_READ_AHEAD_BYTES, MISSES_BEFORE_READ_AHEAD};
+use crate::marks::{Mark, hit};
 use crate::types::ReadTier;
 
 /// A stretch of the file in memory, and the steps that lead to the next one.
@@ -47,6 +48,7 @@ impl Window {
     /// Reads block `position` of `index`, and those behind it as far as they lie within `most` bytes and at least half
     /// of what is read belongs to the section.
     pub(super) fn fill(&mut self, table: &Table, index: &Index, position: usize, most: usize) -> Result<()> {
+        hit(Mark::ReadAhead);
         let first = index.target(table, position, ReadTier::Disk)?.handle;
         let (mut span, mut wanted) = (first.stored_bytes(), first.stored_bytes());
         for next in position + 1..index.len() {

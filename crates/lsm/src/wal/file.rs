@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::fs::{File, tolerate};
 use crate::limits::{WAL_FILL_BYTES, WAL_FILL_FROM, WAL_FILL_LOW, WAL_FILL_MAX_APPEND};
+use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
+use crate::planted::{self, Bug};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::FileNumber;
@@ -69,7 +71,11 @@ impl WalFile {
         let end = at + bytes.len() as u64;
         let beyond = end > self.filled.load(Ordering::Acquire);
         let _filling = beyond.then(|| self.keep_out_filler());
-        self.file.write_at(at, bytes).map_err(|e| Error::io("append to", &self.path, e))?;
+        let written = self.file.write_at(at, bytes).map_err(|e| Error::io("append to", &self.path, e));
+        if written.is_err() && planted::active(Bug::HoleAfterFailedWrite) {
+            self.written.store(end, Ordering::Release);
+        }
+        written?;
         if beyond {
             self.filled.store(end, Ordering::Release);
         }
@@ -96,8 +102,11 @@ impl WalFile {
         let from = self.filled.load(Ordering::Acquire);
         // If this fails, a commit will soon meet the same disk and can say so; this segment goes on without.
         if tolerate(self.file.write_at(from, &vec![0; WAL_FILL_BYTES])).is_some() {
+            hit(Mark::ZerosAhead);
             self.filled.store(from + WAL_FILL_BYTES as u64, Ordering::Release);
             self.wants_zeros.store(false, Ordering::Release);
+        } else {
+            hit(Mark::ZerosRefused);
         }
     }
 
@@ -118,20 +127,25 @@ impl WalFile {
     ///
     /// After an error nothing is known about what is on disk: the caller must not go on with this segment.
     pub(crate) fn sync_upto(&self, upto: u64, counters: &Counters) -> Result<()> {
-        if self.synced() >= upto {
+        if self.synced() >= upto || planted::active(Bug::AckBeforeSync) {
             return Ok(());
         }
         let mut failed = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = &*failed {
+            hit(Mark::SyncAfterFailure);
             return Err(error.clone());
         }
         if self.synced() >= upto {
+            hit(Mark::SyncShared);
             return Ok(());
         }
         let target = self.written();
         debug_assert!(target >= upto, "only written bytes can be synced");
         let timer = counters.latencies.wal_sync.time();
-        self.file.sync().map_err(|e| failed.insert(Error::sync(&self.path, e)).clone())?;
+        let synced = self.file.sync();
+        let again = synced.is_err() && planted::active(Bug::SyncRetried);
+        let synced = if again { self.file.sync() } else { synced };
+        synced.map_err(|e| failed.insert(Error::sync(&self.path, e)).clone())?;
         drop(timer);
         counters.wal_syncs.add(1);
         self.synced.store(target, Ordering::Release);

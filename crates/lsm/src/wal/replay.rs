@@ -17,6 +17,8 @@ use crate::format::{
 };
 use crate::fs::{Fs, read_head, read_whole};
 use crate::limits::{MAX_COMMIT_BYTES, TIME_OP_BYTES};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
@@ -91,7 +93,10 @@ fn link_segments(
             // The first segment was synced before the manifest named it, so its preamble must be right. A later one
             // without frames was being created when the store died or ran out of space; if it was more than that,
             // the next segment's link to it is missing now.
-            Err(Error::Corrupt { .. }) if index > 0 && never_used(&read_whole(fs, &path)?) => continue,
+            Err(Error::Corrupt { .. }) if index > 0 && never_used(&read_whole(fs, &path)?) => {
+                hit(Mark::SegmentWithoutPreamble);
+                continue;
+            }
             Err(error) => return Err(error),
         };
         if let Some(before) = segments.last()
@@ -124,6 +129,7 @@ pub(super) fn replay_segment(
             .ok()
             .filter(|&limit| limit <= bytes.len())
             .ok_or_else(|| {
+                hit(Mark::SegmentCutOff);
                 let what = format!(
                     "the segment is cut off; the next one says that it reaches {}",
                     next.previous_end
@@ -131,8 +137,11 @@ pub(super) fn replay_segment(
                 Error::corrupt(&segment.path, bytes.len() as u64, what).coded(FaultCode::Frame)
             })?,
     };
+    if limit < bytes.len() {
+        hit(Mark::BytesBehindLink);
+    }
     let mut scan = LogScan::new(&bytes[..limit], segment.preamble.salt(), MAX_BODY_BYTES);
-    while let Some(frame) = scan.next() {
+    while let Some(frame) = scan.next().or_else(|| behind_bad_frame(&mut scan)) {
         // Segments behind it in which nothing lies are what an open that died has left.
         end.clean_close = frame.tag == FrameTag::CleanClose;
         match frame.tag {
@@ -146,16 +155,24 @@ pub(super) fn replay_segment(
     }
     let at = scan.offset();
     end.bytes += at - PREAMBLE_BYTES as u64;
-    end.tail = (segment.preamble.number, at);
+    let tail = if planted::active(Bug::TornTailLinked) { limit as u64 } else { at };
+    end.tail = (segment.preamble.number, tail);
     match scan.end() {
-        LogEnd::Clean if successor.is_none() => Ok(()),
+        LogEnd::Clean if successor.is_none() => {
+            if at < limit as u64 {
+                hit(Mark::ZerosAtEnd);
+            }
+            Ok(())
+        }
         LogEnd::Clean if at == limit as u64 => Ok(()),
         LogEnd::Torn { bytes } if successor.is_none() => {
             end.discarded = Some((segment.path.clone(), bytes));
             end.clean_close = false;
+            hit(Mark::TornTail);
             Ok(())
         }
         LogEnd::Damaged { witness } => {
+            hit(Mark::DamagedLog);
             let what = format!("no valid frame, although the frame at {witness} says this was on disk");
             Err(Error::corrupt(&segment.path, at, what).coded(FaultCode::Frame))
         }
@@ -184,6 +201,7 @@ pub(super) fn replay_commit(
     let damaged = |code, what: &str| Error::corrupt(path, frame.offset, what).coded(code);
     let expected =
         end.last_seq.checked_add(1).ok_or_else(|| damaged(FaultCode::Sequence, "sequences are exhausted"))?;
+    let expected = planted_sequence(frame, end.last_seq).unwrap_or(expected);
     if frame.number != expected.get() {
         let what = format!("commit {} where {expected} was expected", frame.number);
         return Err(damaged(FaultCode::Sequence, &what));
@@ -207,6 +225,18 @@ pub(super) fn replay_commit(
     end.last_seq = expected;
     end.commits += 1;
     Ok(())
+}
+
+/// The next frame behind one that does not verify, with [`Bug::BadFrameSkipped`].
+fn behind_bad_frame<'a>(scan: &mut LogScan<'a>) -> Option<Frame<'a>> {
+    (planted::active(Bug::BadFrameSkipped) && scan.skip_damage()).then(|| scan.next()).flatten()
+}
+
+/// The sequence of a frame with which planted bugs are content.
+fn planted_sequence(frame: &Frame<'_>, last: Seq) -> Option<Seq> {
+    let gap = planted::active(Bug::BadFrameSkipped) && frame.number > last.get();
+    let piece = planted::active(Bug::CommitInPieces) && frame.number == last.get();
+    (gap || piece).then(|| Seq::new(frame.number)).flatten()
 }
 
 fn take_time(body: &mut &[u8]) -> Option<Stamp> {

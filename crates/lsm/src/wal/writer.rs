@@ -14,6 +14,7 @@ use crate::files::StorePaths;
 use crate::format::{FileSalt, FrameTag, LogKind, PREAMBLE_BYTES, Preamble, append_frame, varint};
 use crate::fs::{Fs, tolerate};
 use crate::metrics::Counters;
+use crate::planted::{self, Bug};
 use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
@@ -77,7 +78,23 @@ impl WalWriter {
 
     /// Encodes one commit into the buffer, with what it says of its time.
     pub(crate) fn encode(&mut self, batch: &WriteBatch, seq: Seq, stamp: Option<Stamp>) {
-        let head = (FrameTag::Commit, seq.get(), batch.len() as u32 + u32::from(stamp.is_some()));
+        if planted::active(Bug::CommitInPieces) && batch.len() > 1 {
+            for (kind, key, value) in batch.ops() {
+                self.encode_ops(1, [(kind, key, value)].into_iter(), seq, None);
+            }
+        } else {
+            self.encode_ops(batch.len(), batch.ops(), seq, stamp);
+        }
+    }
+
+    fn encode_ops<'b>(
+        &mut self,
+        count: usize,
+        ops: impl Iterator<Item = (OpKind, &'b [u8], &'b [u8])>,
+        seq: Seq,
+        stamp: Option<Stamp>,
+    ) {
+        let head = (FrameTag::Commit, seq.get(), count as u32 + u32::from(stamp.is_some()));
         let (offset, durable_upto) = (self.end(), self.file.synced());
         append_frame(&mut self.buffer, self.salt, offset, head, durable_upto, |body| {
             if let Some(stamp) = stamp {
@@ -85,7 +102,7 @@ impl WalWriter {
                 varint::put(body, stamp.settled.millis());
                 varint::put(body, stamp.at.millis());
             }
-            for (kind, key, value) in batch.ops() {
+            for (kind, key, value) in ops {
                 match kind {
                     OpKind::Put => {
                         body.push(TAG_PUT);
@@ -132,7 +149,7 @@ impl WalWriter {
     pub(crate) fn rotate(&mut self, number: FileNumber, next_seq: Seq) -> Result<()> {
         self.write_out()?;
         let end = self.file.written();
-        self.file.sync_upto(end, &self.counters)?;
+        planted::unless(Bug::SegmentNotSyncedAtRotation, || self.file.sync_upto(end, &self.counters))?;
         let preamble = segment_preamble(self.store, number, self.file.number(), end, next_seq);
         let file = create_segment(self.fs.as_ref(), &self.paths, &preamble, &self.counters)?;
         self.file = Arc::new(file);
@@ -177,6 +194,8 @@ fn write_preamble(
     let file = fs.create_new(path).map_err(|e| Error::io("create", path, e))?;
     file.write_at(0, &preamble.encode()).map_err(|e| Error::io("write", path, e))?;
     file.sync().map_err(|e| Error::sync(path, e))?;
-    fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync(&paths.wal_dir(), e))?;
+    planted::unless(Bug::SegmentNameNotSynced, || {
+        fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync(&paths.wal_dir(), e))
+    })?;
     Ok(file)
 }

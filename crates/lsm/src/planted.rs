@@ -1,0 +1,210 @@
+//! Bugs that a test can switch on, to prove that the tests would find them.
+//!
+//! Each is a line somewhere in this crate that asks whether it is active; the comment says what it does. At most one is
+//! active, in the thread that asked for it and in the threads of stores that it opens, so that two threads can try
+//! two bugs at once. Without the feature `planted` the question is answered with no when the code is compiled.
+
+#[cfg(not(feature = "planted"))]
+pub(crate) use absent::{Bug, active, inherited};
+#[cfg(feature = "planted")]
+pub use chosen::{Bug, Planted, plant};
+#[cfg(feature = "planted")]
+pub(crate) use chosen::{active, inherited};
+
+/// Does a step, unless a bug leaves it out.
+#[inline]
+pub(crate) fn unless<E>(bug: Bug, step: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    if active(bug) { Ok(()) } else { step() }
+}
+
+macro_rules! bugs {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        #[cfg(feature = "planted")]
+        mod names {
+            /// A bug that can be planted.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+            pub enum Bug { $($(#[$doc])+ $name,)+ }
+
+            impl Bug {
+                /// Every bug.
+                pub const ALL: &[Self] = &[$(Self::$name),+];
+            }
+        }
+
+        #[cfg(not(feature = "planted"))]
+        mod names {
+            #[derive(Clone, Copy)]
+            pub(crate) enum Bug { $($name,)+ }
+        }
+    };
+}
+
+bugs! {
+    /// A commit is acknowledged without a sync of the log.
+    AckBeforeSync,
+    /// A commit is visible before its sync.
+    VisibleBeforeSync,
+    /// After a failed sync the sync is tried again, and believed.
+    SyncRetried,
+    /// A sync that found no space counts as harmless.
+    FullSyncIsHarmless,
+    /// Writes go on after a failure that leaves open what is on disk.
+    PoisonIgnored,
+    /// The name of a new log segment is not synced.
+    SegmentNameNotSynced,
+    /// A segment is not synced before the next one is begun.
+    SegmentNotSyncedAtRotation,
+    /// The checksum of a frame is not looked at.
+    FrameUnchecked,
+    /// Replay goes on behind a frame that does not verify.
+    BadFrameSkipped,
+    /// Bad bytes that a later frame vouches for are taken for a torn tail.
+    DamageIsTornTail,
+    /// Recovery links the new segment to the end of the old file instead of the end of its valid frames.
+    TornTailLinked,
+    /// Every operation of a commit is a frame of its own.
+    CommitInPieces,
+    /// A failed write leaves a hole in the log.
+    HoleAfterFailedWrite,
+    /// A refused commit stays in the buffer.
+    RefusedCommitStays,
+    /// What a refused commit left in the file is not cut off.
+    RefusedCommitNotCut,
+    /// The log of a memtable is deleted before the manifest lets go of it.
+    LogDeletedBeforeEdit,
+    /// A flush says that tables cover what is still in memtables.
+    CoversTooMuch,
+    /// A flush lets go of the log of memtables that are not flushed yet.
+    LogNumberTooNew,
+    /// An edit of the manifest is not synced.
+    EditNotSynced,
+    /// The name of a new manifest is not synced before `CURRENT` names it.
+    ManifestNameNotSynced,
+    /// `CURRENT` is not synced before it is renamed.
+    CurrentNotSynced,
+    /// The old manifest is deleted before the new `CURRENT` is synced.
+    SwitchNotSynced,
+    /// The names of a new store's own directory and its parents are not synced.
+    StoreNameNotSynced,
+    /// File numbers that only the directory knows are used again.
+    NumberReused,
+    /// Recovery deletes the old log before the new manifest is current.
+    OldLogDeletedFirst,
+    /// A lock held elsewhere is taken for held here.
+    LockIgnored,
+    /// A short read of a log or manifest is taken for its end.
+    ShortReadIsTheEnd,
+    /// A new table is not synced.
+    TableNotSynced,
+    /// The names of new tables are not synced.
+    TableNamesNotSynced,
+    /// A failed sync of the names of tables is tried again.
+    NamesSyncRetried,
+    /// The checksum of a block is not looked at.
+    BlockUnchecked,
+    /// Checksums do not depend on the place in the file.
+    ChecksumWithoutOffset,
+    /// The filter of a table lacks a key.
+    FilterLacksKey,
+    /// The cache does not tell the blocks of one table from those of another.
+    CacheKeyWithoutFile,
+    /// A table that cannot be read has nothing to say.
+    ReadErrorIsAbsence,
+    /// Old versions in a table are not looked for.
+    HistoryIgnored,
+    /// A flush that failed forgets its memtable.
+    FailedFlushForgets,
+    /// A compaction that failed deletes its inputs.
+    FailedCompactionDeletes,
+    /// Compaction does not know of snapshots.
+    PinsIgnored,
+    /// Letting go of one of two snapshots of a sequence lets go of both.
+    PinReleasedTwice,
+    /// What is kept since a sequence is kept since the newest.
+    SinceIsLatest,
+    /// One version less than asked for is kept.
+    OneVersionLess,
+    /// A tombstone is dropped while it still hides something.
+    TombstoneDroppedTooSoon,
+    /// The deletion of a range is dropped while it still hides something.
+    RangeTombstoneDroppedTooSoon,
+    /// The last table of a compaction lacks its part of deleted ranges.
+    RangeTombstoneLostAtCut,
+    /// A scan hides what was put in the same commit in which its range was deleted.
+    RangeTombstoneHidesItsCommit,
+    /// Reads of single keys do not know of ranges deleted in tables.
+    RangeTombstoneIgnored,
+    /// History floors are not written to the manifest.
+    FloorNotPersisted,
+    /// Reads below the floor are answered.
+    FloorNotChecked,
+    /// Of several sources with the same key any comes first.
+    MergeIgnoresSequence,
+    /// The oldest table of level 0 is read first.
+    Level0OldestFirst,
+    /// A table is merged into the next level without what it overlaps there.
+    OverlapForgotten,
+    /// A checkpoint leaves out what is still in memtables.
+    CheckpointWithoutFlush,
+    /// The names of the tables in a checkpoint are not synced.
+    CheckpointNamesNotSynced,
+    /// The commit after a bulk ingest gets the same sequence.
+    IngestSequenceReused,
+    /// A bulk ingest goes to the bottom, whatever lies there.
+    IngestTooDeep,
+    /// After a bulk ingest recovery begins with the log from before.
+    IngestKeepsOldLog,
+}
+
+#[cfg(not(feature = "planted"))]
+mod absent {
+    pub(crate) use super::names::Bug;
+
+    #[inline]
+    pub(crate) const fn active(_: Bug) -> bool {
+        false
+    }
+
+    /// What threads pass on to those that they start: nothing.
+    pub(crate) fn inherited() -> impl FnOnce() + Send + 'static {
+        || {}
+    }
+}
+
+#[cfg(feature = "planted")]
+mod chosen {
+    use std::cell::Cell;
+
+    pub use super::names::Bug;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn active(bug: Bug) -> bool {
+        ACTIVE.get() == Some(bug)
+    }
+
+    /// What threads pass on to those that they start: their bug.
+    pub(crate) fn inherited() -> impl FnOnce() + Send + 'static {
+        let bug = ACTIVE.get();
+        move || ACTIVE.set(bug)
+    }
+
+    /// As long as this lives, its bug is active in the thread that planted it.
+    #[must_use = "the bug is gone when this is dropped"]
+    pub struct Planted {
+        before: Option<Bug>,
+    }
+
+    /// Makes a bug active in this thread.
+    pub fn plant(bug: Bug) -> Planted {
+        Planted { before: ACTIVE.replace(Some(bug)) }
+    }
+
+    impl Drop for Planted {
+        fn drop(&mut self) {
+            ACTIVE.set(self.before);
+        }
+    }
+}
