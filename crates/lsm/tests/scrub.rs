@@ -76,7 +76,7 @@ fn every_bad_block_and_every_bad_file_is_reported_in_one_go() {
     flip(&tables[0], 100);
     flip(&tables[0], 9000);
     flip(&tables[1], tables[1].metadata().unwrap().len() - 20);
-    flip(&segment, 120);
+    flip(&segment, 100);
     let report = db.scrub().unwrap();
     let found = faulty(&report);
     let of = |path: &PathBuf| {

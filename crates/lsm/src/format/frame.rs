@@ -4,14 +4,10 @@
 //! file was known to be synced when it was written, which is what tells a torn tail from damage: bytes that a later
 //! frame vouches for were on disk once, so if they are bad now, they have rotted.
 
-use super::{FileSalt, PREAMBLE_BYTES};
+use super::{FileSalt, PREAMBLE_BYTES, varint};
 use crate::planted::{self, Bug};
 
-/// Frames start at multiples of this.
-pub(crate) const FRAME_ALIGN: usize = 8;
-const BEGIN_BYTES: usize = 32;
-const COMMIT_BYTES: usize = 8;
-const COMMIT_MARK: u32 = 0xC033_1755;
+const CRC_BYTES: usize = 4;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +37,6 @@ pub(crate) struct Frame<'a> {
     pub(crate) number: u64,
     /// Operations or fields in the body.
     pub(crate) count: u32,
-    /// The body with its padding.
     pub(crate) body: &'a [u8],
     /// Where the frame begins in the file.
     pub(crate) offset: u64,
@@ -51,6 +46,8 @@ pub(crate) struct Frame<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Begin {
     tag: FrameTag,
+    /// Its own length, checksum included.
+    len: usize,
     body_len: usize,
     number: u64,
     durable_upto: u64,
@@ -58,6 +55,8 @@ struct Begin {
 }
 
 /// Appends a frame that will lie at `offset` of the file to `out`; `body` writes its body.
+///
+/// `BEGIN` states the length of the body, so it is written behind it and then moved to the front.
 pub(crate) fn append_frame(
     out: &mut Vec<u8>,
     salt: FileSalt,
@@ -66,24 +65,19 @@ pub(crate) fn append_frame(
     durable_upto: u64,
     body: impl FnOnce(&mut Vec<u8>),
 ) {
-    debug_assert!(offset.is_multiple_of(FRAME_ALIGN as u64), "frames are aligned");
+    debug_assert!(durable_upto <= offset, "what is not written cannot be synced");
     let start = out.len();
-    out.resize(start + BEGIN_BYTES, 0);
     body(out);
-    let body_len = out.len() - start - BEGIN_BYTES;
-    out.resize(start + BEGIN_BYTES + body_len.next_multiple_of(FRAME_ALIGN), 0);
-    let padded = (out.len() - start - BEGIN_BYTES) as u32;
-
-    let begin = &mut out[start..start + BEGIN_BYTES];
-    begin[0] = tag as u8;
-    begin[4..8].copy_from_slice(&padded.to_le_bytes());
-    begin[8..16].copy_from_slice(&number.to_le_bytes());
-    begin[16..24].copy_from_slice(&durable_upto.to_le_bytes());
-    begin[24..28].copy_from_slice(&count.to_le_bytes());
-    let crc = salt.crc(offset, &begin[..28]);
-    begin[28..32].copy_from_slice(&crc.to_le_bytes());
-
-    out.extend_from_slice(&COMMIT_MARK.to_le_bytes());
+    let begin = out.len();
+    out.push(tag as u8);
+    varint::put(out, (begin - start) as u64);
+    varint::put(out, number);
+    varint::put(out, offset.saturating_sub(durable_upto));
+    varint::put(out, u64::from(count));
+    let crc = salt.crc(offset, &out[begin..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    let begin_len = out.len() - begin;
+    out[start..].rotate_right(begin_len);
     let crc = salt.crc(offset, &out[start..]);
     out.extend_from_slice(&crc.to_le_bytes());
 }
@@ -121,14 +115,11 @@ impl<'a> LogScan<'a> {
     /// The next frame, or `None` at the first offset that holds no valid frame.
     pub(crate) fn next(&mut self) -> Option<Frame<'a>> {
         let begin = self.begin_at(self.at)?;
-        let body_at = self.at + BEGIN_BYTES;
+        let body_at = self.at + begin.len;
         let commit_at = body_at.checked_add(begin.body_len)?;
-        let commit = self.file.get(commit_at..commit_at.checked_add(COMMIT_BYTES)?)?;
-        let marked = &self.file[self.at..commit_at + 4];
-        let crc = self.salt.crc(self.at as u64, marked).to_le_bytes();
-        if (commit[..4] != COMMIT_MARK.to_le_bytes() || commit[4..] != crc)
-            && !planted::active(Bug::FrameUnchecked)
-        {
+        let commit = self.file.get(commit_at..commit_at.checked_add(CRC_BYTES)?)?;
+        let crc = self.salt.crc(self.at as u64, &self.file[self.at..commit_at]).to_le_bytes();
+        if commit != crc && !planted::active(Bug::FrameUnchecked) {
             return None;
         }
         let frame = Frame {
@@ -138,15 +129,15 @@ impl<'a> LogScan<'a> {
             body: &self.file[body_at..commit_at],
             offset: self.at as u64,
         };
-        self.at = commit_at + COMMIT_BYTES;
+        self.at = commit_at + CRC_BYTES;
         Some(frame)
     }
 
     /// Moves on from bad bytes to the next valid frame; false if there is none.
     pub(crate) fn skip_damage(&mut self) -> bool {
         let bad = self.at;
-        while self.at + BEGIN_BYTES <= self.file.len() {
-            self.at += FRAME_ALIGN;
+        while self.at < self.file.len() {
+            self.at += 1;
             let found = self.at;
             if self.next().is_some() {
                 self.at = found;
@@ -165,34 +156,31 @@ impl<'a> LogScan<'a> {
         }
         let bad = self.at as u64;
         let mut at = self.at;
-        while at + BEGIN_BYTES <= self.file.len() {
+        while at < self.file.len() {
             if self.begin_at(at).is_some_and(|begin| begin.durable_upto > bad)
                 && !planted::active(Bug::DamageIsTornTail)
             {
                 return LogEnd::Damaged { witness: at as u64 };
             }
-            at += FRAME_ALIGN;
+            at += 1;
         }
         LogEnd::Torn { bytes: tail.len() as u64 }
     }
 
     fn begin_at(&self, at: usize) -> Option<Begin> {
-        let bytes: &[u8; BEGIN_BYTES] = self.file.get(at..at.checked_add(BEGIN_BYTES)?)?.try_into().ok()?;
-        let tag = FrameTag::from_byte(bytes[0])?;
-        let (word, long) = (
-            |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]),
-            |at: usize| {
-                bytes[at..at + 8].iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte))
-            },
-        );
-        if word(28) != self.salt.crc(at as u64, &bytes[..28]) {
+        let bytes = self.file.get(at..)?;
+        let tag = FrameTag::from_byte(*bytes.first()?)?;
+        let mut rest = &bytes[1..];
+        let body_len = usize::try_from(varint::take(&mut rest)?).ok()?;
+        let number = varint::take(&mut rest)?;
+        let durable_upto = (at as u64).checked_sub(varint::take(&mut rest)?)?;
+        let count = u32::try_from(varint::take(&mut rest)?).ok()?;
+        let checked = bytes.len() - rest.len();
+        let crc = varint::take_slice(&mut rest, CRC_BYTES)?;
+        if crc != self.salt.crc(at as u64, &bytes[..checked]).to_le_bytes() || body_len > self.max_body {
             return None;
         }
-        let body_len = word(4) as usize;
-        if bytes[1..4] != [0; 3] || body_len > self.max_body || !body_len.is_multiple_of(FRAME_ALIGN) {
-            return None;
-        }
-        Some(Begin { tag, body_len, number: long(8), durable_upto: long(16), count: word(24) })
+        Some(Begin { tag, len: checked + CRC_BYTES, body_len, number, durable_upto, count })
     }
 }
 
@@ -233,7 +221,9 @@ mod tests {
     #[test]
     fn frames_round_trip_and_end_cleanly_before_zeros() {
         let (mut file, starts) = file_with(&[b"", b"one", b"eight by", b"nine byte"]);
-        assert_eq!(file.len() - starts[3], BEGIN_BYTES + 16 + COMMIT_BYTES);
+        let begin = [0xB1, 9, 4, (starts[3] - starts[2]) as u8, 1];
+        assert_eq!(file[starts[3]..][..begin.len()], begin);
+        assert_eq!(file.len() - starts[3], begin.len() + CRC_BYTES + 9 + CRC_BYTES);
         assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
         file.resize(file.len() + 4096, 0);
         assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
@@ -298,7 +288,7 @@ mod tests {
         let mut file = vec![0; PREAMBLE_BYTES];
         let offset = file.len() as u64;
         append_frame(&mut file, salt(), offset, (FrameTag::Edit, 1, 1), 0, |out| {
-            out.resize(out.len() + MAX_BODY + 8, 7);
+            out.resize(out.len() + MAX_BODY + 1, 7);
         });
         assert_eq!(read(&file).0, Vec::<u64>::new());
     }

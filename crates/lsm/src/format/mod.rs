@@ -6,5 +6,5 @@ mod preamble;
 pub(crate) mod varint;
 
 pub(crate) use checksum::FileSalt;
-pub(crate) use frame::{FRAME_ALIGN, Frame, FrameTag, LogEnd, LogScan, append_frame};
+pub(crate) use frame::{Frame, FrameTag, LogEnd, LogScan, append_frame};
 pub(crate) use preamble::{LogKind, PREAMBLE_BYTES, Preamble};

@@ -12,9 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::StorePaths;
-use crate::format::{
-    FRAME_ALIGN, Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint,
-};
+use crate::format::{Frame, FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble, varint};
 use crate::fs::{Fs, read_head, read_whole};
 use crate::limits::{MAX_COMMIT_BYTES, TIME_OP_BYTES};
 use crate::marks::{Mark, hit};
@@ -22,8 +20,8 @@ use crate::planted::{self, Bug};
 use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
-/// Longest body of a commit frame: the largest commit, its time and its padding.
-pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + TIME_OP_BYTES + FRAME_ALIGN;
+/// Longest body of a commit frame: the largest commit and its time.
+pub(super) const MAX_BODY_BYTES: usize = MAX_COMMIT_BYTES + TIME_OP_BYTES;
 
 /// Receives the commits of the log.
 pub(crate) trait Replay {
@@ -218,7 +216,7 @@ pub(super) fn replay_commit(
             .ok_or_else(|| damaged(FaultCode::Frame, "an operation that cannot be read"))?;
         sink.op(expected, kind, key, value);
     }
-    if body.len() >= FRAME_ALIGN || body.iter().any(|&byte| byte != 0) {
+    if !body.is_empty() {
         return Err(damaged(FaultCode::Frame, "bytes behind the last operation"));
     }
     sink.commit(expected)?;
@@ -305,7 +303,9 @@ mod tests {
         wal.write_out().unwrap();
         let bytes = read_whole(&RealFs, &paths.wal(number)).unwrap();
         let body = b"\x04\xAC\x02\x80\xD8\xC1\xA2\x8C\x34\x01\x01k\x01v";
-        assert_eq!(bytes[PREAMBLE_BYTES + 32..][..body.len()], *body);
+        let begin = [0xB1, body.len() as u8, 1, 0, 2];
+        assert_eq!(bytes[PREAMBLE_BYTES..][..begin.len()], begin);
+        assert_eq!(bytes[PREAMBLE_BYTES + begin.len() + 4..][..body.len()], *body);
         let mut told = Told::default();
         let end = replay_segments(&RealFs, &paths, store, &[number], Seq::ZERO, &mut told).unwrap();
         assert_eq!((told.0, told.1, end.commits), (vec![(1, 300, 1_790_000_000_000)], 2, 2));
