@@ -18,8 +18,9 @@ const OP_OVERHEAD_BYTES: usize = 8;
 pub struct WriteBatch {
     bytes: Vec<u8>,
     ops: Vec<Op>,
-    /// Index of the live operation per key; built only once a batch has several operations.
+    /// Index of the live operation per key, of the first `indexed` operations; built only once a batch has several.
     by_key: HashMap<Box<[u8]>, usize>,
+    indexed: usize,
     superseded: usize,
 }
 
@@ -144,13 +145,14 @@ impl WriteBatch {
             // Batches of one operation are the common case and never pay for the map.
             return;
         }
-        if last == 1 {
-            self.index_key(0);
+        // Deletions of ranges are not indexed when they are added, so more than one operation may be behind.
+        for index in self.indexed..=last {
+            if let Some(earlier) = self.index_key(index) {
+                self.ops[earlier].live = false;
+                self.superseded += 1;
+            }
         }
-        if let Some(earlier) = self.index_key(last) {
-            self.ops[earlier].live = false;
-            self.superseded += 1;
-        }
+        self.indexed = last + 1;
     }
 
     /// Notes where the key of an operation was changed last, and returns where it was changed before.
@@ -209,6 +211,19 @@ mod tests {
             ]
         );
         assert_eq!(batch.len(), 3);
+    }
+
+    #[test]
+    fn the_last_operation_on_a_key_wins_also_over_one_before_the_deletion_of_another_range() {
+        let mut batch = WriteBatch::new();
+        batch.put(b"k", b"1").unwrap();
+        batch.delete_range(&KeyRange { start: b"x".to_vec(), end: Some(b"y".to_vec()) }).unwrap();
+        batch.delete(b"k").unwrap();
+        assert_eq!(
+            ops(&batch),
+            [(OpKind::DeleteRange, b"x".to_vec(), b"y".to_vec()), (OpKind::Delete, b"k".to_vec(), vec![]),]
+        );
+        assert_eq!(batch.len(), 2);
     }
 
     #[test]
