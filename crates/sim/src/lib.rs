@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod disk;
 pub mod kill;
+mod metamorphic;
 pub mod parallel;
 pub mod random;
 pub mod report;

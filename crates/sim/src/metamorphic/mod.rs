@@ -1,0 +1,144 @@
+//! One list of operations, many configurations, one history.
+//!
+//! A list of operations by chance is run on stores that are set up as differently as can be: everything in memory or
+//! everything on disk at once, threads or none, small files or large ones, with and without cache and compression. None
+//! of that may show in an answer. What the answers must be is said by a model that keeps a map for every commit.
+
+pub mod saved;
+pub mod storage;
+
+use self::saved::Saved;
+use self::storage::config::Config;
+use self::storage::generate::generate;
+use self::storage::plan::plan;
+use self::storage::player::Mismatch;
+use self::storage::shrink::{attempt, shrink};
+use self::storage::tally::Tally;
+use crate::parallel::parallel;
+use crate::random::Random;
+use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
+
+/// The stage.
+pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 20.0, floor: 3_000_000, run, replay };
+
+const NAME: &str = "metamorphic";
+/// Configurations by chance for each list, beside the two extremes.
+const RANDOM_CONFIGS: usize = 4;
+
+fn run(ctx: &Context) -> StageReport {
+    let mut failures: Vec<Failure> =
+        saved::names().iter().filter_map(|name| replay_saved(name).err()).collect();
+    let (tallies, found) = parallel(ctx, u64::MAX, |tally: &mut Tally, _, seed| case(seed, tally));
+    failures.extend(found);
+    let mut tally = Tally::default();
+    for one in &tallies {
+        tally.add(one);
+    }
+    let also = |name, count, floor| Count { name, count, floor: ctx.floor(floor) };
+    StageReport {
+        done: tally.operations,
+        also: vec![
+            also("operations amid work", tally.interleaved, 10_000),
+            also("flushes", tally.flushes, 100_000),
+            also("compactions", tally.compactions, 50_000),
+            also("versions dropped", tally.versions_dropped, 50_000),
+            also("reads past the floor", tally.truncated, 1_000),
+            also("reopens", tally.reopens, 5_000),
+            also("crashes", tally.crashes, 3_000),
+            also("checkpoints", tally.checkpoints, 1_000),
+            Count { name: "levels with tables", count: tally.most_levels, floor: 3 },
+        ],
+        failures,
+        seconds: 0.0,
+    }
+}
+
+/// The configurations of a case.
+fn configs(seed: u64) -> Vec<Config> {
+    let mut random = Random::nth(seed, 1);
+    let mut configs = vec![Config::PLAIN, Config::TINY];
+    configs.extend((0..RANDOM_CONFIGS).map(|_| Config::random(&mut random)));
+    configs
+}
+
+/// One list under all its configurations.
+fn case(seed: u64, tally: &mut Tally) -> Result<(), Failure> {
+    let list = generate(seed);
+    let script = plan(&list);
+    for (index, config) in configs(seed).iter().enumerate() {
+        let played = crate::parallel::guarded(|| storage::player::play(&script, config, seed, tally));
+        let played = played.unwrap_or_else(|what| Err(Mismatch { step: list.ops.len(), what }));
+        if let Err(mismatch) = played {
+            return Err(report(seed, index, config, list, mismatch));
+        }
+    }
+    Ok(())
+}
+
+/// Shrinks a list that fails, saves it, and says where it is.
+fn report(
+    seed: u64,
+    index: usize,
+    config: &Config,
+    list: storage::list::List,
+    mismatch: Mismatch,
+) -> Failure {
+    let (list, mismatch) = shrink(list, config, seed, mismatch);
+    let saved = Saved { config: config.clone(), seed, list };
+    let text = saved.to_text(&mismatch.what).unwrap_or_default();
+    let written = saved.write(&format!("{seed:016x}"), &mismatch.what);
+    let place = written.map_or_else(|error| format!("not saved: {error}"), |path| path.display().to_string());
+    let what = format!("{} (configuration {index}; {place})\n{text}", mismatch.what);
+    Failure::of_case(NAME, seed, &index.to_string(), what)
+}
+
+fn replay(case: &str) -> Result<(), Failure> {
+    let Some((seed, detail)) = parse_case(case) else { return replay_saved(case) };
+    let list = generate(seed);
+    let all = configs(seed);
+    let chosen: Vec<(usize, &Config)> = match detail.parse::<usize>() {
+        Ok(index) => all.iter().enumerate().skip(index).take(1).collect(),
+        Err(_) => all.iter().enumerate().collect(),
+    };
+    for (index, config) in chosen {
+        if let Err(mismatch) = attempt(&list, config, seed, &mut Tally::default()) {
+            return Err(report(seed, index, config, list, mismatch));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a saved list again, also under the two extreme configurations.
+fn replay_saved(name: &str) -> Result<(), Failure> {
+    let failure = |what: String| {
+        let replay = format!("{NAME}/{name}");
+        Failure { replay, ..Failure::of_seed(NAME, 0, what) }
+    };
+    let saved = Saved::read(name).map_err(|error| failure(format!("list {name}: {error}")))?;
+    for config in [&saved.config, &Config::PLAIN, &Config::TINY] {
+        attempt(&saved.list, config, saved.seed, &mut Tally::default())
+            .map_err(|mismatch| failure(format!("step {}: {}", mismatch.step, mismatch.what)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_lists_pass() {
+        for name in saved::names() {
+            replay_saved(&name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_few_lists_pass_under_all_their_configurations() {
+        let mut tally = Tally::default();
+        for seed in 0..6 {
+            case(seed, &mut tally).unwrap();
+        }
+        assert!(tally.operations > 1000);
+    }
+}
