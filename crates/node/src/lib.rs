@@ -17,6 +17,8 @@
 mod arguments;
 mod errors;
 mod mailbox;
+#[cfg(feature = "planted-panics")]
+mod planted;
 mod reads;
 mod registry;
 mod reports;

@@ -69,7 +69,9 @@ pub fn init(env: Env, callback: Function<'_, CallbackArgs, ()>) -> answer::Resul
         .weak::<true>()
         .build_callback(move |context| {
             let letter = letters.upgrade().and_then(|mailbox| mailbox.take());
-            Ok(deliver(id, context.env, letter))
+            // Nothing else catches a panic here, and it would end the process.
+            let delivered = catch_unwind(AssertUnwindSafe(|| deliver(id, context.env, letter)));
+            Ok(delivered.unwrap_or_else(|_| (0, None, 0.0, 0.0).into()))
         })
         .map_err(|error| host_failure(&error))?;
     mailbox.connect(waker);
