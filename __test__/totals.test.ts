@@ -1,6 +1,14 @@
 /** `npm test` sums what the runners say; these are their own words, so a wrong sum cannot hide behind a green line. */
 import test from 'ava'
-import { cargoTestTotals, nextestTotals, tapTotals } from '../scripts/lib/totals.mjs'
+import {
+  cargoTestTotals,
+  nextestTotals,
+  sanitizerTotals,
+  stageTotals,
+  summedTotals,
+  tapTotals,
+} from '../scripts/lib/totals.mjs'
+import { verdict } from '../scripts/lib/verdict.mjs'
 
 test('nextest: passed, failed, timed out and not executable tests are told apart from skipped ones', (t) => {
   const green = '     Summary [   0.005s] 12 tests run: 12 passed (1 slow), 3 skipped\n'
@@ -29,4 +37,43 @@ test('a runner that died before its summary has no totals, which is not the same
   t.is(nextestTotals('error: could not compile `fountain-lsm`\n'), undefined)
   t.is(cargoTestTotals('error: could not compile `fountain-lsm`\n'), undefined)
   t.is(tapTotals('TAP version 13\nok 1 - one\n'), undefined)
+})
+
+test('fountain-sim: a good stage is one passed, each failure and each count below its floor one failed', (t) => {
+  const output = [
+    'kill                   406 processes killed in 9.5 s, 43/s, floor 12, failures 0',
+    '                       209 of them while a store was being opened, floor 1',
+    'crash               100000 states in 9.5 s, 10000/s, floor 1000, failures 1',
+    'FAILURE        lost a key',
+    '               fountain-sim replay crash/0000000000000001',
+    'faults                   5 faults in 9.5 s, 1/s, floor 1000, failures 0',
+    'BELOW FLOOR    faults: 5, at least 1000 were due',
+    '',
+  ].join('\n')
+  t.deepEqual(stageTotals(output), { passed: 1, failed: 2 })
+  t.is(stageTotals('error: could not compile `fountain-sim`\n'), undefined)
+})
+
+test('the sanitizers and npm test sum up themselves', (t) => {
+  t.deepEqual(sanitizerTotals('address: 178 passed, 0 failed\nthread: 9 passed, 1 failed\n'), {
+    passed: 187,
+    failed: 1,
+  })
+  t.is(sanitizerTotals('error: no such flag\n'), undefined)
+  t.deepEqual(summedTotals('address: 1 passed, 0 failed\n7 passed, 2 failed\n8 passed, 0 failed\n'), {
+    passed: 8,
+    failed: 0,
+  })
+  t.is(summedTotals('npm error\n'), undefined)
+})
+
+test('a runner cannot go missing quietly', (t) => {
+  const tests = { name: 'tests', totals: summedTotals }
+  const lint = { name: 'lint', totals: undefined }
+  t.like(verdict(tests, { code: 0, output: '3 passed, 0 failed' }), { passed: 3, failed: 0 })
+  t.like(verdict(tests, { code: 1, output: '3 passed, 0 failed' }), { failed: 1 })
+  t.like(verdict(tests, { code: 0, output: '0 passed, 0 failed' }), { failed: 1 })
+  t.like(verdict(tests, { code: 0, output: 'killed' }), { failed: 1 })
+  t.like(verdict(lint, { code: 0, output: '' }), { passed: 1, failed: 0 })
+  t.like(verdict(lint, { code: 1, output: '' }), { failed: 1 })
 })

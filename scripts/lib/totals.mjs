@@ -37,3 +37,32 @@ export function tapTotals(output) {
   if (!/^# tests \d+$/m.test(text)) return undefined
   return { passed: count(text, /^# pass (\d+)$/m), failed: count(text, /^# fail (\d+)$/m) }
 }
+
+/** `npm test`: its own last line, `3 passed, 0 failed`. */
+export function summedTotals(output) {
+  const line = [...plain(output).matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1)
+  return line && { passed: Number(line[1]), failed: Number(line[2]) }
+}
+
+/** `npm run sanitize`: one line for each sanitizer, `thread: 3 passed, 0 failed`. */
+export function sanitizerTotals(output) {
+  const lines = [...plain(output).matchAll(/^(?:address|thread): (\d+) passed, (\d+) failed$/gm)]
+  if (lines.length === 0) return undefined
+  return {
+    passed: lines.reduce((sum, line) => sum + Number(line[1]), 0),
+    failed: lines.reduce((sum, line) => sum + Number(line[2]), 0),
+  }
+}
+
+/**
+ * fountain-sim: a line for each stage, followed by its failures and by counts below their floors. A stage without any
+ * counts as passed; each failure and each low count as failed.
+ */
+export function stageTotals(output) {
+  const parts = plain(output).split(/^(?=\S+ +\d+ .* failures \d+$)/m)
+  const stages = parts.filter((part) => /^\S+ +\d+ .* failures \d+$/m.test(part.split('\n', 1)[0]))
+  if (stages.length === 0) return undefined
+  const faults = [...plain(output).matchAll(/^(FAILURE|BELOW FLOOR) /gm)].length
+  const good = stages.filter((stage) => !/^(FAILURE|BELOW FLOOR) /m.test(stage)).length
+  return { passed: good, failed: faults }
+}

@@ -1,0 +1,45 @@
+/**
+ * The whole proof, which `.ci/run` starts: tests, schedules, decoders, sanitizers, stages of proof, lint, API pages and
+ * the demo with three kills. Ends with one line, `N passed, N failed`, summed over all of them.
+ *
+ * What always holds: everything is run, also after something failed, and each prints how long it took. The stages get
+ * FOUNTAINSTORE_STAGES_SECONDS (default 240); a stage that found a failure or did less than its floor has failed.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runAloud, say } from './lib/run.mjs'
+import { cargo, npm } from './lib/tool.mjs'
+import { cargoTestTotals, sanitizerTotals, stageTotals, summedTotals } from './lib/totals.mjs'
+import { conclude, verdict } from './lib/verdict.mjs'
+
+const STAGES_SECONDS = process.env.FOUNTAINSTORE_STAGES_SECONDS ?? '240'
+
+const work = mkdtempSync(join(tmpdir(), 'fountainstore-proof-'))
+const script = (name, ...args) => npm('run', '--silent', name, ...(args.length > 0 ? ['--', ...args] : []))
+const stages = cargo('run', '--release', '-p', 'fountain-sim', '--', 'ci', '--budget-seconds', STAGES_SECONDS)
+
+const PARTS = [
+  { name: 'tests', command: script('test'), totals: summedTotals },
+  { name: 'schedules', command: script('schedules'), totals: cargoTestTotals },
+  { name: 'decoders', command: script('decoders'), totals: cargoTestTotals },
+  { name: 'stages', command: stages, totals: stageTotals },
+  { name: 'lint', command: script('lint') },
+  { name: 'docs', command: script('docs') },
+  { name: 'demo with three kills', command: script('demo', '--dir', join(work, 'demo'), '--kills', '3') },
+]
+// The sanitizers are set up for Linux only; on other systems the hosted workflow runs everything else.
+if (process.platform === 'linux')
+  PARTS.splice(4, 0, { name: 'sanitizers', command: script('sanitize'), totals: sanitizerTotals })
+
+const verdicts = []
+const durations = []
+for (const part of PARTS) {
+  say(part.name)
+  const started = performance.now()
+  verdicts.push(verdict(part, await runAloud(part.command)))
+  durations.push(`${part.name} ${((performance.now() - started) / 1000).toFixed(0)} s`)
+}
+rmSync(work, { recursive: true, force: true })
+console.log(`took: ${durations.join(', ')}`)
+process.exitCode = conclude(verdicts) ? 0 : 1
