@@ -231,8 +231,9 @@ impl Pair {
         reverse.reverse();
         assert_eq!(brief(&reverse), brief(&expected), "at {at}, reverse");
         let keys: Vec<_> = [31, 2, 0, 17, 2, 39]
-            .map(|key| [b'k', key])
             .into_iter()
+            .chain(10..25)
+            .map(|key| [b'k', key])
             .filter(|key| range.contains(key))
             .collect();
         let many = self.db().get_many(&keys, at, ReadTier::Disk).unwrap();

@@ -57,7 +57,9 @@ impl Inner {
             match lookup_in_memory(&current, key, at) {
                 InMemory::Record(value) => found[place] = Some(value),
                 InMemory::Deleted => {}
-                InMemory::Unknown => left.push(Probe { key, hash: key_hash(key), place, answered: false }),
+                InMemory::Unknown => {
+                    left.push(Probe { key, hash: key_hash(key), place, possible: false, answered: false });
+                }
             }
         }
         left.sort_unstable_by_key(|probe| probe.key);

@@ -29,7 +29,42 @@ pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
     take_long(input)
 }
 
+/// [`take`] three times. In tables most integers have one byte, so that is looked at first, for all of them at once.
+#[inline]
+pub(crate) fn take_three(input: &mut &[u8]) -> Option<[u64; 3]> {
+    if let Some((&bytes, rest)) = input.split_first_chunk::<3>()
+        && (bytes[0] | bytes[1] | bytes[2]) < 0x80
+    {
+        *input = rest;
+        return Some(bytes.map(u64::from));
+    }
+    Some([take(input)?, take(input)?, take(input)?])
+}
+
+/// [`take`] for an integer of several bytes: without a loop if it ends within the next eight.
+#[inline]
 fn take_long(input: &mut &[u8]) -> Option<u64> {
+    const MORE: u64 = 0x8080_8080_8080_8080;
+    let Some((&bytes, _)) = input.split_first_chunk::<8>() else { return take_bytewise(input) };
+    let word = u64::from_le_bytes(bytes);
+    let ends = !word & MORE;
+    if ends == 0 {
+        return take_bytewise(input);
+    }
+    let len = ends.trailing_zeros() / 8 + 1;
+    *input = &input[len as usize..];
+    // The last byte and those before it, then without the bit that says whether more follow.
+    let word = word << (64 - 8 * len) >> (64 - 8 * len);
+    let padded = word >> (8 * (len - 1)) == 0;
+    let word = word & !MORE;
+    let word = word & 0x007F_007F_007F_007F | (word & 0x7F00_7F00_7F00_7F00) >> 1;
+    let word = word & 0x0000_3FFF_0000_3FFF | (word & 0x3FFF_0000_3FFF_0000) >> 2;
+    let word = word & 0x0FFF_FFFF | (word & 0x0FFF_FFFF_0000_0000) >> 4;
+    if padded { None } else { Some(word) }
+}
+
+#[cold]
+fn take_bytewise(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().take(MAX_VARINT_BYTES).enumerate() {
         let bits = u64::from(byte & 0x7F);
@@ -63,6 +98,8 @@ pub(crate) fn take_slice<'a>(input: &mut &'a [u8], len: usize) -> Option<&'a [u8
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -84,6 +121,23 @@ mod tests {
         assert_eq!(take(&mut &[0x80, 0x00][..]), None);
         assert_eq!(take(&mut &[0xFF; 11][..]), None);
         assert_eq!(take(&mut &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02][..]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_ways_to_take_an_integer_agree(
+            bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(0x80), Just(0xFF), any::<u8>()], 0..14),
+        ) {
+            let (mut one, mut slow) = (bytes.as_slice(), bytes.as_slice());
+            let taken = take(&mut one);
+            prop_assert_eq!(taken, take_bytewise(&mut slow));
+            prop_assert!(taken.is_none() || one == slow);
+            let (mut three, mut single) = (bytes.as_slice(), bytes.as_slice());
+            let taken = take_three(&mut three);
+            let expected = (|| Some([take(&mut single)?, take(&mut single)?, take(&mut single)?]))();
+            prop_assert_eq!(taken, expected);
+            prop_assert!(taken.is_none() || three == single);
+        }
     }
 
     #[test]

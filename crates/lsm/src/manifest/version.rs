@@ -14,7 +14,7 @@ use crate::limits::LEVELS;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
-use crate::table::{Table, TableMeta};
+use crate::table::{MultiGet, Table, TableMeta};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, ReadTier, Seq};
 use crate::value::{Value, Version as Stored};
@@ -96,8 +96,8 @@ impl Version {
         Ok(None)
     }
 
-    /// [`Self::get`] for several keys, given in key order: table by table, and in each from left to right, so that
-    /// neighbours find the blocks that were just read. What is found is put in place in `found`; `keys` is used up.
+    /// [`Self::get`] for several keys, given in key order: table by table, and in each block by block.
+    /// What is found is put in place in `found`; `keys` is used up.
     pub(crate) fn get_many(
         &self,
         mut keys: Vec<Probe<'_>>,
@@ -110,9 +110,18 @@ impl Version {
             let meta = table.meta();
             let first = keys.partition_point(|probe| *probe.key < *meta.smallest);
             let inside = keys[first..].partition_point(|probe| !meta.ends_before(probe.key));
-            for probe in &mut keys[first..first + inside] {
+            let keys_inside = &mut keys[first..first + inside];
+            // All at once: each look at the filter misses the processor's caches, and so they do it together.
+            for probe in &mut *keys_inside {
+                probe.possible = table.may_contain(probe.hash);
+            }
+            let mut reads = MultiGet::new(table, at, tier);
+            for probe in keys_inside {
                 let deleted = table.range_tombstones().newest_covering(probe.key, at);
-                let version = table.get_with_seq(probe.key, probe.hash, at, tier)?;
+                if !probe.possible {
+                    hit(Mark::FilterSaidNo);
+                }
+                let version = if probe.possible { reads.get(probe.key)? } else { None };
                 probe.answered = version.is_some() || deleted > Seq::ZERO;
                 if let Some((seq, Stored::Put(value))) = version
                     && seq >= deleted
@@ -220,6 +229,8 @@ pub(crate) struct Probe<'k> {
     pub(crate) hash: u64,
     /// Where its answer goes.
     pub(crate) place: usize,
+    /// The filter of the table at hand lets it through.
+    pub(crate) possible: bool,
     /// Some source has said what there is to say.
     pub(crate) answered: bool,
 }

@@ -208,6 +208,13 @@ impl Block {
         }
     }
 
+    /// Whether the entry at restart `index` is not before `(key, seq)`.
+    #[inline]
+    pub(crate) fn reaches(&self, index: u32, key: &[u8], seq: Seq) -> Result<bool> {
+        let entry = self.restart_entry(index)?;
+        Ok(version_order((self.suffix(&entry), entry.trailer.seq()), (key, seq)) != Ordering::Less)
+    }
+
     /// [`Self::lower_restart`] from restart `low` on, the first whose prefix equals that of `key`.
     fn lower_restart_among_equals(&self, mut low: u32, key: &[u8], seq: Seq) -> Result<u32> {
         let prefix = self.restarts.get(low as usize).map_or(0, |restart| restart.prefix);
@@ -226,12 +233,34 @@ impl Block {
     }
 
     /// Looks for the newest version of `key` at or before `seq`, without building any key.
-    ///
-    /// `matched` is how much of `key` the entry before has in common with it. As that entry is before the target, an
-    /// entry that shares more than that is before the target too; of any other only the suffix has to be compared.
+    #[inline]
     pub(crate) fn find(&self, key: &[u8], seq: Seq) -> Result<Found> {
-        let mut at = self.restart(self.lower_restart(key, seq)?.saturating_sub(1));
-        let (mut matched, mut key_len) = (0, 0);
+        let restart = self.lower_restart(key, seq)?.saturating_sub(1);
+        self.find_from(self.restart(restart), (0, 0), key, seq)
+    }
+
+    /// As [`Self::find`], when `before` is a key less than `key` that was found at `entry`. Between keys close together
+    /// there are fewer entries than from the restart before.
+    pub(crate) fn find_behind(&self, before: &[u8], entry: &Entry, key: &[u8], seq: Seq) -> Result<Found> {
+        let restart = self.restart(self.lower_restart(key, seq)?.saturating_sub(1));
+        if restart.head > entry.suffix_end {
+            return self.find_from(restart, (0, 0), key, seq);
+        }
+        let known = (mismatch(before, key), before.len() as u32);
+        self.find_from(entry.end(), known, key, seq)
+    }
+
+    /// Looks from the entry at `at` on. `matched` is how much of `key` the entry before has in common with it, `key_len`
+    /// the length of its key. As that entry is before the target, an entry that shares more than that is before the
+    /// target too; of any other only the suffix has to be compared.
+    #[inline]
+    fn find_from(
+        &self,
+        mut at: Place,
+        (mut matched, mut key_len): (usize, u32),
+        key: &[u8],
+        seq: Seq,
+    ) -> Result<Found> {
         while at.head < self.heads_end {
             let entry = self.entry(at)?;
             if entry.shared > key_len {
@@ -258,9 +287,7 @@ impl Block {
     #[inline]
     fn decode(&self, at: Place) -> Option<Entry> {
         let mut rest = self.bytes.get(at.head as usize..self.heads_end as usize)?;
-        let shared = varint::take(&mut rest)?;
-        let unshared = varint::take(&mut rest)?;
-        let value_len = varint::take(&mut rest)?;
+        let [shared, unshared, value_len] = varint::take_three(&mut rest)?;
         let trailer = Trailer::from_raw(varint::take(&mut rest)?)?;
         let too_long = shared > MAX_KEY_BYTES as u64 || unshared > MAX_KEY_BYTES as u64 - shared;
         let values_left = u64::from(self.end().value.checked_sub(at.value)?);

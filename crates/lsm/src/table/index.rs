@@ -55,6 +55,15 @@ impl Target {
     }
 }
 
+/// Where a search in an index ended.
+#[derive(Default)]
+pub(crate) struct IndexPlace {
+    /// The leaf and its number, if the index has any.
+    leaf: Option<(u32, Arc<Block>)>,
+    /// The entry in the leaf or the root.
+    slot: Option<u32>,
+}
+
 /// A section's index.
 pub(crate) struct Index {
     root: Block,
@@ -126,6 +135,37 @@ impl Index {
         let leaf = self.leaf(table, at as usize, tier)?;
         let slot = leaf.lower_restart(key, seq)?;
         target_at(&leaf, slot as usize).map(Some)
+    }
+
+    /// As [`Self::find`], for a version that does not come before the one of the last search, whose `place` this was.
+    pub(crate) fn find_onwards(
+        &self,
+        table: &Table,
+        key: &[u8],
+        seq: Seq,
+        tier: ReadTier,
+        place: &mut IndexPlace,
+    ) -> Result<Option<Target>> {
+        if self.has_leaves {
+            let number = self.root.lower_restart(key, seq)?;
+            if number == self.root.restarts() {
+                return Ok(None);
+            }
+            if place.leaf.as_ref().is_none_or(|(held, _)| *held != number) {
+                *place =
+                    IndexPlace { leaf: Some((number, self.leaf(table, number as usize, tier)?)), slot: None };
+            }
+        }
+        let block = place.leaf.as_ref().map_or(&self.root, |(_, leaf)| leaf);
+        let slot = match place.slot {
+            Some(slot) if slot == block.restarts() || block.reaches(slot, key, seq)? => slot,
+            _ => block.lower_restart(key, seq)?,
+        };
+        place.slot = Some(slot);
+        if slot == block.restarts() && !self.has_leaves {
+            return Ok(None);
+        }
+        target_at(block, slot as usize).map(Some)
     }
 
     /// What the root names: data blocks or leaves.

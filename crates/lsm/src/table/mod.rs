@@ -10,7 +10,7 @@
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
 //! lies in the file), `index`, `filter`, `tombstone_block`, `properties` and `footer` (how to find a block and whether to look;
-//! read together by `tail`), `writer`, `reader`, `section_cursor` with its `window` for reading ahead and `cursor` on top, and `verify` (proof that a table is what it says).
+//! read together by `tail`), `writer`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead and `cursor` on top, and `verify` (proof that a table is what it says).
 
 mod block;
 mod block_builder;
@@ -24,6 +24,7 @@ pub(crate) mod fuzz;
 mod index;
 mod index_builder;
 mod meta;
+mod multi_get;
 mod properties;
 mod reader;
 mod scrub;
@@ -50,6 +51,7 @@ pub(crate) use cursor::TableCursor;
 pub use envelope::Compression;
 pub(crate) use filter::key_hash;
 pub(crate) use meta::TableMeta;
+pub(crate) use multi_get::MultiGet;
 pub(crate) use reader::Table;
 pub(crate) use unnamed::stored_identity;
 pub(crate) use writer::TableWriter;

@@ -110,7 +110,7 @@ impl Table {
         at: Seq,
         tier: ReadTier,
     ) -> Result<Option<(Seq, Version)>> {
-        if !self.tail.filter.may_contain(hash) {
+        if !self.may_contain(hash) {
             hit(Mark::FilterSaidNo);
             return Ok(None);
         }
@@ -124,6 +124,12 @@ impl Table {
         hit(Mark::HistoryRead);
         let older = self.find(Section::History, key, at, tier)?;
         Ok(older.map(|(block, entry)| version(block, &entry)))
+    }
+
+    /// Whether the table may hold the key with this hash; `false` is certain.
+    #[inline]
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.tail.filter.may_contain(hash)
     }
 
     /// The newest version of `key` at or before `at` in one section, and its block.
@@ -228,7 +234,7 @@ impl Drop for Table {
     }
 }
 
-fn version(block: Arc<Block>, entry: &Entry) -> (Seq, Version) {
+pub(super) fn version(block: Arc<Block>, entry: &Entry) -> (Seq, Version) {
     let version = match entry.trailer.kind() {
         Kind::Delete => Version::Delete,
         Kind::Put => Version::Put(Value::in_block(block, entry.value_start, entry.value_len())),

@@ -1,6 +1,6 @@
 //! Memory-only reads and the block cache.
 
-use super::super::key_hash;
+use super::super::{MultiGet, key_hash};
 use super::*;
 use crate::{Error, ReadTier};
 
@@ -240,4 +240,25 @@ fn charging_makes_room_at_once() {
     cache.charge(90_000);
     let after = cache.stats();
     assert!(after.bytes <= 25_000 && after.evictions > 0, "{after:?}");
+}
+
+#[test]
+fn several_keys_look_each_block_up_once() {
+    let fixture = Fixture::write(&rows(), Compression::Lz4);
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let table = open(&fixture, &cache);
+    let read = |step: usize| {
+        let before = cache.stats();
+        let mut reads = MultiGet::new(&table, Seq::MAX, ReadTier::Disk);
+        for (key, ..) in rows().iter().step_by(step) {
+            assert!(reads.get(key).unwrap().is_some());
+        }
+        let after = cache.stats();
+        (after.hits - before.hits, after.misses - before.misses)
+    };
+    let blocks = table.blocks(Section::Current) as u64;
+    assert!((7..20).contains(&blocks), "{blocks}");
+    assert_eq!(read(1), (0, blocks), "300 keys");
+    assert_eq!(read(1), (blocks, 0));
+    assert_eq!(read(100), (3, 0), "no two of these in one block");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{INDEX_LEAF_ENTRIES, MAX_KEY_BYTES};
-use crate::table::key_hash;
+use crate::table::{MultiGet, key_hash};
 use crate::{Error, ReadTier};
 
 /// Keys that no separator can shorten, each in a data block of its own, one in five with older versions.
@@ -34,6 +34,13 @@ fn only_the_root_stays_in_memory_and_everything_is_found() {
         for at in [at - 1, *at, Seq::MAX.get()] {
             let found = table.get(key, key_hash(key), seq(at), ReadTier::Disk).unwrap();
             assert!(is_as_expected(found.as_ref(), expected(&rows, key, at)), "at {at}");
+        }
+    }
+    for at in [seq(3), Seq::MAX] {
+        let mut reads = MultiGet::new(&table, at, ReadTier::Disk);
+        for (key, ..) in &rows {
+            let found = reads.get(key).unwrap().map(|(_, version)| version);
+            assert!(is_as_expected(found.as_ref(), expected(&rows, key, at.get())), "at {at}");
         }
     }
     for mut cursor in [table.cursor(ReadTier::Disk), table.cursor_past_cache()] {

@@ -1,6 +1,6 @@
 //! Point reads and what the writer says about its table.
 
-use super::super::key_hash;
+use super::super::{MultiGet, key_hash};
 use super::*;
 use crate::limits::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::{Error, ReadTier};
@@ -14,6 +14,27 @@ fn check_all_gets(table: &Table, rows: &[Row]) {
         let other = [key.as_slice(), b"\0"].concat();
         let found = table.get(&other, key_hash(&other), Seq::MAX, ReadTier::Disk).unwrap();
         assert!(is_as_expected(found.as_ref(), expected(rows, &other, u64::MAX)), "{other:?}: {found:?}");
+    }
+    check_multi_gets(table, rows);
+}
+
+/// Several keys at once, some of them twice and some that are not there: at every distance from one another.
+fn check_multi_gets(table: &Table, rows: &[Row]) {
+    let mut keys: Vec<Vec<u8>> = rows.iter().map(|(key, ..)| key.clone()).collect();
+    keys.extend(rows.iter().map(|(key, ..)| [key.as_slice(), b"\0"].concat()));
+    keys.push(vec![0xFF; 400]);
+    keys.sort();
+    for at in [Seq::ZERO, seq(5), seq(20), seq(101), Seq::MAX] {
+        for step in [1, 2, 7, 50] {
+            let mut reads = MultiGet::new(table, at, ReadTier::Disk);
+            for key in keys.iter().step_by(step) {
+                let found = reads.get(key).unwrap().map(|(_, version)| version);
+                assert!(
+                    is_as_expected(found.as_ref(), expected(rows, key, at.get())),
+                    "{key:?} at {at}: {found:?}"
+                );
+            }
+        }
     }
 }
 
