@@ -232,3 +232,17 @@ fn requests_that_fail_after_the_flush_never_stop_the_store() {
         }
     }
 }
+
+#[test]
+fn commits_that_changed_nothing_are_in_the_copy_too() {
+    let dir = fast_dir();
+    let db = Db::open(&dir.path().join("store"), small()).unwrap();
+    put(&db, "key", "value");
+    for _ in 0..3 {
+        db.commit(WriteBatch::new(), Durability::Os).unwrap();
+    }
+    let info = db.checkpoint(&dir.path().join("copy")).unwrap();
+    assert_eq!(info.sequence.get(), 4);
+    check_copy(&dir.path().join("copy"), &db, info.sequence);
+    assert_eq!(put(&db, "next", "value").get(), 5, "the store goes on as it would have");
+}

@@ -48,8 +48,11 @@ impl Inner {
         let fs = self.options.fs.as_ref();
         let staging = Staging::prepare(fs, dest)?;
         let _held = self.hold_files();
-        planted::unless(Bug::CheckpointWithoutFlush, || self.flush_committed())?;
-        let state = locked(&self.manifest).state().clone();
+        let upto = locked(&self.log).last;
+        planted::unless(Bug::CheckpointWithoutFlush, || self.flush_committed(upto))?;
+        let mut state = locked(&self.manifest).state().clone();
+        // Commits that changed nothing reach no table; all others up to here have.
+        state.last_seq = state.last_seq.max(upto);
         let done = self.build(&staging, state).and_then(|info| staging.publish(fs).map(|()| info));
         if done.is_err() {
             hit(Mark::CheckpointTakenBack);
@@ -58,9 +61,8 @@ impl Inner {
         done
     }
 
-    /// Flushes what has been committed before, but not what others go on committing.
-    fn flush_committed(&self) -> Result<()> {
-        let upto = locked(&self.log).last;
+    /// Flushes what was committed up to a sequence, but not what others go on committing.
+    fn flush_committed(&self, upto: Seq) -> Result<()> {
         self.seal_if_used()?;
         while locked(&self.manifest).state().last_seq < upto && self.flush_oldest()? {}
         Ok(())
