@@ -10,6 +10,7 @@
 //! cases than its floor has failed; no failure is retried or forgotten.
 
 pub mod cli;
+mod determinism;
 pub mod disk;
 pub mod kill;
 mod metamorphic;

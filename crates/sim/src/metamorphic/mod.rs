@@ -8,10 +8,10 @@ pub mod saved;
 pub mod storage;
 
 use self::saved::Saved;
-use self::storage::config::Config;
+use self::storage::config::{Config, Medium, Worker};
 use self::storage::generate::generate;
 use self::storage::plan::plan;
-use self::storage::player::Mismatch;
+use self::storage::player::{Mismatch, play_recorded};
 use self::storage::shrink::{attempt, shrink};
 use self::storage::tally::Tally;
 use crate::parallel::parallel;
@@ -90,6 +90,21 @@ fn report(
     let place = written.map_or_else(|error| format!("not saved: {error}"), |path| path.display().to_string());
     let what = format!("{} (configuration {index}; {place})\n{text}", mismatch.what);
     Failure::of_case(NAME, seed, &index.to_string(), what)
+}
+
+/// Runs the list of a seed with background work in steps, and gives back a digest of all that happened to the disk and
+/// how many changes of the disk there were.
+///
+/// # Errors
+/// The complaint, should the list fail.
+pub(crate) fn recorded(seed: u64) -> Result<(u64, u64), String> {
+    let script = plan(&generate(seed));
+    let mut config = Config::random(&mut Random::nth(seed, 2));
+    config.medium = Medium::Simulated;
+    if config.worker == Worker::Threads {
+        config.worker = Worker::Steps { flush: 2, compact: 3 };
+    }
+    play_recorded(&script, &config, seed)
 }
 
 fn replay(case: &str) -> Result<(), Failure> {

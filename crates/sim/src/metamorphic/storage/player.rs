@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::thread;
 
 use fountain_lsm::{
-    Cursor, Db, Durability, Error, Job, KeyRange, Options, ReadTier, Retention, Seq, Snapshot, StoreId,
-    WriteBatch, limits,
+    Cursor, Db, Durability, Error, Job, KeyRange, ManualClock, Options, ReadTier, Retention, Seq, Snapshot,
+    StoreId, Timestamp, WriteBatch, limits,
 };
 
 use super::config::{Config, Worker};
+use super::digest::Digest;
 use super::list::{CURSOR_SLOTS, SNAPSHOT_SLOTS, Work, Wrong};
 use super::pause::{Pauses, PausingFs};
 use super::place::{Place, remove_all};
@@ -42,6 +43,21 @@ pub fn play(script: &Script, config: &Config, seed: u64, tally: &mut Tally) -> R
     player.end(tally).map_err(|what| Mismatch { step: script.steps.len(), what })
 }
 
+/// As [`play`], and gives back a digest of everything that was asked of the simulated disk, and how much that was.
+///
+/// # Errors
+/// The first complaint.
+pub fn play_recorded(script: &Script, config: &Config, seed: u64) -> Result<(u64, u64), Complaint> {
+    let mut player = Player::new(script.rule, config, seed)?;
+    player.digest = Some(Digest::default());
+    player.record();
+    script.steps.iter().try_for_each(|step| player.step(step))?;
+    player.let_go();
+    done("close", player.db()?.close())?;
+    player.take_record();
+    Ok(player.digest.map(|digest| (digest.finish(), digest.changes)).unwrap_or_default())
+}
+
 pub(super) struct Player<'a> {
     pub(super) config: &'a Config,
     rule: Rule,
@@ -56,6 +72,8 @@ pub(super) struct Player<'a> {
     amid_work: bool,
     copies: usize,
     pub(super) tally: Tally,
+    /// What was asked of the disk, if anybody wants to know.
+    digest: Option<Digest>,
 }
 
 impl<'a> Player<'a> {
@@ -74,6 +92,7 @@ impl<'a> Player<'a> {
             amid_work: false,
             copies: 0,
             tally: Tally::default(),
+            digest: None,
         };
         player.open()?;
         Ok(player)
@@ -85,6 +104,7 @@ impl<'a> Player<'a> {
         Options {
             fs: Arc::new(PausingFs::new(disk, Arc::clone(&self.pauses))),
             store_id: Some(StoreId([5; 16])),
+            clock: Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000))),
             cache_bytes: config.cache_bytes,
             memtable_bytes: config.memtable_bytes,
             wal_segment_bytes: config.wal_segment_bytes,
@@ -236,6 +256,19 @@ impl<'a> Player<'a> {
         remove_all(fs.as_ref(), &path).map_err(|error| format!("remove the copy: {error}"))
     }
 
+    /// From here on the disk records, if a digest is wanted.
+    fn record(&self) {
+        if let (Some(Place::Simulated(fs)), Some(_)) = (&self.place, &self.digest) {
+            fs.record();
+        }
+    }
+
+    fn take_record(&mut self) {
+        if let (Some(Place::Simulated(fs)), Some(digest)) = (&self.place, &mut self.digest) {
+            digest.take(fs);
+        }
+    }
+
     fn let_go(&mut self) {
         self.snapshots = Default::default();
         self.cursors = Default::default();
@@ -264,10 +297,12 @@ impl<'a> Player<'a> {
         let last = self.db()?.commit(WriteBatch::new(), least).map_err(|e| format!("commit: {e}"))?;
         same("the last sequence before the crash", last.get(), seq)?;
         self.count_work();
+        self.take_record();
         self.place = match self.place.take() {
             Some(place @ Place::Simulated(_)) => Some(place.crashed(self.config.promise, &mut self.random)),
             real => real,
         };
+        self.record();
         self.db = None;
         self.open()?;
         same("the newest sequence", self.db()?.visible().get(), seq)
