@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { FountainStore } from '../index.mjs'
-import { child, directory, fails } from './support.js'
+import { child, directory, fails, limit } from './support.js'
 
 interface Item {
   id: number
@@ -52,8 +52,8 @@ onUnix('a full disk refuses the write, keeps every acknowledged one, and reads g
     console.log((await items.get(0)).s.length, (await items.get(written - 1)).s.length, await items.get(written))
     process.exit(0)
   `
-  // A limit on the size of files looks like a full disk to whoever writes them.
-  const { stdout, stderr } = await child(path, script, { fileSizeLimit: 2 * 1024 * 1024 }).ended
+  // Looks like a full disk to whoever writes. The unit is 512 bytes, in some shells 1024.
+  const { stdout, stderr } = await child(path, script, { wrapper: limit('-f 2048') }).ended
   const [first, second] = stdout.trim().split('\n')
   const [full, code, retryable, file, written] = JSON.parse(first ?? '[]')
   t.true(full, `${code} ${stderr}`)

@@ -59,20 +59,21 @@ export interface Ended {
 /** How a child process is started. */
 export interface ChildOptions {
   env?: NodeJS.ProcessEnv
-  /** Largest file in bytes that the process may write. */
-  fileSizeLimit?: number
+  /** The command that starts the process, to which its own command line is added. */
+  wrapper?: readonly string[]
 }
 
+/** A wrapper that sets a limit with `ulimit`, for example `-n 40`. */
+export const limit = (setting: string): string[] => ['sh', '-c', `ulimit ${setting} && exec "$@"`, 'sh']
+
 /** A child process that runs `script` as an ES module which may use `FountainStore`, `StoreError`, `path` and `say`. */
-export function child(path: string, script: string, { env, fileSizeLimit }: ChildOptions = {}) {
+export function child(path: string, script: string, { env, wrapper = [] }: ChildOptions = {}) {
   const prelude = `import { FountainStore, StoreError } from ${JSON.stringify(new URL('../index.mjs', import.meta.url).href)}
     const path = ${JSON.stringify(path)}
     const say = (text) => new Promise((resolve) => process.stdout.write(text + '\\n', resolve))
   `
   const node = [process.execPath, '--input-type=module', '--expose-gc', '--eval', prelude + script]
-  // POSIX counts the limit in blocks of 512 bytes; some shells in blocks of 1024.
-  const limited = ['sh', '-c', `ulimit -f ${Math.floor((fileSizeLimit ?? 0) / 1024)} && exec "$@"`, 'sh', ...node]
-  const [command, ...args] = fileSizeLimit === undefined ? node : limited
+  const [command, ...args] = [...wrapper, ...node]
   const running = spawn(command as string, args, { env: { ...process.env, NODE_OPTIONS: '', ...env } })
   let stdout = ''
   let stderr = ''
