@@ -1,0 +1,281 @@
+/**
+ * Every way in which a process or a worker thread can end, with work of every kind under way: what was resolved is
+ * there afterwards, nothing hangs, nothing crashes, and the store opens again.
+ */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { FountainStore } from '../index.mjs'
+import { child, directory } from './support.js'
+
+const index = fileURLToPath(new URL('../index.js', import.meta.url))
+
+/** Puts that have resolved before the end, and those that are pending. */
+const RESOLVED = 20
+const PENDING = 150
+
+/** Resolved and pending puts, an open snapshot, a scan half-way, a read, a flush; whatever resolves is written to the pipe. */
+const BUSY = `
+  const { writeSync } = require('node:fs')
+  const items = store.collection('items')
+  const put = (id) => items.put({ id, s: 'x'.repeat(2000) }).then(() => void writeSync(1, 'put ' + id + '\\n'))
+  for (let id = 0; id < ${RESOLVED}; id++) await put(id)
+  globalThis.snapshot = store.snapshot()
+  globalThis.scan = items.scan({ pageSize: 2 })[Symbol.asyncIterator]()
+  await scan.next()
+  items.get(3).catch(() => {})
+  store.flush().catch(() => {})
+  items.scan().toArray().catch(() => {})
+  for (let id = ${RESOLVED}; id < ${RESOLVED + PENDING}; id++) put(id).catch(() => {})
+`
+
+/** With a close in flight, or without. */
+const STATES = {
+  'work under way': '',
+  'a close in flight': 'store.close().catch(() => {})',
+} as const
+
+interface End {
+  readonly script: string
+  readonly code: number | null
+  readonly signal?: NodeJS.Signals
+  /** Whether the process waits for its pending puts. */
+  readonly waits?: boolean
+}
+
+const ENDS: Readonly<Record<string, End>> = {
+  'the natural end': { script: '', code: 0, waits: true },
+  'process.exit': { script: 'process.exit(7)', code: 7 },
+  'process.exit a moment later': { script: 'setTimeout(() => process.exit(7), 3)', code: 7 },
+  'an uncaught exception': { script: 'setImmediate(() => { throw new Error("uncaught") })', code: 1 },
+  'an unhandled rejection': { script: 'Promise.reject(new Error("unhandled"))', code: 1 },
+  'process.abort': { script: 'process.abort()', code: null, signal: 'SIGABRT' },
+  SIGTERM: { script: 'process.kill(process.pid, "SIGTERM")', code: null, signal: 'SIGTERM' },
+  SIGINT: { script: 'process.kill(process.pid, "SIGINT")', code: null, signal: 'SIGINT' },
+  SIGHUP: { script: 'process.kill(process.pid, "SIGHUP")', code: null, signal: 'SIGHUP' },
+  'a handler of SIGTERM that exits': {
+    script: 'process.on("SIGTERM", () => process.exit(3)); process.kill(process.pid, "SIGTERM")',
+    code: 3,
+  },
+}
+
+/** The ids that were said to be written. */
+const toldOf = (stdout: string) => [...stdout.matchAll(/^put (\d+)$/gm)].map((match) => Number(match[1]))
+
+/** The store opens again, holds everything it told of, and else only a prefix of what was put. */
+async function assertKept(t: ExecutionContext, path: string, stdout: string): Promise<number[]> {
+  const told = toldOf(stdout)
+  t.true(told.length >= RESOLVED, stdout)
+  await using store = await FountainStore.open(path)
+  const found = (await store.collection<{ id: number }>('items').scan().toArray()).map(({ id }) => id)
+  t.deepEqual(found, [...found.keys()], 'a prefix without holes')
+  t.true(found.length > Math.max(...told), `${found.length} found, told of ${Math.max(...told)}`)
+  t.deepEqual(store.recovery.quarantined, [])
+  return found
+}
+
+const onUnix = process.platform === 'win32' ? test.skip : test
+
+for (const [name, end] of Object.entries(ENDS)) {
+  for (const [state, closing] of Object.entries(STATES)) {
+    onUnix(`${name} with ${state}: what resolved is kept`, async (t) => {
+      const path = join(directory(t), 'store')
+      const script = `
+        import { createRequire } from 'node:module'
+        const require = createRequire(${JSON.stringify(index)})
+        const store = await FountainStore.open(path, { memtableBytes: 65536 })
+        ${BUSY}
+        ${closing}
+        ${end.script}
+      `
+      const started = Date.now()
+      const { code, signal, stdout, stderr } = await child(path, script).ended
+      t.deepEqual([code, signal], [end.code, end.signal ?? null], stderr)
+      t.true(Date.now() - started < 60_000)
+      const found = await assertKept(t, path, stdout)
+      if (end.waits) t.deepEqual([toldOf(stdout).length, found.length], [RESOLVED + PENDING, RESOLVED + PENDING])
+    })
+  }
+}
+
+test('a put that begins in beforeExit is waited for, and resolves', async (t) => {
+  const path = join(directory(t), 'store')
+  const script = `
+    const store = await FountainStore.open(path)
+    process.once('beforeExit', () => store.collection('items').put({ id: 1 }).then(() => console.log('resolved')))
+  `
+  const { code, stdout, stderr } = await child(path, script).ended
+  t.deepEqual([code, stdout], [0, 'resolved\n'], stderr)
+  await using store = await FountainStore.open(path)
+  t.deepEqual(await store.collection<{ id: number }>('items').get(1), { id: 1 })
+})
+
+const WORKER_ENDS = {
+  'its natural end': { inside: '', outside: '', code: 0 },
+  'process.exit in it': { inside: 'process.exit(5)', outside: '', code: 5 },
+  'an uncaught exception in it': {
+    inside: 'setImmediate(() => { throw new Error("uncaught") })',
+    outside: '',
+    code: 1,
+  },
+  'worker.terminate': {
+    inside: 'setInterval(() => {}, 1000); parentPort.postMessage("busy")',
+    outside: 'worker.once("message", () => worker.terminate())',
+    code: 1,
+  },
+} as const
+
+for (const [name, { inside, outside, code: expected }] of Object.entries(WORKER_ENDS)) {
+  for (const [state, closing] of Object.entries(STATES)) {
+    test(`a worker with ${state} ends by ${name}: what resolved is kept, and the main thread goes on`, async (t) => {
+      const path = join(directory(t), 'store')
+      const source = `
+        const { parentPort } = require('node:worker_threads')
+        const { FountainStore } = require(${JSON.stringify(index)})
+        ;(async () => {
+          const store = await FountainStore.open(${JSON.stringify(path)})
+          ${BUSY}
+          ${closing}
+          ${inside}
+        })()
+      `
+      const script = `
+        import { Worker } from 'node:worker_threads'
+        const store = await FountainStore.open(path, { memtableBytes: 65536 })
+        const own = store.collection('own')
+        const worker = new Worker(${JSON.stringify(source)}, { eval: true, execArgv: [] })
+        worker.on('error', () => {})
+        ${outside}
+        let written = 0
+        let running = true
+        worker.once('exit', (code) => { running = false; console.log('exit ' + code) })
+        while (running) await own.put({ id: written++ })
+        for (let more = 0; more < 10; more++) await own.put({ id: written++ })
+        const { openSnapshots } = store.metrics()
+        await store.close()
+        console.log('main ' + written + ' ' + openSnapshots)
+      `
+      const { code, signal, stdout, stderr } = await child(path, script).ended
+      t.deepEqual([code, signal], [0, null], stderr)
+      t.regex(stdout, new RegExp(`^exit ${expected}$`, 'm'))
+      const [, written, snapshots] = /^main (\d+) (\d+)$/m.exec(stdout) ?? []
+      t.is(snapshots, '0', 'the snapshots of the worker are gone')
+      await assertKept(t, path, stdout)
+      await using store = await FountainStore.open(path)
+      t.is((await store.collection('own').scan().toArray()).length, Number(written))
+    })
+  }
+}
+
+test('the main thread exits while workers write: what resolved in them is kept', async (t) => {
+  const path = join(directory(t), 'store')
+  const source = `
+    const { workerData } = require('node:worker_threads')
+    const { writeSync } = require('node:fs')
+    const { FountainStore } = require(${JSON.stringify(index)})
+    ;(async () => {
+      const items = (await FountainStore.open(${JSON.stringify(path)})).collection('items')
+      for (let n = 0; ; n++) {
+        await items.put({ id: [workerData, n] })
+        writeSync(1, 'put ' + workerData + ' ' + n + '\\n')
+      }
+    })()
+  `
+  const script = `
+    import { Worker } from 'node:worker_threads'
+    for (const workerData of [1, 2, 3]) new Worker(${JSON.stringify(source)}, { eval: true, execArgv: [], workerData })
+    setTimeout(() => process.exit(4), 400)
+  `
+  const { code, signal, stdout, stderr } = await child(path, script).ended
+  t.deepEqual([code, signal], [4, null], stderr)
+  await using store = await FountainStore.open(path)
+  const found = await store.collection<{ id: number[] }>('items').scan().toArray()
+  for (const worker of [1, 2, 3]) {
+    const told = [...stdout.matchAll(new RegExp(`^put ${worker} (\\d+)$`, 'gm'))].length
+    const kept = found.filter(({ id }) => id[0] === worker).map(({ id }) => id[1])
+    t.true(kept.length >= told, `worker ${worker}: told of ${told}, ${kept.length} found`)
+    t.deepEqual(kept, [...kept.keys()])
+  }
+})
+
+test('workers are terminated at moments of chance while the main thread works on, and leave nothing behind', async (t) => {
+  const path = join(directory(t), 'store')
+  const source = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    const { FountainStore } = require(${JSON.stringify(index)})
+    ;(async () => {
+      for (let n = 0; ; ) {
+        const store = await FountainStore.open(${JSON.stringify(path)})
+        const items = store.collection('items')
+        for (let more = 0; more < 20; more++) {
+          globalThis.kept = [store.snapshot(), items.scan({ pageSize: 1 })[Symbol.asyncIterator]()]
+          kept[1].next().catch(() => {})
+          store.flush().catch(() => {})
+          await items.put({ id: workerData, n })
+          parentPort.postMessage(n++)
+        }
+        await store.close()
+      }
+    })()
+  `
+  const script = `
+    import { setTimeout as sleep } from 'node:timers/promises'
+    import { Worker } from 'node:worker_threads'
+    const store = await FountainStore.open(path, { memtableBytes: 65536, cacheBytes: 0 })
+    const own = store.collection('own')
+    let written = 0
+    let lost = 0
+    const life = async (workerData) => {
+      const worker = new Worker(${JSON.stringify(source)}, { eval: true, execArgv: [], workerData })
+      let told = -1
+      worker.on('message', (n) => (told = n))
+      await sleep(20 + Math.random() * 150)
+      await worker.terminate()
+      const found = await store.collection('items').get(workerData)
+      if ((found?.n ?? -1) < told) lost++
+    }
+    let living = true
+    const writing = (async () => { while (living) await own.put({ id: written++ }) })()
+    for (let pair = 0; pair < 25; pair++) await Promise.all([life('a' + pair), life('b' + pair)])
+    living = false
+    await writing
+    console.log(JSON.stringify([lost, store.metrics().openSnapshots, (await own.scan().toArray()).length === written]))
+    await store.close()
+    const again = await FountainStore.open(path)
+    console.log(again.recovery.clean)
+    await again.close()
+  `
+  const { code, signal, stdout, stderr } = await child(path, script).ended
+  t.deepEqual([code, signal, stdout], [0, null, '[0,0,true]\ntrue\n'], stderr)
+})
+
+onUnix(
+  'a forked process is locked out while its parent has the store, and is not when the parent was killed',
+  async (t) => {
+    const path = join(directory(t), 'store')
+    const forked = `
+    const { FountainStore } = require(${JSON.stringify(index)})
+    const path = ${JSON.stringify(path)}
+    ;(async () => {
+      const error = await FountainStore.open(path).catch((error) => error)
+      console.log('locked', error.code, error.pid === process.ppid)
+      const parent = process.ppid
+      process.kill(parent, 'SIGKILL')
+      while (process.ppid === parent) await new Promise((resolve) => setTimeout(resolve, 5))
+      const store = await FountainStore.open(path)
+      console.log('found', (await store.collection('items').get(1)).id)
+      await store.close()
+    })()
+  `
+    const script = `
+    import { spawn } from 'node:child_process'
+    globalThis.store = await FountainStore.open(path)
+    await store.collection('items').put({ id: 1 })
+    spawn(process.execPath, ['--eval', ${JSON.stringify(forked)}], { stdio: 'inherit' })
+    setInterval(() => {}, 1000)
+  `
+    const { signal, stdout, stderr } = await child(path, script).ended
+    t.is(signal, 'SIGKILL')
+    t.is(stdout, 'locked ERR_LOCKED true\nfound 1\n', stderr)
+  },
+)
