@@ -12,6 +12,7 @@
 pub mod cli;
 mod determinism;
 pub mod disk;
+mod isolation;
 pub mod kill;
 mod metamorphic;
 pub mod parallel;
