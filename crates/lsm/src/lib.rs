@@ -44,6 +44,7 @@ mod planted;
 #[cfg(feature = "planted")]
 #[doc(hidden)]
 pub mod planted;
+mod prefix;
 mod range;
 mod repair;
 mod retention;
@@ -72,6 +73,7 @@ pub use fault::{CheckedFile, Fault, FaultCode};
 pub use latency::{Latencies, LatencySummary};
 pub use metrics::Metrics;
 pub use options::Options;
+pub use prefix::KeyPrefix;
 pub use range::{Direction, KeyRange};
 pub use repair::{Note, NoteCode, VerifyOptions, VerifyReport, verify};
 pub use retention::{Retention, RetentionRules};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::fs::{Fs, RealFs};
+use crate::prefix::KeyPrefix;
 use crate::retention::Retention;
 use crate::table::Compression;
 use crate::types::StoreId;
@@ -31,6 +32,10 @@ pub struct Options {
     /// How tables of the lower levels are compressed; the upper ones are rewritten too soon for it to pay.
     /// Default: LZ4.
     pub compression: Compression,
+    /// Let the filters of tables know the prefixes of keys, too, so that a scan of keys that all have the same prefix
+    /// passes over tables without it. Costs filter bits for each different prefix. Tables remember how they were
+    /// written, so this can be changed at any time. Default: none.
+    pub prefix_filter: Option<KeyPrefix>,
     /// Which old versions are kept, where [`crate::Db::set_retention`] says nothing else. Default: all.
     pub retention: Retention,
     /// Most bytes per second that compactions write while there is no hurry; `None`, the default, for no limit.
@@ -56,6 +61,7 @@ impl Default for Options {
             wal_segment_bytes: 64 << 20,
             table_bytes: 32 << 20,
             compression: Compression::default(),
+            prefix_filter: None,
             retention: Retention::default(),
             compaction_bytes_per_second: None,
             background: true,
@@ -73,6 +79,7 @@ impl fmt::Debug for Options {
             .field("wal_segment_bytes", &self.wal_segment_bytes)
             .field("table_bytes", &self.table_bytes)
             .field("compression", &self.compression)
+            .field("prefix_filter", &self.prefix_filter)
             .field("retention", &self.retention)
             .field("compaction_bytes_per_second", &self.compaction_bytes_per_second)
             .field("background", &self.background)

@@ -89,6 +89,7 @@ impl Inner {
             needed: &needed,
             table_bytes: self.options.table_bytes,
             compression: self.compression_of(version, task.target),
+            prefixes: self.options.prefix_filter,
             bytes_per_second: self.options.compaction_bytes_per_second,
             hurry: &|| self.pressure() > 0.0,
             progress: &|read| self.progress.advance(read),

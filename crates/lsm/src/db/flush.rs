@@ -17,6 +17,7 @@ use crate::manifest::Edit;
 use crate::marks::{Mark, hit};
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::planted::{self, Bug};
+use crate::prefix::KeyPrefix;
 use crate::range::KeyRange;
 use crate::retention::RetentionRules;
 use crate::table::{Compression, TableMeta, TableWriter};
@@ -79,7 +80,13 @@ impl Inner {
 
     fn write_table(&self, memtable: &Arc<Memtable>, keep: Keep<'_>) -> Result<TableMeta> {
         let number = self.take_file_number();
-        let place = Place { fs: self.options.fs.as_ref(), paths: &self.paths, store: self.store, number };
+        let place = Place {
+            fs: self.options.fs.as_ref(),
+            paths: &self.paths,
+            store: self.store,
+            number,
+            prefixes: self.options.prefix_filter,
+        };
         let (meta, dropped) = write_memtable(place, memtable, keep)?;
         self.counters.flushes.add(1);
         self.counters.flush_bytes.add(meta.size);
@@ -157,6 +164,7 @@ pub(super) struct Place<'a> {
     pub(super) paths: &'a StorePaths,
     pub(super) store: StoreId,
     pub(super) number: FileNumber,
+    pub(super) prefixes: Option<KeyPrefix>,
 }
 
 /// Which versions of a memtable go into its table.
@@ -188,8 +196,9 @@ fn write_entries(
     memtable: &Arc<Memtable>,
     keep: Keep<'_>,
 ) -> Result<(TableMeta, u64)> {
-    let Place { fs, store, number, .. } = place;
-    let mut writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
+    let Place { fs, store, number, prefixes, .. } = place;
+    let writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
+    let mut writer = writer.with_prefixes(prefixes);
     let deleted = memtable.tombstones();
     let mut filter = VersionFilter::new(keep.needed, &deleted);
     let mut cursor = MemtableCursor::new(Arc::clone(memtable));

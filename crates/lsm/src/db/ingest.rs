@@ -99,6 +99,7 @@ impl Inner {
             seq,
             table_bytes: self.options.table_bytes,
             compression: self.options.compression,
+            prefixes: self.options.prefix_filter,
             next_file: &next_file,
         });
         let written = add_in_order(&mut placement, records).and_then(|()| placement.finish());

@@ -254,6 +254,7 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
         paths,
         store,
         memtable_bytes: options.memtable_bytes,
+        prefixes: options.prefix_filter,
         next_file,
         tables: Vec::new(),
         replayed: Replayed::default(),

@@ -15,6 +15,7 @@ use crate::limits::{INGEST_MIN_TABLE_BYTES, LEVELS};
 use crate::manifest::Version;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
+use crate::prefix::KeyPrefix;
 use crate::table::{Compression, TableMeta, TableWriter};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -27,6 +28,7 @@ pub(super) struct Context<'a> {
     pub(super) seq: Seq,
     pub(super) table_bytes: u64,
     pub(super) compression: Compression,
+    pub(super) prefixes: Option<KeyPrefix>,
     pub(super) next_file: &'a dyn Fn() -> FileNumber,
 }
 
@@ -181,7 +183,8 @@ fn begin(
     let number = (context.next_file)();
     begun.push(number);
     let path = context.paths.table(number);
-    TableWriter::create(context.fs, path, context.store, number, compression)
+    let writer = TableWriter::create(context.fs, path, context.store, number, compression)?;
+    Ok(writer.with_prefixes(context.prefixes))
 }
 
 /// The deepest level for a table that overlaps nothing in levels 0 and 1.

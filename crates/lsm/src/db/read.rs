@@ -14,7 +14,7 @@ use crate::memtable::MemtableCursor;
 use crate::metrics::Counters;
 use crate::planted::{self, Bug};
 use crate::range::{Direction, KeyRange};
-use crate::table::key_hash;
+use crate::table::{Table, key_hash};
 use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 use crate::value::{Value, Version as Stored};
@@ -160,23 +160,26 @@ fn deleted_ranges(current: &Current, range: &KeyRange) -> RangeTombstones {
     RangeTombstones::union(all)
 }
 
-/// Everything that may hold keys of `range`.
+/// Everything that may hold keys of `range`. Range deletions of tables that are left out count all the same: they are
+/// collected by [`deleted_ranges`].
 fn sources(current: &Current, range: &KeyRange, view: View) -> Vec<Source> {
     let memtables = [&current.active].into_iter().chain(&current.sealed);
     let mut sources: Vec<Source> =
         memtables.map(|memtable| Source::Memtable(MemtableCursor::new(Arc::clone(memtable)))).collect();
-    let in_range = |smallest: &[u8], largest: &[u8]| {
-        range.end.as_ref().is_none_or(|end| smallest < end.as_slice()) && largest >= range.start.as_slice()
+    let may_hold = |table: &Table| {
+        let (smallest, largest) = (&*table.meta().smallest, &*table.meta().largest);
+        range.end.as_ref().is_none_or(|end| smallest < end.as_slice())
+            && largest >= range.start.as_slice()
+            && table.may_hold_keys_of(range)
     };
     for table in current.version.level(0) {
-        if in_range(&table.meta().smallest, &table.meta().largest) {
+        if may_hold(table) {
             sources.push(Source::Table(view.of(table)));
         }
     }
     for level in 1..LEVELS {
         let tables = current.version.level(level).iter();
-        let tables: Vec<_> =
-            tables.filter(|table| in_range(&table.meta().smallest, &table.meta().largest)).cloned().collect();
+        let tables: Vec<_> = tables.filter(|table| may_hold(table)).cloned().collect();
         if !tables.is_empty() {
             sources.push(Source::Level(LevelCursor::new(tables, view)));
         }

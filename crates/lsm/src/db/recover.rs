@@ -17,6 +17,7 @@ use crate::fs::{Fs, tolerate};
 use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::planted::{self, Bug};
+use crate::prefix::KeyPrefix;
 use crate::retention::{Retention, RetentionRules};
 use crate::table::TableMeta;
 use crate::timeline::{Stamp, Timekeeper};
@@ -59,6 +60,7 @@ pub(super) struct Recoverer<'a> {
     pub(super) paths: &'a StorePaths,
     pub(super) store: StoreId,
     pub(super) memtable_bytes: usize,
+    pub(super) prefixes: Option<KeyPrefix>,
     pub(super) next_file: FileNumber,
     pub(super) tables: Vec<TableMeta>,
     pub(super) replayed: Replayed,
@@ -87,7 +89,8 @@ impl Recoverer<'_> {
         // Nobody has said yet which versions may go.
         let rules = RetentionRules::new(Retention::Unbounded);
         let keep = Keep { rules: &rules, needed: &Needed { pins: Vec::new(), newest: Seq::ZERO } };
-        let place = Place { fs: self.fs, paths: self.paths, store: self.store, number };
+        let place =
+            Place { fs: self.fs, paths: self.paths, store: self.store, number, prefixes: self.prefixes };
         self.tables.push(write_memtable(place, &full, keep)?.0);
         Ok(())
     }

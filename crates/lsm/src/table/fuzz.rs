@@ -237,7 +237,10 @@ pub(crate) fn properties() -> Result<Vec<Vec<u8>>> {
     let tail = Tail::load(file.as_ref(), &Arc::from(path()), STORE, &meta)?;
     let mut out = Vec::new();
     tail.properties.encode(&mut out);
-    Ok(vec![out])
+    let mut with_prefixes = Vec::new();
+    let prefixes = Some(crate::KeyPrefix::UpTo(b'/'));
+    Properties { prefixes, ..tail.properties }.encode(&mut with_prefixes);
+    Ok(vec![out, with_prefixes])
 }
 
 pub(crate) fn run_properties(input: &[u8]) -> Decoded {

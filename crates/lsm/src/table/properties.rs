@@ -1,11 +1,16 @@
 //! What a table says about itself. See `docs/format.md`, section 5.6.
 
 use super::TableMeta;
+use std::num::NonZeroU16;
+
 use crate::format::varint;
 use crate::limits::MAX_KEY_BYTES;
+use crate::prefix::KeyPrefix;
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
+const FIXED_PREFIX: u64 = 1;
+const DELIMITED_PREFIX: u64 = 2;
 /// Bytes of store id and file number at the start.
 pub(crate) const IDENTITY_BYTES: usize = 24;
 
@@ -42,6 +47,8 @@ pub(crate) struct Properties {
     pub(crate) largest: Box<[u8]>,
     /// Whether `largest` is the end of a range tombstone.
     pub(crate) largest_exclusive: bool,
+    /// Which prefixes the filter knows.
+    pub(crate) prefixes: Option<KeyPrefix>,
 }
 
 impl Properties {
@@ -63,6 +70,7 @@ impl Properties {
             smallest: Box::default(),
             largest: Box::default(),
             largest_exclusive: false,
+            prefixes: None,
         }
     }
 
@@ -132,6 +140,14 @@ impl Properties {
         varint::put_bytes(out, &self.smallest);
         varint::put_bytes(out, &self.largest);
         varint::put(out, u64::from(self.largest_exclusive));
+        let rule = match self.prefixes {
+            None => return,
+            Some(KeyPrefix::Fixed(len)) => [FIXED_PREFIX, u64::from(len.get())],
+            Some(KeyPrefix::UpTo(delimiter)) => [DELIMITED_PREFIX, u64::from(delimiter)],
+        };
+        for number in rule {
+            varint::put(out, number);
+        }
     }
 
     /// Properties from their stored form, or `None` if they are damaged or contradict themselves.
@@ -154,6 +170,7 @@ impl Properties {
             smallest: varint::take_bytes(rest)?.into(),
             largest: varint::take_bytes(rest)?.into(),
             largest_exclusive: take_flag(rest)?,
+            prefixes: if rest.is_empty() { None } else { Some(take_prefixes(rest)?) },
         };
         (rest.is_empty() && properties.is_plausible()).then_some(properties)
     }
@@ -181,6 +198,14 @@ fn take_flag(input: &mut &[u8]) -> Option<bool> {
     match varint::take(input)? {
         0 => Some(false),
         1 => Some(true),
+        _ => None,
+    }
+}
+
+fn take_prefixes(input: &mut &[u8]) -> Option<KeyPrefix> {
+    match (varint::take(input)?, varint::take(input)?) {
+        (FIXED_PREFIX, len) => NonZeroU16::new(u16::try_from(len).ok()?).map(KeyPrefix::Fixed),
+        (DELIMITED_PREFIX, delimiter) => u8::try_from(delimiter).ok().map(KeyPrefix::UpTo),
         _ => None,
     }
 }
@@ -215,6 +240,7 @@ mod tests {
             smallest: Box::from(&b"a"[..]),
             largest: Box::from(&b"b"[..]),
             largest_exclusive: true,
+            prefixes: None,
         }
     }
 
@@ -233,6 +259,17 @@ mod tests {
         expected.extend_from_slice(b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x0F\x01a\x01b\x01");
         assert_eq!(bytes, expected);
         assert_eq!(Properties::decode(&bytes).unwrap(), properties());
+        let len = NonZeroU16::new(300).unwrap();
+        for (rule, stored) in
+            [(KeyPrefix::Fixed(len), &b"\x01\xAC\x02"[..]), (KeyPrefix::UpTo(b'/'), b"\x02/")]
+        {
+            let with = Properties { prefixes: Some(rule), ..properties() };
+            assert_eq!(encoded(&with), [bytes.as_slice(), stored].concat());
+            assert_eq!(Properties::decode(&encoded(&with)), Some(with));
+        }
+        for wrong in [&b"\x01\0"[..], b"\x01", b"\0", b"\0\0", b"\x03\x01", b"\x02\xAC\x02", b"\x02/\0"] {
+            assert_eq!(Properties::decode(&[bytes.as_slice(), wrong].concat()), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::block::{Block, Entry, Found, Origin};
 use super::cursor::TableCursor;
 use super::envelope::{self, Handle};
 use super::index::{Index, Section};
+use super::key_hash;
 use super::meta::TableMeta;
 use super::tail::{Tail, read_exact};
 use crate::cache::BlockCache;
@@ -18,6 +19,7 @@ use crate::format::FileSalt;
 use crate::fs::{File, Fs};
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
+use crate::range::KeyRange;
 use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, ReadTier, Seq, StoreId};
 use crate::value::{Value, Version};
@@ -130,6 +132,13 @@ impl Table {
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         self.tail.filter.may_contain(hash)
+    }
+
+    /// Whether the filter lets keys of `range` through; `false` is certain. It can say so only where it knows prefixes
+    /// and all keys of the range have the same.
+    pub(crate) fn may_hold_keys_of(&self, range: &KeyRange) -> bool {
+        let prefix = self.tail.properties.prefixes.and_then(|rule| rule.of_range(range));
+        prefix.is_none_or(|prefix| self.may_contain(key_hash(prefix)))
     }
 
     /// The newest version of `key` at or before `at` in one section, and its block.

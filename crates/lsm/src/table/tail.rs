@@ -135,6 +135,7 @@ fn check_properties(
         range_tombstones: found.range_tombstones,
         key_bytes: found.key_bytes,
         value_bytes: found.value_bytes,
+        prefixes: found.prefixes,
     };
     if found == expected {
         Ok(found)

@@ -24,6 +24,7 @@ impl Table {
     pub(crate) fn verify(self: &Arc<Self>) -> Result<Properties> {
         let tail = Tail::load(self.file.as_ref(), &self.path, self.store, self.meta())?;
         let mut counted = Properties::new(self.store, self.meta().number);
+        counted.prefixes = tail.properties.prefixes;
         let mut layout = Vec::new();
         for section in [Section::Current, Section::History] {
             let Some(index) = tail.index(section) else { continue };
@@ -141,8 +142,9 @@ impl Check<'_> {
             }
             self.counted.superseded += 1;
         }
-        if !self.filter.may_contain(key_hash(key)) {
-            let what = "the filter does not know a key";
+        let prefix = self.counted.prefixes.and_then(|rule| rule.of(key)).unwrap_or(key);
+        if ![key, prefix].iter().all(|known| self.filter.may_contain(key_hash(known))) {
+            let what = "the filter does not know a key or its prefix";
             return Err(self.corrupt(position, block, what).coded(FaultCode::Filter));
         }
         if self.counted.entries == 0 {

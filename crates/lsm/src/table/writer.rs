@@ -24,6 +24,7 @@ use crate::limits::{
     BLOCK_BYTES, FILTER_BITS_PER_KEY, FILTER_PROBES, MAX_KEY_BYTES, MAX_VALUE_BYTES, TABLE_WRITE_BYTES,
 };
 use crate::planted::{self, Bug};
+use crate::prefix::KeyPrefix;
 use crate::tombstones::{Fragment, RangeTombstones};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -37,8 +38,10 @@ pub(crate) struct TableWriter {
     current: SectionWriter,
     /// All other versions.
     history: SectionWriter,
-    /// One per distinct user key.
+    /// One per distinct user key, and one per distinct prefix.
     hashes: Vec<u64>,
+    /// Hash of the prefix of the last key that has one.
+    last_prefix: Option<u64>,
     last_seq: Seq,
     fragments: Vec<Fragment>,
     fragment_bytes: usize,
@@ -64,11 +67,18 @@ impl TableWriter {
             current: SectionWriter::new(),
             history: SectionWriter::new(),
             hashes: Vec::new(),
+            last_prefix: None,
             last_seq: Seq::ZERO,
             fragments: Vec::new(),
             fragment_bytes: 0,
             properties: Properties::new(store, number),
         })
+    }
+
+    /// Lets the filter know the prefixes of keys. To be called before anything is added.
+    pub(crate) fn with_prefixes(mut self, prefixes: Option<KeyPrefix>) -> Self {
+        self.properties.prefixes = prefixes;
+        self
     }
 
     /// Appends a version, which must come after the one before. Fails with [`Error::TooLarge`] over a limit, and with
@@ -88,6 +98,12 @@ impl TableWriter {
         }
         let section = if first || last_key != key {
             self.hashes.push(key_hash(key));
+            if let Some(prefix) = self.properties.prefixes.and_then(|rule| rule.of(key)) {
+                let hash = key_hash(prefix);
+                if self.last_prefix.replace(hash) != Some(hash) {
+                    self.hashes.push(hash);
+                }
+            }
             &mut self.current
         } else {
             self.properties.superseded += 1;
