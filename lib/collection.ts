@@ -137,7 +137,8 @@ export class ReadCollection<T, K extends Key = Key> {
       const found = readNow(this.source, key, at, true)
       if (found === PENDING) return readLater(this.source, key, at).finally(done) as Promise<T | undefined>
       done()
-      return Promise.resolve(found as T | undefined)
+      const pause = this.source.core.runtime.turn.giveWay()
+      return pause ? pause.then(() => found as T | undefined) : Promise.resolve(found as T | undefined)
     } catch (error) {
       done()
       return Promise.reject(error)

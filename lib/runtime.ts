@@ -7,6 +7,7 @@
 import { fromNative, fromThrown, type StoreErrorDetails } from './errors.js'
 import { IO_BYTES } from './limits.js'
 import { type NativeBinding, nativeBinding } from './native.js'
+import { Turn } from './turn.js'
 
 type Settle = (failure: string | null, first: number, second: number) => void
 
@@ -16,6 +17,8 @@ export class Runtime {
   readonly native: NativeBinding
   /** Keys go in and documents come out at its start; valid only until the next call. */
   readonly io = Buffer.allocUnsafeSlow(IO_BYTES)
+  /** Lets others run during long chains of reads. */
+  readonly turn = new Turn()
   readonly #env: number
   readonly #pending = new Map<number, Settle>()
   #lastTicket = 0

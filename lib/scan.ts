@@ -157,6 +157,9 @@ class PageReader<T> {
   async next(): Promise<T[] | undefined> {
     if (this.#done) return undefined
     try {
+      const pause = this.#slot.lease && this.#source.core.runtime.turn.giveWayBetweenPages()
+      if (pause) await pause
+      if (this.#done) return undefined
       this.#plan.signal?.throwIfAborted()
       this.#source.core.assertOpen()
       this.#slot.lease ??= this.#plan.pin()

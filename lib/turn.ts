@@ -1,0 +1,35 @@
+/**
+ * Lets the rest of the program run during long chains of reads that memory answers. A promise that is resolved at once
+ * goes on before any timer, I/O or completion of a write, so a loop of such reads would keep them all waiting until its
+ * end. Now and then a read gives way instead.
+ */
+
+/** How long reads may go on before one gives way, in milliseconds. */
+const SLICE_MS = 4
+/** Looking at the clock costs as much as a tenth of a read; a page of a scan counts as many. */
+const READS_PER_LOOK = 32
+
+/** The turn of one thread. */
+export class Turn {
+  #reads = 0
+  #since = 0
+
+  /** Counts reads; gives what to wait for, if it is time to let others run. */
+  giveWay(reads = 1): Promise<void> | undefined {
+    this.#reads += reads
+    if (this.#reads < READS_PER_LOOK) return undefined
+    this.#reads = 0
+    if (performance.now() - this.#since < SLICE_MS) return undefined
+    return new Promise((resolve) =>
+      setImmediate(() => {
+        this.#since = performance.now()
+        resolve()
+      }),
+    )
+  }
+
+  /** As `giveWay`, between the pages of a scan. */
+  giveWayBetweenPages(): Promise<void> | undefined {
+    return this.giveWay(READS_PER_LOOK)
+  }
+}
