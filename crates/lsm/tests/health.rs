@@ -267,3 +267,19 @@ fn a_store_whose_directory_was_replaced_takes_no_commits_that_need_it() {
     other.flush().unwrap();
     other.verify().unwrap();
 }
+
+#[test]
+fn a_new_store_whose_name_could_not_be_synced_is_not_opened_before_it_is() {
+    let dir = fast_dir();
+    let around = dir.path().join("around");
+    let fs = TestFs::new();
+    let is_around = |asked: &Asked| matches!(asked, Asked::SyncDir(name) if name == "around");
+    fs.fail_when(move |asked| is_around(asked).then_some(ErrorKind::Other));
+    let refused = Db::open(&around.join("store"), Options { fs: fs.clone(), ..small() });
+    assert!(matches!(refused.err(), Some(Error::Io { op: "sync", .. })));
+    fs.heal();
+    fs.take_asked();
+    let db = open(&fs, &around.join("store"), &small());
+    assert!(fs.take_asked().iter().any(is_around), "the directory is there now, but is its name on disk?");
+    put(&db, "k", "1");
+}

@@ -157,10 +157,9 @@ impl Staging {
     fn publish(&self, fs: &dyn Fs) -> Result<()> {
         let root = self.paths.root();
         fs.rename(root, &self.dest).map_err(|e| Error::io("rename", root, e))?;
-        fs.sync_dir(&self.parent).map_err(|e| {
+        fs.sync_dir(&self.parent).map_err(|e| Error::sync(&self.parent, e)).inspect_err(|_| {
             // Back to where it can be taken away; if that fails, too, the copy stays, complete.
             tolerate(fs.rename(&self.dest, root));
-            Error::sync(&self.parent, e)
         })
     }
 

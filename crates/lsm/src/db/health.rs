@@ -220,7 +220,8 @@ impl Inner {
         let lock = locked(&self.lock);
         let Some(lock) = &*lock else { return Err(Error::Closed) };
         let path = self.paths.lock();
-        if lock.is_intact().map_err(|e| Error::io("check", &path, e))? {
+        let intact = lock.is_intact().map_err(|e| Error::io("check", &path, e));
+        if intact.inspect_err(|error| self.poison_by(error))? {
             return Ok(());
         }
         let what = io::Error::new(io::ErrorKind::NotFound, "the directory was removed or replaced");

@@ -141,6 +141,7 @@ fn prepare_directory(fs: &dyn Fs, paths: &StorePaths, create: bool) -> Result<()
                     Err(Error::NotAStore { path: root.to_path_buf(), what })
                 }
                 _ if !is_store && !create => Err(Error::Missing { path: root.to_path_buf() }),
+                _ if !is_store => sync_ancestors(fs, root),
                 _ => Ok(()),
             }
         }
@@ -157,22 +158,23 @@ fn prepare_directory(fs: &dyn Fs, paths: &StorePaths, create: bool) -> Result<()
 
 /// Makes a directory and its parents, and their names durable.
 fn make_directory(fs: &dyn Fs, root: &Path) -> Result<()> {
-    let mut made = Vec::new();
-    let mut ancestor = Some(root);
-    while let Some(dir) = ancestor.filter(|dir| !dir.as_os_str().is_empty()) {
-        if tolerate(fs.list(dir)).is_some() {
-            break;
-        }
-        made.push(dir);
-        ancestor = dir.parent();
-    }
     fs.create_dir(root).map_err(|e| Error::io("create", root, e))?;
-    for dir in made.into_iter().filter(|_| !planted::active(Bug::StoreNameNotSynced)) {
-        let parent = match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs.sync_dir(parent).map_err(|e| Error::sync(parent, e))?;
+    sync_ancestors(fs, root)
+}
+
+/// Makes the names of a new store's directory and of all directories around it durable. Which of them an earlier attempt
+/// made, that failed or died before this, is not known.
+fn sync_ancestors(fs: &dyn Fs, root: &Path) -> Result<()> {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    let mut dir = root;
+    while let Some(parent) = dir.parent().filter(|_| !planted::active(Bug::StoreNameNotSynced)) {
+        let named = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match fs.sync_dir(named) {
+            // No attempt of this process made anything in there.
+            Err(e) if matches!(e.kind(), PermissionDenied | InvalidInput | Unsupported) => {}
+            synced => synced.map_err(|e| Error::sync(named, e))?,
+        }
+        dir = parent;
     }
     Ok(())
 }
