@@ -12,6 +12,7 @@
 pub mod cli;
 mod determinism;
 pub mod disk;
+pub mod faults;
 mod isolation;
 pub mod kill;
 mod metamorphic;

@@ -1,0 +1,143 @@
+//! The stage: every request of every scenario, in every way in which it can go wrong, once and for ever.
+
+use super::case::{Case, Ending};
+use super::fault::Fault;
+use super::fs::{Plan, Seen};
+use super::script::SCENARIOS;
+use super::sites;
+use crate::parallel::parallel;
+use crate::random::{Random, mix};
+use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
+
+/// See the module.
+pub const STAGE: Stage =
+    Stage { name: "faults", unit: "injected faults", share: 12.0, floor: 50_000, run, replay };
+
+/// Places that the first round reaches. The offline verification of closed stores is not among them.
+const PLACES_REACHED: u64 = 56;
+
+/// Faults of which each request gets one before any gets a second: they reach every place.
+const FIRST: [Fault; 1] = [Fault::Io];
+
+#[derive(Default)]
+struct Tally {
+    cases: u64,
+    seen: Seen,
+}
+
+fn run(ctx: &Context) -> StageReport {
+    let cases = match all_cases() {
+        Ok(cases) => cases,
+        Err(failure) => return StageReport { failures: vec![failure], ..StageReport::default() },
+    };
+    let count = cases.len() as u64;
+    let (tallies, failures) = parallel(ctx, u64::MAX, |tally: &mut Tally, index, seed| {
+        // The whole list again and again, with other endings.
+        let (scenario, plan) = cases[(index % count) as usize];
+        let endings = [Ending::Close, Ending::Kill, Ending::Power];
+        let ending = endings[((mix(index % count) + index / count) % 3) as usize];
+        let case = Case { scenario, plan: Some(plan), ending };
+        let seen = case.run(seed).map_err(|what| failure(&case, seed, &what))?;
+        tally.cases += 1;
+        tally.seen.injected += seen.injected;
+        tally.seen.surfaced += seen.surfaced;
+        tally.seen.tolerated += seen.tolerated;
+        Ok(())
+    });
+    let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
+    let done = sum(|tally| tally.cases);
+    let (places, missed) = match (sites::all(), sites::missed()) {
+        (Ok(places), Ok(missed)) => (places.len() as u64, missed),
+        _ => (1, vec![("the source of the engine".to_owned(), 0)]),
+    };
+    let reached = places - missed.len() as u64;
+    let least = if done >= first_round(&cases) { PLACES_REACHED } else { 0 };
+    StageReport {
+        done: sum(|tally| tally.seen.injected),
+        also: vec![
+            Count { name: "cases", count: done, floor: ctx.floor(20_000) },
+            Count { name: "requests that can fail", count: first_round(&cases), floor: 2_000 },
+            Count { name: "faults that became errors", count: sum(|tally| tally.seen.surfaced), floor: 0 },
+            Count { name: "faults that were tolerated", count: sum(|tally| tally.seen.tolerated), floor: 0 },
+            Count { name: "places where errors arrived", count: reached, floor: least },
+            Count { name: "places where errors can arrive", count: places, floor: 1 },
+        ],
+        failures,
+        seconds: 0.0,
+    }
+}
+
+fn failure(case: &Case, seed: u64, what: &str) -> Failure {
+    let what = format!("{what}\n               in {}: {}", case.name(), SCENARIOS[case.scenario]);
+    Failure::of_case(STAGE.name, seed, &case.name(), what)
+}
+
+fn first_round(cases: &[(usize, Plan)]) -> u64 {
+    cases.iter().take_while(|(_, plan)| FIRST.contains(&plan.fault) && !plan.for_ever).count() as u64
+}
+
+/// Every scenario with everything that can go wrong once or for ever in it; those that reach every place come first, all
+/// others in no order, so that any part of them is a fair one.
+fn all_cases() -> Result<Vec<(usize, Plan)>, Failure> {
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for scenario in 0..SCENARIOS.len() {
+        let rehearsal = Case { scenario, plan: None, ending: Ending::Close };
+        let requests = rehearsal
+            .run(0)
+            .and_then(|_| Case::requests(scenario))
+            .map_err(|what| failure(&rehearsal, 0, &what))?;
+        for (at, request) in requests.iter().enumerate() {
+            for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(request.kind)) {
+                for for_ever in [false, true] {
+                    let is_first = FIRST.contains(&fault) && !for_ever;
+                    let list = if is_first { &mut first } else { &mut later };
+                    list.push((scenario, Plan { at, fault, for_ever }));
+                }
+            }
+        }
+    }
+    let mut random = Random::new(0xFA);
+    for index in (1..later.len()).rev() {
+        later.swap(index, random.below(index + 1));
+    }
+    first.append(&mut later);
+    Ok(first)
+}
+
+fn replay(case: &str) -> Result<(), Failure> {
+    let parsed = parse_case(case).and_then(|(seed, name)| Some((seed, Case::named(name)?)));
+    let Some((seed, case)) = parsed else {
+        return Err(Failure::of_seed(STAGE.name, 0, format!("'{case}' names no case")));
+    };
+    case.run(seed).map(|_| ()).map_err(|what| failure(&case, seed, &what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_read_back_from_its_name() {
+        for case in [
+            Case { scenario: 3, plan: None, ending: Ending::Kill },
+            Case {
+                scenario: 0,
+                plan: Some(Plan { at: 17, fault: Fault::FullAtTheEnd, for_ever: true }),
+                ending: Ending::Power,
+            },
+        ] {
+            assert_eq!(Case::named(&case.name()), Some(case));
+        }
+        assert_eq!(Case::named("0:dance"), None);
+    }
+
+    #[test]
+    fn nothing_goes_wrong_where_nothing_is_made_to() {
+        for (scenario, text) in SCENARIOS.iter().enumerate() {
+            for ending in [Ending::Close, Ending::Kill, Ending::Power] {
+                let case = Case { scenario, plan: None, ending };
+                case.run(7).unwrap_or_else(|what| panic!("{text}: {what}"));
+            }
+        }
+    }
+}
