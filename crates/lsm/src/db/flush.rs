@@ -149,11 +149,15 @@ impl Inner {
 
     /// Deletes log segments that the manifest no longer needs. What cannot be deleted now goes at the next open.
     pub(super) fn delete_segments_before(&self, log_number: FileNumber) {
-        let mut segments = locked(&self.segments);
-        for &segment in segments.iter().take_while(|&&segment| segment < log_number) {
+        let obsolete: Vec<_> = {
+            let mut segments = locked(&self.segments);
+            let kept = segments.partition_point(|&segment| segment < log_number);
+            segments.drain(..kept).collect()
+        };
+        // Without the lock: whoever asks for metrics must not wait for the disk.
+        for segment in obsolete {
             self.remove_obsolete(self.paths.wal(segment));
         }
-        segments.retain(|&segment| segment >= log_number);
     }
 }
 
