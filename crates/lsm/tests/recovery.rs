@@ -10,7 +10,7 @@ mod support;
 
 use std::path::Path;
 
-use fountain_lsm::{Db, Durability, Error, Options, WriteBatch};
+use fountain_lsm::{Db, Durability, Error, FaultCode, Options, WriteBatch};
 use support::{delete, fast_dir, files, get, get_at, killed, put, seq, small};
 
 fn fill(db: &Db, count: usize) {
@@ -318,4 +318,75 @@ fn a_table_that_a_torn_manifest_does_not_name_is_moved_aside_and_reported() {
     assert!(!orphan.exists());
     assert_eq!(std::fs::read(kept).unwrap(), b"whatever");
     check(&db, 10);
+}
+
+#[test]
+fn a_log_that_goes_on_in_a_segment_that_is_gone_or_empty_is_damage_not_the_end() {
+    let dir = fast_dir();
+    let (live, image) = (dir.path().join("a"), dir.path().join("b"));
+    let options = || Options { wal_segment_bytes: 512, ..small() };
+    let db = Db::open(&live, options()).unwrap();
+    fill(&db, 40);
+    killed(&live, &image);
+    let newest = last_segment(&image);
+    assert!(files(&image.join("wal")).len() > 2, "the log has several segments");
+    let good = std::fs::read(&newest).unwrap();
+    std::fs::remove_file(&newest).unwrap();
+    for left in [None, Some(vec![]), Some(vec![0; good.len()]), Some(good[..95].to_vec())] {
+        left.iter().for_each(|bytes| std::fs::write(&newest, bytes).unwrap());
+        match Db::open(&image, options()) {
+            Err(Error::Corrupt { path, code, .. }) => {
+                assert_eq!((path, code), (newest.clone(), FaultCode::Missing))
+            }
+            other => panic!("{:?} bytes are left: {:?}", left.map(|bytes| bytes.len()), other.err()),
+        }
+    }
+    std::fs::write(&newest, good).unwrap();
+    check(&Db::open(&image, options()).unwrap(), 40);
+}
+
+#[test]
+fn a_store_whose_tables_are_damaged_is_refused_before_anything_is_written() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    fill(&db, 10);
+    db.flush().unwrap();
+    put(&db, "logged", "1");
+    drop(db);
+    let manifest = files(dir.path()).into_iter().find(|path| path.to_string_lossy().contains("MANIFEST"));
+    let torn = [std::fs::read(manifest.as_ref().unwrap()).unwrap(), vec![0xE1, 7]].concat();
+    std::fs::write(manifest.unwrap(), torn).unwrap();
+    let table = files(&dir.path().join("tables")).remove(0);
+    let mut bytes = std::fs::read(&table).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&table, bytes).unwrap();
+    std::fs::write(dir.path().join("tables/000999.sst"), b"a left-over").unwrap();
+    let image = || {
+        let dirs = [dir.path().to_path_buf(), dir.path().join("wal"), dir.path().join("tables")];
+        let all = dirs.iter().flat_map(|dir| files(dir)).filter(|path| path.is_file());
+        all.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect::<Vec<_>>()
+    };
+    let before = image();
+    for _ in 0..2 {
+        assert!(matches!(Db::open(dir.path(), small()), Err(Error::Corrupt { path, .. }) if path == table));
+        assert_eq!(image(), before);
+    }
+}
+
+#[test]
+fn a_clean_close_names_the_newest_commit_so_a_manifest_that_forgot_an_ingest_is_noticed() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    fill(&db, 5);
+    db.flush().unwrap();
+    let manifest = files(dir.path()).into_iter().find(|path| path.to_string_lossy().contains("MANIFEST"));
+    let manifest = manifest.unwrap();
+    let before = std::fs::read(&manifest).unwrap();
+    db.ingest([("bulk", "1")]).unwrap();
+    db.close().unwrap();
+    drop(db);
+    // Everything that the manifest says is right, but it ends too early.
+    std::fs::write(&manifest, before).unwrap();
+    assert!(matches!(Db::open(dir.path(), small()), Err(Error::Corrupt { .. })));
 }

@@ -23,7 +23,7 @@ use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::fs::{Fs, Lock, LockAttempt, tolerate};
 use crate::listing::Listing;
-use crate::manifest::{Loaded, ManifestLog, StoreState, Version, load};
+use crate::manifest::{Loaded, ManifestLog, StoreState, Version, arrangement_faults, load};
 use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::metrics::Counters;
@@ -33,7 +33,7 @@ use crate::retention::RetentionRules;
 use crate::snapshot::SnapshotRegistry;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Condvar, Mutex};
-use crate::table::Table;
+use crate::table::{Table, TableMeta};
 use crate::timeline::Timekeeper;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{ReplayEnd, WalWriter, replay_segments};
@@ -42,6 +42,8 @@ use crate::wal::{ReplayEnd, WalWriter, replay_segments};
 struct Recovered {
     store: StoreId,
     state: StoreState,
+    /// The tables of the state, opened.
+    version: Version,
     last: Seq,
     timekeeper: Timekeeper,
     /// The newest log segment that was read, and where its frames end.
@@ -59,16 +61,15 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     prepare_directory(fs.as_ref(), &paths, options.create_if_missing)?;
     let lock = take_lock(fs.as_ref(), &paths)?;
     let listing = list(fs.as_ref(), &paths)?;
+    let cache = Arc::new(BlockCache::new(options.cache_bytes));
     let mut recovered = if listing.has_current {
-        recover(fs.as_ref(), &paths, &options, &listing)?
+        recover(fs.as_ref(), &paths, &options, &listing, &cache)?
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?
     };
     recovered.timekeeper.observe(options.clock.now(), recovered.last);
     recovered.state.timeline = recovered.timekeeper.timeline().clone();
-    let cache = Arc::new(BlockCache::new(options.cache_bytes));
-    let version = quarantine_orphans(fs.as_ref(), &paths, &listing, &mut recovered)
-        .and_then(|()| open_tables(fs.as_ref(), &paths, &cache, &recovered))
+    quarantine_orphans(fs.as_ref(), &paths, &listing, &mut recovered)
         .inspect_err(|_| recovered.discard(fs.as_ref(), &paths))?;
     if planted::active(Bug::OldLogDeletedFirst) {
         listing.segments.iter().for_each(|&number| drop(fs.remove(&paths.wal(number))));
@@ -81,7 +82,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
         }
     })?;
     clean_up(fs.as_ref(), &paths, &listing, manifest.state(), &mut recovered);
-    Ok(assemble(options, paths, counters, lock, Logs { manifest, wal }, Data { cache, version }, recovered))
+    Ok(assemble(options, paths, counters, lock, Logs { manifest, wal }, cache, recovered))
 }
 
 impl Recovered {
@@ -101,30 +102,19 @@ struct Logs {
     wal: WalWriter,
 }
 
-/// The opened tables and their cache.
-struct Data {
-    cache: Arc<BlockCache>,
-    version: Version,
-}
-
-/// Opens every table, so that a damaged one stops the opening before the old manifest and log are let go.
-fn open_tables(
+/// Opens tables as they are described.
+fn open_tables<'a>(
     fs: &dyn Fs,
     paths: &StorePaths,
+    store: StoreId,
     cache: &Arc<BlockCache>,
-    recovered: &Recovered,
-) -> Result<Version> {
-    let mut tables = Vec::with_capacity(recovered.state.tables.len());
-    for (level, meta) in recovered.state.tables.values() {
-        let path = paths.table(meta.number);
-        let table = Table::open(fs, path, recovered.store, meta.clone(), Arc::clone(cache))?;
-        tables.push((*level, Arc::new(table)));
-    }
-    let version = Version::new(tables);
-    match version.broken_rule() {
-        Some(rule) => Err(Error::corrupt(paths.root(), 0, rule).coded(FaultCode::Levels)),
-        None => Ok(version),
-    }
+    tables: impl IntoIterator<Item = (usize, &'a TableMeta)>,
+) -> Result<Vec<(usize, Arc<Table>)>> {
+    let open = |(level, meta): (usize, &TableMeta)| {
+        let table = Table::open(fs, paths.table(meta.number), store, meta.clone(), Arc::clone(cache))?;
+        Ok((level, Arc::new(table)))
+    };
+    tables.into_iter().map(open).collect()
 }
 
 /// Refuses foreign directories before anything is written, and makes missing ones.
@@ -224,6 +214,7 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
     Ok(Recovered {
         store,
         state,
+        version: Version::default(),
         last: Seq::ZERO,
         timekeeper: Timekeeper::default(),
         log_tail: (FileNumber(0), 0),
@@ -239,8 +230,15 @@ fn random_store_id(root: &Path) -> Result<StoreId> {
     Ok(StoreId(id))
 }
 
-/// Reads manifest and log of an existing store and writes the log's commits into tables.
-fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing) -> Result<Recovered> {
+/// Reads manifest and log of an existing store and writes the log's commits into tables. The tables that there are
+/// come first, so that a damaged one, or one in a format that is not known, stops it before anything is written.
+fn recover(
+    fs: &dyn Fs,
+    paths: &StorePaths,
+    options: &Options,
+    listing: &Listing,
+    cache: &Arc<BlockCache>,
+) -> Result<Recovered> {
     let Loaded { store, number, mut state, discarded } = load(fs, paths)?;
     let numbers: Vec<FileNumber> = listing.segments.range(state.log_number..).copied().collect();
     if numbers.first() != Some(&state.log_number) {
@@ -248,7 +246,9 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
         let what = "the log segment that the manifest names is missing";
         return Err(Error::corrupt(&paths.wal(state.log_number), 0, what).coded(FaultCode::Missing));
     }
-    check_tables(paths, listing, &state)?;
+    check_tables(paths, listing, &state, number)?;
+    let named = state.tables.values().map(|(level, meta)| (*level, meta));
+    let version = Version::new(open_tables(fs, paths, store, cache, named)?);
     let known = if planted::active(Bug::NumberReused) { FileNumber(0) } else { listing.next_number() };
     let next_file = state.next_file.max(known).max(FileNumber(number.0 + 1));
     let mut recoverer = Recoverer {
@@ -263,8 +263,13 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
         timekeeper: Timekeeper::new(state.timeline.clone()),
     };
     let replayed = replay_segments(fs, paths, store, &numbers, state.last_seq, &mut recoverer);
-    let end =
-        replayed.and_then(|end| recoverer.finish().map(|()| end)).inspect_err(|_| recoverer.discard())?;
+    let opened = replayed.and_then(|end| {
+        recoverer.finish()?;
+        let new = recoverer.tables.iter().map(|meta| (0, meta));
+        Ok((end, open_tables(fs, paths, store, cache, new)?))
+    });
+    let (end, new) = opened.inspect_err(|_| recoverer.discard())?;
+    let version = version.edited(&[], new);
     let suspicious = discarded.is_some();
     if suspicious {
         hit(Mark::TornManifest);
@@ -278,17 +283,24 @@ fn recover(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing
         state.tables.insert(meta.number, (0, meta));
     }
     let (last, log_tail, timekeeper) = (end.last_seq, end.tail, recoverer.timekeeper);
-    Ok(Recovered { store, state, last, timekeeper, log_tail, report, from_log, suspicious })
+    Ok(Recovered { store, state, version, last, timekeeper, log_tail, report, from_log, suspicious })
 }
 
-/// A missing table is reported by name before anything else is tried.
-fn check_tables(paths: &StorePaths, listing: &Listing, state: &StoreState) -> Result<()> {
-    match state.tables.keys().find(|number| !listing.tables.contains(number)) {
-        Some(&missing) => {
-            hit(Mark::TableMissing);
-            let what = "a table that the manifest names is missing";
-            Err(Error::corrupt(&paths.table(missing), 0, what).coded(FaultCode::Missing))
-        }
+/// A missing table is reported by name before anything else is tried, and so are tables that cannot be together.
+fn check_tables(
+    paths: &StorePaths,
+    listing: &Listing,
+    state: &StoreState,
+    manifest: FileNumber,
+) -> Result<()> {
+    if let Some(&missing) = state.tables.keys().find(|number| !listing.tables.contains(number)) {
+        hit(Mark::TableMissing);
+        let what = "a table that the manifest names is missing";
+        return Err(Error::corrupt(&paths.table(missing), 0, what).coded(FaultCode::Missing));
+    }
+    let tables = state.tables.values().map(|(level, meta)| (*level, meta));
+    match arrangement_faults(tables, state.last_seq).into_iter().next() {
+        Some(fault) => Err(Error::corrupt(&paths.manifest(manifest), 0, fault.found).coded(fault.code)),
         None => Ok(()),
     }
 }
@@ -400,14 +412,14 @@ fn assemble(
     counters: Arc<Counters>,
     lock: Box<dyn Lock>,
     Logs { manifest, wal }: Logs,
-    Data { cache, version }: Data,
+    cache: Arc<BlockCache>,
     recovered: Recovered,
 ) -> Inner {
     let state = manifest.state();
     let current = Current {
         active: Arc::new(Memtable::new(state.log_number)),
         sealed: Vec::new(),
-        version: Arc::new(version),
+        version: Arc::new(recovered.version),
         floors: Arc::new(state.floors.clone()),
     };
     Inner {

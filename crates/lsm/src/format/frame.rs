@@ -15,6 +15,7 @@ const CRC_BYTES: usize = 4;
 pub(crate) enum FrameTag {
     Commit = 0xB1,
     CleanClose = 0xB2,
+    Continued = 0xB3,
     Edit = 0xE1,
 }
 
@@ -23,6 +24,7 @@ impl FrameTag {
         match byte {
             0xB1 => Some(Self::Commit),
             0xB2 => Some(Self::CleanClose),
+            0xB3 => Some(Self::Continued),
             0xE1 => Some(Self::Edit),
             _ => None,
         }

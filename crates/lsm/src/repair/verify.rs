@@ -232,6 +232,12 @@ impl Check<'_> {
             file.faults.clone_from(&segment.faults);
             self.files.push(file);
         }
+        if let Some(number) = log.missing {
+            let mut file = CheckedFile::new(&paths.wal(number), 0);
+            let found = "it is missing or empty, though the segment before it says that the log goes on here";
+            file.faults.push(Fault::whole(FaultCode::Missing, found));
+            self.files.push(file);
+        }
         if let Some((path, offset, bytes)) = &log.torn {
             self.note(path, NoteCode::TornTail, *offset, *bytes);
         }

@@ -46,6 +46,8 @@ pub(crate) struct ReplayEnd {
     pub(crate) clean_close: bool,
     /// The newest segment, and where its valid frames end.
     pub(crate) tail: (FileNumber, u64),
+    /// The segment with which the newest one that was read says that the log goes on.
+    pub(super) continued: Option<FileNumber>,
 }
 
 /// Replays the segments `numbers` (ascending, the first being the one that the manifest names) onto a store whose
@@ -66,7 +68,14 @@ pub(crate) fn replay_segments(
         let bytes = read_whole(fs, &segment.path)?;
         replay_segment(segment, &bytes, successor, &mut end, sink)?;
     }
-    Ok(end)
+    match end.continued {
+        Some(number) => {
+            let what =
+                "the log goes on with this segment, says the one before it, but it is missing or empty";
+            Err(Error::corrupt(&paths.wal(number), 0, what).coded(FaultCode::Missing))
+        }
+        None => Ok(end),
+    }
 }
 
 /// A segment whose preamble is right.
@@ -145,6 +154,8 @@ pub(super) fn replay_segment(
         match frame.tag {
             FrameTag::Commit => replay_commit(&segment.path, &frame, end, sink)?,
             FrameTag::CleanClose => check_close(&segment.path, &frame, end.last_seq)?,
+            // Found only where no segment follows that says where this one ends.
+            FrameTag::Continued => end.continued = Some(FileNumber(frame.number)),
             FrameTag::Edit => {
                 let what = "a manifest edit in the log";
                 return Err(Error::corrupt(&segment.path, frame.offset, what).coded(FaultCode::Frame));

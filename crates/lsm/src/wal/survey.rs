@@ -38,6 +38,8 @@ pub(crate) struct LogSurvey {
     pub(crate) torn: Option<(PathBuf, u64, u64)>,
     /// The log ends with the record of a clean close.
     pub(crate) clean_close: bool,
+    /// The newest segment says that the log goes on with this one, which is missing or empty.
+    pub(crate) missing: Option<FileNumber>,
 }
 
 /// Reads the segments `numbers`, ascending, of a store whose tables hold everything up to `covered`, or up to where the
@@ -211,6 +213,7 @@ impl Walk {
                 }
             }
             FrameTag::CleanClose => {}
+            FrameTag::Continued => self.log.missing = Some(FileNumber(frame.number)),
             FrameTag::Edit => fault(FaultCode::Frame, "a manifest edit in the log".to_owned()),
         }
     }

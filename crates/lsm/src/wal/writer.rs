@@ -152,9 +152,25 @@ impl WalWriter {
         planted::unless(Bug::SegmentNotSyncedAtRotation, || self.file.sync_upto(end, &self.counters))?;
         let preamble = segment_preamble(self.store, number, self.file.number(), end, next_seq);
         let file = create_segment(self.fs.as_ref(), &self.paths, &preamble, &self.counters)?;
+        self.leave_note(number)?;
         self.file = Arc::new(file);
         self.salt = preamble.salt();
         Ok(())
+    }
+
+    /// Says behind the end of this segment that segment `number`, which is on disk, goes on from there: should that file
+    /// vanish, the log would otherwise seem to end here.
+    fn leave_note(&mut self, number: FileNumber) -> Result<()> {
+        let (end, head) = (self.file.written(), (FrameTag::Continued, number.0, 0));
+        append_frame(&mut self.buffer, self.salt, end, head, end, |_| {});
+        let written = self.file.append(&self.buffer);
+        self.buffer.clear();
+        match written {
+            // The note guards against a file that is lost; without space for it the log is as good as it ever was.
+            Err(Error::DiskFull { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.file.sync_upto(self.file.written(), &self.counters),
+        }
     }
 }
 
