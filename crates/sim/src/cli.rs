@@ -22,6 +22,8 @@ pub enum Command {
     Replay(String),
     /// Be a process that the stage `kill` kills.
     Child(ChildArgs),
+    /// Write the golden stores below this directory.
+    MakeGolden(PathBuf),
 }
 
 /// A run of stages.
@@ -65,6 +67,7 @@ Proves that the store loses nothing and gives no wrong answer.
   fountain-sim soak --hours H           ever new seeds for H hours
       --out FILE                        where reports are appended (default soak.jsonl)
   fountain-sim replay STAGE/CASE        one case again, as a failure named it
+  fountain-sim golden make DIR          the golden stores of this version of the format, each in a directory below DIR
 Options of ci and soak:
   --only A,B                            these stages only
   --seed S                              where chance begins (default {DEFAULT_SEED}; soak: the time)
@@ -124,6 +127,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Outcome<Command> {
         ["child", ref words @ ..] => {
             Ok(Command::Child(ChildArgs::from_words(words).ok_or("child is for the stage kill only")?))
         }
+        ["golden", "make", dir] => Ok(Command::MakeGolden(dir.into())),
         _ => Err(format!("unexpected '{}'; see --help", words.join(" ")).into()),
     }
 }

@@ -10,9 +10,11 @@
 //! cases than its floor has failed; no failure is retried or forgotten.
 
 pub mod cli;
+pub mod corruption;
 mod determinism;
 pub mod disk;
 pub mod faults;
+pub mod golden;
 mod isolation;
 pub mod kill;
 mod metamorphic;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::cli::{Ci, Command, Soak, help};
+use crate::golden;
 use crate::kill::run_child;
 use crate::parallel::guarded;
 use crate::report::{below_floor, to_json, to_text};
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Outcome<bool> {
         Command::Soak(soak) => run_soak(soak),
         Command::Replay(case) => replay(&case),
         Command::Child(args) => run_child(&args).map(|()| false),
+        Command::MakeGolden(dir) => golden::write_all(&dir).map(|()| true),
     }
 }
 

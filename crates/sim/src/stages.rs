@@ -1,11 +1,17 @@
 //! The list of all stages, in the order in which they run.
 
 use crate::stage::Stage;
-use crate::{determinism, faults, isolation, kill, metamorphic};
+use crate::{corruption, determinism, faults, isolation, kill, metamorphic};
 
 /// Every stage.
-pub const STAGES: &[Stage] =
-    &[faults::STAGE, metamorphic::STAGE, determinism::STAGE, isolation::STAGE, kill::STAGE];
+pub const STAGES: &[Stage] = &[
+    faults::STAGE,
+    metamorphic::STAGE,
+    determinism::STAGE,
+    isolation::STAGE,
+    corruption::STAGE,
+    kill::STAGE,
+];
 
 /// The stage with a name.
 pub fn named(name: &str) -> Option<&'static Stage> {

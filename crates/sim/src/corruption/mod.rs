@@ -1,0 +1,173 @@
+//! Damage of every kind to stores of every kind: it is noticed, or undone exactly, or changes nothing.
+//!
+//! `mutant` lists what can happen to the files of a store, `judge` opens what is left and compares it with the truth,
+//! `salvage` saves what is left, `memory` watches how much is asked for meanwhile.
+//!
+//! What must never be: a wrong answer, a loss that nobody is told of, a panic, a hang, memory without bound, and a store
+//! that was refused and yet changed.
+
+mod judge;
+mod log;
+mod memory;
+mod mutant;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use judge::{Verdict, check_verify, judge};
+pub use memory::Counting;
+use mutant::Plan;
+
+use crate::golden::{Base, RECIPES};
+use crate::parallel::{guarded, parallel};
+use crate::random::{Random, mix};
+use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
+
+/// Longest time for one damaged store.
+const LONGEST: Duration = Duration::from_secs(2);
+/// Most memory for one damaged store, beside ten times its size.
+const MOST_MEMORY: usize = 64 << 20;
+
+/// One in so many damaged stores is verified, too.
+const VERIFIED: u64 = 4;
+
+/// The stage.
+pub const STAGE: Stage =
+    Stage { name: "corruption", unit: "damaged stores", share: 12.0, floor: 250_000, run, replay };
+
+/// The stores and what can happen to each.
+static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
+    let bases: Vec<Base> = RECIPES.iter().filter_map(|recipe| recipe.make().ok()).collect();
+    (0..bases.len()).map(|index| Plan::new(&bases, index)).collect()
+});
+
+/// How often each verdict was given.
+#[derive(Default)]
+struct Tally {
+    done: u64,
+    verdicts: [u64; Verdict::ALL.len()],
+}
+
+fn run(ctx: &Context) -> StageReport {
+    let plans = &*PLANS;
+    if plans.len() < RECIPES.len() {
+        let what = "a golden store cannot be made";
+        return StageReport {
+            failures: vec![Failure::of_seed(ctx.stage, 0, what)],
+            ..StageReport::default()
+        };
+    }
+    let single: u64 = plans.iter().map(Plan::len).sum();
+    let (tallies, failures) = parallel(ctx, u64::MAX, |tally: &mut Tally, index, seed| {
+        // First every single fault once, in an order that mixes them all; then two at a time.
+        let case = if index < single { Case::single(spread(index, single)) } else { Case::double(seed) };
+        tally.done += 1;
+        let verdict = case.check().map_err(|what| Failure::of_case(ctx.stage, seed, &case.name(), what))?;
+        tally.verdicts[verdict as usize] += 1;
+        Ok(())
+    });
+    let count = |verdict: Verdict| Count {
+        name: verdict.name(),
+        count: tallies.iter().map(|tally| tally.verdicts[verdict as usize]).sum(),
+        floor: 0,
+    };
+    StageReport {
+        done: tallies.iter().map(|tally| tally.done).sum(),
+        also: Verdict::ALL.into_iter().map(count).collect(),
+        failures,
+        seconds: 0.0,
+    }
+}
+
+fn replay(case: &str) -> Result<(), Failure> {
+    let parsed = parse_case(case).and_then(|(_, detail)| Case::parse(detail));
+    let refused = |what: String| Failure {
+        replay: format!("corruption/{case}"),
+        ..Failure::of_seed("corruption", 0, what)
+    };
+    let Some(case) = parsed else { return Err(refused("no such case".to_owned())) };
+    case.check().map(|_| ()).map_err(refused)
+}
+
+/// The `index`-th of `count` numbers in an order that leaps through all of them.
+const fn spread(index: u64, count: u64) -> u64 {
+    // A prime larger than any count here, so that every number is met once.
+    const LEAP: u64 = 2_147_483_647;
+    ((index as u128 * LEAP as u128) % count as u128) as u64
+}
+
+/// A store and what happens to it.
+struct Case {
+    plan: &'static Plan,
+    faults: Vec<u64>,
+}
+
+impl Case {
+    /// One fault, numbered through all stores.
+    fn single(mut number: u64) -> Self {
+        for plan in PLANS.iter() {
+            if number < plan.len() {
+                return Self { plan, faults: vec![number] };
+            }
+            number -= plan.len();
+        }
+        Self { plan: &PLANS[0], faults: Vec::new() }
+    }
+
+    /// Two faults, drawn.
+    fn double(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let plan = random.pick(&PLANS);
+        let mut fault = || random.below(plan.len() as usize) as u64;
+        Self { plan, faults: vec![fault(), fault()] }
+    }
+
+    /// `store:number` or `store:number+number`.
+    fn name(&self) -> String {
+        let faults: Vec<_> = self.faults.iter().map(u64::to_string).collect();
+        format!("{}:{}", self.plan.base().name, faults.join("+"))
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let (base, faults) = name.split_once(':')?;
+        let plan = PLANS.iter().find(|plan| plan.base().name == base)?;
+        let faults = faults.split('+').map(|fault| fault.parse().ok().filter(|fault| *fault < plan.len()));
+        Some(Self { plan, faults: faults.collect::<Option<_>>()? })
+    }
+
+    /// Whether the case is one of those, one in `n`, of which more is asked.
+    fn is_sampled(&self, n: u64) -> bool {
+        mix(self.faults.iter().sum()).is_multiple_of(n)
+    }
+
+    /// Damages the store and judges what comes of it.
+    fn check(&self) -> Result<Verdict, String> {
+        let begin = Instant::now();
+        let told = || {
+            let faults: Vec<_> = self.faults.iter().map(|&fault| self.plan.describe(fault)).collect();
+            format!("store '{}', {}", self.plan.base().name, faults.join(" and "))
+        };
+        let damaged = self.plan.damage(&self.faults);
+        memory::begin();
+        let verdict = guarded(|| {
+            let verdict = judge(self.plan.base(), &damaged)?;
+            if self.is_sampled(VERIFIED) {
+                check_verify(self.plan.base(), &damaged, verdict)?;
+            }
+            Ok(verdict)
+        });
+        let (most, took) = (memory::most(), begin.elapsed());
+        let verdict = verdict.and_then(|verdict| verdict).map_err(|what| format!("{}: {what}", told()))?;
+        let allowed = MOST_MEMORY + 10 * damaged.files.values().map(|bytes| bytes.len()).sum::<usize>();
+        if most > allowed {
+            return Err(format!("{}: {most} bytes of memory, at most {allowed} are allowed", told()));
+        }
+        if took > LONGEST {
+            return Err(format!("{}: took {took:?}", told()));
+        }
+        Ok(verdict)
+    }
+}
