@@ -49,7 +49,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Whether a commit may be in these files; if not, and without `CURRENT`, they are what is left of a creation that
+    /// Whether a commit may be in these files; if not, and without `CURRENT`, they are what is left of creations that
     /// died.
     pub(crate) fn may_hold_data(&self, fs: &dyn Fs, paths: &StorePaths) -> Result<bool> {
         if !self.tables.is_empty() {

@@ -60,8 +60,8 @@ bugs! {
     BadFrameSkipped,
     /// Bad bytes that a later frame vouches for are taken for a torn tail.
     DamageIsTornTail,
-    /// Recovery links the new segment to the end of the old file instead of the end of its valid frames.
-    TornTailLinked,
+    /// The segment that a recovery began before it died is taken for damage.
+    DeadRecoveryIsDamage,
     /// Every operation of a commit is a frame of its own.
     CommitInPieces,
     /// A failed write leaves a hole in the log.

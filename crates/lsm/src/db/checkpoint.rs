@@ -106,9 +106,7 @@ impl Inner {
     ) -> Result<()> {
         let begin = (number, last.checked_add(1).unwrap_or(Seq::MAX));
         let (fs, counters_of_log) = (Arc::clone(&self.options.fs), Arc::clone(counters));
-        let nothing_before = (FileNumber(0), 0);
-        let mut log =
-            WalWriter::create(fs, paths.clone(), self.store, counters_of_log, begin, nothing_before)?;
+        let mut log = WalWriter::create(fs, paths.clone(), self.store, counters_of_log, begin)?;
         log.encode_clean_close(last);
         log.write_out()?;
         log.file().sync_upto(log.file().written(), counters)

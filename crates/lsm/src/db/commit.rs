@@ -32,6 +32,8 @@ pub(super) struct Log {
     pub(super) wal: WalWriter,
     /// The last sequence given out.
     pub(super) last: Seq,
+    /// The last sequence when a memtable was sealed: what came after it is in the active one, or changed nothing.
+    pub(super) sealed: Seq,
     /// Groups appended so far; each has the next number as its ticket.
     pub(super) groups: u64,
     /// While the clock is in this range, commits need not state their time.
@@ -219,6 +221,7 @@ impl Inner {
     pub(super) fn seal_active(&self, log: &mut Log) -> Result<()> {
         let first_segment = self.rotate_log(log)?;
         self.current.load().active.seal(log.last);
+        log.sealed = log.last;
         let active = Arc::new(Memtable::new(first_segment));
         self.swap_current(|current| {
             let mut sealed = Vec::with_capacity(current.sealed.len() + 1);

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::background::Job;
+use super::commit::Log;
 use super::inner::{Current, Inner, locked};
 use crate::compaction::{Needed, VersionFilter};
 use crate::error::Result;
@@ -32,13 +33,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts the active memtable in line for the flush, if there is anything in it.
+    /// Puts the active memtable in line for the flush, if anything was committed since the last one was.
     pub(super) fn seal_if_used(&self) -> Result<()> {
-        let mut log = locked(&self.log);
-        if self.current.load().active.is_empty() {
+        self.seal_used(&mut locked(&self.log))
+    }
+
+    /// As [`Inner::seal_if_used`], under the commit lock. Commits that changed nothing count, too: the memtable is empty
+    /// then, but its flush lets go of the log that holds them.
+    pub(super) fn seal_used(&self, log: &mut Log) -> Result<()> {
+        if log.last == log.sealed {
             return Ok(());
         }
-        self.seal_active(&mut log).inspect_err(|error| self.poison_unless_harmless(error))
+        self.seal_active(log).inspect_err(|error| self.poison_unless_harmless(error))
     }
 
     /// What the flush thread does whenever it is woken. Zeros ahead of the log are its work, too, because it has the
@@ -69,10 +75,11 @@ impl Inner {
         let _timer = self.counters.latencies.flush.time();
         let rules = self.rules_now();
         let (needed, floors) = self.announce(&rules, &KeyRange::default());
-        let meta = self.write_table(&memtable, Keep { rules: &rules, needed: &needed })?;
-        let number = meta.number;
+        let keep = Keep { rules: &rules, needed: &needed };
+        let meta = if memtable.is_empty() { None } else { Some(self.write_table(&memtable, keep)?) };
+        let number = meta.as_ref().map(|meta| meta.number);
         let installed = self.sync_table_names().and_then(|()| self.install_flush(&memtable, meta, floors));
-        installed.inspect_err(|_| self.discard_tables([number]))?;
+        installed.inspect_err(|_| self.discard_tables(number))?;
         self.refresh_debt();
         self.signal_work();
         Ok(true)
@@ -97,10 +104,10 @@ impl Inner {
     fn install_flush(
         &self,
         memtable: &Arc<Memtable>,
-        meta: TableMeta,
+        meta: Option<TableMeta>,
         floors: Vec<(KeyRange, Seq)>,
     ) -> Result<()> {
-        let table = self.open_table(meta.clone())?;
+        let table = meta.clone().map(|meta| self.open_table(meta)).transpose()?;
         let mut manifest = locked(&self.manifest);
         let current = self.current.load_full();
         let next =
@@ -115,7 +122,7 @@ impl Inner {
             next_file: Some(self.next_file_number()),
             log_number: Some(log_number),
             last_seq: covers_too_much.or(memtable.last_commit()),
-            added: vec![(0, meta)],
+            added: meta.map(|meta| (0, meta)).into_iter().collect(),
             floors,
             moments: self.moments_for(&manifest, memtable.last_commit()),
             ..Edit::default()
@@ -127,7 +134,9 @@ impl Inner {
             Current {
                 active: Arc::clone(&current.active),
                 sealed: sealed.collect(),
-                version: Arc::new(current.version.edited(&[], vec![(0, table)])),
+                version: Arc::new(
+                    current.version.edited(&[], table.map(|table| (0, table)).into_iter().collect()),
+                ),
                 floors,
             }
         });

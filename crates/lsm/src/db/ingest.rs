@@ -26,7 +26,6 @@ use super::placement::{Context, Placement};
 use crate::error::{Error, Result};
 use crate::manifest::{Edit, Version};
 use crate::marks::{Mark, hit};
-use crate::memtable::Memtable;
 use crate::planted::{self, Bug};
 use crate::table::TableMeta;
 use crate::types::Seq;
@@ -58,7 +57,7 @@ impl Inner {
         let installed = self.sync_table_names().and_then(|()| self.install_ingest(&mut log, added, seq));
         installed.inspect_err(|_| self.discard_tables(numbers))?;
         if !planted::active(Bug::IngestSequenceReused) {
-            log.last = seq;
+            (log.last, log.sealed) = (seq, seq);
         }
         log.groups += 1;
         let ticket = log.groups;
@@ -70,17 +69,8 @@ impl Inner {
 
     /// Afterwards everything committed is in tables, and the newest log segment holds nothing.
     fn begin_empty_log(&self, log: &mut Log) -> Result<()> {
-        let used = !self.current.load().active.is_empty();
-        if used {
-            self.seal_active(log).inspect_err(|error| self.poison_unless_harmless(error))?;
-        }
+        self.seal_used(log)?;
         while self.flush_oldest()? {}
-        if !used {
-            // The log may hold commits all the same: those that changed nothing.
-            let segment = self.rotate_log(log).inspect_err(|error| self.poison_unless_harmless(error))?;
-            let active = Arc::new(Memtable::new(segment));
-            self.swap_current(|current| Current { active, ..current.clone() });
-        }
         Ok(())
     }
 

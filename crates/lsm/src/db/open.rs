@@ -46,8 +46,6 @@ struct Recovered {
     version: Version,
     last: Seq,
     timekeeper: Timekeeper,
-    /// The newest log segment that was read, and where its frames end.
-    log_tail: (FileNumber, u64),
     report: RecoveryReport,
     /// Tables made from the log.
     from_log: Vec<FileNumber>,
@@ -193,7 +191,7 @@ fn list(fs: &dyn Fs, paths: &StorePaths) -> Result<Listing> {
     Listing::read(fs, paths)
 }
 
-/// A new store. Left-overs of a creation that died are fine; data without `CURRENT` is not.
+/// A new store. Left-overs of creations that died are fine; data without `CURRENT` is not.
 fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing) -> Result<Recovered> {
     if !options.create_if_missing {
         return Err(Error::Missing { path: paths.root().to_path_buf() });
@@ -217,7 +215,6 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
         version: Version::default(),
         last: Seq::ZERO,
         timekeeper: Timekeeper::default(),
-        log_tail: (FileNumber(0), 0),
         report,
         from_log: Vec::new(),
         suspicious: false,
@@ -282,8 +279,8 @@ fn recover(
     for meta in recoverer.tables {
         state.tables.insert(meta.number, (0, meta));
     }
-    let (last, log_tail, timekeeper) = (end.last_seq, end.tail, recoverer.timekeeper);
-    Ok(Recovered { store, state, version, last, timekeeper, log_tail, report, from_log, suspicious })
+    let (last, timekeeper) = (end.last_seq, recoverer.timekeeper);
+    Ok(Recovered { store, state, version, last, timekeeper, report, from_log, suspicious })
 }
 
 /// A missing table is reported by name before anything else is tried, and so are tables that cannot be together.
@@ -344,8 +341,8 @@ fn start_logs(
     state.closed_cleanly = false;
     let first = recovered.last.checked_add(1).unwrap_or(Seq::MAX);
     let store = recovered.store;
-    let (at, tail) = ((segment, first), recovered.log_tail);
-    let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), at, tail)?;
+    let begin = (segment, first);
+    let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), begin)?;
     let (fs, state) = (Arc::clone(fs), state.clone());
     // The directories were made before; their names must be on disk before anything in them counts.
     fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
@@ -435,7 +432,13 @@ fn assemble(
         segments: Mutex::new(vec![state.log_number]),
         manifest: Mutex::new(manifest),
         queue: CommitQueue::default(),
-        log: Mutex::new(Log { wal, last: recovered.last, groups: 0, quiet: recovered.timekeeper.quiet() }),
+        log: Mutex::new(Log {
+            wal,
+            last: recovered.last,
+            sealed: recovered.last,
+            groups: 0,
+            quiet: recovered.timekeeper.quiet(),
+        }),
         timekeeper: Mutex::new(recovered.timekeeper),
         publisher: Publisher::default(),
         visible: AtomicU64::new(recovered.last.get()),

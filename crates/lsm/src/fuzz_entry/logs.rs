@@ -47,8 +47,7 @@ fn batches() -> Result<Vec<WriteBatch>> {
 fn log(closed: bool) -> Result<Arc<Disk>> {
     let disk = Arc::new(Disk::default());
     let fs = Arc::clone(&disk) as Arc<dyn Fs>;
-    let start = ((FIRST, seq(1)), (FileNumber(0), 0));
-    let mut wal = WalWriter::create(fs, paths(), STORE, Arc::new(Counters::default()), start.0, start.1)?;
+    let mut wal = WalWriter::create(fs, paths(), STORE, Arc::new(Counters::default()), (FIRST, seq(1)))?;
     let mut last = 0;
     let mut commit = |wal: &mut WalWriter, batch: &WriteBatch| {
         last += 1;

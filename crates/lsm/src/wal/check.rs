@@ -73,9 +73,9 @@ fn check_segment(
     let replayed = replay_segment(&segment, &bytes, successor, &mut end, &mut Nowhere);
     check.commits = end.commits;
     replayed?;
-    if place.next.is_none() && end.tail.1 != place.newest_end {
+    if place.next.is_none() && end.tail != place.newest_end {
         let what = format!("no valid frame, although {} bytes were written", place.newest_end);
-        return Err(Error::corrupt(path, end.tail.1, what).coded(FaultCode::Frame));
+        return Err(Error::corrupt(path, end.tail, what).coded(FaultCode::Frame));
     }
     Ok(())
 }

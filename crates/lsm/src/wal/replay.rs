@@ -44,8 +44,8 @@ pub(crate) struct ReplayEnd {
     pub(crate) discarded: Option<(PathBuf, u64)>,
     /// The log ends with the record of a clean close.
     pub(crate) clean_close: bool,
-    /// The newest segment, and where its valid frames end.
-    pub(crate) tail: (FileNumber, u64),
+    /// Where the valid frames of the newest segment end.
+    pub(crate) tail: u64,
     /// The segment with which the newest one that was read says that the log goes on.
     pub(super) continued: Option<FileNumber>,
 }
@@ -84,7 +84,8 @@ pub(super) struct Segment {
     pub(super) preamble: Preamble,
 }
 
-/// Reads the preambles and links the segments. One may have died before its preamble was on disk; then it held nothing.
+/// Reads the preambles and links the segments. One may have died before its preamble was on disk, or have been the
+/// first of an open that died before its manifest was current; then it held nothing.
 fn link_segments(
     fs: &dyn Fs,
     paths: &StorePaths,
@@ -106,6 +107,13 @@ fn link_segments(
             }
             Err(error) => return Err(error),
         };
+        if index > 0 && preamble.previous == FileNumber(0) {
+            if never_used(&read_whole(fs, &path)?) && !planted::active(Bug::DeadRecoveryIsDamage) {
+                continue;
+            }
+            let what = "the segment begins a log, but the manifest names an older one";
+            return Err(Error::corrupt(&path, 56, what).coded(FaultCode::Link));
+        }
         if let Some(before) = segments.last()
             && before.preamble.number != preamble.previous
         {
@@ -164,8 +172,7 @@ pub(super) fn replay_segment(
     }
     let at = scan.offset();
     end.bytes += at - PREAMBLE_BYTES as u64;
-    let tail = if planted::active(Bug::TornTailLinked) { limit as u64 } else { at };
-    end.tail = (segment.preamble.number, tail);
+    end.tail = at;
     match scan.end() {
         LogEnd::Clean if successor.is_none() => {
             if at < limit as u64 {
@@ -302,9 +309,9 @@ mod tests {
         let paths = StorePaths::new(dir.path());
         RealFs.create_dir(&paths.wal_dir()).unwrap();
         let (store, number) = (StoreId([1; 16]), FileNumber(1));
-        let begin = ((number, Seq::new(1).unwrap()), (FileNumber(0), 0));
+        let begin = (number, Seq::new(1).unwrap());
         let (fs, counters) = (Arc::new(RealFs), Arc::new(Counters::default()));
-        let mut wal = WalWriter::create(fs, paths.clone(), store, counters, begin.0, begin.1).unwrap();
+        let mut wal = WalWriter::create(fs, paths.clone(), store, counters, begin).unwrap();
         let mut batch = WriteBatch::new();
         batch.put(b"k", b"v").unwrap();
         let stamp =

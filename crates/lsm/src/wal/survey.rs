@@ -95,7 +95,7 @@ struct Segment {
     bytes: Vec<u8>,
     salt: FileSalt,
     preamble: Option<Preamble>,
-    /// It was never written to.
+    /// It was never written to, and nothing says that it continues another.
     unused: bool,
     faults: Vec<Fault>,
 }
@@ -115,7 +115,8 @@ fn read(fs: &dyn Fs, paths: &StorePaths, store: StoreId, number: FileNumber) -> 
             None
         }
     };
-    let unused = readable && preamble.is_none() && never_used(&bytes);
+    let begins_log = preamble.is_none_or(|preamble| preamble.previous == FileNumber(0));
+    let unused = readable && begins_log && never_used(&bytes);
     Segment { number, path, bytes, salt, preamble, unused, faults }
 }
 

@@ -35,18 +35,16 @@ pub(crate) struct WalWriter {
 pub(crate) struct Mark(usize);
 
 impl WalWriter {
-    /// Starts the first segment of a newly opened store, `number`, behind the log that recovery read, which ends at
-    /// `tail`: if the store dies before the new manifest is current, the next recovery reads through both. Before
-    /// the first segment of all, `tail` is zero.
+    /// Starts a log with the segment `number`. It continues no other: what recovery read of the old log may not be on
+    /// disk. If the store dies before its new manifest is current, the next recovery skips this segment.
     pub(crate) fn create(
         fs: Arc<dyn Fs>,
         paths: StorePaths,
         store: StoreId,
         counters: Arc<Counters>,
         (number, first_seq): (FileNumber, Seq),
-        (previous, previous_end): (FileNumber, u64),
     ) -> Result<Self> {
-        let preamble = segment_preamble(store, number, previous, previous_end, first_seq);
+        let preamble = segment_preamble(store, number, FileNumber(0), 0, first_seq);
         let file = create_segment(fs.as_ref(), &paths, &preamble, &counters)?;
         let salt = preamble.salt();
         Ok(Self { fs, paths, store, counters, file: Arc::new(file), salt, buffer: Vec::new() })
