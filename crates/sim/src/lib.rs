@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod corruption;
+pub mod crash;
 mod determinism;
 pub mod disk;
 pub mod faults;
@@ -18,7 +19,9 @@ pub mod golden;
 mod isolation;
 pub mod kill;
 mod metamorphic;
+pub mod model;
 pub mod parallel;
+pub mod protocol;
 pub mod random;
 pub mod report;
 pub mod run;

@@ -1,10 +1,11 @@
 //! The list of all stages, in the order in which they run.
 
 use crate::stage::Stage;
-use crate::{corruption, determinism, faults, isolation, kill, metamorphic};
+use crate::{corruption, crash, determinism, faults, isolation, kill, metamorphic};
 
 /// Every stage.
 pub const STAGES: &[Stage] = &[
+    crash::STAGE,
     faults::STAGE,
     metamorphic::STAGE,
     determinism::STAGE,

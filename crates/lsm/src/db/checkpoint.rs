@@ -50,9 +50,7 @@ impl Inner {
         let _held = self.hold_files();
         let upto = locked(&self.log).last;
         planted::unless(Bug::CheckpointWithoutFlush, || self.flush_committed(upto))?;
-        let mut state = locked(&self.manifest).state().clone();
-        // Commits that changed nothing reach no table; all others up to here have.
-        state.last_seq = state.last_seq.max(upto);
+        let state = locked(&self.manifest).state().clone();
         let done = self.build(&staging, state).and_then(|info| staging.publish(fs).map(|()| info));
         if done.is_err() {
             hit(Mark::CheckpointTakenBack);

@@ -1,0 +1,294 @@
+//! Goes through all moments of a recording, and through the crashes at each.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::config::Config;
+use super::ledger::{Ledger, Mark};
+use super::plan;
+use super::script::{Commit, Step};
+use super::session::{Check, Session};
+use super::verify;
+use crate::disk::{Crash, Disk, Op, SimFs};
+use crate::model::Model;
+use crate::protocol::Protocol;
+use crate::random::{Random, mix};
+use fountain_lsm::{Durability, ManualClock, Timestamp};
+use std::sync::Arc;
+
+/// What was done; all of it verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Distinct crash states after one, two and three crashes.
+    pub states: [u64; 3],
+    /// Checkpoints opened.
+    pub checkpoints: u64,
+    /// Commits replayed from logs.
+    pub replayed: u64,
+    /// Openings that reported a discarded end of a log.
+    pub torn: u64,
+    /// Operations checked against the rules of their order.
+    pub ordered: u64,
+}
+
+impl Tally {
+    /// Adds another one.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.states.iter_mut().zip(other.states) {
+            *sum += count;
+        }
+        self.checkpoints += other.checkpoints;
+        self.replayed += other.replayed;
+        self.torn += other.torn;
+        self.ordered += other.ordered;
+    }
+
+    /// All crash states.
+    pub fn all_states(&self) -> u64 {
+        self.states.iter().sum()
+    }
+}
+
+/// What happened between two crashes.
+pub struct Recording {
+    /// The disk before.
+    pub before: Disk,
+    /// What was promised before.
+    pub ledger: Ledger,
+    /// What the store might have held before.
+    pub model_before: Model,
+    /// The changes of the disk.
+    pub ops: Vec<Op>,
+    /// What else happened, and after how many changes.
+    pub marks: Vec<(usize, Mark)>,
+    /// What the store might hold after it was opened.
+    pub model_after: Model,
+    /// Old versions may have gone.
+    pub forgets: bool,
+}
+
+impl Recording {
+    /// What a session did, which began with all this.
+    pub fn of(session: Session<'_>, before: Disk, ledger: Ledger, model_before: Model) -> Self {
+        let ops = session.fs.take_recording();
+        let Session { marks, model, forgets, .. } = session;
+        Self { before, ledger, model_before, ops, marks, model_after: model, forgets }
+    }
+}
+
+/// How many of the states after a crash are explored further: one in so many, after one and after two crashes.
+#[derive(Clone, Copy, Debug)]
+pub struct Depth {
+    /// One in so many states after one crash gets second crashes.
+    pub second: usize,
+    /// One in so many states after two crashes gets third ones.
+    pub third: usize,
+    /// Crashes tried in each recording after the first.
+    pub crashes: usize,
+}
+
+/// Explores one case.
+pub struct Explorer<'a> {
+    config: &'a Config,
+    depth: Depth,
+    random: Random,
+    seen: HashSet<u64>,
+    /// What was done.
+    pub tally: Tally,
+}
+
+/// A moment in a recording.
+struct Moment<'a> {
+    disk: &'a Disk,
+    ledger: &'a Ledger,
+    model: &'a Model,
+    forgets: bool,
+    /// Crashes before this one.
+    crashes: usize,
+}
+
+impl<'a> Explorer<'a> {
+    /// An explorer for one case.
+    pub fn new(config: &'a Config, depth: Depth, seed: u64) -> Self {
+        let random = Random::nth(seed, 0xE8);
+        Self { config, depth, random, seen: HashSet::new(), tally: Tally::default() }
+    }
+
+    /// Tries all kinds of crashes at all moments of a first recording.
+    pub fn explore(&mut self, recording: &Recording) -> Check<()> {
+        self.walk(recording, 0, &mut |explorer, moment| {
+            for crash in plan::all(moment.disk, &mut explorer.random) {
+                explorer.try_crash(moment, &crash)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tries some crashes at some moments of a later recording.
+    fn explore_some(&mut self, recording: &Recording, crashes: usize) -> Check<()> {
+        // At most every moment, at least some.
+        let share = (recording.ops.len() + recording.marks.len()).div_ceil(self.depth.crashes).max(1);
+        self.walk(recording, crashes, &mut |explorer, moment| {
+            if !explorer.random.one_in(share) {
+                return Ok(());
+            }
+            let crash = plan::one(moment.disk, &mut explorer.random);
+            explorer.try_crash(moment, &crash)
+        })
+    }
+
+    /// Calls `visit` at every moment. Between two changes of the disk only the strictest promises count: those after
+    /// an acknowledgement and before the next commit begins.
+    fn walk(
+        &mut self,
+        recording: &Recording,
+        crashes: usize,
+        visit: &mut dyn FnMut(&mut Self, &Moment<'_>) -> Check<()>,
+    ) -> Check<()> {
+        let mut disk = recording.before.clone();
+        let mut protocol = Protocol::new(&disk);
+        let mut ledger = recording.ledger.clone();
+        let mut model = &recording.model_before;
+        let mut marks = recording.marks.iter().peekable();
+        for index in 0..=recording.ops.len() {
+            let mut visited = false;
+            while let Some((_, mark)) = marks.next_if(|(at, _)| *at <= index) {
+                if matches!(mark, Mark::Begun(_)) && !visited {
+                    let moment =
+                        Moment { disk: &disk, ledger: &ledger, model, forgets: recording.forgets, crashes };
+                    visit(self, &moment)
+                        .map_err(|what| format!("{what}\n  at change {index}, before {mark:?}"))?;
+                    visited = true;
+                } else if !matches!(mark, Mark::Begun(_)) {
+                    visited = false;
+                }
+                ledger.note(mark);
+                if matches!(mark, Mark::Opened(_)) {
+                    model = &recording.model_after;
+                }
+            }
+            if !visited {
+                let moment =
+                    Moment { disk: &disk, ledger: &ledger, model, forgets: recording.forgets, crashes };
+                visit(self, &moment).map_err(|what| format!("{what}\n  at change {index}"))?;
+            }
+            if let Some(op) = recording.ops.get(index) {
+                protocol.check(&disk, op).map_err(|what| format!("{what}\n  at change {index}: {op:?}"))?;
+                disk.apply(op);
+                // The next open may already have begun to change things.
+                ledger.clean = false;
+                self.tally.ordered += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn try_crash(&mut self, moment: &Moment<'_>, crash: &Crash) -> Check<()> {
+        let image = moment.disk.crash(crash);
+        let ledger = moment.ledger.after_crash(*crash == Crash::Kill);
+        if !self.seen.insert(fingerprint(&image, &ledger, *crash == Crash::Kill)) {
+            return Ok(());
+        }
+        self.visit(image, &ledger, moment)
+            .map_err(|what| format!("{what}\n  after crash {}: {crash:?}", moment.crashes + 1))
+    }
+
+    /// As if the process ended here and another came: opens the store, verifies it, and goes on with it.
+    pub fn after_kill(&mut self, disk: &Disk, ledger: &Ledger, model: &Model, forgets: bool) -> Check<()> {
+        let moment = Moment { disk, ledger, model, forgets, crashes: 0 };
+        self.try_crash(&moment, &Crash::Kill)
+    }
+
+    fn visit(&mut self, image: Disk, ledger: &Ledger, moment: &Moment<'_>) -> Check<()> {
+        let (model, crashes) = (moment.model, moment.crashes + 1);
+        self.tally.states[crashes - 1] += 1;
+        let deeper = match crashes {
+            1 => self.random.one_in(self.depth.second),
+            2 => self.random.one_in(self.depth.third),
+            _ => false,
+        };
+        let fs = SimFs::new(image.clone());
+        if !ledger.checkpoints.is_empty() {
+            let apart = SimFs::new(image.clone());
+            let clock = Arc::new(ManualClock::new(Timestamp::UNKNOWN));
+            let options = self.config.options(&apart, &clock);
+            verify::checkpoints(&apart, &options, model, ledger, moment.forgets)?;
+            self.tally.checkpoints += ledger.checkpoints.len() as u64;
+        }
+        if deeper {
+            fs.record();
+        }
+        let seed = self.random.bits();
+        let mut session = Session::new(self.config, fs, model.clone(), moment.forgets, seed);
+        let found = session.open(ledger)?;
+        self.tally.replayed += found.report.replayed_commits;
+        self.tally.torn += u64::from(!found.report.discarded.is_empty());
+        if !deeper {
+            if self.random.one_in(3) {
+                self.use_further(&mut session)?;
+            }
+            return session.end(false);
+        }
+        self.use_further(&mut session)?;
+        session.end(self.random.one_in(2))?;
+        let recording = Recording::of(session, image, ledger.clone(), model.clone());
+        self.explore_some(&recording, crashes)
+    }
+
+    /// A store that was recovered must be as good as any: it takes commits, flushes, and opens again.
+    fn use_further(&mut self, session: &mut Session<'_>) -> Check<()> {
+        const AFTERWARDS: [Step; 9] = [
+            Step::Commit(Commit::Put, Durability::Disk),
+            Step::Commit(Commit::Put, Durability::Disk),
+            Step::Commit(Commit::Batch, Durability::Os),
+            Step::Commit(Commit::DeleteRange, Durability::Disk),
+            Step::Commit(Commit::Delete, Durability::Disk),
+            Step::Flush,
+            Step::Compact,
+            Step::Reopen,
+            Step::Abandon,
+        ];
+        let count = self.random.within(1..4);
+        let steps: Vec<_> = (0..count).map(|_| *self.random.pick(&AFTERWARDS)).collect();
+        session.run(&steps).map_err(|what| format!("after recovery, {what}"))
+    }
+}
+
+/// Equal for equal images with equal promises.
+fn fingerprint(image: &Disk, ledger: &Ledger, is_kill: bool) -> u64 {
+    let promises = [ledger.disk, ledger.os, ledger.begun, u64::from(ledger.clean), u64::from(is_kill)];
+    let hash = promises.iter().fold(0, |hash, number| mix(hash ^ number));
+    mix(hash ^ content_hash(image))
+}
+
+/// A hash of all names and bytes on a disk, whatever their order.
+pub fn content_hash(image: &Disk) -> u64 {
+    let Some(root) = image.lookup(Path::new("/")) else { return 0 };
+    let mut sum = 0u64;
+    let mut dirs = vec![(root, 1)];
+    while let Some((dir, path)) = dirs.pop() {
+        for (name, file) in image.entries(dir) {
+            let path = hash_bytes(path, name.as_bytes());
+            match image.bytes(file) {
+                Some(bytes) => sum = sum.wrapping_add(hash_bytes(path, bytes)),
+                None => dirs.push((file, path)),
+            }
+            sum = sum.wrapping_add(mix(path));
+        }
+    }
+    sum
+}
+
+fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
+    let mut hash = mix(seed ^ bytes.len() as u64);
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    }
+    for &byte in chunks.remainder() {
+        hash = mix(hash ^ u64::from(byte));
+    }
+    mix(hash)
+}
