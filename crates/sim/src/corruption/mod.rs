@@ -1,7 +1,7 @@
 //! Damage of every kind to stores of every kind: it is noticed, or undone exactly, or changes nothing.
 //!
 //! `mutant` lists what can happen to the files of a store, `judge` opens what is left and compares it with the truth,
-//! `salvage` saves what is left, `memory` watches how much is asked for meanwhile.
+//! `log` and `tail` know what a damaged end of a log may look like, `memory` watches how much is asked for meanwhile.
 //!
 //! What must never be: a wrong answer, a loss that nobody is told of, a panic, a hang, memory without bound, and a store
 //! that was refused and yet changed.
