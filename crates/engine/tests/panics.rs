@@ -88,8 +88,14 @@ fn a_panic_while_committing_answers_everyone_in_the_group_and_refuses_the_next()
     let store = open(&kv);
     let collection = store.collection("c").unwrap();
     store.commit(put(collection, 1), Durability::Disk).unwrap();
-    let (release, held) = channel::<()>();
-    store.submit(vec![], Durability::Disk, Box::new(move |_| assert!(held.recv().is_err())));
+    let ((release, held), (arrived, arrival)) = (channel::<()>(), channel());
+    let hold = move |_| {
+        arrived.send(()).unwrap();
+        assert!(held.recv().is_err());
+    };
+    store.submit(vec![], Durability::Disk, Box::new(hold));
+    // Only what is submitted while the commit thread is held there is one group.
+    arrival.recv().unwrap();
     let answers: Vec<_> =
         (2..12).map(|n| submit(&store, vec![put(collection, n)], Durability::Disk)).collect();
     let empty = submit(&store, vec![], Durability::Disk);
