@@ -125,10 +125,7 @@ impl Error {
 
     /// As [`Error::io`], for what is not a request to the disk.
     pub(crate) fn system(op: &'static str, path: &Path, source: io::Error) -> Self {
-        let full = matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        );
+        let full = is_no_space(&source);
         let (path, source) = (path.to_path_buf(), Arc::new(source));
         if full { Self::DiskFull { op, path, source } } else { Self::Io { op, path, source } }
     }
@@ -255,4 +252,12 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
+}
+
+/// Whether a request failed because there is no room for what was to be written.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }

@@ -63,10 +63,13 @@ impl Listing {
         Ok(false)
     }
 
-    /// One more than the greatest number in use.
+    /// One more than the greatest number in use, by files in quarantine, too.
     pub(crate) fn next_number(&self) -> FileNumber {
         let greatest = [&self.manifests, &self.segments, &self.tables].map(|set| set.last().copied());
-        FileNumber(greatest.into_iter().flatten().max().map_or(1, |number| number.0 + 1))
+        let set_aside =
+            self.quarantined.iter().filter_map(|path| parse_table_name(path.file_name()?.to_str()?));
+        let all = greatest.into_iter().flatten().chain(set_aside);
+        FileNumber(all.max().map_or(1, |number| number.0 + 1))
     }
 }
 
@@ -118,7 +121,7 @@ mod tests {
             "wal/000007.wal",
             "wal/7.wal",
             "tables/000012.sst",
-            "quarantine/000011.sst",
+            "quarantine/000013.sst",
         ] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
@@ -127,8 +130,8 @@ mod tests {
         assert_eq!(listing.manifests, BTreeSet::from([FileNumber(9)]));
         assert_eq!(listing.segments, BTreeSet::from([FileNumber(7)]));
         assert_eq!(listing.tables, BTreeSet::from([FileNumber(12)]));
-        assert_eq!(listing.quarantined, [dir.path().join("quarantine/000011.sst")]);
+        assert_eq!(listing.quarantined, [dir.path().join("quarantine/000013.sst")]);
         assert_eq!(listing.foreign, [dir.path().join("notes.txt"), dir.path().join("wal/7.wal")]);
-        assert_eq!(listing.next_number(), FileNumber(13));
+        assert_eq!(listing.next_number(), FileNumber(14));
     }
 }

@@ -5,9 +5,10 @@
 //! `docs/format.md`, section 1.4), and need no sync of their own. An append that stays within them does not meet the
 //! filler; one that goes beyond keeps it out.
 
+use std::io;
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_no_space};
 use crate::fs::{File, tolerate};
 use crate::limits::{WAL_FILL_BYTES, WAL_FILL_FROM, WAL_FILL_LOW, WAL_FILL_MAX_APPEND};
 use crate::marks::{Mark, hit};
@@ -67,11 +68,23 @@ impl WalFile {
 
     /// Appends at the written end. Only the one appender calls this.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<()> {
+        self.try_append(bytes).map_err(|e| Error::io("append to", &self.path, e))
+    }
+
+    /// As [`WalFile::append`], for what is not worth an error when there is no space for it: false then.
+    pub(crate) fn append_if_space(&self, bytes: &[u8]) -> Result<bool> {
+        match self.try_append(bytes) {
+            Err(e) if is_no_space(&e) => Ok(tolerate::<()>(Err(e)).is_some()),
+            appended => appended.map(|()| true).map_err(|e| Error::io("append a note to", &self.path, e)),
+        }
+    }
+
+    fn try_append(&self, bytes: &[u8]) -> io::Result<()> {
         let at = self.written();
         let end = at + bytes.len() as u64;
         let beyond = end > self.filled.load(Ordering::Acquire);
         let _filling = beyond.then(|| self.keep_out_filler());
-        let written = self.file.write_at(at, bytes).map_err(|e| Error::io("append to", &self.path, e));
+        let written = self.file.write_at(at, bytes);
         if written.is_err() && planted::active(Bug::HoleAfterFailedWrite) {
             self.written.store(end, Ordering::Release);
         }

@@ -161,14 +161,10 @@ impl WalWriter {
     fn leave_note(&mut self, number: FileNumber) -> Result<()> {
         let (end, head) = (self.file.written(), (FrameTag::Continued, number.0, 0));
         append_frame(&mut self.buffer, self.salt, end, head, end, |_| {});
-        let written = self.file.append(&self.buffer);
+        let appended = self.file.append_if_space(&self.buffer);
         self.buffer.clear();
-        match written {
-            // The note guards against a file that is lost; without space for it the log is as good as it ever was.
-            Err(Error::DiskFull { .. }) => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => self.file.sync_upto(self.file.written(), &self.counters),
-        }
+        // The note guards against a file that is lost; without space for it the log is as good as it ever was.
+        if appended? { self.file.sync_upto(self.file.written(), &self.counters) } else { Ok(()) }
     }
 }
 
