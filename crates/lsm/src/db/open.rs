@@ -23,7 +23,7 @@ use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::fs::{Fs, Lock, LockAttempt, tolerate};
 use crate::listing::Listing;
-use crate::manifest::{Loaded, ManifestLog, StoreState, Version, arrangement_faults, load};
+use crate::manifest::{Loaded, ManifestLog, StoreState, Version, arrangement_faults, load, refuse_newer};
 use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::metrics::Counters;
@@ -57,6 +57,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     let fs = Arc::clone(&options.fs);
     let paths = StorePaths::new(dir);
     prepare_directory(fs.as_ref(), &paths, options.create_if_missing)?;
+    refuse_newer(fs.as_ref(), &paths)?;
     let lock = take_lock(fs.as_ref(), &paths)?;
     let listing = list(fs.as_ref(), &paths)?;
     let cache = Arc::new(BlockCache::new(options.cache_bytes));

@@ -8,8 +8,8 @@ use super::{Edit, StoreState};
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
-use crate::format::{FrameTag, LogEnd, LogKind, LogScan, Preamble};
-use crate::fs::{Fs, read_whole};
+use crate::format::{FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble};
+use crate::fs::{Fs, read_head, read_whole};
 use crate::limits::MAX_EDIT_BYTES;
 use crate::marks::{Mark, hit};
 use crate::types::{FileNumber, StoreId};
@@ -61,6 +61,20 @@ pub(crate) fn load(fs: &dyn Fs, paths: &StorePaths) -> Result<Loaded> {
         }
     };
     Ok(Loaded { store: preamble.store, number, state, discarded })
+}
+
+/// Refuses a store whose manifest says that it needs a later version. Everything else that may be wrong with it is for
+/// [`load`] to say, under the lock.
+pub(crate) fn refuse_newer(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
+    let begin = || {
+        let number = read_current(fs, &paths.current())?;
+        let path = paths.manifest(number);
+        Preamble::decode(&path, &read_head(fs, &path, PREAMBLE_BYTES)?, LogKind::Manifest, number, None)
+    };
+    match begin() {
+        Err(error @ Error::Newer { .. }) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The number of the manifest that `CURRENT` names.

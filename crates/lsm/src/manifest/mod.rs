@@ -11,7 +11,7 @@ mod survey;
 mod version;
 
 pub(crate) use edit::{Edit, StoreState};
-pub(crate) use load::{Loaded, load};
+pub(crate) use load::{Loaded, load, refuse_newer};
 pub(crate) use log::ManifestLog;
 pub(crate) use survey::{CurrentSurvey, ManifestSurvey, survey_manifests};
 pub(crate) use version::{Probe, Version, arrangement_faults, first_reaching};

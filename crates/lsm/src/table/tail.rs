@@ -55,8 +55,12 @@ impl Tail {
         let mut bytes = [0; FOOTER_BYTES];
         read_exact(file, path, footer_offset, &mut bytes)?;
         let salt = FileSalt::new(store, meta.number);
-        let footer = Footer::decode(&bytes, salt, footer_offset, path)
-            .map_err(|error| name_stranger(file, path, footer_offset, &bytes).unwrap_or(error))?;
+        let footer = Footer::decode(&bytes, salt, footer_offset, path).map_err(|error| match error {
+            Error::Corrupt { .. } if !Footer::is_sealed_by(&bytes, salt, footer_offset) => {
+                name_stranger(file, path, footer_offset, &bytes).unwrap_or(error)
+            }
+            error => error,
+        })?;
 
         let start = footer.filter.offset;
         let mut tail = vec![0; (footer_offset - start) as usize];
