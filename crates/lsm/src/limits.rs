@@ -88,6 +88,11 @@ pub(crate) const GARBAGE_SHARE: u64 = 4;
 /// Versions of one key that a scan steps over before it seeks past the rest (as RocksDB's
 /// `max_sequential_skip_in_iterations`).
 pub(crate) const STEPS_BEFORE_SEEK: usize = 8;
+/// Bytes of commits in memory that a bulk ingest flushes while it keeps other commits waiting.
+pub(crate) const INGEST_LEFT_BYTES: usize = 256 << 10;
+/// How often it flushes without keeping them waiting until no more than that is left. Each time what came meanwhile is
+/// less, unless commits come as fast as they can be flushed.
+pub(crate) const INGEST_FLUSH_ROUNDS: usize = 5;
 /// A stretch of ingested keys between the tables of the upper levels becomes tables of its own from this size on.
 pub(crate) const INGEST_MIN_TABLE_BYTES: u64 = 1 << 20;
 

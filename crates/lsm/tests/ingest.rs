@@ -125,7 +125,7 @@ fn unsorted_or_duplicate_keys_name_their_position_and_leave_nothing() {
     assert!(matches!(error, Error::Unsorted { position: 7, duplicate: true }), "{error}");
     let huge = [(vec![0; 9000], "v")];
     assert!(matches!(db.ingest(huge), Err(Error::TooLarge { what: "key", .. })));
-    assert_eq!(files(&dir.path().join("tables")).len(), tables + 1, "only the flush of what was there");
+    assert_eq!(files(&dir.path().join("tables")).len(), tables, "nothing was even flushed");
     assert_eq!((db.visible(), all(&db, seq(1)).len()), (seq(1), 1));
     assert_eq!(put(&db, "b", "2"), seq(2));
     assert_eq!(db.ingest(Vec::<(&str, &str)>::new()).unwrap(), seq(2), "nothing is no commit");
@@ -169,30 +169,119 @@ fn sequences_go_on_after_a_kill_wherever_the_log_was() {
 }
 
 #[test]
-fn other_writers_wait_and_readers_do_not() {
+fn commits_flushes_and_compactions_go_on_while_records_are_written_and_are_older() {
     let dir = fast_dir();
     let db = Db::open(dir.path(), Options { background: true, ..small() }).unwrap();
     put(&db, "key 000001", "before");
-    std::thread::scope(|scope| {
-        let (send, receive) = std::sync::mpsc::channel();
-        let mut taken = 0;
-        let bulk = records(0..2000, "bulk").into_iter().inspect(|_| {
-            taken += 1;
-            // The first record is looked at before writers are kept out.
-            if taken == 2 {
-                let (db, send) = (&db, send.clone());
-                scope.spawn(move || send.send(put(db, "key 000001", "after")).unwrap());
-                // The writer is in the queue or on its way there; reads answer from before meanwhile.
-                assert_eq!(get(db, "key 000001").as_deref(), Some("before"));
-                std::thread::sleep(std::time::Duration::from_millis(30));
-                assert!(receive.try_recv().is_err(), "the commit waits");
-            }
-        });
-        assert_eq!(db.ingest(bulk).unwrap(), seq(2));
-        assert_eq!(receive.recv().unwrap(), seq(3));
+    let mut newest = seq(1);
+    let bulk = records(0..2000, "bulk").into_iter().enumerate().map(|(index, record)| {
+        if index % 100 == 1 {
+            // In the same thread: it would wait for ever if the ingest kept commits out.
+            newest = put(&db, "key 000001", &format!("meanwhile {index}"));
+            assert_eq!(get(&db, "key 000001"), Some(format!("meanwhile {index}")));
+            put(&db, &format!("other {index}"), "x");
+        }
+        if index == 700 {
+            db.compact().unwrap();
+        }
+        record
     });
+    let taken = db.ingest(bulk).unwrap();
+    assert_eq!(taken.get(), 42, "twenty times two commits and one came before");
+    assert_eq!(get(&db, "key 000001").as_deref(), Some("bulk 1"));
+    assert_eq!(get_at(&db, "key 000001", newest).as_deref(), Some("meanwhile 1901"));
+    assert_eq!(put(&db, "key 000001", "after"), seq(43));
     assert_eq!(get(&db, "key 000001").as_deref(), Some("after"));
-    assert_eq!(get_at(&db, "key 000001", seq(2)).as_deref(), Some("bulk 1"));
+    assert_eq!(all(&db, taken).len(), 2020);
+    db.compact().unwrap();
+    assert_eq!(all(&db, taken).len(), 2020);
+    db.verify().unwrap();
+}
+
+#[test]
+fn levels_are_right_also_when_the_tables_have_changed_since_the_records_were_cut() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), Options { compression: Compression::None, ..small() }).unwrap();
+    // Cut for the bottom, between nothing; then tables appear above all of it.
+    let bulk = records(0..4000, "bulk").into_iter().enumerate().map(|(index, record)| {
+        if index == 3500 {
+            put(&db, "key 000100", "meanwhile");
+            put(&db, "key 003900", "meanwhile");
+            db.flush().unwrap();
+        }
+        record
+    });
+    let taken = db.ingest(bulk).unwrap();
+    let now = levels(&db);
+    assert!(now[0] >= 3 && now[1..].iter().sum::<u64>() == 0, "several of one sequence in level 0: {now:?}");
+    let check = |db: &Db| {
+        assert_eq!(get(db, "key 000100").as_deref(), Some("bulk 100"));
+        assert_eq!(get_at(db, "key 000100", seq(2)).as_deref(), Some("meanwhile"));
+        assert_eq!((all(db, taken).len(), all(db, seq(2)).len()), (4000, 2));
+        db.verify().unwrap();
+    };
+    check(&db);
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    check(&db);
+    put(&db, "key 000100", "newer");
+    db.compact().unwrap();
+    assert_eq!(get(&db, "key 000100").as_deref(), Some("newer"));
+    assert_eq!(all(&db, taken).len(), 4000);
+    db.verify().unwrap();
+}
+
+#[test]
+fn closing_ends_an_ingest_and_leaves_nothing_of_it() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "a", "1");
+    std::thread::scope(|scope| {
+        let mut closing = None;
+        let endless = (0..).map(|number: u64| {
+            if number == 5000 {
+                closing = Some(scope.spawn(|| db.close()));
+            }
+            (number.to_be_bytes(), [7; 100])
+        });
+        assert!(matches!(db.ingest(endless), Err(Error::Closed)));
+        closing.unwrap().join().unwrap().unwrap();
+    });
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    assert!(db.recovery().clean && db.recovery().removed_files <= 2, "{:?}", db.recovery());
+    assert_eq!((db.visible(), all(&db, seq(1)).len()), (seq(1), 1));
+}
+
+#[test]
+fn the_sequence_of_an_ingest_is_said_by_the_manifest_and_survives_copies_and_merges() {
+    let dir = fast_dir();
+    let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
+    let db = Db::open(&live, small()).unwrap();
+    for number in 0..5 {
+        put(&db, "before", &number.to_string());
+    }
+    assert_eq!(db.ingest(records(0..300, "one")).unwrap(), seq(6));
+    assert_eq!(db.ingest(records(100..200, "two")).unwrap(), seq(7));
+    db.checkpoint(&copy).unwrap();
+    let check = |db: &Db| {
+        assert_eq!(get_at(db, "key 000150", seq(5)), None);
+        assert_eq!(get_at(db, "key 000150", seq(6)).as_deref(), Some("one 150"));
+        assert_eq!(get_at(db, "key 000150", seq(7)).as_deref(), Some("two 150"));
+        let mut versions = db.versions(b"key 000150", db.visible(), ReadTier::Disk).unwrap();
+        let mut found = Vec::new();
+        while versions.next().unwrap() {
+            found.push(versions.seq().get());
+        }
+        assert_eq!(found, [7, 6]);
+        assert_eq!((all(db, seq(5)).len(), all(db, seq(6)).len()), (1, 301));
+        db.verify().unwrap();
+    };
+    for db in [db, Db::open(&copy, small()).unwrap()] {
+        check(&db);
+        db.compact().unwrap();
+        check(&db);
+    }
 }
 
 /// The store after an ingest that may have failed: everything of it or nothing.

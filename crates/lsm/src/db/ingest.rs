@@ -1,30 +1,34 @@
 //! Bulk ingest: sorted records become tables at once, without log and memtable, under one sequence.
 //!
+//! The tables are written while everything else goes on: commits, flushes and compactions. Their entries have the sequence
+//! 0 in the file; what is to be added to it, the base, is said by the manifest, so it need not be known before.
+//!
 //! Why it is atomic and safe: the tables take effect in one manifest edit, which also says that tables cover
 //! everything up to the sequence of the ingest, and that recovery begins with a log segment in which nothing lies yet.
 //!
-//! 1. The commit lock is taken and kept, so no other commit gets a sequence meanwhile. What is in the memtables is
-//!    flushed: tables now hold every commit before this one, and level 0 stays ordered by sequences.
-//! 2. A log segment is begun, unless the flush began one. Its frames, when there are any, begin behind the ingest.
-//! 3. The tables are written and synced, with the next sequence. It is not used up yet.
-//! 4. One edit adds the tables, sets the last covered sequence to that of the ingest and the log number to the new
-//!    segment; then the sequence counts as given out, and becomes visible after all commits before it.
+//! 1. The tables are written and synced, and their names. Nobody names them yet.
+//! 2. Compactions are kept out, and memtables flushed until only little is left.
+//! 3. The commit lock is taken, so no commit gets a sequence until the end. What is left in memory is flushed: tables now
+//!    hold every commit before this one, and level 0 stays ordered by sequences. A log segment is begun in which nothing
+//!    lies.
+//! 4. One edit adds the tables with the next sequence as base, sets the last covered sequence to it and the log number to
+//!    the new segment; then the sequence counts as given out, and becomes visible after all commits before it.
 //!
 //! A crash before the edit is on disk: the tables are left-overs that the next open removes; the manifest covers what
 //! was flushed, the log continues from there without a gap up to the commit before, and the new segment is empty. A
 //! crash after it: tables cover the sequence of the ingest, and the log that recovery reads begins with the next. In
 //! neither case is there a sequence that neither tables nor log account for.
 //!
-//! Compactions are kept out from before the tables' levels are chosen until the edit is installed; otherwise one could
-//! put a table where an ingested one is about to go.
+//! Levels are chosen under both locks, so no table can appear between the choice and the edit.
 
 use std::sync::Arc;
 
 use super::commit::Log;
 use super::inner::{Current, Inner, locked};
-use super::placement::{Context, Placement};
+use super::placement::{Context, Placement, levels_for};
 use crate::error::{Error, Result};
-use crate::manifest::{Edit, Version};
+use crate::limits::{INGEST_FLUSH_ROUNDS, INGEST_LEFT_BYTES};
+use crate::manifest::Edit;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::table::TableMeta;
@@ -42,51 +46,32 @@ impl Inner {
         if records.peek().is_none() {
             return Ok(self.visible());
         }
+        // Closing waits for this lock, so that nothing is written into a directory that was let go.
+        let _ingesting = locked(&self.ingesting);
         self.wait_for_room()?;
-        let _compacting = locked(&self.compacting);
-        let mut log = locked(&self.log);
-        self.check_writable()?;
-        let Some(seq) = log.last.checked_add(1) else {
-            let limit = Seq::MAX.get() as usize;
-            return Err(Error::TooLarge { what: "number of commits", size: limit, limit });
-        };
-        self.begin_empty_log(&mut log)?;
-        let version = Arc::clone(&self.current.load().version);
-        let added = self.write_ingest(&version, seq, records)?;
-        let numbers: Vec<_> = added.iter().map(|(_, meta)| meta.number).collect();
-        let installed = self.sync_table_names().and_then(|()| self.install_ingest(&mut log, added, seq));
-        installed.inspect_err(|_| self.discard_tables(numbers))?;
-        if !planted::active(Bug::IngestSequenceReused) {
-            (log.last, log.sealed) = (seq, seq);
-        }
-        log.groups += 1;
-        let ticket = log.groups;
-        drop(log);
+        let tables = self.write_ingest(records)?;
+        let numbers: Vec<_> = tables.iter().map(|meta| meta.number).collect();
+        let installed = self.sync_table_names().and_then(|()| self.take_effect(tables));
+        let (ticket, seq) = installed.inspect_err(|_| self.discard_tables(numbers))?;
         self.signal_work();
         self.publish(ticket, seq)?;
         Ok(seq)
     }
 
-    /// Afterwards everything committed is in tables, and the newest log segment holds nothing.
-    fn begin_empty_log(&self, log: &mut Log) -> Result<()> {
-        self.seal_used(log)?;
-        while self.flush_oldest()? {}
-        Ok(())
-    }
-
+    /// Writes the tables. They have no sequence yet.
     fn write_ingest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
-        version: &Version,
-        seq: Seq,
         records: impl Iterator<Item = (K, V)>,
-    ) -> Result<Vec<(usize, TableMeta)>> {
+    ) -> Result<Vec<TableMeta>> {
+        let version = Arc::clone(&self.current.load().version);
+        let check = || self.check_writable();
         let next_file = || self.take_file_number();
         let mut placement = Placement::new(Context {
             fs: self.options.fs.as_ref(),
             paths: &self.paths,
             store: self.store,
-            version,
-            seq,
+            version: &version,
+            check: &check,
             table_bytes: self.options.table_bytes,
             compression: self.options.compression,
             prefixes: self.options.prefix_filter,
@@ -100,7 +85,49 @@ impl Inner {
         written
     }
 
-    fn install_ingest(&self, log: &mut Log, added: Vec<(usize, TableMeta)>, seq: Seq) -> Result<()> {
+    /// Makes the tables a commit; returns its ticket and its sequence.
+    fn take_effect(&self, tables: Vec<TableMeta>) -> Result<(u64, Seq)> {
+        let _compacting = locked(&self.compacting);
+        self.flush_most()?;
+        let mut log = locked(&self.log);
+        self.check_writable()?;
+        let Some(seq) = log.last.checked_add(1) else {
+            let limit = Seq::MAX.get() as usize;
+            return Err(Error::TooLarge { what: "number of commits", size: limit, limit });
+        };
+        self.begin_empty_log(&mut log)?;
+        self.install_ingest(&mut log, tables, seq)?;
+        if !planted::active(Bug::IngestSequenceReused) {
+            (log.last, log.sealed) = (seq, seq);
+        }
+        log.groups += 1;
+        Ok((log.groups, seq))
+    }
+
+    /// Flushes what is in memory, while commits go on, until little is left to be flushed without them.
+    fn flush_most(&self) -> Result<()> {
+        for _ in 0..INGEST_FLUSH_ROUNDS {
+            let current = self.current.load();
+            if current.sealed.is_empty() && current.active.size_bytes() <= INGEST_LEFT_BYTES {
+                break;
+            }
+            drop(current);
+            self.flush_all()?;
+        }
+        Ok(())
+    }
+
+    /// Afterwards everything committed is in tables, and the newest log segment holds nothing.
+    fn begin_empty_log(&self, log: &mut Log) -> Result<()> {
+        self.seal_used(log)?;
+        while self.flush_oldest()? {}
+        Ok(())
+    }
+
+    fn install_ingest(&self, log: &mut Log, tables: Vec<TableMeta>, seq: Seq) -> Result<()> {
+        let levels = levels_for(&self.current.load().version, &tables);
+        let metas = tables.into_iter().map(|meta| meta.based_on(seq));
+        let added: Vec<(usize, TableMeta)> = levels.into_iter().zip(metas).collect();
         let mut tables = Vec::with_capacity(added.len());
         for (level, meta) in &added {
             tables.push((*level, self.open_table(meta.clone())?));

@@ -72,6 +72,8 @@ pub(super) struct Inner {
     /// See [`crate::compaction::Picker::debt_bytes`]; as of the last change of the tables.
     pub(super) debt: AtomicU64,
     pub(super) throttle: Throttle,
+    /// Held by a bulk ingest from the first file that it writes to its end.
+    pub(super) ingesting: Mutex<()>,
     pub(super) checkpointing: Mutex<()>,
     pub(super) obsolete: Obsolete,
     pub(super) flushing: Mutex<()>,

@@ -6,7 +6,7 @@
 //! needs; `scrub` checks all that are there. `time` knows when commits were made. `health` says what does not work and
 //! what follows from that. `inner` holds what the parts share.
 //!
-//! Locks, in the order in which they may be taken: checkpoint lock, compaction lock, commit lock (`log`), flush lock,
+//! Locks, in the order in which they may be taken: ingest lock, checkpoint lock, compaction lock, commit lock (`log`), flush lock,
 //! manifest, swap of the current state. No lock that a reader or the next group of commits needs is held during a sync.
 
 mod background;
@@ -244,7 +244,9 @@ impl Db {
     /// are on disk, and visible together. Much faster than commits for large amounts. The keys must ascend, without
     /// duplicates. No records at all make no commit; the newest sequence is returned.
     ///
-    /// Commits of other threads wait until it is done; reads do not. The iterator must not write to this store.
+    /// Everything else goes on meanwhile. What others commit before this returns is older, so these records hide it; only
+    /// for a moment at the end do commits wait. There is one ingest at a time, others wait for it. The iterator must
+    /// not ingest into this store or close it.
     ///
     /// # Errors
     /// [`Error::Unsorted`] and [`Error::TooLarge`] for a record that cannot be taken; [`Error::Closed`],

@@ -449,6 +449,7 @@ fn assemble(
         progress: Progress::default(),
         debt: AtomicU64::new(0),
         throttle: Throttle::default(),
+        ingesting: Mutex::new(()),
         checkpointing: Mutex::new(()),
         obsolete: Obsolete::default(),
         flushing: Mutex::new(()),

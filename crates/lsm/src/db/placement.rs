@@ -1,10 +1,13 @@
-//! Writes sorted records of one commit into tables, each as deep as it may lie.
+//! Writes sorted records of one commit into tables before the sequence is known, and finds their levels afterwards.
 //!
 //! A table may lie in a level when nothing in that level or above it overlaps it: then every older version of its
 //! keys is below. Keys that fall between the tables of levels 0 and 1 therefore make tables of their own, for the
-//! deepest level that lets them in, while keys that fall into one of those tables go to level 0. Of the latter there
-//! is one table only, because tables of level 0 must differ in their sequences. Stretches too short to be worth a
-//! table of their own go there, too.
+//! deepest level that lets them in, while keys that fall into one of those tables make one table for level 0.
+//! Stretches too short to be worth a table of their own go there, too.
+//!
+//! How the records are cut follows the tables as they are at the beginning; flushes and compactions go on meanwhile. So
+//! the levels are chosen at the end, when both are kept out, and a table that has become covered goes to level 0 as well.
+//! That is a matter of speed only: tables of one ingest have no key in common, so they may lie in any order.
 
 use std::collections::VecDeque;
 
@@ -24,13 +27,18 @@ pub(super) struct Context<'a> {
     pub(super) fs: &'a dyn Fs,
     pub(super) paths: &'a StorePaths,
     pub(super) store: StoreId,
+    /// The tables at the beginning.
     pub(super) version: &'a Version,
-    pub(super) seq: Seq,
+    /// Told now and then, so that it can end all this.
+    pub(super) check: &'a dyn Fn() -> Result<()>,
     pub(super) table_bytes: u64,
     pub(super) compression: Compression,
     pub(super) prefixes: Option<KeyPrefix>,
     pub(super) next_file: &'a dyn Fn() -> FileNumber,
 }
+
+/// Records between two checks.
+const CHECK_INTERVAL: u64 = 1024;
 
 /// A smallest and a largest key.
 type Stretch = (Box<[u8]>, Box<[u8]>);
@@ -49,7 +57,8 @@ pub(super) struct Placement<'a> {
     upper: Option<TableWriter>,
     /// Every file that was begun, to be removed should all this fail.
     begun: Vec<FileNumber>,
-    finished: Vec<(usize, TableMeta)>,
+    finished: Vec<TableMeta>,
+    added: u64,
 }
 
 /// Records in one buffer: lengths of key and value, and their bytes.
@@ -70,11 +79,16 @@ impl<'a> Placement<'a> {
             upper: None,
             begun: Vec::new(),
             finished: Vec::new(),
+            added: 0,
         }
     }
 
     /// Adds a record, whose key is after all keys before.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.added += 1;
+        if self.added.is_multiple_of(CHECK_INTERVAL) {
+            (self.context.check)()?;
+        }
         while self.covered.front().is_some_and(|(_, largest)| **largest < *key) {
             self.covered.pop_front();
             // A table must not reach over what was just passed.
@@ -96,14 +110,14 @@ impl<'a> Placement<'a> {
     }
 
     /// Finishes all tables, whose names are not durable yet; gives back their levels and descriptions.
-    pub(super) fn finish(&mut self) -> Result<Vec<(usize, TableMeta)>> {
+    pub(super) fn finish(&mut self) -> Result<Vec<TableMeta>> {
         if self.upper.is_none() && self.finished.is_empty() && self.deep.is_none() {
             // However few they are, nothing is in their way.
             self.release(Self::add_deep)?;
         }
         self.end_stretch()?;
         if let Some(writer) = self.upper.take() {
-            self.finished.push((0, writer.finish()?));
+            self.finished.push(writer.finish()?);
         }
         Ok(std::mem::take(&mut self.finished))
     }
@@ -133,7 +147,7 @@ impl<'a> Placement<'a> {
             Some(writer) => writer,
             none => none.insert(begin(&self.context, &mut self.begun, Compression::None)?),
         };
-        writer.add(key, Trailer::new(self.context.seq, Kind::Put), value)
+        writer.add(key, Trailer::new(Seq::ZERO, Kind::Put), value)
     }
 
     fn add_deep(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -144,13 +158,12 @@ impl<'a> Placement<'a> {
             Some(writer) => writer,
             none => none.insert(begin(&self.context, &mut self.begun, self.context.compression)?),
         };
-        writer.add(key, Trailer::new(self.context.seq, Kind::Put), value)
+        writer.add(key, Trailer::new(Seq::ZERO, Kind::Put), value)
     }
 
     fn close_deep(&mut self) -> Result<()> {
         if let Some(writer) = self.deep.take() {
-            let meta = writer.finish()?;
-            self.finished.push((deepest_level(self.context.version, &meta), meta));
+            self.finished.push(writer.finish()?);
         }
         Ok(())
     }
@@ -187,13 +200,28 @@ fn begin(
     Ok(writer.with_prefixes(context.prefixes))
 }
 
-/// The deepest level for a table that overlaps nothing in levels 0 and 1.
-fn deepest_level(version: &Version, meta: &TableMeta) -> usize {
+/// The levels for tables of one ingest, when the tables of the store are those of `version`.
+pub(super) fn levels_for(version: &Version, tables: &[TableMeta]) -> Vec<usize> {
+    let mut levels: Vec<usize> = Vec::with_capacity(tables.len());
+    for meta in tables {
+        let apart = |level: usize| {
+            let beside = levels.iter().zip(tables).filter(|(placed, _)| **placed == level);
+            beside.into_iter().all(|(_, other)| !other.overlaps(&meta.smallest, &meta.largest))
+        };
+        levels.push(deepest_level(version, meta, apart));
+    }
+    levels
+}
+
+/// The deepest level where nothing overlaps the table, in that level or above. `apart` says whether the other tables of
+/// the ingest allow for it.
+fn deepest_level(version: &Version, meta: &TableMeta, apart: impl Fn(usize) -> bool) -> usize {
     if planted::active(Bug::IngestTooDeep) {
         return LEVELS - 1;
     }
     let is_free = |level: &usize| version.overlapping(*level, &meta.smallest, &meta.largest).is_empty();
-    (2..LEVELS).take_while(is_free).last().unwrap_or(1)
+    let free = (0..LEVELS).take_while(is_free).filter(|&level| level > 0 && apart(level));
+    free.last().unwrap_or(0)
 }
 
 /// The stretches of keys that levels 0 and 1 cover, ascending and apart.

@@ -163,6 +163,7 @@ fn manifest_disk() -> Result<Arc<Disk>> {
     let mut log = ManifestLog::create(fs, paths(), STORE, counters, FIRST, state)?;
     let meta = |number: u64| TableMeta {
         number: FileNumber(number),
+        base: Seq::ZERO,
         size: 1000 * number,
         entries: 100,
         tombstones: 7,
@@ -177,7 +178,11 @@ fn manifest_disk() -> Result<Arc<Disk>> {
     let moment = |time, number| Moment { time: Timestamp::from_millis(time), seq: seq(number) };
     let edits = [
         Edit { added: vec![(0, meta(3)), (0, meta(4))], last_seq: Some(seq(50)), ..Edit::default() },
-        Edit { removed: vec![(0, FileNumber(3))], added: vec![(6, meta(5))], ..Edit::default() },
+        Edit {
+            removed: vec![(0, FileNumber(3))],
+            added: vec![(6, meta(5)), (5, meta(6).based_on(seq(48)))],
+            ..Edit::default()
+        },
         Edit { floors: vec![(all, seq(40))], next_file: Some(FileNumber(12)), ..Edit::default() },
         Edit { moments: vec![moment(3_000, 40), moment(5_000, 50)], ..Edit::default() },
         Edit { log_number: Some(FileNumber(8)), closed_cleanly: true, ..Edit::default() },

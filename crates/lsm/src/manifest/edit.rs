@@ -20,6 +20,7 @@ const TABLE_ADDED: u64 = 5;
 const TABLE_REMOVED: u64 = 6;
 const CLOSED_CLEANLY: u64 = 7;
 const MOMENT: u64 = 8;
+const BASED_TABLE_ADDED: u64 = 9;
 
 /// A change. Fields that are `None` stay as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,7 +88,12 @@ impl Edit {
             fields += 1;
         }
         for (level, meta) in &self.added {
-            varint::put(out, TABLE_ADDED);
+            if meta.base > Seq::ZERO {
+                varint::put(out, BASED_TABLE_ADDED);
+                varint::put(out, meta.base.get());
+            } else {
+                varint::put(out, TABLE_ADDED);
+            }
             varint::put(out, *level as u64);
             encode_meta(out, meta);
             fields += 1;
@@ -129,9 +135,14 @@ impl Edit {
                 let level = take_level(input)?;
                 self.removed.push((level, take_file(input)?));
             }
-            TABLE_ADDED => {
-                let level = take_level(input)?;
-                self.added.push((level, take_meta(input)?));
+            TABLE_ADDED => self.added.push(take_table(input)?),
+            BASED_TABLE_ADDED => {
+                let base = take_seq(input)?;
+                let (level, meta) = take_table(input)?;
+                if base == Seq::ZERO || meta.least_seq < base {
+                    return Err(EditFault::Malformed("a base"));
+                }
+                self.added.push((level, TableMeta { base, ..meta }));
             }
             CLOSED_CLEANLY => self.closed_cleanly = true,
             MOMENT => self.moments.push(take_moment(input)?),
@@ -214,6 +225,11 @@ fn encode_meta(out: &mut Vec<u8>, meta: &TableMeta) {
     varint::put(out, u64::from(meta.largest_exclusive));
 }
 
+fn take_table(input: &mut &[u8]) -> Result<(usize, TableMeta), EditFault> {
+    let level = take_level(input)?;
+    Ok((level, take_meta(input)?))
+}
+
 fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
     let number = take_file(input)?;
     let mut count = || varint::take(input).ok_or(EditFault::Malformed("a table's numbers"));
@@ -228,6 +244,7 @@ fn take_meta(input: &mut &[u8]) -> Result<TableMeta, EditFault> {
     };
     Ok(TableMeta {
         number,
+        base: Seq::ZERO,
         size,
         entries,
         tombstones,
@@ -289,6 +306,7 @@ mod tests {
     fn meta(number: u64) -> TableMeta {
         TableMeta {
             number: FileNumber(number),
+            base: Seq::ZERO,
             size: 4096,
             entries: 10,
             tombstones: 2,
@@ -308,7 +326,7 @@ mod tests {
             last_seq: Seq::new(900),
             floors: vec![(KeyRange { start: b"b".to_vec(), end: None }, Seq::new(5).unwrap())],
             removed: vec![(1, FileNumber(4))],
-            added: vec![(2, meta(12)), (0, meta(13))],
+            added: vec![(2, meta(12)), (0, meta(13)), (3, meta(14).based_on(Seq::new(7).unwrap()))],
             closed_cleanly: true,
             moments: vec![Moment {
                 time: Timestamp::from_millis(1_790_000_000_000),
@@ -321,7 +339,7 @@ mod tests {
     fn an_edit_round_trips_and_every_cut_is_refused() {
         let mut body = Vec::new();
         let fields = sample().encode(&mut body);
-        assert_eq!(fields, 9);
+        assert_eq!(fields, 10);
         assert_eq!(Edit::decode(&body, fields), Ok(sample()));
         for cut in 0..body.len() {
             assert!(Edit::decode(&body[..cut], fields).is_err(), "cut to {cut}");

@@ -1,7 +1,7 @@
 //! The tables of a store at one moment, arranged in levels. Immutable: an edit makes a new version.
 //!
 //! Level 0 holds flushed tables, newest first; their key ranges may overlap, but every sequence in one is greater
-//! than every sequence in the next. In each deeper level the ranges of user keys do not overlap, and for any key
+//! than every sequence in the next. Only tables of one ingest have the same sequence, and no key in common. In each deeper level the ranges of user keys do not overlap, and for any key
 //! the versions in a level are newer than those in the levels below.
 
 use std::cmp::Reverse;
@@ -210,7 +210,11 @@ fn broken_rules<'a>(tables: impl IntoIterator<Item = (usize, &'a TableMeta)>) ->
     let mut rules = Vec::new();
     let [level0, deeper @ ..] = &mut levels;
     level0.sort_by_key(|meta: &&TableMeta| Reverse((meta.greatest_seq, meta.number)));
-    for pair in level0.windows(2).filter(|pair| pair[0].least_seq <= pair[1].greatest_seq) {
+    let in_order = |newer: &TableMeta, older: &TableMeta| {
+        let (newer_seq, older_seq) = (newer.least_seq, older.greatest_seq);
+        newer_seq > older_seq || (newer_seq == older_seq && [newer.base, older.base].contains(&newer_seq))
+    };
+    for pair in level0.windows(2).filter(|pair| !in_order(pair[0], pair[1])) {
         rules.push(format!("tables {} and {} overlap in time", pair[0].number, pair[1].number));
     }
     for (above, tables) in deeper.iter_mut().enumerate() {

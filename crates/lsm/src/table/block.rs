@@ -36,6 +36,8 @@ pub(crate) struct Block {
     common_len: u32,
     restarts: Box<[Restart]>,
     origin: Origin,
+    /// Added to the sequences of all entries, as part of a trailer.
+    base: u64,
 }
 
 /// Where a restart begins, and what its key goes on with after the common bytes: big-endian, filled up with zeros.
@@ -109,9 +111,20 @@ impl Block {
     pub(crate) fn new(mut bytes: Vec<u8>, origin: Origin) -> Result<Self> {
         let (heads_end, values_end, restarts) = take_restarts(&bytes).map_err(|what| origin.corrupt(what))?;
         bytes.truncate(values_end as usize);
-        let mut block = Self { bytes, heads_end, common_start: 0, common_len: 0, restarts, origin };
+        let mut block = Self { bytes, heads_end, common_start: 0, common_len: 0, restarts, origin, base: 0 };
         block.derive_prefixes()?;
         Ok(block)
+    }
+
+    /// The block of a table with this base.
+    pub(crate) fn with_base(mut self, base: Seq) -> Self {
+        self.base = Trailer::new(base, Kind::Put).raw();
+        self
+    }
+
+    /// What is added to sequences.
+    pub(crate) fn base(&self) -> Seq {
+        Seq::new(self.base >> 2).unwrap_or(Seq::MAX)
     }
 
     fn derive_prefixes(&mut self) -> Result<()> {
@@ -288,7 +301,7 @@ impl Block {
     fn decode(&self, at: Place) -> Option<Entry> {
         let mut rest = self.bytes.get(at.head as usize..self.heads_end as usize)?;
         let [shared, unshared, value_len] = varint::take_three(&mut rest)?;
-        let trailer = Trailer::from_raw(varint::take(&mut rest)?)?;
+        let trailer = Trailer::from_raw(varint::take(&mut rest)?.checked_add(self.base)?)?;
         let too_long = shared > MAX_KEY_BYTES as u64 || unshared > MAX_KEY_BYTES as u64 - shared;
         let values_left = u64::from(self.end().value.checked_sub(at.value)?);
         if too_long || unshared > rest.len() as u64 || value_len > values_left {

@@ -45,12 +45,12 @@ impl Target {
         varint::put(out, self.greatest.get());
     }
 
-    /// A target that is all of `bytes`.
+    /// A target that is all of `bytes`, in a table with this base.
     #[inline]
-    fn decode(mut bytes: &[u8]) -> Option<Self> {
+    fn decode(mut bytes: &[u8], base: Seq) -> Option<Self> {
         let handle = Handle::take(&mut bytes)?;
-        let least = Seq::new(varint::take(&mut bytes)?)?;
-        let greatest = Seq::new(varint::take(&mut bytes)?)?;
+        let least = base.checked_add(varint::take(&mut bytes)?)?;
+        let greatest = base.checked_add(varint::take(&mut bytes)?)?;
         (bytes.is_empty() && least <= greatest).then_some(Self { handle, least, greatest })
     }
 }
@@ -227,7 +227,8 @@ fn entries(block: &Block) -> Result<Vec<IndexEntry>> {
 #[inline]
 fn target_at(block: &Block, slot: usize) -> Result<Target> {
     let entry = block.restart_entry(slot as u32)?;
-    Target::decode(block.value(&entry)).ok_or_else(|| block.bad_entry(block.restart(slot as u32)))
+    Target::decode(block.value(&entry), block.base())
+        .ok_or_else(|| block.bad_entry(block.restart(slot as u32)))
 }
 
 fn key_of<'a>(block: &'a Block, entry: &Entry) -> (&'a [u8], Seq) {
@@ -307,13 +308,14 @@ mod tests {
         let target = Target { handle: Handle { offset: 300, size: 5 }, least: old, greatest: new };
         let mut bytes = Vec::new();
         target.encode(&mut bytes);
-        assert_eq!(Target::decode(&bytes), Some(target));
+        assert_eq!(Target::decode(&bytes, Seq::ZERO), Some(target));
+        assert_eq!(Target::decode(&bytes, old), None, "beyond the greatest sequence");
         for cut in 0..bytes.len() {
-            assert_eq!(Target::decode(&bytes[..cut]), None, "cut to {cut}");
+            assert_eq!(Target::decode(&bytes[..cut], Seq::ZERO), None, "cut to {cut}");
         }
         bytes.clear();
         Target { least: new, greatest: old, ..target }.encode(&mut bytes);
-        assert_eq!(Target::decode(&bytes), None);
+        assert_eq!(Target::decode(&bytes, Seq::ZERO), None);
     }
 
     proptest! {

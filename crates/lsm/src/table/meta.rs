@@ -7,6 +7,8 @@ use crate::types::{FileNumber, Seq};
 pub(crate) struct TableMeta {
     /// The table's file.
     pub(crate) number: FileNumber,
+    /// What is added to every sequence in the file; zero unless it was ingested. See `docs/format.md`, section 4.
+    pub(crate) base: Seq,
     /// Bytes in the file.
     pub(crate) size: u64,
     /// Versions in the table, tombstones included.
@@ -28,6 +30,11 @@ pub(crate) struct TableMeta {
 }
 
 impl TableMeta {
+    /// The table, written with sequence 0 throughout, as the commit `seq`.
+    pub(crate) fn based_on(self, seq: Seq) -> Self {
+        Self { base: seq, least_seq: seq, greatest_seq: seq, ..self }
+    }
+
     /// Whether the table may hold a key from `smallest` to `largest`, both included.
     pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
         *self.smallest <= *largest && !self.ends_before(smallest)
@@ -47,6 +54,7 @@ mod tests {
     fn ranges_overlap_when_they_share_a_key() {
         let meta = TableMeta {
             number: FileNumber(1),
+            base: Seq::ZERO,
             size: 0,
             entries: 2,
             tombstones: 0,

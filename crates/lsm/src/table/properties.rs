@@ -107,6 +107,7 @@ impl Properties {
     pub(crate) fn into_meta(self, size: u64) -> TableMeta {
         TableMeta {
             number: self.number,
+            base: Seq::ZERO,
             size,
             entries: self.entries,
             tombstones: self.tombstones,
@@ -117,6 +118,14 @@ impl Properties {
             largest: self.largest,
             largest_exclusive: self.largest_exclusive,
         }
+    }
+
+    /// The same with real sequences instead of those in the file, in a table with this base; `None` if there are none.
+    pub(crate) fn based_on(self, base: Seq) -> Option<Self> {
+        let least_seq = base.checked_add(self.least_seq.get())?;
+        let greatest_seq = base.checked_add(self.greatest_seq.get())?;
+        let fits = base == Seq::ZERO || self.range_tombstones == 0;
+        fits.then_some(Self { least_seq, greatest_seq, ..self })
     }
 
     /// Appends the stored form.

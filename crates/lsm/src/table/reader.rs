@@ -233,7 +233,8 @@ impl Table {
     }
 
     fn parse(&self, payload: Vec<u8>, handle: Handle) -> Result<Block> {
-        Block::new(payload, Origin { path: Arc::clone(&self.path), offset: handle.offset })
+        let origin = Origin { path: Arc::clone(&self.path), offset: handle.offset };
+        Ok(Block::new(payload, origin)?.with_base(self.meta.base))
     }
 }
 

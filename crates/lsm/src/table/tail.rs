@@ -77,7 +77,8 @@ impl Tail {
         let index = |root: Option<Root>, blocks: u64| {
             let Some(Root { handle, has_leaves }) = root else { return Ok(None) };
             let origin = Origin { path: Arc::clone(path), offset: handle.offset };
-            Index::new(Block::new(payload(handle)?.to_vec(), origin)?, has_leaves, blocks).map(Some)
+            let root = Block::new(payload(handle)?.to_vec(), origin)?.with_base(meta.base);
+            Index::new(root, has_leaves, blocks).map(Some)
         };
         let current = index(footer.current, properties.data_blocks - properties.history_blocks)?;
         let history = index(footer.history, properties.history_blocks)?;
@@ -119,7 +120,7 @@ fn check_properties(
     store: StoreId,
     meta: &TableMeta,
 ) -> std::result::Result<Properties, String> {
-    let Some(found) = properties else {
+    let Some(found) = properties.and_then(|found| found.based_on(meta.base)) else {
         return Err("table properties that cannot be".to_owned());
     };
     let expected = Properties {

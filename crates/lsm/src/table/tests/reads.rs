@@ -85,6 +85,7 @@ fn the_meta_describes_the_table_and_verification_agrees() {
     let fixture = Fixture::write(&rows, Compression::None);
     let expected = TableMeta {
         number: NUMBER,
+        base: Seq::ZERO,
         size: std::fs::metadata(fixture.path()).unwrap().len(),
         entries: 3,
         tombstones: 1,
