@@ -6,8 +6,9 @@
 //! needs; `scrub` checks all that are there. `time` knows when commits were made. `health` says what does not work and
 //! what follows from that. `inner` holds what the parts share.
 //!
-//! Locks, in the order in which they may be taken: ingest lock, checkpoint lock, compaction lock, commit lock (`log`), flush lock,
-//! manifest, swap of the current state. No lock that a reader or the next group of commits needs is held during a sync.
+//! Locks, in the order in which they may be taken: ingest lock, checkpoint lock, compaction lock, commit lock (`log`),
+//! flush lock, manifest, swap of the current state. No lock that a reader or the next group of commits needs is held
+//! during a sync.
 
 mod background;
 mod checkpoint;

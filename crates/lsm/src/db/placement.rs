@@ -109,7 +109,7 @@ impl<'a> Placement<'a> {
         Ok(())
     }
 
-    /// Finishes all tables, whose names are not durable yet; gives back their levels and descriptions.
+    /// Finishes all tables, whose names are not durable yet; gives back their descriptions.
     pub(super) fn finish(&mut self) -> Result<Vec<TableMeta>> {
         if self.upper.is_none() && self.finished.is_empty() && self.deep.is_none() {
             // However few they are, nothing is in their way.

@@ -1,8 +1,9 @@
 //! The tables of a store at one moment, arranged in levels. Immutable: an edit makes a new version.
 //!
 //! Level 0 holds flushed tables, newest first; their key ranges may overlap, but every sequence in one is greater
-//! than every sequence in the next. Only tables of one ingest have the same sequence, and no key in common. In each deeper level the ranges of user keys do not overlap, and for any key
-//! the versions in a level are newer than those in the levels below.
+//! than every sequence in the next. Only tables of one ingest have the same sequence, and no key in common. In each
+//! deeper level the ranges of user keys do not overlap, and for any key the versions in a level are newer than those in
+//! the levels below.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
