@@ -41,6 +41,36 @@ fn every_version_stays_readable_through_flush_compaction_and_reopen() {
 }
 
 #[test]
+fn a_read_can_tell_which_commit_put_the_value_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "k", "one");
+    put(&db, "other", "x");
+    put(&db, "k", "three");
+    let check = |newest: Option<(u64, &str)>| {
+        let found = |at| db.get_with_seq(b"k", at, ReadTier::Disk).unwrap();
+        let show = |found: Option<(fountain_lsm::Seq, fountain_lsm::Value)>| {
+            found.map(|(at, value)| (at.get(), String::from_utf8(value.to_vec()).unwrap()))
+        };
+        let expected = |found: Option<(u64, &str)>| found.map(|(at, value)| (at, value.to_owned()));
+        assert_eq!(show(found(None)), expected(newest));
+        assert_eq!(show(found(Some(seq(2)))), expected(Some((1, "one"))));
+        assert_eq!(show(found(Some(seq(0)))), None);
+    };
+    check(Some((3, "three")));
+    db.flush().unwrap();
+    check(Some((3, "three")));
+    put(&db, "k", "four");
+    check(Some((4, "four")));
+    delete(&db, "k");
+    check(None);
+    db.compact().unwrap();
+    check(None);
+    let future = db.get_with_seq(b"k", Some(seq(9)), ReadTier::Disk);
+    assert!(matches!(future, Err(Error::FutureSequence { .. })));
+}
+
+#[test]
 fn the_future_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::open(dir.path(), small()).unwrap();

@@ -151,6 +151,15 @@ impl Db {
         self.inner.get(key, at, tier)
     }
 
+    /// The value of `key` and the sequence of the commit that put it there, as of the commit `at` or the newest. Costs
+    /// what the value alone costs.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, Value)>> {
+        self.inner.get_with_seq(key, at, tier)
+    }
+
     /// The values of several keys as of the commit `at`, in the order of `keys`: one consistent state, and cheaper than
     /// as many [`Db::get`], because keys that lie close together share the work.
     ///

@@ -27,6 +27,22 @@ impl Inner {
         // earlier, or the state is older than the commit and this read came before it.
         let current = self.current.load();
         let at = self.visible();
+        Ok(lookup(&current, key, at, tier)?.map(|(_, value)| value))
+    }
+
+    pub(super) fn get_with_seq(
+        &self,
+        key: &[u8],
+        at: Option<Seq>,
+        tier: ReadTier,
+    ) -> Result<Option<(Seq, Value)>> {
+        let _timer = self.counters.latencies.get.sample();
+        self.check_open()?;
+        // In this order, as in `get_newest`.
+        let current = self.current.load();
+        let Some(at) = at else { return lookup(&current, key, self.visible(), tier) };
+        self.check_not_future(at)?;
+        self.check_kept(current.floors.of(key), at)?;
         lookup(&current, key, at, tier)
     }
 
@@ -36,7 +52,7 @@ impl Inner {
         self.check_not_future(at)?;
         let current = self.current.load();
         self.check_kept(current.floors.of(key), at)?;
-        lookup(&current, key, at, tier)
+        Ok(lookup(&current, key, at, tier)?.map(|(_, value)| value))
     }
 
     pub(super) fn get_many<K: AsRef<[u8]>>(
@@ -55,7 +71,7 @@ impl Inner {
         let mut left = Vec::with_capacity(keys.len());
         for (place, key) in keys.iter().map(AsRef::as_ref).enumerate() {
             match lookup_in_memory(&current, key, at) {
-                InMemory::Record(value) => found[place] = Some(value),
+                InMemory::Record(_, value) => found[place] = Some(value),
                 InMemory::Deleted => {}
                 InMemory::Unknown => {
                     left.push(Probe { key, hash: key_hash(key), place, possible: false, answered: false });
@@ -115,7 +131,7 @@ impl Inner {
 
 /// What the memtables know of a key.
 enum InMemory {
-    Record(Value),
+    Record(Seq, Value),
     Deleted,
     Unknown,
 }
@@ -127,9 +143,9 @@ fn lookup_in_memory(current: &Current, key: &[u8], at: Seq) -> InMemory {
         let deleted = memtable.range_deleted(key, at);
         match memtable.get(key, at) {
             Some(found) if found.seq >= deleted => {
-                return found
-                    .value
-                    .map_or(InMemory::Deleted, |value| InMemory::Record(Value::owned(value.into())));
+                return found.value.map_or(InMemory::Deleted, |value| {
+                    InMemory::Record(found.seq, Value::owned(value.into()))
+                });
             }
             None if deleted == Seq::ZERO => {}
             _ => return InMemory::Deleted,
@@ -138,16 +154,16 @@ fn lookup_in_memory(current: &Current, key: &[u8], at: Seq) -> InMemory {
     InMemory::Unknown
 }
 
-/// The newest version of `key` at or before `at`, if it is a record.
-fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<Value>> {
+/// The newest version of `key` at or before `at` and its sequence, if it is a record.
+fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<(Seq, Value)>> {
     match lookup_in_memory(current, key, at) {
-        InMemory::Record(value) => return Ok(Some(value)),
+        InMemory::Record(seq, value) => return Ok(Some((seq, value))),
         InMemory::Deleted => return Ok(None),
         InMemory::Unknown => {}
     }
     Ok(match current.version.get(key, key_hash(key), at, tier)? {
-        Some(Stored::Put(value)) => Some(value),
-        Some(Stored::Delete) | None => None,
+        Some((seq, Stored::Put(value))) => Some((seq, value)),
+        Some((_, Stored::Delete)) | None => None,
     })
 }
 

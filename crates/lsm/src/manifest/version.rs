@@ -73,7 +73,13 @@ impl Version {
     }
 
     /// The newest version of `key` at or before `at`, unless a deletion of a range hides it.
-    pub(crate) fn get(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<Stored>> {
+    pub(crate) fn get(
+        &self,
+        key: &[u8],
+        hash: u64,
+        at: Seq,
+        tier: ReadTier,
+    ) -> Result<Option<(Seq, Stored)>> {
         let level0 = self.levels[0].iter().filter(|table| table.meta().overlaps(key, key));
         let deeper = self.levels[1..].iter().filter_map(|tables| {
             tables.get(first_reaching(tables, key)).filter(|table| table.meta().overlaps(key, key))
@@ -86,7 +92,7 @@ impl Version {
                 continue;
             }
             match found? {
-                Some((seq, found)) if seq >= deleted => return Ok(Some(found)),
+                Some((seq, found)) if seq >= deleted => return Ok(Some((seq, found))),
                 None if deleted == Seq::ZERO => {}
                 _ => {
                     hit(Mark::HiddenByRange);
