@@ -35,6 +35,14 @@ export type StoreErrorCode =
   | 'ERR_TOO_LARGE'
   /** Too many of something at once. */
   | 'ERR_LIMIT'
+  /** There is already a document under the key that was to be new. */
+  | 'ERR_EXISTS'
+  /** Another commit came first: what this one depends on has changed. Read again, then write again. */
+  | 'ERR_CONFLICT'
+  /** The transaction was open too long, or too much was written meanwhile. */
+  | 'ERR_TRANSACTION_TOO_OLD'
+  /** Something took longer than it was given. */
+  | 'ERR_TIMEOUT'
   /** Only inside the store: a read limited to memory would have needed the disk. */
   | 'ERR_WOULD_BLOCK'
   /** A document that cannot be stored exactly; `place` says where. */
@@ -48,10 +56,17 @@ export type StoreErrorCode =
   /** The native addon for this platform is not installed. */
   | 'ERR_NO_BINARY'
 
-/** The same call may succeed later without a change to the program. */
-const RETRYABLE: ReadonlySet<StoreErrorCode> = new Set(['ERR_LOCKED', 'ERR_DISK_FULL', 'ERR_WOULD_BLOCK'])
+/** The same work may succeed later without a change to the program. */
+export const RETRYABLE: ReadonlySet<StoreErrorCode> = new Set([
+  'ERR_LOCKED',
+  'ERR_DISK_FULL',
+  'ERR_WOULD_BLOCK',
+  'ERR_CONFLICT',
+  'ERR_TRANSACTION_TOO_OLD',
+])
 
-const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
+/** All codes, in the order of the engine's list. */
+export const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
   'ERR_CLOSED',
   'ERR_LOCKED',
   'ERR_POISONED',
@@ -67,6 +82,10 @@ const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
   'ERR_INVALID_NAME',
   'ERR_TOO_LARGE',
   'ERR_LIMIT',
+  'ERR_EXISTS',
+  'ERR_CONFLICT',
+  'ERR_TRANSACTION_TOO_OLD',
+  'ERR_TIMEOUT',
   'ERR_WOULD_BLOCK',
   'ERR_VALIDATION',
   'ERR_INVALID_ARGUMENT',

@@ -42,6 +42,10 @@ export interface StoreMetrics {
   readonly commits: number
   /** Groups of commits that shared one write to the log and one sync. */
   readonly commitGroups: number
+  /** Commits refused by a condition of theirs or a conflict of their transaction. */
+  readonly refusedCommits: number
+  /** Transactions begun, each attempt counted. */
+  readonly transactions: number
   /** Bytes appended to the log. */
   readonly walBytes: number
   /** Times a log segment was synced. */

@@ -10,6 +10,7 @@ use crate::gate::{Gate, Pass};
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
 use crate::read_pool::ReadPool;
+use crate::transaction::Transactions;
 
 /// What all handles of a store share. None of the store's threads holds it, so that dropping the last handle ends
 /// them.
@@ -20,6 +21,7 @@ pub(crate) struct Inner {
     pub gate: Gate,
     pub commits: CommitThread,
     pub reads: ReadPool,
+    pub transactions: Arc<Transactions>,
     closed: OnceLock<Result<()>>,
 }
 
@@ -38,14 +40,19 @@ impl Inner {
         let catalog = Arc::new(Catalog::load(kv.as_ref())?);
         let counters = Arc::new(Counters::default());
         let reads = ReadPool::start(read_threads).map_err(|error| no_thread(&error))?;
-        let committer =
-            Committer { kv: Arc::clone(kv), catalog: Arc::clone(&catalog), counters: Arc::clone(&counters) };
+        let transactions = Arc::new(Transactions::default());
+        let committer = Committer {
+            kv: Arc::clone(kv),
+            catalog: Arc::clone(&catalog),
+            counters: Arc::clone(&counters),
+            transactions: Arc::clone(&transactions),
+        };
         let commits = CommitThread::start(committer).map_err(|error| {
             reads.close();
             no_thread(&error)
         })?;
         let (gate, closed) = (Gate::default(), OnceLock::new());
-        Ok(Self { kv: Arc::clone(kv), catalog, counters, gate, commits, reads, closed })
+        Ok(Self { kv: Arc::clone(kv), catalog, counters, gate, commits, reads, transactions, closed })
     }
 
     /// Lets a call in that is about `doing` something, unless the store is closed.

@@ -33,6 +33,11 @@ impl CollectionId {
         self.0.to_be_bytes()
     }
 
+    /// The collection whose record has this storage key; `None` for what is not a record.
+    pub(crate) fn of_storage_key(key: &[u8]) -> Option<Self> {
+        key.first_chunk().and_then(|prefix| Self::new(u32::from_be_bytes(*prefix)))
+    }
+
     /// The storage key of a record.
     pub(crate) fn storage_key(self, key: &[u8]) -> Vec<u8> {
         let mut full = Vec::with_capacity(KEYSPACE_BYTES + key.len());

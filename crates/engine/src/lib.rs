@@ -11,8 +11,9 @@
 //!
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
 //! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `write_set` and `document`
-//! (what is written), `scan` and `page` (what is read), `commit` (queue, groups and the one thread that writes),
-//! `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle).
+//! (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is read), `transaction`, `commit`
+//! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
+//! (the handle).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -40,6 +41,7 @@
 
 mod catalog;
 mod commit;
+mod condition;
 mod document;
 mod error;
 mod gate;
@@ -56,6 +58,8 @@ mod scan;
 mod snapshot;
 mod store;
 mod sync;
+mod transaction;
+mod view;
 mod write_set;
 
 pub use fountain_lsm::{
@@ -63,6 +67,8 @@ pub use fountain_lsm::{
     RecoveryReport, Retention, Seq, SeqRange, fs,
 };
 
+pub use commit::{Committed, Done, Refused};
+pub use condition::Condition;
 pub use document::{CODEC_JSON, Document};
 pub use error::{Error, ErrorCode, ErrorDetails, Result};
 pub use keyspace::CollectionId;
@@ -73,4 +79,6 @@ pub use page::Page;
 pub use scan::{ScanEnd, ScanRequest};
 pub use snapshot::Snapshot;
 pub use store::Store;
+pub use transaction::{Isolation, Transaction};
+pub use view::View;
 pub use write_set::WriteSet;

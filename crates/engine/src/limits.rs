@@ -3,6 +3,8 @@
 //! A limit here is at most what storage accepts, so that a commit which passed these checks is never refused below,
 //! where it would take its whole group with it. The assertions at the end keep it so.
 
+use std::time::Duration;
+
 use fountain_lsm::limits as storage;
 
 /// Longest encoded record key in bytes.
@@ -17,6 +19,15 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.
 pub const MAX_COMMIT_BYTES: usize = 128 << 20;
+/// Most transactions open at a time in one store.
+pub const MAX_TRANSACTIONS: usize = 10_000;
+/// How long a transaction may be open. What it reads must be kept as long, and what is written meanwhile be remembered.
+pub const MAX_TRANSACTION_AGE: Duration = Duration::from_secs(300);
+/// Most bytes of keys and ranges, with 64 for each, that a serializable transaction may have read: 32 MiB.
+pub const MAX_TRANSACTION_READ_BYTES: usize = 32 << 20;
+/// Bytes of keys, with 96 for each, of recent commits that are remembered for open transactions: 64 MiB. Transactions
+/// that began before what is over it cannot commit any more.
+pub const MAX_WINDOW_BYTES: usize = 64 << 20;
 /// Longest collection name in characters, all of them ASCII.
 pub const MAX_NAME_CHARS: usize = 128;
 /// Most collections in one store, counting names that were only asked for.

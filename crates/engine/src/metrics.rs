@@ -15,6 +15,10 @@ pub struct Metrics {
     pub commits: u64,
     /// Groups in which they reached storage.
     pub commit_groups: u64,
+    /// Commits refused by a condition of theirs or a conflict of their transaction.
+    pub refusals: u64,
+    /// Transactions begun.
+    pub transactions: u64,
     /// Single reads answered, by a record or by none.
     pub gets: u64,
     /// Pages of scans answered.
@@ -32,6 +36,8 @@ pub(crate) struct Counters {
     pub deletes: Counter,
     pub commits: Counter,
     pub commit_groups: Counter,
+    pub refusals: Counter,
+    pub transactions: Counter,
     pub gets: Counter,
     pub scans: Counter,
 }

@@ -1,6 +1,6 @@
 //! Reads a range of a collection page by page.
 
-use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+use fountain_lsm::{Direction, KeyRange, ReadTier};
 
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
@@ -9,6 +9,7 @@ use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
 use crate::limits::{KEYSPACE_BYTES, MAX_PAGE_BYTES};
 use crate::page::Page;
+use crate::view::View;
 
 /// Which records to read, and how many at once.
 #[derive(Clone, Debug)]
@@ -20,8 +21,9 @@ pub struct ScanRequest {
     pub range: KeyRange,
     /// Which way to go.
     pub direction: Direction,
-    /// The sequence to read at. A scan over several pages should hold a [`crate::Snapshot`] of it.
-    pub at: Seq,
+    /// What to read. A scan over several pages should read at the sequence of a [`crate::Snapshot`] that it holds, or in
+    /// a transaction.
+    pub at: View,
     /// Most records in a page; at least 1.
     pub max_records: usize,
     /// Bytes after which a page is full; at most [`MAX_PAGE_BYTES`] count. A page that is not empty at the end of
@@ -81,7 +83,7 @@ fn fill_cleared(
 ) -> Result<ScanEnd> {
     let range = request.collection.storage_range(&request.range);
     let max_bytes = request.max_bytes.min(MAX_PAGE_BYTES);
-    let mut cursor = kv.cursor(range, request.at, request.direction, tier)?;
+    let mut cursor = request.at.cursor(kv, range, request.direction, tier)?;
     while cursor.next()? {
         document::check_stored(cursor.value())?;
         page.push(&cursor.key()[KEYSPACE_BYTES..], cursor.value());

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use fountain_lsm::{Durability, ReadTier, RecoveryReport, Seq, SeqRange};
+use fountain_lsm::{Durability, ReadTier, RecoveryReport, Seq};
 
-use crate::commit::Submission;
+use crate::commit::{Done, Submission};
 use crate::document::Document;
 use crate::error::{Error, ErrorCode, Result};
 use crate::inner::Inner;
@@ -17,6 +17,8 @@ use crate::options::StoreOptions;
 use crate::page::Page;
 use crate::scan::{self, ScanEnd, ScanRequest};
 use crate::snapshot::Snapshot;
+use crate::transaction::{Isolation, State, Transaction};
+use crate::view::View;
 use crate::write_set::WriteSet;
 
 /// A handle to an open store. Clones are handles to the same store and cheap. When the last one is dropped, the
@@ -102,36 +104,31 @@ impl Store {
     /// Commits `writes` and waits until it is as durable as asked.
     ///
     /// # Errors
-    /// As [`Store::submit`]; `ERR_INVALID_ARGUMENT` on the commit thread, which it would wait for.
+    /// As [`Store::submit`], with what it was refused for; `ERR_INVALID_ARGUMENT` on the commit thread, which it would wait for.
     pub fn commit(&self, writes: WriteSet, durability: Durability) -> Result<Seq> {
-        if self.inner.commits.is_current_thread() {
-            return Err(Error::argument("commit would wait for itself: it was called on the commit thread"));
-        }
+        self.check_not_commit_thread("commit")?;
         let (sender, receiver) = mpsc::sync_channel(1);
         // The receiver waits below; nothing is lost if it is gone.
         self.submit(vec![writes], durability, Box::new(move |result| drop(sender.send(result))));
         let answer = receiver.recv().unwrap_or_else(|_| {
             Err(Error::new(ErrorCode::Internal, "the commit thread ended without an answer"))
         });
-        answer.map(|sequences| sequences.first)
+        answer?.sequence(0)
     }
 
     /// Submits commits, each atomic with its own sequence, all consecutive, sharing one log write and one sync with
-    /// everything else that waits. Does not block. See [`Store::queued_bytes`] for when to submit more slowly.
+    /// everything else that waits. One that is refused, for a condition of it or as a conflicting transaction, takes no
+    /// sequence and does not hinder the others. Does not block. See [`Store::queued_bytes`] for when to submit more slowly.
     ///
-    /// `done` is called exactly once, on the commit thread and with no lock held: with the sequences, or with the
+    /// `done` is called exactly once, on the commit thread and with no lock held: with what became of each, or with the
     /// reason why none of the commits happened. It should return soon, as all commits wait for it, and must not
     /// wait for another commit. After [`Store::close`] it is called at once, on this thread, with `ERR_CLOSED`.
     ///
     /// # Errors
     /// Passed to `done`: `ERR_INVALID_ARGUMENT` for an empty commit or an unknown collection, `ERR_POISONED`,
-    /// `ERR_DISK_FULL`, `ERR_IO`, `ERR_CLOSED`.
-    pub fn submit(
-        &self,
-        commits: Vec<WriteSet>,
-        durability: Durability,
-        done: Box<dyn FnOnce(Result<SeqRange>) + Send>,
-    ) {
+    /// `ERR_DISK_FULL`, `ERR_IO`, `ERR_CLOSED`. A single commit may be refused with `ERR_EXISTS`, `ERR_CONFLICT`,
+    /// `ERR_SEQUENCE`, `ERR_TRANSACTION_TOO_OLD`, and with what reading storage can fail with.
+    pub fn submit(&self, commits: Vec<WriteSet>, durability: Durability, done: Done) {
         self.inner.commits.submit(Submission { commits, durability, done });
     }
 
@@ -141,21 +138,25 @@ impl Store {
         self.inner.commits.queued_bytes()
     }
 
-    /// The record under `key`, encoded by [`keys`], at a sequence or at the newest one.
+    /// The record under `key`, encoded by [`keys`], as a view sees it: `None` for the newest state, a sequence, or a
+    /// transaction.
     ///
     /// # Errors
+    /// For a transaction `ERR_CLOSED`, `ERR_TRANSACTION_TOO_OLD` and `ERR_INVALID_ARGUMENT` (of another store);
     /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key), `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_WOULD_BLOCK` when
     /// `tier` is memory and the answer is not there, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
     pub fn get(
         &self,
         collection: CollectionId,
         key: &[u8],
-        at: Option<Seq>,
+        at: impl Into<View>,
         tier: ReadTier,
     ) -> Result<Option<Document>> {
+        let view = at.into();
         let _pass = self.inner.enter("reading")?;
         let document = keys::validate(key)
-            .and_then(|()| self.inner.kv.get(&collection.storage_key(key), at, tier))
+            .and_then(|()| self.check_own(&view))
+            .and_then(|()| view.get(self.inner.kv.as_ref(), &collection.storage_key(key), tier))
             .and_then(|value| value.map(Document::from_stored).transpose())
             .map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.gets.add(1);
@@ -166,13 +167,15 @@ impl Store {
     /// may follow; see [`ScanRequest::continue_after`]. With `tier` memory the page holds what memory has of them.
     ///
     /// # Errors
-    /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_WOULD_BLOCK` when `tier` is memory and not even the first
+    /// As [`Store::get`] for the view; `ERR_WOULD_BLOCK` when `tier` is memory and not even the first
     /// record is there, `ERR_INVALID_ARGUMENT` (`max_records` is 0), `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`. The page
     /// is then empty.
     pub fn scan(&self, request: &ScanRequest, tier: ReadTier, page: &mut Page) -> Result<ScanEnd> {
         page.clear();
         let _pass = self.inner.enter("scanning")?;
-        let end = scan::fill(self.inner.kv.as_ref(), request, tier, page)
+        let end = self
+            .check_own(&request.at)
+            .and_then(|()| scan::fill(self.inner.kv.as_ref(), request, tier, page))
             .map_err(|error| self.in_collection(error, request.collection))?;
         self.inner.counters.scans.add(1);
         Ok(end)
@@ -206,6 +209,17 @@ impl Store {
         self.inner.kv.pin(Some(sequence)).map(Snapshot::new)
     }
 
+    /// Begins a transaction at the newest visible sequence.
+    ///
+    /// # Errors
+    /// `ERR_LIMIT` (open transactions), `ERR_CLOSED`.
+    pub fn begin(&self, isolation: Isolation) -> Result<Transaction> {
+        let _pass = self.inner.enter("beginning a transaction")?;
+        let state = State::begin(&self.inner.transactions, self.inner.kv.as_ref(), isolation)?;
+        self.inner.counters.transactions.add(1);
+        Ok(Transaction::new(self.clone(), state))
+    }
+
     /// Writes what is in memory out as a table. Blocking.
     ///
     /// # Errors
@@ -232,10 +246,33 @@ impl Store {
             deletes: counters.deletes.get(),
             commits: counters.commits.get(),
             commit_groups: counters.commit_groups.get(),
+            refusals: counters.refusals.get(),
+            transactions: counters.transactions.get(),
             gets: counters.gets.get(),
             scans: counters.scans.get(),
             queued_bytes: self.queued_bytes() as u64,
             storage: self.inner.kv.metrics(),
+        }
+    }
+
+    /// Whether a handle is one to this store.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    pub(crate) fn check_not_commit_thread(&self, call: &str) -> Result<()> {
+        if !self.inner.commits.is_current_thread() {
+            return Ok(());
+        }
+        Err(Error::argument(format!("{call} would wait for itself: it was called on the commit thread")))
+    }
+
+    fn check_own(&self, view: &View) -> Result<()> {
+        match view {
+            View::Transaction(transaction) if !transaction.belongs_to(self) => {
+                Err(Error::argument("the transaction belongs to another store"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -1,22 +1,32 @@
 //! The changes that one commit makes, checked as they are added.
 //!
-//! Everything that can be wrong with a change is found here, in the caller's hands; what reaches the commit thread
-//! can only fail for reasons of the whole store, never of one caller in a group.
+//! Everything that is wrong with a change in itself is found here, in the caller's hands. What depends on the state of the
+//! store, conditions and transactions, is decided on the commit thread, for each commit by itself.
 
+use fountain_lsm::Seq;
+
+use crate::condition::Condition;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::Batch;
 use crate::limits::{KEYSPACE_BYTES, MAX_COMMIT_BYTES, MAX_COMMIT_OPS};
+use crate::transaction::Claim;
 
 /// Puts and deletes, of any collections, that become visible together. The last operation on a key wins.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct WriteSet {
     batch: Batch,
     puts: usize,
     /// The collection of the operations so far, in order, without repeating one after itself.
     collections: Vec<CollectionId>,
+    /// What operations ask, by their places, ascending.
+    conditions: Vec<(usize, Condition)>,
+    /// What the store must have reached.
+    least: Option<Seq>,
+    /// The transaction that this commits.
+    claim: Option<Claim>,
 }
 
 impl WriteSet {
@@ -45,6 +55,41 @@ impl WriteSet {
         self.push(collection, key, None)
     }
 
+    /// As [`WriteSet::put`], if `condition` holds for the record that is there: among what was committed before this
+    /// commit, or put by an earlier operation of it. If it does not, the whole commit is refused, with `ERR_EXISTS` for
+    /// [`Condition::Absent`] and `ERR_CONFLICT` for [`Condition::Sequence`].
+    ///
+    /// # Errors
+    /// As [`WriteSet::put`].
+    pub fn put_if(
+        &mut self,
+        collection: CollectionId,
+        key: &[u8],
+        document: &[u8],
+        condition: Condition,
+    ) -> Result<()> {
+        let place = self.len();
+        self.put(collection, key, document)?;
+        self.conditions.push((place, condition));
+        Ok(())
+    }
+
+    /// As [`WriteSet::delete`], under a condition as in [`WriteSet::put_if`].
+    ///
+    /// # Errors
+    /// As [`WriteSet::delete`].
+    pub fn delete_if(&mut self, collection: CollectionId, key: &[u8], condition: Condition) -> Result<()> {
+        let place = self.len();
+        self.delete(collection, key)?;
+        self.conditions.push((place, condition));
+        Ok(())
+    }
+
+    /// Refuses the commit with `ERR_SEQUENCE` unless the commit before it has at least this sequence.
+    pub fn require_sequence(&mut self, least: Seq) {
+        self.least = self.least.max(Some(least));
+    }
+
     /// Number of operations.
     pub fn len(&self) -> usize {
         self.batch.len()
@@ -70,9 +115,39 @@ impl WriteSet {
         &self.collections
     }
 
+    /// The changes as storage takes them.
+    pub(crate) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
     /// The collections written to, and the changes as storage takes them.
     pub(crate) fn into_parts(self) -> (Vec<CollectionId>, Batch) {
         (self.collections, self.batch)
+    }
+
+    /// What operations ask, by their places, ascending.
+    pub(crate) fn conditions(&self) -> &[(usize, Condition)] {
+        &self.conditions
+    }
+
+    /// What the store must have reached.
+    pub(crate) fn least(&self) -> Option<Seq> {
+        self.least
+    }
+
+    /// The transaction that this commits.
+    pub(crate) fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    /// Makes this the commit of a transaction.
+    pub(crate) fn set_claim(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
+    /// Whether the state of the store decides if this can be committed.
+    pub(crate) fn depends_on_state(&self) -> bool {
+        !self.conditions.is_empty() || self.least.is_some() || self.claim.is_some()
     }
 
     fn push(&mut self, collection: CollectionId, key: &[u8], document: Option<&[u8]>) -> Result<()> {

@@ -44,7 +44,7 @@ fn commits_that_wait_together_get_consecutive_sequences_and_share_one_sync() {
     for (index, answer) in answers.into_iter().enumerate() {
         let sequences = answer.recv().unwrap().unwrap();
         let expected = Seq::new(index as u64 + 2).unwrap();
-        assert_eq!((sequences.first, sequences.last), (expected, expected));
+        assert_eq!((sequences.first, sequences.last()), (expected, expected));
     }
     let metrics = store.metrics();
     assert_eq!((metrics.commits, metrics.puts, metrics.commit_groups), (1001, 1001, 2));
@@ -86,7 +86,7 @@ fn commits_submitted_together_are_consecutive_and_each_visible_at_its_own_sequen
         .recv()
         .unwrap()
         .unwrap();
-    assert_eq!((sequences.first.get(), sequences.last.get()), (1, 3));
+    assert_eq!((sequences.first.get(), sequences.last().get()), (1, 3));
     let present =
         |number, at| store.get(collection, &key(number), Seq::new(at), ReadTier::Disk).unwrap().is_some();
     assert_eq!([present(1, 0), present(1, 1), present(1, 2)], [false, true, false]);

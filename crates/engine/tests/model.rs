@@ -160,7 +160,7 @@ impl<H: Home> Run<H> {
         let sequences = support::submit(&self.store, sets, Durability::Os).recv().unwrap().unwrap();
         let newest = self.history.len() as u64 - 1;
         assert_eq!(sequences.first.get(), newest + 1 - commits.len() as u64);
-        assert_eq!((sequences.last.get(), self.store.sequence().get()), (newest, newest));
+        assert_eq!((sequences.last().get(), self.store.sequence().get()), (newest, newest));
     }
 
     fn get(&self, collection: usize, key: &[u8], at: Option<prop::sample::Index>) {
@@ -186,7 +186,7 @@ impl<H: Home> Run<H> {
             collection: self.id(scan.collection),
             range,
             direction: scan.direction,
-            at: Seq::new(sequence as u64).unwrap(),
+            at: Seq::new(sequence as u64).into(),
             max_records: scan.max_records,
             max_bytes: scan.max_bytes,
         };

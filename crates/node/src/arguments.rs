@@ -4,11 +4,6 @@ use fountain_engine::{CollectionId, Durability, Error, ErrorCode, ReadTier, Resu
 
 use crate::errors::bad_argument;
 
-/// A sequence to read at. Negative means the newest.
-pub fn read_point(at: f64) -> Result<Option<Seq>> {
-    if at < 0.0 { Ok(None) } else { sequence(at).map(Some) }
-}
-
 /// A sequence, which must be a whole number that JavaScript holds exactly.
 #[expect(clippy::cast_sign_loss, reason = "checked to be a whole number from 0 to 2^53 - 1")]
 pub fn sequence(number: f64) -> Result<Seq> {
@@ -62,8 +57,6 @@ mod tests {
         for wrong in [0.5, -1.0, 9_007_199_254_740_992.0, f64::NAN, f64::INFINITY] {
             assert_eq!(sequence(wrong).unwrap_err().code, ErrorCode::Sequence, "{wrong}");
         }
-        assert_eq!(read_point(-1.0).unwrap(), None);
-        assert!(read_point(f64::NAN).is_err());
     }
 
     #[test]

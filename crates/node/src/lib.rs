@@ -26,4 +26,5 @@ mod scans;
 mod snapshots;
 mod stores;
 mod thread;
+mod transactions;
 mod writes;

@@ -7,10 +7,10 @@ use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
 
-use crate::arguments::{collection, read_point, slice, tier};
+use crate::arguments::{collection, slice, tier};
 use crate::errors::{answer, thrown};
 use crate::mailbox::Outcome;
-use crate::thread::{ticket_for, with_store};
+use crate::thread::{ticket_for, view, with_store};
 
 /// There is no such document.
 pub const NOT_FOUND: i32 = -1;
@@ -20,7 +20,7 @@ pub const TOO_SMALL: i32 = -2;
 pub const WOULD_BLOCK: i32 = -3;
 
 /// Reads the document whose encoded key is the first `key` bytes of `io` into the start of `io`. Returns its length,
-/// [`NOT_FOUND`], [`TOO_SMALL`] or, if `memory_only`, [`WOULD_BLOCK`]. A negative `at` reads the newest state.
+/// [`NOT_FOUND`], [`TOO_SMALL`] or, if `memory_only`, [`WOULD_BLOCK`]. What `at` means, [`view`] says.
 #[napi(catch_unwind)]
 pub fn get_sync(
     store: u32,
@@ -30,9 +30,11 @@ pub fn get_sync(
     at: f64,
     memory_only: bool,
 ) -> answer::Result<i32> {
-    let found = with_store(store, |engine| {
-        let encoded = slice(&io, 0, key)?;
-        engine.get(collection(collection_id)?, encoded, read_point(at)?, tier(memory_only))
+    let found = view(at).and_then(|view| {
+        with_store(store, |engine| {
+            let encoded = slice(&io, 0, key)?;
+            engine.get(collection(collection_id)?, encoded, view, tier(memory_only))
+        })
     });
     match found {
         Ok(Some(document)) => Ok(fill(&mut io, &[&document])),
@@ -55,11 +57,11 @@ pub fn get(
 ) -> answer::Result<()> {
     let start = || {
         let encoded = slice(io, 0, key)?.to_vec();
-        let (id, at) = (collection(collection_id)?, read_point(at)?);
+        let (id, view) = (collection(collection_id)?, view(at)?);
         let (engine, ticket) = ticket_for(env, ticket, store)?;
         // If the store is closing, the job is dropped and with it the ticket, which answers that.
         let _ = engine.spawn_read(Box::new(move |engine| {
-            let found = engine.get(id, &encoded, at, ReadTier::Disk);
+            let found = engine.get(id, &encoded, view, ReadTier::Disk);
             ticket.answer(found.map(|document| match document {
                 Some(document) => Outcome::bytes(1.0, document.to_vec()),
                 None => Outcome::default(),

@@ -13,6 +13,8 @@ pub fn metrics(metrics: &Metrics) -> String {
         "scans": metrics.scans,
         "commits": metrics.commits,
         "commitGroups": metrics.commit_groups,
+        "refusedCommits": metrics.refusals,
+        "transactions": metrics.transactions,
         "walBytes": storage.wal_bytes,
         "walSyncs": storage.wal_syncs,
         "walSegments": storage.wal_segments,

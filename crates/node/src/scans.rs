@@ -2,16 +2,16 @@
 //!
 //! A page is `u32 records ‖ u32 more`, then per record `u32 key length ‖ u32 document length ‖ key ‖ document`.
 
-use fountain_engine::{Direction, ErrorCode, KeyRange, Page, ReadTier, Result, ScanEnd, ScanRequest, Store};
+use fountain_engine::{Direction, ErrorCode, KeyRange, Page, ReadTier, Result, ScanEnd, ScanRequest};
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
 
-use crate::arguments::{collection, read_point, slice};
+use crate::arguments::{collection, slice};
 use crate::errors::{answer, thrown};
 use crate::mailbox::Outcome;
 use crate::reads::{WOULD_BLOCK, fill};
-use crate::thread::{ticket_for, with_page};
+use crate::thread::{ticket_for, view, with_page};
 
 /// Bytes before the records of a page.
 const HEADER: usize = 8;
@@ -25,7 +25,7 @@ pub struct ScanArguments {
     pub upper: u32,
     /// From the last key to the first.
     pub reverse: bool,
-    /// The sequence to read at; negative for the newest.
+    /// What to read, see [`view`].
     pub at: f64,
     /// Most records in the page.
     pub max_records: u32,
@@ -41,10 +41,11 @@ pub fn scan_sync(
     mut io: BufferSlice<'_>,
     request: ScanArguments,
 ) -> answer::Result<i32> {
-    let filled = with_page(store, |engine, page| {
-        let request = request.checked(engine, collection_id, &io)?;
-        let end = engine.scan(&request, ReadTier::Memory, page)?;
-        Ok(fill(&mut io, &[&header(page, end), page.bytes()]))
+    let filled = request.checked(collection_id, &io).and_then(|request| {
+        with_page(store, |engine, page| {
+            let end = engine.scan(&request, ReadTier::Memory, page)?;
+            Ok(fill(&mut io, &[&header(page, end), page.bytes()]))
+        })
     });
     match filled {
         Err(error) if error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
@@ -64,7 +65,7 @@ pub fn scan(
 ) -> answer::Result<()> {
     let start = || {
         let (engine, ticket) = ticket_for(env, ticket, store)?;
-        let request = match request.checked(&engine, collection_id, io) {
+        let request = match request.checked(collection_id, io) {
             Ok(request) => request,
             Err(error) => {
                 ticket.answer(Err(error));
@@ -95,14 +96,14 @@ fn header(page: &Page, end: ScanEnd) -> [u8; HEADER] {
 }
 
 impl ScanArguments {
-    fn checked(&self, engine: &Store, collection_id: u32, io: &[u8]) -> Result<ScanRequest> {
+    fn checked(&self, collection_id: u32, io: &[u8]) -> Result<ScanRequest> {
         let lower = slice(io, 0, self.lower)?.to_vec();
         let upper = slice(io, self.lower, self.upper)?;
         Ok(ScanRequest {
             collection: collection(collection_id)?,
             range: KeyRange { start: lower, end: (!upper.is_empty()).then(|| upper.to_vec()) },
             direction: if self.reverse { Direction::Reverse } else { Direction::Forward },
-            at: read_point(self.at)?.unwrap_or_else(|| engine.sequence()),
+            at: view(self.at)?,
             max_records: self.max_records as usize,
             max_bytes: self.max_bytes as usize,
         })

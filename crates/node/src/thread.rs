@@ -1,4 +1,4 @@
-//! What belongs to the environments of one thread: stores, snapshots, and the count of outstanding answers.
+//! What belongs to the environments of one thread: stores, snapshots, transactions, and the count of outstanding answers.
 //!
 //! An environment lives on one thread, so its tables are thread-local and need no lock. A thread may see several
 //! environments, one after another or at once (a reloaded window, several contexts); every entry names its own.
@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fountain_engine::{Page, Result, Snapshot, Store};
+use fountain_engine::{Page, Result, Snapshot, Store, Transaction, View};
 use napi::Env;
 use napi::bindgen_prelude::{BufferSlice, Function};
 use napi_derive::napi;
 
+use crate::arguments::sequence;
 use crate::errors::{answer, bad_argument, closed, host_failure, thrown};
 use crate::mailbox::{CallbackArgs, Letter, Mailbox, Ticket};
 use crate::registry::SharedStore;
@@ -40,12 +41,19 @@ struct OpenSnapshot {
     snapshot: Snapshot,
 }
 
+struct OpenTransaction {
+    store: u32,
+    transaction: Transaction,
+}
+
 #[derive(Default)]
 struct Tables {
     environments: Vec<Option<Environment>>,
     stores: Vec<Option<OpenStore>>,
     snapshots: HashMap<u32, OpenSnapshot>,
     last_snapshot: u32,
+    transactions: HashMap<u32, OpenTransaction>,
+    last_transaction: u32,
     /// Reused by every scan that is answered from memory.
     page: Page,
 }
@@ -120,11 +128,11 @@ fn deliver(id: EnvId, env: Env, letter: Option<Letter>) -> CallbackArgs {
 /// Releases all that the environment still holds. Blocks until stores that it was the last to use have closed.
 fn leave(id: EnvId) {
     let taken = TABLES.try_with(|tables| tables.borrow_mut().remove_environment(id));
-    let Ok((environment, stores, snapshots)) = taken else { return };
+    let Ok((environment, stores, held)) = taken else { return };
     if let Some(environment) = environment {
         environment.mailbox.disconnect();
     }
-    drop(snapshots);
+    held.release();
     // Closes engines that nobody else uses. Nobody is left to tell of a failure; what was acknowledged is safe.
     drop(stores);
 }
@@ -138,21 +146,31 @@ pub fn ticket_for(env: Env, number: u32, store: u32) -> Result<(Store, Ticket)> 
     })
 }
 
+/// A ticket of the environment whose store the transaction changes, which is taken out of the table.
+pub fn ticket_for_transaction(env: Env, number: u32, handle: u32) -> Result<(Transaction, Ticket)> {
+    TABLES.with_borrow_mut(|tables| {
+        let store = tables.transactions.get(&handle).ok_or_else(transaction_ended)?.store;
+        let id = tables.store(store)?.env;
+        let ticket = tables.ticket(env, number, id)?;
+        let open = tables.transactions.remove(&handle).ok_or_else(transaction_ended)?;
+        Ok((open.transaction, ticket))
+    })
+}
+
 /// A ticket of an environment.
 pub fn ticket_of(env: Env, number: u32, id: u32) -> Result<Ticket> {
     TABLES.with_borrow_mut(|tables| tables.ticket(env, number, EnvId(id as usize)))
 }
 
-/// Takes a store out of the table together with its snapshots: the handle is closed from here on.
+/// Takes a store out of the table together with its snapshots and transactions: the handle is closed from here on.
 pub fn take_store(env: Env, number: u32, handle: u32) -> Result<(SharedStore, Ticket)> {
-    let (open, ticket, snapshots) = TABLES.with_borrow_mut(|tables| {
+    let (open, ticket, held) = TABLES.with_borrow_mut(|tables| {
         let id = tables.store(handle)?.env;
         let ticket = tables.ticket(env, number, id)?;
         let open = tables.stores.get_mut(handle as usize).and_then(Option::take).ok_or_else(closed)?;
-        let snapshots: Vec<_> = tables.snapshots.extract_if(|_, open| open.store == handle).collect();
-        Ok::<_, fountain_engine::Error>((open, ticket, snapshots))
+        Ok::<_, fountain_engine::Error>((open, ticket, tables.take_held(handle)))
     })?;
-    drop(snapshots);
+    held.release();
     Ok((open.store, ticket))
 }
 
@@ -194,6 +212,63 @@ pub fn release_snapshot(handle: u32) {
     drop(released);
 }
 
+/// Begins a transaction on `store` and returns its handle.
+pub fn keep_transaction(store: u32, begin: impl FnOnce(&Store) -> Result<Transaction>) -> Result<u32> {
+    TABLES.with_borrow_mut(|tables| {
+        let transaction = begin(tables.store(store)?.store.engine())?;
+        let handle = tables.last_transaction.wrapping_add(1);
+        tables.last_transaction = handle;
+        tables.transactions.insert(handle, OpenTransaction { store, transaction });
+        Ok(handle)
+    })
+}
+
+/// A transaction that is open.
+pub fn transaction(handle: u32) -> Result<Transaction> {
+    TABLES.with_borrow(|tables| {
+        let open = tables.transactions.get(&handle).ok_or_else(transaction_ended)?;
+        Ok(open.transaction.clone())
+    })
+}
+
+/// Ends a transaction without effect; fine if it has ended.
+pub fn rollback(handle: u32) {
+    let ended = TABLES.with_borrow_mut(|tables| tables.transactions.remove(&handle));
+    if let Some(open) = ended {
+        open.transaction.rollback();
+    }
+}
+
+/// The view that a number names: a sequence, −1 for the newest state, and −2 − `handle` for a transaction.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "handles are 32-bit numbers")]
+pub fn view(at: f64) -> Result<View> {
+    if at >= 0.0 {
+        return sequence(at).map(View::At);
+    }
+    if at > -2.0 { Ok(View::Newest) } else { transaction((-2.0 - at) as u32).map(View::Transaction) }
+}
+
+fn transaction_ended() -> fountain_engine::Error {
+    fountain_engine::Error::new(fountain_engine::ErrorCode::Closed, "the transaction has ended")
+}
+
+/// What was open on a store.
+#[derive(Default)]
+struct Held {
+    snapshots: Vec<OpenSnapshot>,
+    transactions: Vec<OpenTransaction>,
+}
+
+impl Held {
+    /// Not while the tables are borrowed: whoever else holds a share in a transaction may be waiting for them.
+    fn release(self) {
+        drop(self.snapshots);
+        for open in self.transactions {
+            open.transaction.rollback();
+        }
+    }
+}
+
 impl Tables {
     fn environment(&mut self, id: EnvId) -> Result<&mut Environment> {
         let environment = self.environments.get_mut(id.0).and_then(Option::as_mut);
@@ -214,18 +289,26 @@ impl Tables {
         Ok(Ticket::new(number, Arc::clone(&environment.mailbox)))
     }
 
-    fn remove_environment(&mut self, id: EnvId) -> (Option<Environment>, Vec<OpenStore>, Vec<OpenSnapshot>) {
+    /// What is open on a store.
+    fn take_held(&mut self, store: u32) -> Held {
+        let snapshots = self.snapshots.extract_if(|_, open| open.store == store).map(|(_, open)| open);
+        let transactions = self.transactions.extract_if(|_, open| open.store == store).map(|(_, open)| open);
+        Held { snapshots: snapshots.collect(), transactions: transactions.collect() }
+    }
+
+    fn remove_environment(&mut self, id: EnvId) -> (Option<Environment>, Vec<OpenStore>, Held) {
         let environment = self.environments.get_mut(id.0).and_then(Option::take);
         let mut stores = Vec::new();
-        let mut snapshots = Vec::new();
+        let mut held = Held::default();
         for handle in 0..self.stores.len() {
             let slot = &mut self.stores[handle];
             if slot.as_ref().is_some_and(|open| open.env == id) {
                 stores.extend(slot.take());
-                let of_store = |open: &OpenSnapshot| open.store as usize == handle;
-                snapshots.extend(self.snapshots.extract_if(|_, open| of_store(open)).map(|(_, open)| open));
+                let of_store = self.take_held(handle as u32);
+                held.snapshots.extend(of_store.snapshots);
+                held.transactions.extend(of_store.transactions);
             }
         }
-        (environment, stores, snapshots)
+        (environment, stores, held)
     }
 }

@@ -1,10 +1,12 @@
 //! Writes: the transactions of one tick, copied out of JavaScript's buffer at the time of the call.
 //!
 //! The buffer holds transactions one after another, all numbers little-endian: `u32 operations ‖ u32 bytes`, then per
-//! operation `u8 kind ‖ 3 zero bytes ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`, where a
-//! value is a codec byte and the document, and a delete has none.
+//! operation `u8 kind ‖ u8 condition ‖ 2 zero bytes ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`,
+//! where a value is a codec byte and the document, and a delete has none. Where the condition is that the record has a
+//! certain sequence, that `u64` comes before the key. An operation of kind 3 has neither collection, key nor condition: its
+//! value is the `u64` that the store's sequence must have reached.
 
-use fountain_engine::{Result, WriteSet};
+use fountain_engine::{CollectionId, Committed, Condition, Result, Seq, Transaction, WriteSet};
 use napi::Env;
 use napi_derive::napi;
 
@@ -15,9 +17,13 @@ use crate::thread::ticket_for;
 
 const KIND_PUT: u32 = 1;
 const KIND_DELETE: u32 = 2;
+const KIND_REQUIRE: u32 = 3;
+const CONDITION_ABSENT: u32 = 1;
+const CONDITION_SEQUENCE: u32 = 2;
 
 /// Commits the transactions in the first `length` bytes of `bytes`, each atomically and under its own sequence, in
-/// their order. Answers with the first sequence; the others follow it. If any of them is refused, none happens.
+/// their order. Answers with the first sequence; the others follow it. Those that were refused, each for itself, take no
+/// sequence: they are collected as a JSON array of their places and errors, `[[1, "{…}"]]`; nothing if there are none.
 #[napi(catch_unwind)]
 pub fn submit(
     env: Env,
@@ -31,13 +37,30 @@ pub fn submit(
         let commits = parse(slice(bytes, 0, length)?)?;
         let durability = durability(level)?;
         let (engine, ticket) = ticket_for(env, ticket, store)?;
-        let done = move |result: Result<fountain_engine::SeqRange>| {
-            ticket.answer(result.map(|range| Outcome::number(number(range.first))));
-        };
+        let done =
+            move |result: Result<Committed>| ticket.answer(result.map(|committed| outcome(&committed)));
         engine.submit(commits, durability, Box::new(done));
         Ok(())
     };
     start().map_err(|error| thrown(&error))
+}
+
+fn outcome(committed: &Committed) -> Outcome {
+    let first = number(committed.first);
+    if committed.refused.is_empty() {
+        return Outcome::number(first);
+    }
+    let refused = committed.refused.iter().map(|refused| (refused.place, refused.error.to_json()));
+    Outcome::bytes(first, serde_json::json!(refused.collect::<Vec<_>>()).to_string().into_bytes())
+}
+
+/// Applies the operations in the first `length` bytes of `bytes`, which are not preceded by a header, to a transaction.
+pub fn apply(transaction: &Transaction, bytes: &[u8], length: u32) -> Result<()> {
+    let mut bytes = slice(bytes, 0, length)?;
+    while !bytes.is_empty() {
+        parse_operation(&mut bytes)?.write_in(transaction)?;
+    }
+    Ok(())
 }
 
 fn parse(mut bytes: &[u8]) -> Result<Vec<WriteSet>> {
@@ -54,23 +77,84 @@ fn parse_transaction(bytes: &mut &[u8]) -> Result<WriteSet> {
     let mut body = take(bytes, length)?;
     let mut writes = WriteSet::new();
     for _ in 0..operations {
-        parse_operation(&mut body, &mut writes)?;
+        parse_operation(&mut body)?.add_to(&mut writes)?;
     }
     if body.is_empty() { Ok(writes) } else { Err(malformed()) }
 }
 
-fn parse_operation(bytes: &mut &[u8], writes: &mut WriteSet) -> Result<()> {
-    let kind = take_u32(bytes)?;
-    let id = collection(take_u32(bytes)?)?;
+/// What an operation does.
+enum Action<'a> {
+    Put(&'a [u8]),
+    Delete,
+    Require(Seq),
+}
+
+/// An operation, not yet checked by the engine.
+struct Operation<'a> {
+    action: Action<'a>,
+    collection: u32,
+    key: &'a [u8],
+    condition: Option<Condition>,
+}
+
+fn parse_operation<'a>(bytes: &mut &'a [u8]) -> Result<Operation<'a>> {
+    let what = take_u32(bytes)?;
+    let (kind, condition) = (what & 0xFF, what >> 8);
+    let collection = take_u32(bytes)?;
     let key_length = take_u32(bytes)?;
     let value_length = take_u32(bytes)?;
+    let condition = match condition {
+        0 => None,
+        CONDITION_ABSENT => Some(Condition::Absent),
+        CONDITION_SEQUENCE => Some(Condition::Sequence(take_sequence(bytes)?)),
+        _ => return Err(malformed()),
+    };
     let key = take(bytes, key_length)?;
-    let value = take(bytes, value_length)?;
-    match kind {
-        KIND_PUT => writes.put(id, key, value),
-        KIND_DELETE if value.is_empty() => writes.delete(id, key),
-        _ => Err(malformed()),
+    let mut value = take(bytes, value_length)?;
+    let action = match kind {
+        KIND_PUT => Action::Put(value),
+        KIND_DELETE if value.is_empty() => Action::Delete,
+        KIND_REQUIRE if condition.is_none() => Action::Require(take_sequence(&mut value)?),
+        _ => return Err(malformed()),
+    };
+    Ok(Operation { action, collection, key, condition })
+}
+
+impl Operation<'_> {
+    fn add_to(&self, writes: &mut WriteSet) -> Result<()> {
+        match (&self.action, self.condition) {
+            (Action::Put(value), None) => writes.put(self.id()?, self.key, value),
+            (Action::Put(value), Some(condition)) => writes.put_if(self.id()?, self.key, value, condition),
+            (Action::Delete, None) => writes.delete(self.id()?, self.key),
+            (Action::Delete, Some(condition)) => writes.delete_if(self.id()?, self.key, condition),
+            (Action::Require(least), _) => {
+                writes.require_sequence(*least);
+                Ok(())
+            }
+        }
     }
+
+    fn write_in(&self, transaction: &Transaction) -> Result<()> {
+        match (&self.action, self.condition) {
+            (Action::Put(value), None) => transaction.put(self.id()?, self.key, value),
+            (Action::Put(value), Some(condition)) => {
+                transaction.put_if(self.id()?, self.key, value, condition)
+            }
+            (Action::Delete, None) => transaction.delete(self.id()?, self.key),
+            (Action::Delete, Some(condition)) => transaction.delete_if(self.id()?, self.key, condition),
+            (Action::Require(_), _) => Err(malformed()),
+        }
+    }
+
+    fn id(&self) -> Result<CollectionId> {
+        collection(self.collection)
+    }
+}
+
+fn take_sequence(bytes: &mut &[u8]) -> Result<Seq> {
+    let (number, rest) = bytes.split_first_chunk().ok_or_else(malformed)?;
+    *bytes = rest;
+    Seq::new(u64::from_le_bytes(*number)).ok_or_else(malformed)
 }
 
 fn take_u32(bytes: &mut &[u8]) -> Result<u32> {
@@ -119,9 +203,32 @@ mod tests {
         assert_eq!(commits.iter().map(WriteSet::len).collect::<Vec<_>>(), [2, 1]);
     }
 
+    fn with_sequence(kind: u32, sequence: u64) -> Vec<u8> {
+        let mut bytes = operation(kind | CONDITION_SEQUENCE << 8, 16, KEY, b"");
+        let condition = bytes.len() - KEY.len();
+        bytes.splice(condition..condition, sequence.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn conditions_and_required_sequences_are_understood() {
+        let absent = operation(KIND_PUT | CONDITION_ABSENT << 8, 16, KEY, b"\x01{}");
+        let require = operation(KIND_REQUIRE, 0, b"", &7u64.to_le_bytes());
+        let parsed = parse(&transaction(&[absent, with_sequence(KIND_DELETE, 5), require])).unwrap();
+        assert_eq!(parsed[0].len(), 2);
+        let mut bytes = &with_sequence(KIND_DELETE, 5)[..];
+        let condition = parse_operation(&mut bytes).unwrap().condition;
+        assert_eq!(condition, Some(Condition::Sequence(Seq::new(5).unwrap())));
+        let code = |operation: Vec<u8>| parse(&transaction(&[operation])).unwrap_err().code;
+        assert_eq!(code(with_sequence(KIND_DELETE, u64::MAX)), ErrorCode::InvalidArgument);
+        assert_eq!(code(operation(KIND_PUT | 3 << 8, 16, KEY, b"\x01{}")), ErrorCode::InvalidArgument);
+        assert_eq!(code(operation(KIND_REQUIRE, 0, b"", b"short")), ErrorCode::InvalidArgument);
+        assert_eq!(code(operation(KIND_REQUIRE | 1 << 8, 0, b"", &[0; 8])), ErrorCode::InvalidArgument);
+    }
+
     #[test]
     fn a_buffer_cut_anywhere_is_refused() {
-        let whole = transaction(&[operation(KIND_PUT, 16, KEY, b"\x01{}")]);
+        let whole = transaction(&[operation(KIND_PUT, 16, KEY, b"\x01{}"), with_sequence(KIND_DELETE, 5)]);
         for cut in 1..whole.len() {
             assert_eq!(parse(&whole[..cut]).unwrap_err().code, ErrorCode::InvalidArgument, "cut at {cut}");
         }
@@ -130,7 +237,7 @@ mod tests {
     #[test]
     fn what_the_facade_would_never_send_is_refused() {
         let code = |operations: &[Vec<u8>]| parse(&transaction(operations)).unwrap_err().code;
-        assert_eq!(code(&[operation(3, 16, KEY, b"")]), ErrorCode::InvalidArgument);
+        assert_eq!(code(&[operation(4, 16, KEY, b"")]), ErrorCode::InvalidArgument);
         assert_eq!(code(&[operation(KIND_DELETE, 16, KEY, b"\x01")]), ErrorCode::InvalidArgument);
         assert_eq!(code(&[operation(KIND_PUT, 15, KEY, b"\x01{}")]), ErrorCode::InvalidArgument);
         assert_eq!(code(&[operation(KIND_PUT, 16, b"\x30a", b"\x01{}")]), ErrorCode::InvalidKey);

@@ -1,16 +1,23 @@
-//! Turns a group of submissions into one call of storage and the answers to their callers.
+//! Takes a group of submissions through: which commits can happen, what they write, one call of storage, the answers.
+//!
+//! The commit thread is the only one that writes, so what a commit is judged by cannot change before it is written. For
+//! each commit in order: `admission` judges it, then it is staged, and the next one finds it in `Pending`. Whatever else
+//! has to change with a commit is added to it in between, in `admit_all`.
 
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fountain_lsm::{Durability, SeqRange};
+use fountain_lsm::{Durability, Seq, SeqRange};
 
-use super::{Done, Submission};
+use super::admission::admit;
+use super::pending::Pending;
+use super::{Committed, Done, Refused, Submission};
 use crate::catalog::{Catalog, Claims};
 use crate::error::{Error, ErrorCode, Result};
-use crate::kv::{Batch, OrderedKv};
+use crate::keyspace::CollectionId;
+use crate::kv::OrderedKv;
 use crate::metrics::Counters;
+use crate::transaction::Transactions;
 use crate::write_set::WriteSet;
 
 /// What the commit thread works with.
@@ -21,22 +28,33 @@ pub(crate) struct Committer {
     pub catalog: Arc<Catalog>,
     /// What counts them.
     pub counters: Arc<Counters>,
+    /// Those that are open, and what was written since they began.
+    pub transactions: Arc<Transactions>,
 }
 
 /// The part of a group that storage is asked to commit.
-#[derive(Default)]
 struct Staged {
-    batches: Vec<Batch>,
+    pending: Pending,
     durability: Option<Durability>,
     claims: Claims,
     puts: usize,
     operations: usize,
 }
 
+/// What became of one submission before storage was asked.
+struct Admitted {
+    /// The newest sequence before it.
+    newest: Seq,
+    /// Place of its first accepted commit among all of the group.
+    start: usize,
+    accepted: usize,
+    refused: Vec<Refused>,
+}
+
 /// A caller and its answer.
 pub(super) struct Answer {
     done: Done,
-    result: Result<SeqRange>,
+    result: Result<Committed>,
 }
 
 impl Answer {
@@ -66,17 +84,26 @@ impl Committer {
     }
 
     /// One result for each request.
-    fn commit_all(&self, requests: Vec<(Vec<WriteSet>, Durability)>) -> Vec<Result<SeqRange>> {
-        let mut staged = Staged::default();
-        let mut spans = Vec::with_capacity(requests.len());
+    fn commit_all(&self, requests: Vec<(Vec<WriteSet>, Durability)>) -> Vec<Result<Committed>> {
+        let mut commits = requests.iter().flat_map(|(commits, _)| commits);
+        let indexed = commits.any(WriteSet::depends_on_state);
+        let mut staged = Staged {
+            pending: Pending::new(self.kv.visible(), indexed),
+            durability: None,
+            claims: Claims::default(),
+            puts: 0,
+            operations: 0,
+        };
+        let mut admitted = Vec::with_capacity(requests.len());
         for (commits, durability) in requests {
             let checked = self.check(&commits);
-            spans.push(checked.map(|()| self.stage(commits, durability, &mut staged)));
+            admitted.push(checked.map(|()| self.admit_all(commits, durability, &mut staged)));
         }
         let outcome = self.write(staged);
-        spans.into_iter().map(|span| span.and_then(|span| sequences(outcome.clone()?, &span))).collect()
+        admitted.into_iter().map(|admitted| admitted?.answer(&outcome)).collect()
     }
 
+    /// Refuses what makes no sense, whatever the state of the store.
     fn check(&self, commits: &[WriteSet]) -> Result<()> {
         if commits.is_empty() || commits.iter().any(WriteSet::is_empty) {
             return Err(Error::argument("there is nothing to commit: a commit has at least one operation"));
@@ -84,41 +111,79 @@ impl Committer {
         commits.iter().try_for_each(|commit| self.catalog.check_known(commit.collections()))
     }
 
-    /// Adds a submission to what will be committed; returns where its batches stand.
-    fn stage(&self, commits: Vec<WriteSet>, durability: Durability, staged: &mut Staged) -> Range<u64> {
-        let start = staged.batches.len() as u64;
-        staged.durability = staged.durability.max(Some(durability));
-        for commit in commits {
-            staged.puts += commit.puts();
-            staged.operations += commit.len();
-            let (collections, mut batch) = commit.into_parts();
-            self.catalog.claim(&collections, &mut batch, &mut staged.claims);
-            staged.batches.push(batch);
+    /// Judges the commits of a submission one by one, and stages those that can happen.
+    fn admit_all(&self, commits: Vec<WriteSet>, durability: Durability, staged: &mut Staged) -> Admitted {
+        let (newest, start) = (staged.pending.newest_sequence(), staged.pending.len());
+        let mut admitted = Admitted { newest, start, accepted: 0, refused: Vec::new() };
+        for (place, commit) in commits.into_iter().enumerate() {
+            let judged = if commit.depends_on_state() {
+                admit(&commit, &staged.pending, self.kv.as_ref(), &self.transactions)
+            } else {
+                Ok(())
+            };
+            match judged {
+                Ok(()) => {
+                    self.stage(commit, durability, staged);
+                    admitted.accepted += 1;
+                }
+                Err(error) => {
+                    self.counters.refusals.add(1);
+                    admitted.refused.push(Refused { place, error: self.in_collection(error, &commit) });
+                }
+            }
         }
-        start..staged.batches.len() as u64
+        admitted
+    }
+
+    /// Adds a commit to what storage will be asked to commit.
+    fn stage(&self, commit: WriteSet, durability: Durability, staged: &mut Staged) {
+        staged.durability = staged.durability.max(Some(durability));
+        staged.puts += commit.puts();
+        staged.operations += commit.len();
+        let (collections, mut batch) = commit.into_parts();
+        self.catalog.claim(&collections, &mut batch, &mut staged.claims);
+        staged.pending.push(batch);
     }
 
     fn write(&self, staged: Staged) -> Result<SeqRange> {
-        // Without a durability no submission was fit to be committed, and nobody looks at the outcome.
+        // Without a durability no commit was staged, and nobody looks at the outcome.
         let durability = staged.durability.unwrap_or_default();
-        if staged.batches.is_empty() {
+        let batches = staged.pending.into_batches();
+        if batches.is_empty() {
             return Err(Error::argument("there is nothing to commit"));
         }
-        let range = self.kv.commit_many(&staged.batches, durability)?;
+        let range = self.kv.commit_many(&batches, durability)?;
+        // Only now: what began before this is registered, what begins later sees the commits.
+        self.transactions.note_commits(&batches, range);
         self.catalog.confirm(staged.claims);
         self.counters.commit_groups.add(1);
-        self.counters.commits.add(staged.batches.len());
+        self.counters.commits.add(batches.len());
         self.counters.puts.add(staged.puts);
         self.counters.deletes.add(staged.operations - staged.puts);
         Ok(range)
     }
+
+    /// Names the collection of the operation that an error is about.
+    fn in_collection(&self, error: Error, commit: &WriteSet) -> Error {
+        let item = error.details.item.and_then(|item| usize::try_from(item).ok());
+        let Some((key, _)) = item.and_then(|item| commit.batch().op(item)) else { return error };
+        let name = CollectionId::of_storage_key(key).and_then(|id| self.catalog.name(id));
+        error.with(|details| details.collection = name)
+    }
 }
 
-/// The sequences of the batches at `span` of a group that got `range`.
-fn sequences(range: SeqRange, span: &Range<u64>) -> Result<SeqRange> {
-    let (first, last) = (range.first.checked_add(span.start), range.first.checked_add(span.end - 1));
-    match (first, last) {
-        (Some(first), Some(last)) if last <= range.last => Ok(SeqRange { first, last }),
-        _ => Err(Error::new(ErrorCode::Internal, "storage returned fewer sequences than commits")),
+impl Admitted {
+    /// The answer, when storage has said what became of the group.
+    fn answer(self, outcome: &Result<SeqRange>) -> Result<Committed> {
+        let Self { newest, start, accepted, refused } = self;
+        if accepted == 0 {
+            return Ok(Committed { first: newest, accepted, refused });
+        }
+        let range = outcome.clone()?;
+        let (first, last) = (start as u64, (start + accepted - 1) as u64);
+        match (range.first.checked_add(first), range.first.checked_add(last)) {
+            (Some(first), Some(last)) if last <= range.last => Ok(Committed { first, accepted, refused }),
+            _ => Err(Error::new(ErrorCode::Internal, "storage returned fewer sequences than commits")),
+        }
     }
 }

@@ -35,6 +35,14 @@ pub enum ErrorCode {
     TooLarge,
     /// Something is over its limit in number.
     Limit,
+    /// There is already a record where none was to be.
+    Exists,
+    /// Another commit came first: what this one depends on has changed.
+    Conflict,
+    /// The transaction was open too long, or too much was written meanwhile.
+    TransactionTooOld,
+    /// Something took longer than it was given. Used by the facade.
+    Timeout,
     /// A read limited to memory would have needed the disk.
     WouldBlock,
     /// A document does not fit its schema. Used by the facade.
@@ -68,6 +76,10 @@ impl ErrorCode {
             Self::InvalidName => "ERR_INVALID_NAME",
             Self::TooLarge => "ERR_TOO_LARGE",
             Self::Limit => "ERR_LIMIT",
+            Self::Exists => "ERR_EXISTS",
+            Self::Conflict => "ERR_CONFLICT",
+            Self::TransactionTooOld => "ERR_TRANSACTION_TOO_OLD",
+            Self::Timeout => "ERR_TIMEOUT",
             Self::WouldBlock => "ERR_WOULD_BLOCK",
             Self::Validation => "ERR_VALIDATION",
             Self::InvalidArgument => "ERR_INVALID_ARGUMENT",
@@ -77,9 +89,13 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same call may succeed later, without anything about it being changed.
+    /// Whether the same work may succeed later, without anything about it being changed. What read before it wrote, as a
+    /// transaction does, has to read again.
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::Locked | Self::DiskFull | Self::WouldBlock)
+        matches!(
+            self,
+            Self::Locked | Self::DiskFull | Self::WouldBlock | Self::Conflict | Self::TransactionTooOld
+        )
     }
 }
 

@@ -53,6 +53,10 @@ pub struct ErrorDetails {
     pub floor: Option<u64>,
     /// The newest sequence.
     pub newest: Option<u64>,
+    /// Which operation of the commit, counted from 0.
+    pub item: Option<u64>,
+    /// The sequence of the record that is there.
+    pub found: Option<u64>,
 }
 
 impl Error {
@@ -128,6 +132,8 @@ impl ErrorDetails {
             ("requested", self.requested.map(|number| json!(number))),
             ("floor", self.floor.map(|number| json!(number))),
             ("newest", self.newest.map(|number| json!(number))),
+            ("item", self.item.map(|number| json!(number))),
+            ("found", self.found.map(|number| json!(number))),
         ];
         let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Value::Object(set.collect::<Map<_, _>>())

@@ -10,6 +10,8 @@ pub struct Batch {
 
 #[derive(Clone, Copy, Debug)]
 struct Op {
+    /// Where the key begins; the value follows it.
+    start: usize,
     key_len: usize,
     /// `None` for a delete.
     value_len: Option<usize>,
@@ -19,21 +21,26 @@ impl Batch {
     /// Appends a put of `value`, or a delete if there is none, of the key that is `prefix` and then `key`. The key
     /// comes in two parts because its owner has it so, and joining them here costs no extra copy.
     pub fn push(&mut self, prefix: &[u8], key: &[u8], value: Option<&[u8]>) {
+        let start = self.bytes.len();
         self.bytes.extend_from_slice(prefix);
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.ops.push(Op { key_len: prefix.len() + key.len(), value_len: value.map(<[u8]>::len) });
+        self.ops.push(Op { start, key_len: prefix.len() + key.len(), value_len: value.map(<[u8]>::len) });
     }
 
     /// The operations in order: key, and value or `None` for a delete.
     pub fn ops(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut rest = self.bytes.as_slice();
-        self.ops.iter().map(move |op| {
-            let (key, after_key) = rest.split_at(op.key_len);
-            let (value, after_value) = after_key.split_at(op.value_len.unwrap_or(0));
-            rest = after_value;
-            (key, op.value_len.map(|_| value))
-        })
+        self.ops.iter().map(|op| self.parts(op))
+    }
+
+    /// The operation at a place in the order.
+    pub fn op(&self, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
+        self.ops.get(index).map(|op| self.parts(op))
+    }
+
+    fn parts(&self, op: &Op) -> (&[u8], Option<&[u8]>) {
+        let (key, rest) = self.bytes[op.start..].split_at(op.key_len);
+        (key, op.value_len.map(|len| &rest[..len]))
     }
 
     /// Number of operations.
@@ -64,6 +71,7 @@ mod tests {
         batch.push(b"p", b"b", None);
         let ops: Vec<_> = batch.ops().collect();
         assert_eq!(ops, [(&b"pa"[..], Some(&b"1"[..])), (&b""[..], Some(&b""[..])), (&b"pb"[..], None)]);
+        assert_eq!((batch.op(2), batch.op(3)), (Some(ops[2]), None));
         assert_eq!((batch.len(), batch.size_bytes()), (3, 5));
     }
 }

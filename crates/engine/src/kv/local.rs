@@ -44,6 +44,11 @@ impl OrderedKv for LocalKv {
         Ok(value.map(KvValue::Stored))
     }
 
+    fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
+        let found = self.db.get_with_seq(key, at, tier)?;
+        Ok(found.map(|(seq, value)| (seq, KvValue::Stored(value))))
+    }
+
     fn cursor(
         &self,
         range: KeyRange,

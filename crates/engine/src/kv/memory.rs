@@ -109,12 +109,16 @@ impl OrderedKv for MemoryKv {
         Ok(SeqRange { first, last })
     }
 
-    fn get(&self, key: &[u8], at: Option<Seq>, _tier: ReadTier) -> Result<Option<KvValue>> {
+    fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
+        Ok(self.get_with_seq(key, at, tier)?.map(|(_, value)| value))
+    }
+
+    fn get_with_seq(&self, key: &[u8], at: Option<Seq>, _tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
         let state = self.open_state()?;
         let at = at.unwrap_or(state.visible);
         state.check_readable(at)?;
         let version = state.keys.get(key).and_then(|versions| version_at(versions, at));
-        Ok(version.and_then(|(_, value)| value.clone()).map(KvValue::Shared))
+        Ok(version.and_then(|(seq, value)| Some((seq, KvValue::Shared(value.clone()?)))))
     }
 
     fn cursor(

@@ -39,6 +39,12 @@ pub trait OrderedKv: Send + Sync {
     /// `ERR_WOULD_BLOCK` when `tier` does not reach far enough, and what reading storage can fail with.
     fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>>;
 
+    /// The value of `key` and the sequence of the commit that put it there, at `at` or as of the newest commit.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`].
+    fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>>;
+
     /// The records in `range` at `at`; the cursor stands before the first one.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use fountain_engine::keys::{Key, encode};
 use fountain_engine::{
-    CollectionId, Direction, Durability, KeyRange, MemoryKv, Result, ScanRequest, Seq, SeqRange, Store,
-    StoreOptions, WriteSet,
+    CollectionId, Committed, Direction, Durability, KeyRange, MemoryKv, Result, ScanRequest, Store,
+    StoreOptions, View, WriteSet,
 };
 use tempfile::TempDir;
 
@@ -66,7 +66,7 @@ pub fn memory_store() -> Store {
 }
 
 /// Submits and gives back where the answer will come.
-pub fn submit(store: &Store, commits: Vec<WriteSet>, durability: Durability) -> Receiver<Result<SeqRange>> {
+pub fn submit(store: &Store, commits: Vec<WriteSet>, durability: Durability) -> Receiver<Result<Committed>> {
     let (sender, receiver) = channel();
     store.submit(commits, durability, Box::new(move |result| drop(sender.send(result))));
     receiver
@@ -85,12 +85,12 @@ pub fn put(collection: CollectionId, number: u32) -> WriteSet {
 }
 
 /// A scan of all records of the collection `c`.
-pub fn everything(store: &Store, at: Seq) -> ScanRequest {
+pub fn everything(store: &Store, at: impl Into<View>) -> ScanRequest {
     ScanRequest {
         collection: store.collection("c").unwrap(),
         range: KeyRange::default(),
         direction: Direction::Forward,
-        at,
+        at: at.into(),
         max_records: 100,
         max_bytes: 1 << 20,
     }

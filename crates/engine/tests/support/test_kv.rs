@@ -43,6 +43,10 @@ impl OrderedKv for TestKv {
         self.trip("get");
         self.kv.get(key, at, tier)
     }
+    fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
+        self.trip("get_with_seq");
+        self.kv.get_with_seq(key, at, tier)
+    }
     fn cursor(
         &self,
         range: KeyRange,

@@ -1,0 +1,20 @@
+/** The closed list of error codes is one list, in Rust and in TypeScript. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import { CODES, RETRYABLE } from '../lib/errors.js'
+
+const rust = readFileSync(join(import.meta.dirname, '../crates/engine/src/error/code.rs'), 'utf8')
+
+test('the engine and the facade know the same codes, in the same order', (t) => {
+  const codes = [...rust.matchAll(/Self::(\w+) => "(ERR_\w+)"/g)].map((match) => match[2])
+  t.true(codes.length > 20)
+  t.deepEqual([...CODES] as (string | undefined)[], codes)
+})
+
+test('the engine and the facade agree on what may be tried again', (t) => {
+  const names = new Map([...rust.matchAll(/Self::(\w+) => "(ERR_\w+)"/g)].map((match) => [match[1], match[2]]))
+  const retryable = rust.slice(rust.indexOf('fn retryable')).matchAll(/Self::(\w+)/g)
+  const codes = [...retryable].map((match) => names.get(match[1] ?? ''))
+  t.deepEqual([...RETRYABLE].sort() as (string | undefined)[], codes.sort())
+})

@@ -1,0 +1,178 @@
+//! Transactions: reads at one moment, writes that are seen only by the transaction itself, and a commit that happens
+//! only if nobody else changed what it depends on.
+//!
+//! Nothing is locked and nobody waits. The commit thread decides, in the order of commits: a transaction is refused with
+//! `ERR_CONFLICT` if a key that it writes was written after its moment, and, when serializable, also if a key or a range
+//! that it has read was. So of transactions in each other's way the first to commit wins, and one that only reads never
+//! fails.
+//!
+//! `state` is what one transaction has done so far, `reads` its read set, `cursor` a walk over storage and its own writes;
+//! `registry` and `window` are what the commit thread knows of all of them, `validate` is its judgement.
+
+mod cursor;
+mod reads;
+mod registry;
+mod state;
+mod validate;
+mod window;
+
+use std::fmt;
+use std::sync::{Arc, mpsc};
+
+use fountain_lsm::{Durability, Seq};
+
+use crate::commit::{Committed, Done};
+use crate::condition::Condition;
+use crate::document;
+use crate::error::{Error, ErrorCode, Result};
+use crate::keys;
+use crate::keyspace::CollectionId;
+use crate::store::Store;
+
+pub(crate) use registry::Transactions;
+pub(crate) use state::{Claim, State};
+
+/// What a transaction is protected from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// It reads one moment, and no write of others since then is overwritten. Two transactions may still each read what
+    /// the other writes (write skew).
+    #[default]
+    Snapshot,
+    /// As if transactions happened one after another: what it has read may not have changed either.
+    Serializable,
+}
+
+/// An open transaction; made by [`Store::begin`]. Clones are handles to the same one. Pass it as the view of reads and
+/// scans of its store. Dropping the last handle rolls it back.
+#[derive(Clone)]
+pub struct Transaction {
+    store: Store,
+    state: Arc<State>,
+}
+
+impl Transaction {
+    pub(crate) fn new(store: Store, state: Arc<State>) -> Self {
+        Self { store, state }
+    }
+
+    /// The moment it reads.
+    pub fn sequence(&self) -> Seq {
+        self.state.snapshot()
+    }
+
+    /// What it is protected from.
+    pub fn isolation(&self) -> Isolation {
+        self.state.isolation()
+    }
+
+    /// Sets a record, as [`crate::WriteSet::put`] does, for itself at once and for others when it commits.
+    ///
+    /// # Errors
+    /// As [`crate::WriteSet::put`]; `ERR_CLOSED` when it has ended, `ERR_TRANSACTION_TOO_OLD`.
+    pub fn put(&self, collection: CollectionId, key: &[u8], document: &[u8]) -> Result<()> {
+        self.write(collection, key, Some(document), None)
+    }
+
+    /// Deletes a record; fine if there is none.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
+    pub fn delete(&self, collection: CollectionId, key: &[u8]) -> Result<()> {
+        self.write(collection, key, None, None)
+    }
+
+    /// As [`Transaction::put`], under a condition. It is judged at once against the transaction's own writes, else when it
+    /// commits: then the commit fails with `ERR_EXISTS` or `ERR_CONFLICT`.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`], `ERR_EXISTS`, `ERR_CONFLICT`.
+    pub fn put_if(
+        &self,
+        collection: CollectionId,
+        key: &[u8],
+        document: &[u8],
+        condition: Condition,
+    ) -> Result<()> {
+        self.write(collection, key, Some(document), Some(condition))
+    }
+
+    /// As [`Transaction::delete`], under a condition as in [`Transaction::put_if`].
+    ///
+    /// # Errors
+    /// As [`Transaction::put_if`].
+    pub fn delete_if(&self, collection: CollectionId, key: &[u8], condition: Condition) -> Result<()> {
+        self.write(collection, key, None, Some(condition))
+    }
+
+    /// Ends it without effect. Fine if it has ended already.
+    pub fn rollback(&self) {
+        self.state.end();
+        self.state.release();
+    }
+
+    /// Commits and waits until that is as durable as asked. Without writes nothing is committed, and the answer is the
+    /// moment it read.
+    ///
+    /// # Errors
+    /// As [`Transaction::submit`]; `ERR_INVALID_ARGUMENT` on the commit thread, which it would wait for.
+    pub fn commit(&self, durability: Durability) -> Result<Seq> {
+        self.store.check_not_commit_thread("commit")?;
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // The receiver waits below; nothing is lost if it is gone.
+        self.submit(durability, Box::new(move |result| drop(sender.send(result))));
+        let answer = receiver.recv().unwrap_or_else(|_| {
+            Err(Error::new(ErrorCode::Internal, "the commit thread ended without an answer"))
+        });
+        answer?.sequence(0)
+    }
+
+    /// Ends it and commits what it wrote. `done` is called as by [`Store::submit`], for one commit; without writes at once.
+    ///
+    /// # Errors
+    /// Passed to `done`, as for [`Store::submit`], and as the refusal of the commit: `ERR_CONFLICT`, `ERR_EXISTS`,
+    /// `ERR_TRANSACTION_TOO_OLD`. `ERR_CLOSED` if it has ended already.
+    pub fn submit(&self, durability: Durability, done: Done) {
+        match self.state.end_with_writes() {
+            Ok(writes) if writes.is_empty() => {
+                self.state.release();
+                done(Ok(Committed { first: self.sequence(), accepted: 1, refused: Vec::new() }));
+            }
+            Ok(mut writes) => {
+                writes.set_claim(Claim::new(Arc::clone(&self.state)));
+                self.store.submit(vec![writes], durability, done);
+            }
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// What reads of its store see through it.
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Whether it is one of this store's.
+    pub(crate) fn belongs_to(&self, store: &Store) -> bool {
+        self.store.is_same(store)
+    }
+
+    fn write(
+        &self,
+        collection: CollectionId,
+        key: &[u8],
+        document: Option<&[u8]>,
+        condition: Option<Condition>,
+    ) -> Result<()> {
+        if let Some(document) = document {
+            document::check_new(document)?;
+        }
+        keys::validate(key)?;
+        self.state.write(&collection.storage_key(key), document, condition)
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transaction({:?} at {})", self.isolation(), self.sequence())
+    }
+}

@@ -1,0 +1,64 @@
+//! What a read sees: the newest state, the state at a sequence, or a transaction's. Everything that reads, point reads,
+//! scans and what is built on them, goes through here, so that it works over all of them alike.
+
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+
+use crate::error::Result;
+use crate::kv::{KvCursor, KvValue, OrderedKv};
+use crate::transaction::Transaction;
+
+/// The state that a read sees.
+#[derive(Clone, Debug, Default)]
+pub enum View {
+    /// The newest, whatever that is when the read begins.
+    #[default]
+    Newest,
+    /// That which the commit with this sequence left.
+    At(Seq),
+    /// That at which the transaction began, with its own writes.
+    Transaction(Transaction),
+}
+
+impl View {
+    /// The value of a storage key.
+    pub(crate) fn get(&self, kv: &dyn OrderedKv, key: &[u8], tier: ReadTier) -> Result<Option<KvValue>> {
+        match self {
+            Self::Newest => kv.get(key, None, tier),
+            Self::At(seq) => kv.get(key, Some(*seq), tier),
+            Self::Transaction(transaction) => transaction.state().get(kv, key, tier),
+        }
+    }
+
+    /// The records of a range of storage keys; the cursor stands before the first one.
+    pub(crate) fn cursor(
+        &self,
+        kv: &dyn OrderedKv,
+        range: KeyRange,
+        direction: Direction,
+        tier: ReadTier,
+    ) -> Result<Box<dyn KvCursor>> {
+        match self {
+            Self::Newest => kv.cursor(range, kv.visible(), direction, tier),
+            Self::At(seq) => kv.cursor(range, *seq, direction, tier),
+            Self::Transaction(transaction) => transaction.state().cursor(kv, range, direction, tier),
+        }
+    }
+}
+
+impl From<Seq> for View {
+    fn from(seq: Seq) -> Self {
+        Self::At(seq)
+    }
+}
+
+impl From<Option<Seq>> for View {
+    fn from(seq: Option<Seq>) -> Self {
+        seq.map_or(Self::Newest, Self::At)
+    }
+}
+
+impl From<&Transaction> for View {
+    fn from(transaction: &Transaction) -> Self {
+        Self::Transaction(transaction.clone())
+    }
+}
