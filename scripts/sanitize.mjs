@@ -26,7 +26,10 @@ const SANITIZERS = {
     flags: '-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer',
     env: { TSAN_OPTIONS: `suppressions=${inRoot('scripts', 'tsan.supp')}` },
     tests: ['--lib', 'memtable::'],
-    planted: { test: 'while_a_writer_inserts', report: /^SUMMARY: ThreadSanitizer: data race .*skiplist::Entry/m },
+    planted: {
+      test: 'while_a_writer_inserts',
+      report: /^SUMMARY: ThreadSanitizer: data race .*memtable::(record|node)::/m,
+    },
   },
 }
 

@@ -27,6 +27,7 @@ pub mod fs;
 #[doc(hidden)]
 pub mod fuzz_entry;
 mod iter;
+mod key;
 mod latency;
 pub mod limits;
 mod listing;

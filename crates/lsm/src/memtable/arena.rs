@@ -1,7 +1,8 @@
 //! Memory that is handed out in pieces and given back all at once.
 //!
 //! Chunks are never moved and never freed before the arena is dropped, so a piece handed out stays valid for as long
-//! as the arena lives. Memory is not zeroed: whoever takes a piece writes all of it before sharing it.
+//! as the arena lives. Memory is not zeroed: whoever takes a piece writes all of it before sharing it. Pieces of one
+//! kind come from a [`Bump`] of their own, with an alignment of their own.
 #![expect(unsafe_code, reason = "hands out uninitialised memory; see the SAFETY comments")]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -10,12 +11,15 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Alignment of every piece.
-pub(super) const ALIGN: usize = 8;
+/// Alignment of pieces that have no wishes.
+pub(super) const WORD: usize = 8;
+/// Alignment of pieces that begin a cache line.
+pub(super) const LINE: usize = 64;
 const FIRST_CHUNK_BYTES: usize = 16 * 1024;
 const LARGEST_CHUNK_BYTES: usize = 1 << 20;
 
 /// Owner of the chunks. Shared by readers; only the holder of a [`Bump`] allocates.
+#[derive(Default)]
 pub(super) struct Arena {
     chunks: Mutex<Vec<Chunk>>,
     bytes: AtomicUsize,
@@ -34,21 +38,27 @@ pub(super) struct Bump {
     next: *mut u8,
     left: usize,
     chunk_bytes: usize,
+    align: usize,
 }
 
 // SAFETY: the pointer is only used by whoever holds the `Bump`, together with the arena it belongs to.
 unsafe impl Send for Bump {}
 
-impl Arena {
-    pub(super) fn new() -> (Self, Bump) {
-        let arena = Self { chunks: Mutex::new(Vec::new()), bytes: AtomicUsize::new(0) };
-        (arena, Bump { next: std::ptr::null_mut(), left: 0, chunk_bytes: FIRST_CHUNK_BYTES })
+impl Bump {
+    /// For pieces aligned to `align`, which is [`WORD`] or [`LINE`].
+    pub(super) fn new(align: usize) -> Self {
+        debug_assert!(align == WORD || align == LINE);
+        Self { next: std::ptr::null_mut(), left: 0, chunk_bytes: FIRST_CHUNK_BYTES, align }
     }
+}
 
-    /// Uninitialised memory for `size` bytes, aligned to [`ALIGN`], valid until the arena is dropped.
-    /// `bump` must be the one made with this arena.
+impl Arena {
+    /// Uninitialised memory for `size` bytes, at least one, aligned as `bump` says, valid until the arena is dropped.
+    /// `bump` must have been used with this arena only.
     pub(super) fn alloc(&self, bump: &mut Bump, size: usize) -> NonNull<u8> {
-        let size = size.next_multiple_of(ALIGN);
+        let size = size.next_multiple_of(bump.align);
+        // Only the one writer changes it.
+        self.bytes.store(self.bytes.load(Ordering::Relaxed) + size, Ordering::Relaxed);
         if size > bump.left {
             if size > bump.chunk_bytes / 4 {
                 // Large pieces get a chunk of their own, so that they do not waste the rest of the current one.
@@ -66,19 +76,18 @@ impl Arena {
         unsafe { NonNull::new_unchecked(piece) }
     }
 
-    /// Bytes in all chunks.
+    /// Bytes handed out. Chunks have at most one of the largest size more for each [`Bump`].
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
     fn add_chunk(&self, size: usize) -> NonNull<u8> {
-        let Ok(layout) = Layout::from_size_align(size, ALIGN) else {
+        let Ok(layout) = Layout::from_size_align(size, LINE) else {
             unreachable!("limits keep keys and values far below isize::MAX");
         };
-        // SAFETY: `size` is at least ALIGN, so the layout is not empty.
+        // SAFETY: `size` is at least `WORD`, so the layout is not empty.
         let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner).push(Chunk { start, layout });
-        self.bytes.fetch_add(size, Ordering::Relaxed);
         start
     }
 }
@@ -99,22 +108,26 @@ mod tests {
 
     #[test]
     fn pieces_are_aligned_and_do_not_overlap() {
-        let (arena, mut bump) = Arena::new();
+        let arena = Arena::default();
         let mut pieces: Vec<(usize, usize)> = Vec::new();
-        for size in (1..2000).step_by(7).chain([100_000, 3_000_000]) {
-            let start = arena.alloc(&mut bump, size).as_ptr() as usize;
-            assert_eq!(start % ALIGN, 0);
-            pieces.push((start, start + size));
+        for align in [WORD, LINE] {
+            let mut bump = Bump::new(align);
+            for size in (1..2000).step_by(7).chain([100_000, 3_000_000]) {
+                let start = arena.alloc(&mut bump, size).as_ptr() as usize;
+                assert_eq!(start % align, 0);
+                pieces.push((start, start + size));
+            }
         }
         pieces.sort_unstable();
         assert!(pieces.windows(2).all(|pair| pair[0].1 <= pair[1].0));
-        assert!(arena.bytes() >= 3_100_000);
+        assert!(arena.bytes() >= 6_200_000);
     }
+
     /// What AddressSanitizer must report.
     #[cfg(feature = "planted-memory-faults")]
     #[test]
     fn planted_use_after_free() {
-        let (arena, mut bump) = Arena::new();
+        let (arena, mut bump) = (Arena::default(), Bump::new(WORD));
         let piece = arena.alloc(&mut bump, 8);
         drop(arena);
         // SAFETY: none, on purpose: the arena that owned the piece is gone.

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::Memtable;
-use super::skiplist::{Entry, RawEntry};
+use super::record::Entry;
+use super::tree::{Place, RawPlace};
 use crate::types::{Kind, Seq, Trailer};
 
 /// Walks a memtable in either direction. Entries inserted meanwhile may or may not be met.
 pub(crate) struct MemtableCursor {
     memtable: Arc<Memtable>,
-    at: Option<RawEntry>,
+    at: Option<RawPlace>,
 }
 
 impl MemtableCursor {
@@ -24,23 +25,22 @@ impl MemtableCursor {
 
     /// Moves to the first version at or after (`key`, `trailer`).
     pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) {
-        self.at = self.memtable.list.seek(key, trailer).map(Entry::into_raw);
+        self.at = self.memtable.tree.seek(key, trailer).map(Place::into_raw);
     }
 
     /// Moves to the last version whose user key is less than `key`; without a key, to the last of all.
     pub(crate) fn seek_before(&mut self, key: Option<&[u8]>) {
         // The first place a version of `key` could have is that of its greatest sequence.
         let target = key.map(|key| (key, Trailer::new(Seq::MAX, Kind::Delete)));
-        self.at = self.memtable.list.seek_before(target).map(Entry::into_raw);
+        self.at = self.memtable.tree.seek_before(target).map(Place::into_raw);
     }
 
     pub(crate) fn next(&mut self) {
-        self.at = self.entry().and_then(Entry::next).map(Entry::into_raw);
+        self.at = self.place().and_then(Place::next).map(Place::into_raw);
     }
 
     pub(crate) fn prev(&mut self) {
-        let target = self.entry().map(|entry| (entry.key(), entry.trailer()));
-        self.at = target.and_then(|target| self.memtable.list.seek_before(Some(target))).map(Entry::into_raw);
+        self.at = self.place().and_then(|place| place.prev(&self.memtable.tree)).map(Place::into_raw);
     }
 
     /// Key at the position; empty when not [`Self::valid`].
@@ -59,8 +59,12 @@ impl MemtableCursor {
     }
 
     fn entry(&self) -> Option<Entry<'_>> {
-        // SAFETY: `at` only ever comes from this memtable's list, which the `Arc` keeps alive.
-        self.at.map(|at| unsafe { at.of(&self.memtable.list) })
+        self.place().map(Place::entry)
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        // SAFETY: `at` only ever comes from this memtable's tree, which the `Arc` keeps alive.
+        self.at.map(|at| unsafe { at.of(&self.memtable.tree) })
     }
 }
 

@@ -5,7 +5,11 @@
 
 mod arena;
 mod cursor;
-mod skiplist;
+mod node;
+mod record;
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
+mod tree;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +21,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, Trailer};
 pub(crate) use cursor::MemtableCursor;
-use skiplist::{Inserter, SkipList};
+use tree::{Inserter, Tree};
 
 /// Key and sequence order of versions: user keys ascending, versions of one key newest first.
 pub(crate) fn version_order(a: (&[u8], Trailer), b: (&[u8], Trailer)) -> std::cmp::Ordering {
@@ -34,7 +38,7 @@ pub(crate) struct Found<'a> {
 
 /// An ordered multi-version map in memory.
 pub(crate) struct Memtable {
-    list: SkipList,
+    tree: Tree,
     /// Rare, so a new set replaces the old one at each insert.
     tombstones: ArcSwap<RangeTombstones>,
     /// Whether there are any; cheaper to ask.
@@ -49,9 +53,9 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// An empty memtable whose first commit will be in WAL segment `first_segment`.
     pub(crate) fn new(first_segment: FileNumber) -> Self {
-        let (list, inserter) = SkipList::new();
+        let (tree, inserter) = Tree::new();
         Self {
-            list,
+            tree,
             tombstones: ArcSwap::default(),
             has_tombstones: AtomicBool::new(false),
             inserter: Mutex::new(inserter),
@@ -82,7 +86,7 @@ impl Memtable {
 
     /// The newest version of `key` at or before `at`.
     pub(crate) fn get(&self, key: &[u8], at: Seq) -> Option<Found<'_>> {
-        let entry = self.list.seek(key, Trailer::new(at, Kind::Delete))?;
+        let entry = self.tree.seek(key, Trailer::new(at, Kind::Delete))?.entry();
         if entry.key() != key {
             return None;
         }
@@ -101,11 +105,11 @@ impl Memtable {
 
     /// Bytes of keys, values and nodes.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.list.size_bytes()
+        self.tree.size_bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.first().is_none() && !self.has_tombstones.load(Ordering::Acquire)
+        self.tree.is_empty() && !self.has_tombstones.load(Ordering::Acquire)
     }
 
     /// The ranges deleted here.
@@ -136,7 +140,7 @@ impl MemtableWriter<'_> {
 
     /// Adds a version. The pair of key and sequence must be new.
     pub(crate) fn insert(&mut self, key: &[u8], seq: Seq, kind: Kind, value: &[u8]) {
-        self.memtable.list.insert(&mut self.inserter, key, Trailer::new(seq, kind), value);
+        self.memtable.tree.insert(&mut self.inserter, key, Trailer::new(seq, kind), value);
     }
 }
 

@@ -15,10 +15,11 @@ use std::mem::size_of;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::block_builder::{RESTART_BYTES, common_prefix};
+use super::block_builder::RESTART_BYTES;
 use super::version_order;
 use crate::error::{Error, Result};
 use crate::format::varint;
+use crate::key::common_prefix;
 use crate::limits::MAX_KEY_BYTES;
 use crate::types::{Kind, Seq, Trailer};
 

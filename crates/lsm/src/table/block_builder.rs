@@ -1,6 +1,7 @@
 //! Packs entries into a block payload. See `docs/format.md`, section 5.2.
 
 use crate::format::varint::{self, MAX_VARINT_BYTES};
+use crate::key::common_prefix;
 use crate::types::Trailer;
 
 /// Bytes of one restart: where its head and its value begin.
@@ -94,13 +95,6 @@ impl BlockBuilder {
     }
 }
 
-/// Number of bytes at the start that are equal.
-pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).take_while(|(a, b)| a == b).count();
-    let start = words * 8;
-    start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,16 +120,5 @@ mod tests {
         builder.begin();
         assert!(builder.is_empty());
         assert_eq!(builder.last_key(), b"banana");
-    }
-
-    #[test]
-    fn common_prefixes_are_exact_around_word_boundaries() {
-        let text = b"0123456789abcdefghi";
-        for len in 0..text.len() {
-            let mut other = text.to_vec();
-            other[len] = b'#';
-            assert_eq!(common_prefix(text, &other), len);
-            assert_eq!(common_prefix(text, &text[..len]), len);
-        }
     }
 }

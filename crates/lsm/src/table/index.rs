@@ -10,12 +10,12 @@
 use std::sync::Arc;
 
 use super::block::{Block, Entry};
-use super::block_builder::common_prefix;
 use super::envelope::Handle;
 use super::reader::Table;
 use super::version_order;
 use crate::error::Result;
 use crate::format::varint;
+use crate::key::common_prefix;
 use crate::limits::{INDEX_LEAF_ENTRIES, MAX_BLOCK_BYTES};
 use crate::types::{ReadTier, Seq};
 
