@@ -22,4 +22,5 @@ export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.
 export { Scan } from './lib/scan.js';
 export { Snapshot } from './lib/snapshot.js';
 export { FountainStore } from './lib/store.js';
-export type { AnyDocument, BatchItem, BatchOptions, Commit, Durability, KeyProperty, OpenOptions, ReadOptions, ScanOptions, Sequence, SyncReadOptions, WriteOptions, } from './lib/types.js';
+export { Transaction, TransactionCollection } from './lib/transaction.js';
+export type { AnyDocument, BatchItem, BatchOptions, Commit, Durability, Isolation, KeyProperty, OpenOptions, OperationOptions, PutOptions, ReadOptions, ScanOptions, Sequence, SyncReadOptions, TransactionOptions, WriteOptions, } from './lib/types.js';

@@ -1,4 +1,14 @@
 // The ESM face of the one CommonJS implementation, so that `import` and `require` see the same classes.
 import cjs from './index.js'
 
-export const { Collection, FountainStore, ReadCollection, Scan, Snapshot, StoreError, WriteOperation } = cjs
+export const {
+  Collection,
+  FountainStore,
+  ReadCollection,
+  Scan,
+  Snapshot,
+  StoreError,
+  Transaction,
+  TransactionCollection,
+  WriteOperation,
+} = cjs

@@ -22,17 +22,22 @@ export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.
 export { Scan } from './lib/scan.js'
 export { Snapshot } from './lib/snapshot.js'
 export { FountainStore } from './lib/store.js'
+export { Transaction, TransactionCollection } from './lib/transaction.js'
 export type {
   AnyDocument,
   BatchItem,
   BatchOptions,
   Commit,
   Durability,
+  Isolation,
   KeyProperty,
   OpenOptions,
+  OperationOptions,
+  PutOptions,
   ReadOptions,
   ScanOptions,
   Sequence,
   SyncReadOptions,
+  TransactionOptions,
   WriteOptions,
 } from './lib/types.js'

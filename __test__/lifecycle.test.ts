@@ -113,7 +113,8 @@ test('require and import see the same classes, and share one engine', async (t) 
     await Promise.all([a.close(), b.close()])
   `
   const { stdout, stderr } = await child(join(directory(t), 'store'), script).ended
-  const classes = 'Collection,FountainStore,ReadCollection,Scan,Snapshot,StoreError,WriteOperation'
+  const classes =
+    'Collection,FountainStore,ReadCollection,Scan,Snapshot,StoreError,Transaction,TransactionCollection,WriteOperation'
   t.is(stdout.trim(), `${classes} true 1 true`, stderr)
 })
 

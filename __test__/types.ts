@@ -1,5 +1,12 @@
 /** What must and must not compile. Checked by `tsc`, never run: an expected error that does not occur is an error. */
-import { type Collection, FountainStore, type Key, type ReadCollection } from '../index.mjs'
+import {
+  type Collection,
+  type Commit,
+  FountainStore,
+  type Key,
+  type ReadCollection,
+  type TransactionCollection,
+} from '../index.mjs'
 
 interface User {
   id: string
@@ -34,6 +41,28 @@ export async function compiles(): Promise<void> {
   const view = snapshot.collection<User>('users')
   assert<Same<typeof view, ReadCollection<User, string>>>()
   await store.batch([users.putOp({ id: 'a', email: 'e', age: 1 }), pairs.deleteOp([1, 'a'])])
+
+  const answer = await store.transaction(
+    async (transaction) => {
+      const inside = transaction.collection<User>('users')
+      assert<Same<typeof inside, TransactionCollection<User, string>>>()
+      inside.put({ id: 'b', email: 'e', age: 2 })
+      const seen = await inside.get('b')
+      assert<Same<typeof seen, User | undefined>>()
+      // @ts-expect-error a transaction has no feed and no promise of a write
+      inside.batch
+      return 42 as const
+    },
+    { isolation: 'serializable', retries: 3, timeoutMs: 1000 },
+  )
+  assert<Same<typeof answer, 42>>()
+  const inserted = await users.putIfAbsent({ id: 'a', email: 'e', age: 1 })
+  assert<Same<typeof inserted, Commit | undefined>>()
+  await users.delete('a', { ifSequence: (await users.insert({ id: 'a', email: 'e', age: 1 })).sequence })
+  // @ts-expect-error an insert replaces nothing
+  await users.insert({ id: 'a', email: 'e', age: 1 }, { ifSequence: 1 })
+  // @ts-expect-error unknown level
+  await store.transaction(() => 1, { isolation: 'dirty' })
 
   // @ts-expect-error the key is a string
   await users.get(1)

@@ -4,20 +4,30 @@
  * A collection object holds no state of its own; any number may exist for one name. The key property is a matter of
  * the view, not of the store, so use the same one everywhere.
  */
-import { encodeDocument, isPlainObject, member } from './codec.js'
+import { isPlainObject } from './codec.js'
 import { NEWEST, type StoreCore } from './core.js'
-import { describe, invalidArgument, StoreError } from './errors.js'
-import { isJsonKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
+import { invalidArgument, StoreError } from './errors.js'
+import { type Key, keyBytes, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import type { Lease } from './pin.js'
+import { prepareDelete, preparePut } from './prepare.js'
 import { encodeRange } from './range.js'
 import { PENDING, type ReadSource, readLater, readNow } from './read.js'
 import { Scan } from './scan.js'
 import { abortable } from './signal.js'
 import { Snapshot } from './snapshot.js'
-import type { BatchItem, Commit, ReadOptions, ScanOptions, SyncReadOptions, WriteOptions } from './types.js'
+import type {
+  BatchItem,
+  Commit,
+  OperationOptions,
+  PutOptions,
+  ReadOptions,
+  ScanOptions,
+  SyncReadOptions,
+  WriteOptions,
+} from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 /** Options of `store.collection`. */
@@ -31,6 +41,9 @@ const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const READ_OPTIONS: OptionRules<ReadOptions> = { snapshot: snapshotOption, signal }
 const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOption }
 const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
+const OPERATION_OPTIONS: OptionRules<OperationOptions> = { ifSequence: wholeNumber }
+const PUT_OPTIONS: OptionRules<PutOptions> = { ...WRITE_OPTIONS, ...OPERATION_OPTIONS }
+const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
 const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
   key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
 }
@@ -47,16 +60,21 @@ const SCAN_OPTIONS: OptionRules<ScanOptions> = {
   signal,
 }
 
+/** What a collection reads through unless told otherwise: a snapshot or a transaction. */
+interface Fixed {
+  lease(core: StoreCore): Lease
+}
+
 /** The reading half of a collection: all there is on a snapshot. */
 export class ReadCollection<T, K extends Key = Key> {
   /** The collection's name. */
   readonly name: string
   /** @internal */
   protected readonly source: ReadSource
-  readonly #fixed: Snapshot | undefined
+  readonly #fixed: Fixed | undefined
 
-  /** @internal Use `store.collection()` or `snapshot.collection()`. */
-  constructor(core: StoreCore, name: string, options?: CollectionOptions, fixed?: Snapshot) {
+  /** @internal Use `store.collection()`, `snapshot.collection()` or `transaction.collection()`. */
+  constructor(core: StoreCore, name: string, options?: CollectionOptions, fixed?: Fixed) {
     requireString(name, 'name')
     const { key = 'id' } = checkOptions(options, COLLECTION_OPTIONS, 'collection')
     const id = core.call((native, handle) => native.collection(handle, name), { collection: name })
@@ -164,22 +182,40 @@ export class ReadCollection<T, K extends Key = Key> {
  * `store.metrics().queuedWriteBytes` tells.
  */
 export class Collection<T extends object, K extends Key = Key> extends ReadCollection<T, K> {
-  /** Stores a document under the key it carries, replacing one that is there. */
-  put(document: T, options?: WriteOptions): Promise<Commit> {
-    return this.#write(() => [this.#preparePut(document)], options, 'put')
+  /**
+   * Stores a document under the key it carries, replacing one that is there. With `ifSequence` only the one that this
+   * commit put there, otherwise it rejects with `ERR_CONFLICT`.
+   */
+  put(document: T, options?: PutOptions): Promise<Commit> {
+    return this.#write(() => [preparePut(this.source, document, options?.ifSequence)], options, PUT_OPTIONS, 'put')
   }
 
-  /** Deletes the document under `key`; fine if there is none. */
-  delete(key: K, options?: WriteOptions): Promise<Commit> {
-    return this.#write(() => [this.#prepareDelete(key)], options, 'delete')
+  /** Stores a document under a key that has none; rejects with `ERR_EXISTS` if there is one. */
+  insert(document: T, options?: WriteOptions): Promise<Commit> {
+    return this.#write(() => [preparePut(this.source, document, 'absent')], options, WRITE_OPTIONS, 'insert')
+  }
+
+  /** As `insert`, but resolves with undefined, having written nothing, if there is a document under the key. */
+  async putIfAbsent(document: T, options?: WriteOptions): Promise<Commit | undefined> {
+    try {
+      return await this.insert(document, options)
+    } catch (error) {
+      if (StoreError.is(error, 'ERR_EXISTS')) return undefined
+      throw error
+    }
+  }
+
+  /** Deletes the document under `key`; fine if there is none. With `ifSequence` as for `put`. */
+  delete(key: K, options?: PutOptions): Promise<Commit> {
+    return this.#write(() => [prepareDelete(this.source, key, options?.ifSequence)], options, PUT_OPTIONS, 'delete')
   }
 
   /**
-   * Several puts and deletes as one commit: all of them happen or none. The last one on a key wins. An empty batch
-   * writes nothing and answers with the newest sequence.
+   * Several puts, inserts and deletes as one commit: all of them happen or none. The last one on a key wins. An empty
+   * batch writes nothing and answers with the newest sequence.
    */
   batch(items: readonly BatchItem<T, K>[], options?: WriteOptions): Promise<Commit> {
-    return this.#write(() => this.#prepareBatch(items), options, 'batch')
+    return this.#write(() => this.#prepareBatch(items), options, WRITE_OPTIONS, 'batch')
   }
 
   /**
@@ -187,9 +223,18 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
    *
    * @throws StoreError as `put` rejects with
    */
-  putOp(document: T): WriteOperation {
-    this.source.core.assertOpen()
-    return new WriteOperation(this.source.core, checkedKey(this.#preparePut(document)))
+  putOp(document: T, options?: OperationOptions): WriteOperation {
+    const { ifSequence } = checkOptions(options, OPERATION_OPTIONS, 'putOp')
+    return this.#operation(preparePut(this.source, document, ifSequence))
+  }
+
+  /**
+   * An insert for `store.batch`, which rejects with `ERR_EXISTS` if there is a document under the key.
+   *
+   * @throws StoreError as `put` rejects with
+   */
+  insertOp(document: T): WriteOperation {
+    return this.#operation(preparePut(this.source, document, 'absent'))
   }
 
   /**
@@ -197,16 +242,26 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
    *
    * @throws StoreError as `delete` rejects with
    */
-  deleteOp(key: K): WriteOperation {
-    this.source.core.assertOpen()
-    return new WriteOperation(this.source.core, checkedKey(this.#prepareDelete(key)))
+  deleteOp(key: K, options?: OperationOptions): WriteOperation {
+    const { ifSequence } = checkOptions(options, OPERATION_OPTIONS, 'deleteOp')
+    return this.#operation(prepareDelete(this.source, key, ifSequence))
   }
 
-  #write(prepare: () => readonly PreparedWrite[], options: WriteOptions | undefined, where: string): Promise<Commit> {
+  #operation(write: PreparedWrite): WriteOperation {
+    this.source.core.assertOpen()
+    return new WriteOperation(this.source.core, checkedKey(write))
+  }
+
+  #write<O extends WriteOptions>(
+    prepare: () => readonly PreparedWrite[],
+    options: O | undefined,
+    rules: OptionRules<O>,
+    where: string,
+  ): Promise<Commit> {
     const { core } = this.source
     try {
       core.assertOpen()
-      const { durability = core.durability, signal } = checkOptions(options, WRITE_OPTIONS, where)
+      const { durability = core.durability, signal } = checkOptions(options, rules, where)
       signal?.throwIfAborted()
       const writes = prepare()
       return core.write(writes, durability)
@@ -215,33 +270,16 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
     }
   }
 
-  /** Runs the caller's getters, if the document has any, so nothing may be half-written when it is called. */
-  #preparePut(document: unknown): PreparedWrite {
-    const { id, name, keyName } = this.source
-    if (!isPlainObject(document)) {
-      const message = `a document of collection ${JSON.stringify(name)} is a plain object, not ${describe(document)}`
-      throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
-    }
-    const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
-    const key = plainKey(document[keyName], context)
-    const text = encodeDocument(document, name, isJsonKey(key) ? undefined : keyName)
-    return { collectionId: id, key, text, context }
-  }
-
-  #prepareDelete(key: unknown): PreparedWrite {
-    const context: KeyContext = { collection: this.name, place: 'key' }
-    return { collectionId: this.source.id, key: plainKey(key, context), text: undefined, context }
-  }
-
   #prepareBatch(items: unknown): PreparedWrite[] {
-    if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put } and { delete }', items)
+    if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put }, { insert } and { delete }', items)
     return items.map((item: unknown, index) => {
-      const members = isPlainObject(item) ? Object.keys(item) : []
-      if (!isPlainObject(item) || members.length !== 1 || !(members[0] === 'put' || members[0] === 'delete')) {
-        throw invalidArgument(`items[${index}]`, 'an object with one member, put or delete', item)
+      const [kind, ...others] = isPlainObject(item) ? Object.keys(item) : []
+      if (!isPlainObject(item) || others.length > 0 || !ITEM_KINDS.has(kind)) {
+        throw invalidArgument(`items[${index}]`, 'an object with one member, put, insert or delete', item)
       }
       try {
-        return members[0] === 'put' ? this.#preparePut(item.put) : this.#prepareDelete(item.delete)
+        if (kind === 'delete') return prepareDelete(this.source, item.delete)
+        return preparePut(this.source, item[kind as string], kind === 'insert' ? 'absent' : undefined)
       } catch (error) {
         throw atItem(error, index)
       }

@@ -2,12 +2,13 @@
  * What an open store, its collections, snapshots and scans share: the native handle, the write queue, and the knowledge
  * of whether the store is still open and what is under way.
  */
-import { fromThrown, StoreError, type StoreErrorDetails } from './errors.js'
+import { StoreError, type StoreErrorDetails } from './errors.js'
+import { fromThrown } from './failures.js'
 import { MAX_BATCH_OPERATIONS } from './limits.js'
 import { Pin } from './pin.js'
 import type { Runtime } from './runtime.js'
-import type { Commit, Durability } from './types.js'
-import type { PreparedWrite } from './write-buffer.js'
+import type { Commit, Durability, Sequence } from './types.js'
+import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
 import { WriteQueue } from './write-queue.js'
 
 /** Means "the newest" where the addon takes a sequence to read at. */
@@ -21,6 +22,8 @@ export class StoreCore {
   /** When writes resolve unless a call says otherwise. */
   readonly durability: Durability
   readonly queue: WriteQueue
+  /** For what crosses at once; empty between calls. */
+  readonly scratch = new WriteBuffer()
   #closing: Promise<void> | undefined
   #active = 0
   #whenIdle: (() => void) | undefined
@@ -72,14 +75,19 @@ export class StoreCore {
     }
   }
 
-  /** Queues one transaction; an empty one writes nothing and answers with the newest sequence. */
-  write(writes: readonly PreparedWrite[], durability: Durability): Promise<Commit> {
+  /**
+   * Queues one transaction, which is refused unless the store has reached `least`; an empty one writes nothing and answers
+   * with the newest sequence.
+   */
+  write(writes: readonly PreparedWrite[], durability: Durability, least?: Sequence): Promise<Commit> {
     if (writes.length > MAX_BATCH_OPERATIONS) {
       const message = `a batch of ${writes.length} operations is over the limit of ${MAX_BATCH_OPERATIONS}`
       throw new StoreError('ERR_LIMIT', message, { details: { size: writes.length, limit: MAX_BATCH_OPERATIONS } })
     }
-    if (writes.length > 0) return this.queue.push(writes, durability)
-    return Promise.resolve({ sequence: this.call((native, handle) => native.sequence(handle)) })
+    if (writes.length > 0) return this.queue.push(writes, durability, least)
+    const newest = this.call((native, handle) => native.sequence(handle))
+    this.requireSequence(least, newest)
+    return Promise.resolve({ sequence: newest })
   }
 
   /** Keeps the newest sequence readable as long as the pin has leases. */
@@ -96,6 +104,13 @@ export class StoreCore {
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  /** @throws StoreError `ERR_SEQUENCE` unless `newest` has reached `least` */
+  requireSequence(least: Sequence | undefined, newest: Sequence): void {
+    if (least === undefined || newest >= least) return
+    const message = `the store is at sequence ${newest} and has not reached ${least}`
+    throw new StoreError('ERR_SEQUENCE', message, { details: { requested: least, newest } })
   }
 
   async #close(): Promise<void> {

@@ -156,43 +156,6 @@ export function invalidArgument(place: string, expected: string, found: unknown)
   return new StoreError('ERR_INVALID_ARGUMENT', `${place} must be ${expected}, not ${describe(found)}`, { place })
 }
 
-/** The error that the native side reports as JSON text, either thrown or with a completion. */
-export function fromNative(json: string, known: StoreErrorDetails = {}): StoreError {
-  const report = parseReport(json)
-  if (report === undefined) return new StoreError('ERR_INTERNAL', json, known)
-  const { details } = report
-  return new StoreError(report.code, report.message, {
-    ...known,
-    collection: text(details.collection) ?? known.collection,
-    path: text(details.path),
-    pid: typeof details.pid === 'number' ? details.pid : undefined,
-    details,
-  })
-}
-
-function parseReport(json: string) {
-  let report: { code?: unknown; message?: unknown; details?: unknown } | null
-  try {
-    report = JSON.parse(json)
-  } catch {
-    return undefined
-  }
-  const code = report?.code
-  if (typeof code !== 'string' || !CODES.has(code)) return undefined
-  const details = (report?.details ?? {}) as Readonly<Record<string, unknown>>
-  return { code: code as StoreErrorCode, message: String(report?.message), details }
-}
-
-/** Turns whatever a native function threw into a `StoreError`. */
-export function fromThrown(thrown: unknown, known: StoreErrorDetails = {}): StoreError {
-  if (thrown instanceof StoreError) return thrown
-  if (thrown instanceof Error) {
-    if (CODES.has((thrown as { code?: string }).code ?? '')) return fromNative(thrown.message, known)
-    return new StoreError('ERR_INTERNAL', thrown.message, { ...known, cause: thrown })
-  }
-  return new StoreError('ERR_INTERNAL', String(thrown), known)
-}
-
 /** A short description of a value for messages: its type, and its text where that is short. */
 export function describe(value: unknown): string {
   switch (typeof value) {
@@ -220,8 +183,4 @@ function describeObject(value: object | null): string {
   const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
   if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object'
   return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
 }

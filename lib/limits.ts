@@ -27,6 +27,15 @@ export const WRITE_CHUNK_BYTES = 4 * 1024 * 1024
 /** Bytes handed to the engine and not yet answered, above which further writes wait on the JavaScript side. */
 export const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
+/** How often `store.transaction` runs again after a conflict unless told otherwise. */
+export const DEFAULT_TRANSACTION_RETRIES = 10
+/** How long `store.transaction` may take with all its attempts unless told otherwise, in milliseconds. */
+export const DEFAULT_TRANSACTION_MS = 30_000
+/** Longest time that `store.transaction` may be given: the engine refuses transactions that are open for longer. */
+export const MAX_TRANSACTION_MS = 300_000
+/** Longest pause before another attempt, in milliseconds. */
+export const MAX_RETRY_PAUSE_MS = 50
+
 /** Size of the block through which synchronous reads pass keys in and documents out. */
 export const IO_BYTES = 1024 * 1024
 /** Records in one page of a scan unless told otherwise. */

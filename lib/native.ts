@@ -2,8 +2,8 @@
  * The native addon as the facade sees it, and the one place that loads it. Loading is put off until the first store
  * is opened, so that importing the package never fails.
  *
- * Conventions of the boundary: stores and snapshots are `u32` handles of this thread; sequences are numbers, and a
- * negative `at` means "newest"; asynchronous functions take a ticket and answer through the callback given to `init`.
+ * Conventions of the boundary: stores, snapshots and transactions are `u32` handles of this thread; sequences are numbers,
+ * and `at` is a sequence, −1 for "newest", or −2 − n for what transaction n sees; asynchronous functions take a ticket and answer through the callback given to `init`.
  * No function returns a buffer: JavaScript allocates, the addon fills. Errors are thrown or delivered as JSON text.
  */
 import { StoreError } from './errors.js'
@@ -40,6 +40,11 @@ export interface NativeBinding {
   snapshotAt(store: number, sequence: number): number
   snapshotSequence(snapshot: number): number
   releaseSnapshot(snapshot: number): void
+  begin(store: number, serializable: boolean): number
+  transactionSequence(transaction: number): number
+  transactionWrite(transaction: number, bytes: Uint8Array, length: number): void
+  commitTransaction(ticket: number, transaction: number, durability: number): void
+  rollback(transaction: number): void
 }
 
 /** One page of a scan; the bounds lie at the start of the block, lower then upper. */

@@ -3,7 +3,7 @@
  */
 import { decodeDocument } from './codec.js'
 import type { StoreCore } from './core.js'
-import { fromThrown } from './errors.js'
+import { fromThrown } from './failures.js'
 import { decodeKey, encodeKey, isJsonKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, TOO_SMALL, WOULD_BLOCK } from './native.js'

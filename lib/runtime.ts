@@ -4,7 +4,8 @@
  * The addon keeps the process alive while a ticket is pending and lets it go when none is. A completion runs on this
  * thread between other callbacks; what it settles must not throw.
  */
-import { fromNative, fromThrown, type StoreErrorDetails } from './errors.js'
+import type { StoreErrorDetails } from './errors.js'
+import { fromNative, fromThrown } from './failures.js'
 import { IO_BYTES } from './limits.js'
 import { type NativeBinding, nativeBinding } from './native.js'
 import { Turn } from './turn.js'

@@ -5,7 +5,7 @@
  * The addon keeps no cursor: each page starts behind the last key of the one before.
  */
 import { decodeDocument } from './codec.js'
-import { fromThrown } from './errors.js'
+import { fromThrown } from './failures.js'
 import { PAGE_BYTES } from './limits.js'
 import { type ScanArguments, WOULD_BLOCK } from './native.js'
 import type { Lease } from './pin.js'

@@ -2,14 +2,25 @@
 import { resolve } from 'node:path'
 import { Collection, type CollectionOptions, ReadCollection } from './collection.js'
 import { StoreCore } from './core.js'
-import { invalidArgument, StoreError } from './errors.js'
+import { invalidArgument } from './errors.js'
 import type { Key } from './keys.js'
+import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import type { RecoveryReport, StoreMetrics } from './reports.js'
 import { runtime } from './runtime.js'
 import { Snapshot } from './snapshot.js'
-import type { AnyDocument, BatchOptions, Commit, KeyProperty, OpenOptions, Sequence } from './types.js'
+import { transact } from './transact.js'
+import type { Transaction } from './transaction.js'
+import type {
+  AnyDocument,
+  BatchOptions,
+  Commit,
+  KeyProperty,
+  OpenOptions,
+  Sequence,
+  TransactionOptions,
+} from './types.js'
 
 const durability = oneOf('memory', 'os', 'disk')
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
@@ -24,6 +35,12 @@ const OPEN_OPTIONS: OptionRules<OpenOptions> = {
   durability,
 }
 const BATCH_OPTIONS: OptionRules<BatchOptions> = { durability, signal, requireSequenceAtLeast: wholeNumber }
+const TRANSACTION_OPTIONS: OptionRules<TransactionOptions> = {
+  ...BATCH_OPTIONS,
+  isolation: oneOf('snapshot', 'serializable'),
+  retries: integer(0, 1_000_000),
+  timeoutMs: integer(1, MAX_TRANSACTION_MS),
+}
 
 /**
  * An open store. One process opens a directory at a time; within it, every open of the same directory, from any worker
@@ -95,8 +112,27 @@ export class FountainStore implements AsyncDisposable {
       checked.signal?.throwIfAborted()
       if (!Array.isArray(operations)) throw invalidArgument('operations', 'an array of operations', operations)
       const writes = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
-      this.#requireSequence(checked.requireSequenceAtLeast)
-      return core.write(writes, checked.durability ?? core.durability)
+      return core.write(writes, checked.durability ?? core.durability, checked.requireSequenceAtLeast)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Runs `work` in a transaction and commits what it wrote as one commit when it returns; resolves with what it returned.
+   * If another commit came in between, `work` is run again, on a newer state, so it should have no other effects. If it
+   * throws or rejects, nothing is written.
+   *
+   * Rejects with `ERR_CONFLICT` or `ERR_TRANSACTION_TOO_OLD` when all attempts were refused, `ERR_TIMEOUT`, `ERR_EXISTS`
+   * for an insert, and what writes reject with.
+   */
+  transaction<R>(work: (transaction: Transaction) => R | Promise<R>, options?: TransactionOptions): Promise<R> {
+    try {
+      this.#core.assertOpen()
+      const checked = checkOptions(options, TRANSACTION_OPTIONS, 'transaction')
+      checked.signal?.throwIfAborted()
+      if (typeof work !== 'function') throw invalidArgument('work', 'a function', work)
+      return transact(this.#core, work, checked)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -160,12 +196,5 @@ export class FountainStore implements AsyncDisposable {
         () => undefined,
       )
     })
-  }
-
-  #requireSequence(least: Sequence | undefined): void {
-    const newest = this.sequence
-    if (least === undefined || newest >= least) return
-    const message = `the store is at sequence ${newest} and has not reached ${least}`
-    throw new StoreError('ERR_SEQUENCE', message, { details: { requested: least, newest } })
   }
 }

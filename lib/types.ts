@@ -51,14 +51,43 @@ export interface WriteOptions {
   signal?: AbortSignal | undefined
 }
 
+/** Options of an operation for `store.batch`. */
+export interface OperationOptions {
+  /** Refuse with `ERR_CONFLICT` unless the document that is there was put there by the commit with this sequence. */
+  ifSequence?: Sequence | undefined
+}
+
+/** Options of a write to one document. */
+export interface PutOptions extends WriteOptions, OperationOptions {}
+
+/**
+ * What a transaction is protected from: with `'snapshot'`, others' writes to what it writes; with `'serializable'`, also
+ * others' writes to what it has read, ranges included, as if transactions happened one after another.
+ */
+export type Isolation = 'snapshot' | 'serializable'
+
+/** Options of `store.transaction`. */
+export interface TransactionOptions extends WriteOptions {
+  /** What it is protected from. Default: `'snapshot'`. */
+  isolation?: Isolation | undefined
+  /** How often to run the callback again after a conflict. Default: 10. */
+  retries?: number | undefined
+  /** How long all attempts together may take before the commit, at most 300,000. Default: 30,000. */
+  timeoutMs?: number | undefined
+  /** Refuse with `ERR_SEQUENCE` unless the store has reached this sequence. */
+  requireSequenceAtLeast?: Sequence | undefined
+  /** Ends the transaction without effect when aborted before its commit. A commit under way is not undone. */
+  signal?: AbortSignal | undefined
+}
+
 /** Options of `store.batch`. */
 export interface BatchOptions extends WriteOptions {
-  /** Refuse with `ERR_SEQUENCE` unless the store has reached this sequence. */
+  /** Refuse with `ERR_SEQUENCE` unless the store has reached this sequence when it is the batch's turn. */
   requireSequenceAtLeast?: Sequence | undefined
 }
 
 /** One operation of `collection.batch`. */
-export type BatchItem<T, K> = { readonly put: T } | { readonly delete: K }
+export type BatchItem<T, K> = { readonly put: T } | { readonly insert: T } | { readonly delete: K }
 
 /** The bounds of a scan; every member is optional, and none means all documents. */
 export interface ScanOptions<K = Key> extends ReadOptions {

@@ -2,15 +2,18 @@
  * The growing buffer in which the writes of one tick travel to the engine: transactions one after another, each
  *
  *     u32 number of operations, u32 bytes of operations, then per operation
- *     u8 kind, 3 zero bytes, u32 collection, u32 key length, u32 value length, key, value
+ *     u8 kind, u8 condition, 2 zero bytes, u32 collection, u32 key length, u32 value length, key, value
  *
- * all little-endian; a value is a codec byte and the document. The native side copies the bytes when they are
+ * all little-endian; a value is a codec byte and the document. If the condition is that the record has a certain sequence,
+ * that comes before the key, as a u64. What the store's sequence must have reached is an operation, too, with that as its
+ * value. The native side copies the bytes when they are
  * submitted, so a buffer can be used again at once. Appending runs no user code and is all or nothing.
  */
 import { CODEC_JSON } from './codec.js'
 import { StoreError } from './errors.js'
 import { encodeKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES, MAX_BATCH_BYTES } from './limits.js'
+import type { Sequence } from './types.js'
 
 /** One put or delete, with a plain key and the document already encoded. */
 export interface PreparedWrite {
@@ -22,10 +25,16 @@ export interface PreparedWrite {
   readonly text: string | undefined
   /** What a message about the key should name. */
   readonly context: KeyContext
+  /** What must be true of the record: that there is none, or the sequence of the commit that put it there. */
+  readonly condition?: 'absent' | Sequence | undefined
 }
 
 const KIND_PUT = 1
 const KIND_DELETE = 2
+const KIND_REQUIRE = 3
+const CONDITION_ABSENT = 1 << 8
+const CONDITION_SEQUENCE = 2 << 8
+const SEQUENCE_BYTES = 8
 const TRANSACTION_HEADER = 8
 const OPERATION_HEADER = 16
 const FIRST_CAPACITY = 64 * 1024
@@ -54,17 +63,18 @@ export class WriteBuffer {
     this.#length = 0
   }
 
-  /** Appends one transaction, or throws and appends nothing. */
-  append(writes: readonly PreparedWrite[]): void {
+  /** Appends one transaction, which requires that the store has reached `least`, or throws and appends nothing. */
+  append(writes: readonly PreparedWrite[], least?: Sequence): void {
     const start = this.#length
     try {
       this.#reserve(TRANSACTION_HEADER)
       this.#length += TRANSACTION_HEADER
       for (const write of writes) {
-        this.#appendOperation(write)
+        this.appendOperation(write)
         if (this.#length - start > MAX_BATCH_BYTES) throw batchTooLarge(write)
       }
-      this.#bytes.writeUInt32LE(writes.length, start)
+      if (least !== undefined) this.#appendRequirement(least)
+      this.#bytes.writeUInt32LE(writes.length + (least === undefined ? 0 : 1), start)
       this.#bytes.writeUInt32LE(this.#length - start - TRANSACTION_HEADER, start + 4)
     } catch (error) {
       this.#length = start
@@ -72,23 +82,37 @@ export class WriteBuffer {
     }
   }
 
-  #appendOperation(write: PreparedWrite): void {
-    const { text } = write
-    this.#reserve(OPERATION_HEADER + KEY_ROOM_BYTES + (text === undefined ? 0 : 1 + utf8Room(text)))
+  /** Appends an operation that is not part of a transaction in this buffer, or throws and appends nothing. */
+  appendOperation(write: PreparedWrite): void {
+    const { text, condition } = write
+    this.#reserve(OPERATION_HEADER + SEQUENCE_BYTES + KEY_ROOM_BYTES + (text === undefined ? 0 : 1 + utf8Room(text)))
     const bytes = this.#bytes
     const header = this.#length
-    const keyStart = header + OPERATION_HEADER
+    const ofSequence = typeof condition === 'number'
+    const keyStart = header + OPERATION_HEADER + (ofSequence ? SEQUENCE_BYTES : 0)
     const keyEnd = encodeKey(write.key, bytes, keyStart, write.context)
     let end = keyEnd
     if (text !== undefined) {
       bytes[end++] = CODEC_JSON
       end += bytes.write(text, end, 'utf8')
     }
-    bytes.writeUInt32LE(text === undefined ? KIND_DELETE : KIND_PUT, header)
+    const kind = text === undefined ? KIND_DELETE : KIND_PUT
+    bytes.writeUInt32LE(kind | (ofSequence ? CONDITION_SEQUENCE : condition ? CONDITION_ABSENT : 0), header)
+    if (ofSequence) bytes.writeBigUInt64LE(BigInt(condition), header + OPERATION_HEADER)
     bytes.writeUInt32LE(write.collectionId, header + 4)
     bytes.writeUInt32LE(keyEnd - keyStart, header + 8)
     bytes.writeUInt32LE(end - keyEnd, header + 12)
     this.#length = end
+  }
+
+  #appendRequirement(least: Sequence): void {
+    this.#reserve(OPERATION_HEADER + SEQUENCE_BYTES)
+    const at = this.#length
+    this.#bytes.fill(0, at, at + OPERATION_HEADER)
+    this.#bytes[at] = KIND_REQUIRE
+    this.#bytes.writeUInt32LE(SEQUENCE_BYTES, at + 12)
+    this.#bytes.writeBigUInt64LE(BigInt(least), at + OPERATION_HEADER)
+    this.#length = at + OPERATION_HEADER + SEQUENCE_BYTES
   }
 
   #reserve(more: number): void {

@@ -6,13 +6,14 @@
  * submitted in order. When `MAX_QUEUED_BYTES` are with the engine, further chunks wait here and go on filling, so a
  * program that writes faster than the disk makes its calls larger, not more numerous.
  */
+import { fromNative } from './failures.js'
 import { MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
 import type { Runtime } from './runtime.js'
-import type { Commit, Durability } from './types.js'
+import type { Commit, Durability, Sequence } from './types.js'
 import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
 
 /** The numbers by which the addon knows the levels. */
-const LEVELS: Readonly<Record<Durability, number>> = { memory: 0, os: 1, disk: 2 }
+export const LEVELS: Readonly<Record<Durability, number>> = { memory: 0, os: 1, disk: 2 }
 /** Buffers that a burst made larger than this are not kept. */
 const MAX_KEPT_BUFFER_BYTES = 2 * WRITE_CHUNK_BYTES
 
@@ -26,6 +27,24 @@ interface Chunk {
   readonly buffer: WriteBuffer
   /** One per transaction, in order. */
   readonly waiters: Waiter[]
+}
+
+/** What became of the transactions of a chunk: those that were refused have an error, as JSON text, by their places. */
+interface Outcome {
+  /** The sequence of the first that was not refused; the others have the ones after it. */
+  readonly first: Sequence
+  readonly refused: ReadonlyMap<number, string>
+}
+
+const NONE: ReadonlyMap<number, string> = new Map()
+
+function settleAll(waiters: readonly Waiter[], { first, refused }: Outcome): void {
+  let sequence = first
+  for (const [place, { resolve, reject }] of waiters.entries()) {
+    const error = refused.get(place)
+    if (error === undefined) resolve({ sequence: sequence++ })
+    else reject(fromNative(error))
+  }
 }
 
 /** The write queue of one open store. */
@@ -51,11 +70,14 @@ export class WriteQueue {
     return this.#waiting.reduce((sum, chunk) => sum + chunk.buffer.length, this.#submittedBytes)
   }
 
-  /** Adds one transaction; resolves when it has reached the durability. Rejects, and adds nothing, if it is invalid. */
-  push(writes: readonly PreparedWrite[], durability: Durability): Promise<Commit> {
+  /**
+   * Adds one transaction, which requires that the store has reached `least`; resolves when it has reached the durability.
+   * Rejects, and adds nothing, if it is invalid.
+   */
+  push(writes: readonly PreparedWrite[], durability: Durability, least?: Sequence): Promise<Commit> {
     return new Promise((resolve, reject) => {
       const chunk = this.#openChunk(durability)
-      chunk.buffer.append(writes)
+      chunk.buffer.append(writes, least)
       chunk.waiters.push({ resolve, reject })
       this.#schedule()
     })
@@ -99,13 +121,14 @@ export class WriteQueue {
     this.#submittedBytes += bytes
     const start = (ticket: number) =>
       this.#runtime.native.submit(ticket, this.#store, buffer.bytes, bytes, LEVELS[durability])
-    const answered = this.#runtime.request({}, start, (first) => first)
+    const finish = (first: number, length: number): Outcome => {
+      return { first, refused: length === 0 ? NONE : new Map(JSON.parse(this.#runtime.collect(length).toString())) }
+    }
+    const answered = this.#runtime.request({}, start, finish)
     this.#keep(buffer)
     answered
       .then(
-        (first) => {
-          for (const [index, { resolve }] of waiters.entries()) resolve({ sequence: first + index })
-        },
+        (outcome) => settleAll(waiters, outcome),
         (error) => {
           for (const { reject } of waiters) reject(error)
         },

@@ -62,6 +62,7 @@ fn conditions_hold_through_memory_tables_and_reopening() {
             (ErrorCode::Exists, Some(0), Some(1))
         );
         assert_eq!(error.details.collection.as_deref(), Some("c"));
+        assert_eq!(error.details.key, Some(key(1)));
         store.flush().unwrap();
         assert_eq!(code(commit(&store, insert(collection, 1))), ErrorCode::Exists);
         let second = commit(&store, replace(collection, 1, first)).unwrap();

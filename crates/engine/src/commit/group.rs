@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, Claims};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
+use crate::limits::KEYSPACE_BYTES;
 use crate::metrics::Counters;
 use crate::transaction::Transactions;
 use crate::write_set::WriteSet;
@@ -128,7 +129,7 @@ impl Committer {
                 }
                 Err(error) => {
                     self.counters.refusals.add(1);
-                    admitted.refused.push(Refused { place, error: self.in_collection(error, &commit) });
+                    admitted.refused.push(Refused { place, error: self.of_record(error, &commit) });
                 }
             }
         }
@@ -163,12 +164,15 @@ impl Committer {
         Ok(range)
     }
 
-    /// Names the collection of the operation that an error is about.
-    fn in_collection(&self, error: Error, commit: &WriteSet) -> Error {
+    /// Names the record that an error about an operation concerns.
+    fn of_record(&self, error: Error, commit: &WriteSet) -> Error {
         let item = error.details.item.and_then(|item| usize::try_from(item).ok());
         let Some((key, _)) = item.and_then(|item| commit.batch().op(item)) else { return error };
         let name = CollectionId::of_storage_key(key).and_then(|id| self.catalog.name(id));
-        error.with(|details| details.collection = name)
+        error.with(|details| {
+            details.collection = name;
+            details.key = key.get(KEYSPACE_BYTES..).map(<[u8]>::to_vec);
+        })
     }
 }
 

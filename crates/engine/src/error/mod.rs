@@ -53,6 +53,8 @@ pub struct ErrorDetails {
     pub floor: Option<u64>,
     /// The newest sequence.
     pub newest: Option<u64>,
+    /// The record concerned, by its encoded key; in JSON as hexadecimal digits.
+    pub key: Option<Vec<u8>>,
     /// Which operation of the commit, counted from 0.
     pub item: Option<u64>,
     /// The sequence of the record that is there.
@@ -132,12 +134,18 @@ impl ErrorDetails {
             ("requested", self.requested.map(|number| json!(number))),
             ("floor", self.floor.map(|number| json!(number))),
             ("newest", self.newest.map(|number| json!(number))),
+            ("key", self.key.as_ref().map(|key| json!(hexadecimal(key)))),
             ("item", self.item.map(|number| json!(number))),
             ("found", self.found.map(|number| json!(number))),
         ];
         let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Value::Object(set.collect::<Map<_, _>>())
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 impl fmt::Display for Error {
@@ -250,8 +258,11 @@ mod tests {
 
     #[test]
     fn text_in_an_error_cannot_break_its_json() {
-        let error = Error::new(ErrorCode::Io, "a \"quoted\"\nline")
-            .with(|details| details.path = Some("C:\\a\u{1}".to_owned()));
+        let error = Error::new(ErrorCode::Io, "a \"quoted\"\nline").with(|details| {
+            details.path = Some("C:\\a\u{1}".to_owned());
+            details.key = Some(b"\x30a\xFF".to_vec());
+        });
+        assert_eq!(parsed(&error)["details"]["key"], "3061ff");
         assert_eq!(parsed(&error)["message"], "a \"quoted\"\nline");
         assert_eq!(parsed(&error)["details"]["path"], "C:\\a\u{1}");
     }

@@ -1,0 +1,52 @@
+/** Failures of the native side, as the errors that users see. */
+import { CODES, StoreError, type StoreErrorCode, type StoreErrorDetails } from './errors.js'
+import { decodeKey, type Key } from './keys.js'
+
+/** The error that the native side reports as JSON text, either thrown or with a completion. */
+export function fromNative(json: string, known: StoreErrorDetails = {}): StoreError {
+  const report = parseReport(json)
+  if (report === undefined) return new StoreError('ERR_INTERNAL', json, known)
+  const { details } = report
+  return new StoreError(report.code, report.message, {
+    ...known,
+    collection: text(details.collection) ?? known.collection,
+    key: recordKey(details.key) ?? known.key,
+    path: text(details.path),
+    pid: typeof details.pid === 'number' ? details.pid : undefined,
+    details,
+  })
+}
+
+/** The key of a record, which the native side reports as it is encoded. */
+function recordKey(digits: unknown): Key | undefined {
+  if (typeof digits !== 'string') return undefined
+  const bytes = Buffer.from(digits, 'hex')
+  return decodeKey(bytes, 0, bytes.length)
+}
+
+function parseReport(json: string) {
+  let report: { code?: unknown; message?: unknown; details?: unknown } | null
+  try {
+    report = JSON.parse(json)
+  } catch {
+    return undefined
+  }
+  const code = report?.code
+  if (typeof code !== 'string' || !CODES.has(code)) return undefined
+  const details = (report?.details ?? {}) as Readonly<Record<string, unknown>>
+  return { code: code as StoreErrorCode, message: String(report?.message), details }
+}
+
+/** Turns whatever a native function threw into a `StoreError`. */
+export function fromThrown(thrown: unknown, known: StoreErrorDetails = {}): StoreError {
+  if (thrown instanceof StoreError) return thrown
+  if (thrown instanceof Error) {
+    if (CODES.has((thrown as { code?: string }).code ?? '')) return fromNative(thrown.message, known)
+    return new StoreError('ERR_INTERNAL', thrown.message, { ...known, cause: thrown })
+  }
+  return new StoreError('ERR_INTERNAL', String(thrown), known)
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}

@@ -1,0 +1,149 @@
+/**
+ * Transactions: reads of one moment, writes that only the transaction sees until it commits, and a commit that happens only
+ * if nobody else changed meanwhile what it depends on. Nothing is locked: who commits first wins, and the other runs again.
+ */
+import { type CollectionOptions, ReadCollection } from './collection.js'
+import type { StoreCore } from './core.js'
+import { StoreError } from './errors.js'
+import { fromThrown } from './failures.js'
+import type { Key } from './keys.js'
+import { Lease } from './pin.js'
+import { prepareDelete, preparePut } from './prepare.js'
+import type { AnyDocument, Durability, Isolation, KeyProperty, Sequence } from './types.js'
+import type { PreparedWrite } from './write-buffer.js'
+import { LEVELS } from './write-queue.js'
+
+/** The number by which reads name what transaction 0 sees; that of the next is one less. */
+const FIRST_VIEW = -2
+
+/**
+ * One attempt of `store.transaction`, for use within its callback only: afterwards everything fails with `ERR_CLOSED`.
+ */
+export class Transaction {
+  /** The sequence that it reads: the newest when it began. */
+  readonly sequence: Sequence
+  readonly #core: StoreCore
+  readonly #handle: number
+  #ended = false
+
+  /** @internal Use `store.transaction()`. */
+  constructor(core: StoreCore, isolation: Isolation) {
+    this.#core = core
+    this.#handle = core.call((native, store) => native.begin(store, isolation === 'serializable'))
+    this.sequence = core.call((native) => native.transactionSequence(this.#handle))
+  }
+
+  /** The collection as this transaction sees it, with documents that carry their key in `id`. */
+  collection<T extends { readonly id: Key } = AnyDocument>(
+    name: string,
+    options?: { readonly key?: 'id' },
+  ): TransactionCollection<T, T['id']>
+  /** The collection as this transaction sees it, with documents that carry their key in another property. */
+  collection<T extends object, P extends KeyProperty<T>>(
+    name: string,
+    options: { readonly key: P },
+  ): TransactionCollection<T, Extract<T[P], Key>>
+  collection(name: string, options?: CollectionOptions): TransactionCollection<object, Key> {
+    this.#assertRunning()
+    return new TransactionCollection(this.#core, name, options, this)
+  }
+
+  /**
+   * What reads of `core` need to see what this transaction sees.
+   *
+   * @internal
+   */
+  lease(core: StoreCore): Lease {
+    if (core !== this.#core) throw new StoreError('ERR_INVALID_ARGUMENT', 'the transaction belongs to another store')
+    this.#assertRunning()
+    return new Lease(FIRST_VIEW - this.#handle, () => undefined)
+  }
+
+  /**
+   * Makes a write in it.
+   *
+   * @internal
+   */
+  write(write: PreparedWrite): void {
+    this.#assertRunning()
+    const { scratch } = this.#core
+    try {
+      scratch.appendOperation(write)
+      this.#core.runtime.native.transactionWrite(this.#handle, scratch.bytes, scratch.length)
+    } catch (error) {
+      throw fromThrown(error, { collection: write.context.collection, key: write.key })
+    } finally {
+      scratch.clear()
+    }
+  }
+
+  /**
+   * Ends it and commits what it wrote; answers with the sequence of the commit, or with its own if it wrote nothing.
+   *
+   * @internal
+   */
+  async commit(durability: Durability): Promise<Sequence> {
+    this.#assertRunning()
+    this.#ended = true
+    return this.#core.request(
+      {},
+      (native, ticket) => native.commitTransaction(ticket, this.#handle, LEVELS[durability]),
+      (sequence) => sequence,
+    )
+  }
+
+  /**
+   * Ends it without effect, if it has not ended.
+   *
+   * @internal
+   */
+  rollback(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#core.runtime.native.rollback(this.#handle)
+  }
+
+  #assertRunning(): void {
+    this.#core.assertOpen()
+    if (this.#ended) throw new StoreError('ERR_CLOSED', 'the transaction has ended')
+  }
+}
+
+/** A collection as a transaction sees it, its own writes included. Writes are made at once; they need not be awaited. */
+export class TransactionCollection<T extends object, K extends Key = Key> extends ReadCollection<T, K> {
+  readonly #transaction: Transaction
+
+  /** @internal Use `transaction.collection()`. */
+  constructor(core: StoreCore, name: string, options: CollectionOptions | undefined, transaction: Transaction) {
+    super(core, name, options, transaction)
+    this.#transaction = transaction
+  }
+
+  /**
+   * Stores a document under the key it carries, replacing one that is there.
+   *
+   * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`, `ERR_LIMIT`, `ERR_CLOSED`
+   */
+  put(document: T): void {
+    this.#transaction.write(preparePut(this.source, document))
+  }
+
+  /**
+   * Stores a document under a key that has none. If there is one, that is `ERR_EXISTS`: at once if the transaction put it
+   * there itself, else when it commits.
+   *
+   * @throws StoreError as `put`, and `ERR_EXISTS`
+   */
+  insert(document: T): void {
+    this.#transaction.write(preparePut(this.source, document, 'absent'))
+  }
+
+  /**
+   * Deletes the document under `key`; fine if there is none.
+   *
+   * @throws StoreError `ERR_INVALID_KEY`, `ERR_TOO_LARGE`, `ERR_LIMIT`, `ERR_CLOSED`
+   */
+  delete(key: K): void {
+    this.#transaction.write(prepareDelete(this.source, key))
+  }
+}
