@@ -6,9 +6,7 @@ use std::ops::Deref;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kv::KvValue;
 use crate::limits::MAX_DOCUMENT_BYTES;
-
-/// Codec of documents that are JSON text in UTF-8.
-pub const CODEC_JSON: u8 = 1;
+use crate::record::CODEC_RECORD;
 
 /// A document as it is stored, codec byte first; derefs to these bytes. Where storage has the document in memory
 /// nothing is copied, and the memory is kept as long as this lives.
@@ -21,9 +19,9 @@ impl Document {
         Ok(Self(value))
     }
 
-    /// How the document is encoded; see [`CODEC_JSON`].
+    /// How the document is encoded; see [`CODEC_RECORD`].
     pub fn codec(&self) -> u8 {
-        self.0.first().copied().unwrap_or(CODEC_JSON)
+        self.0.first().copied().unwrap_or(CODEC_RECORD)
     }
 
     /// The document without its codec byte.
@@ -46,12 +44,15 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Checks a document that is to be stored. What the bytes after the codec say is the caller's business.
+/// Checks codec and size of a document that is to be stored. The rest is checked by [`crate::record::check`] before it is
+/// committed, off the caller's thread.
 pub(crate) fn check_new(document: &[u8]) -> Result<()> {
     match document {
-        [CODEC_JSON, body @ ..] if body.len() <= MAX_DOCUMENT_BYTES => Ok(()),
-        [CODEC_JSON, body @ ..] => Err(Error::too_large("document", body.len(), MAX_DOCUMENT_BYTES)),
-        [codec, ..] => Err(Error::argument(format!("unknown document codec {codec}, expected {CODEC_JSON}"))),
+        [CODEC_RECORD, body @ ..] if body.len() <= MAX_DOCUMENT_BYTES => Ok(()),
+        [CODEC_RECORD, body @ ..] => Err(Error::too_large("document", body.len(), MAX_DOCUMENT_BYTES)),
+        [codec, ..] => {
+            Err(Error::argument(format!("unknown document codec {codec}, expected {CODEC_RECORD}")))
+        }
         [] => Err(Error::argument("a document begins with its codec byte, but there are no bytes")),
     }
 }
@@ -59,7 +60,7 @@ pub(crate) fn check_new(document: &[u8]) -> Result<()> {
 /// Checks what storage returned for a record: a value this version cannot read must not pass for a document.
 pub(crate) fn check_stored(value: &[u8]) -> Result<()> {
     match value.first() {
-        Some(&CODEC_JSON) => Ok(()),
+        Some(&CODEC_RECORD) => Ok(()),
         Some(codec) => Err(Error::new(
             ErrorCode::NewerFormat,
             format!("a record is stored with codec {codec}, which this version does not know"),
@@ -75,16 +76,19 @@ mod tests {
 
     #[test]
     fn a_document_is_its_codec_and_its_body() {
-        let document = Document::from_stored(KvValue::Shared(Arc::from(&b"\x01{}"[..]))).unwrap();
-        assert_eq!((document.codec(), document.body(), &*document), (CODEC_JSON, &b"{}"[..], &b"\x01{}"[..]));
+        let document = Document::from_stored(KvValue::Shared(Arc::from(&b"\x02{}"[..]))).unwrap();
+        assert_eq!(
+            (document.codec(), document.body(), &*document),
+            (CODEC_RECORD, &b"{}"[..], &b"\x02{}"[..])
+        );
     }
 
     #[test]
     fn what_cannot_be_read_back_is_not_stored() {
-        assert!(check_new(b"\x01").is_ok());
+        assert!(check_new(b"\x02").is_ok());
         assert_eq!(check_new(b"").unwrap_err().code, ErrorCode::InvalidArgument);
-        assert_eq!(check_new(b"\x02x").unwrap_err().code, ErrorCode::InvalidArgument);
-        let mut large = vec![CODEC_JSON; MAX_DOCUMENT_BYTES + 1];
+        assert_eq!(check_new(b"\x01x").unwrap_err().code, ErrorCode::InvalidArgument);
+        let mut large = vec![CODEC_RECORD; MAX_DOCUMENT_BYTES + 1];
         assert!(check_new(&large).is_ok());
         large.push(0);
         let error = check_new(&large).unwrap_err();

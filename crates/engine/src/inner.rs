@@ -10,6 +10,7 @@ use crate::gate::{Gate, Pass};
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
 use crate::read_pool::ReadPool;
+use crate::record::Shapes;
 use crate::transaction::Transactions;
 
 /// What all handles of a store share. None of the store's threads holds it, so that dropping the last handle ends
@@ -17,6 +18,7 @@ use crate::transaction::Transactions;
 pub(crate) struct Inner {
     pub kv: Arc<dyn OrderedKv>,
     pub catalog: Arc<Catalog>,
+    pub shapes: Arc<Shapes>,
     pub counters: Arc<Counters>,
     pub gate: Gate,
     pub commits: CommitThread,
@@ -38,12 +40,14 @@ impl Inner {
 
     fn try_start(kv: &Arc<dyn OrderedKv>, read_threads: usize) -> Result<Self> {
         let catalog = Arc::new(Catalog::load(kv.as_ref())?);
+        let shapes = Arc::new(Shapes::load(kv.as_ref())?);
         let counters = Arc::new(Counters::default());
         let reads = ReadPool::start(read_threads).map_err(|error| no_thread(&error))?;
         let transactions = Arc::new(Transactions::default());
         let committer = Committer {
             kv: Arc::clone(kv),
             catalog: Arc::clone(&catalog),
+            shapes: Arc::clone(&shapes),
             counters: Arc::clone(&counters),
             transactions: Arc::clone(&transactions),
         };
@@ -52,7 +56,7 @@ impl Inner {
             no_thread(&error)
         })?;
         let (gate, closed) = (Gate::default(), OnceLock::new());
-        Ok(Self { kv: Arc::clone(kv), catalog, counters, gate, commits, reads, transactions, closed })
+        Ok(Self { kv: Arc::clone(kv), catalog, shapes, counters, gate, commits, reads, transactions, closed })
     }
 
     /// Lets a call in that is about `doing` something, unless the store is closed.

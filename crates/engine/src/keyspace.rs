@@ -9,6 +9,8 @@ use crate::limits::KEYSPACE_BYTES;
 
 /// Keyspace of the catalog.
 pub(crate) const CATALOG: [u8; KEYSPACE_BYTES] = 0u32.to_be_bytes();
+/// Keyspace of the shapes of records.
+pub(crate) const SHAPES: [u8; KEYSPACE_BYTES] = 1u32.to_be_bytes();
 
 /// A collection of one store: the id of its keyspace. Ids begin at [`CollectionId::FIRST`] and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

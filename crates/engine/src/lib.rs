@@ -10,7 +10,8 @@
 //! - No input panics. Every failure is an [`Error`] with a code from a closed list.
 //!
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
-//! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `write_set` and `document`
+//! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `record`
+//! (documents in bytes), `write_set` and `document`
 //! (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is read), `transaction`, `commit`
 //! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
 //! (the handle).
@@ -18,6 +19,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use fountain_engine::keys::{Key, encode};
+//! use fountain_engine::record::from_json;
 //! use fountain_engine::{Durability, MemoryKv, ReadTier, Store, StoreOptions, WriteSet};
 //!
 //! let store = Store::with_kv(Arc::new(MemoryKv::default()), StoreOptions::default())?;
@@ -25,7 +27,7 @@
 //! let key = encode(&Key::String("Bonn".to_owned()))?;
 //!
 //! let mut writes = WriteSet::new();
-//! writes.put(cities, &key, b"\x01{\"people\":335000}")?;
+//! writes.put(cities, &key, &store.encode(&from_json(r#"{"people":335000}"#)?)?)?;
 //! let first = store.commit(writes, Durability::Disk)?;
 //!
 //! let mut writes = WriteSet::new();
@@ -34,7 +36,7 @@
 //!
 //! assert!(store.get(cities, &key, None, ReadTier::Disk)?.is_none());
 //! let before = store.get(cities, &key, Some(first), ReadTier::Disk)?;
-//! assert_eq!(before.unwrap().body(), b"{\"people\":335000}");
+//! assert_eq!(store.to_json(&before.unwrap())?, r#"{"people":335000}"#);
 //! store.close()?;
 //! # Ok::<(), fountain_engine::Error>(())
 //! ```
@@ -54,6 +56,7 @@ mod metrics;
 mod options;
 mod page;
 mod read_pool;
+pub mod record;
 mod scan;
 mod snapshot;
 mod store;
@@ -69,7 +72,7 @@ pub use fountain_lsm::{
 
 pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
-pub use document::{CODEC_JSON, Document};
+pub use document::Document;
 pub use error::{Error, ErrorCode, ErrorDetails, Result};
 pub use keyspace::CollectionId;
 pub use kv::{Batch, KvCursor, KvPin, KvValue, LocalKv, MemoryKv, OrderedKv};

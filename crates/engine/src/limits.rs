@@ -15,6 +15,18 @@ pub const MAX_KEY_DEPTH: usize = 8;
 pub const MAX_BIGINT_BYTES: usize = 64;
 /// Longest document in bytes, without its codec byte: 16 MiB.
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// Deepest nesting of objects and arrays in a document; the document itself is at depth 1.
+pub const MAX_DOCUMENT_DEPTH: usize = 128;
+/// Most names in a shape. Objects with more members carry their names themselves.
+pub const MAX_SHAPE_NAMES: usize = 128;
+/// Most bytes of all names of a shape together.
+pub const MAX_SHAPE_BYTES: usize = 2048;
+/// Most shapes of one store. Later objects carry their names themselves.
+pub const MAX_SHAPES: usize = 4096;
+/// Most steps in a path into documents.
+pub const MAX_PATH_STEPS: usize = 16;
+/// Longest path into documents, as it is written, in bytes.
+pub const MAX_PATH_BYTES: usize = 1024;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.
@@ -46,7 +58,9 @@ pub const MAX_PAGE_BYTES: usize = 64 << 20;
 pub(crate) const KEYSPACE_BYTES: usize = 4;
 /// Bytes by which the catalog entries of every possible new collection can enlarge one commit.
 const CATALOG_BYTES: usize = MAX_COLLECTIONS * (MAX_NAME_CHARS + 64);
+/// Bytes by which new shapes can enlarge one commit: at worst every byte of a name is escaped in JSON.
+const SHAPES_BYTES: usize = MAX_SHAPES * (6 * MAX_SHAPE_BYTES + 4 * MAX_SHAPE_NAMES);
 
 const _: () = assert!(KEYSPACE_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
 const _: () = assert!(MAX_DOCUMENT_BYTES < storage::MAX_VALUE_BYTES);
-const _: () = assert!(MAX_COMMIT_BYTES + CATALOG_BYTES <= storage::MAX_COMMIT_BYTES);
+const _: () = assert!(MAX_COMMIT_BYTES + CATALOG_BYTES + SHAPES_BYTES <= storage::MAX_COMMIT_BYTES);

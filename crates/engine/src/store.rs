@@ -15,6 +15,7 @@ use crate::kv::{LocalKv, OrderedKv};
 use crate::metrics::Metrics;
 use crate::options::StoreOptions;
 use crate::page::Page;
+use crate::record;
 use crate::scan::{self, ScanEnd, ScanRequest};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Isolation, State, Transaction};
@@ -99,6 +100,31 @@ impl Store {
     /// The newest sequence that reads see.
     pub fn sequence(&self) -> Seq {
         self.inner.kv.visible()
+    }
+
+    /// A document as records are stored, codec byte first.
+    ///
+    /// # Errors
+    /// As [`record::write`]; `ERR_CLOSED`.
+    pub fn encode(&self, document: &record::Value) -> Result<Vec<u8>> {
+        let _pass = self.inner.enter("encoding")?;
+        record::write(document, &self.inner.shapes)
+    }
+
+    /// A stored document as JSON text.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`, `ERR_NEWER_FORMAT`.
+    pub fn to_json(&self, document: &[u8]) -> Result<String> {
+        let shapes = self.inner.shapes.list();
+        let mut out = Vec::with_capacity(2 * document.len());
+        record::to_json(&mut record::Reader::new(document, &shapes)?, &mut out)?;
+        String::from_utf8(out).map_err(|_| Error::new(ErrorCode::Internal, "JSON that is not UTF-8"))
+    }
+
+    /// The shapes by which records name the members of their objects.
+    pub fn shapes(&self) -> &record::Shapes {
+        &self.inner.shapes
     }
 
     /// Commits `writes` and waits until it is as durable as asked.

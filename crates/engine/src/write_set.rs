@@ -105,6 +105,11 @@ impl WriteSet {
         self.batch.size_bytes()
     }
 
+    /// The documents that are put.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = &[u8]> {
+        self.batch.ops().filter_map(|(_, document)| document)
+    }
+
     /// Number of puts; the other operations are deletes.
     pub(crate) fn puts(&self) -> usize {
         self.puts
@@ -173,6 +178,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorCode;
     use crate::keys::{Key, encode};
+    use crate::record::CODEC_RECORD;
 
     const COLLECTION: CollectionId = CollectionId::FIRST;
 
@@ -183,10 +189,10 @@ mod tests {
     #[test]
     fn a_refused_operation_leaves_the_set_as_it_was() {
         let mut writes = WriteSet::new();
-        writes.put(COLLECTION, &key(1.0), b"\x01{}").unwrap();
+        writes.put(COLLECTION, &key(1.0), b"\x02").unwrap();
         let (len, size) = (writes.len(), writes.size_bytes());
 
-        assert_eq!(writes.put(COLLECTION, b"\x30a", b"\x01{}").unwrap_err().code, ErrorCode::InvalidKey);
+        assert_eq!(writes.put(COLLECTION, b"\x30a", b"\x02").unwrap_err().code, ErrorCode::InvalidKey);
         assert_eq!(writes.put(COLLECTION, &key(1.0), b"").unwrap_err().code, ErrorCode::InvalidArgument);
         assert_eq!(writes.delete(COLLECTION, b"").unwrap_err().code, ErrorCode::InvalidKey);
         assert_eq!((writes.len(), writes.size_bytes(), writes.puts()), (len, size, 1));
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn a_commit_over_the_limit_in_bytes_is_refused_at_the_operation_that_crosses_it() {
         let mut writes = WriteSet::new();
-        let document = vec![document::CODEC_JSON; 16 << 20];
+        let document = vec![CODEC_RECORD; 16 << 20];
         for number in 0..7 {
             writes.put(COLLECTION, &key(f64::from(number)), &document).unwrap();
         }

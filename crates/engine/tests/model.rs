@@ -12,7 +12,7 @@ use fountain_engine::{
     Store, WriteSet,
 };
 use proptest::prelude::*;
-use support::{Home, LocalHome, MemoryHome};
+use support::{Home, LocalHome, MemoryHome, document};
 
 const NAMES: [&str; 3] = ["first", "second", "third"];
 
@@ -69,10 +69,7 @@ fn any_document() -> impl Strategy<Value = Vec<u8>> {
         4 => prop::collection::vec(any::<u8>(), 0..20),
         1 => prop::collection::vec(any::<u8>(), 300..6000),
     ];
-    body.prop_map(|mut body| {
-        body.insert(0, fountain_engine::CODEC_JSON);
-        body
-    })
+    body.prop_map(|body| document(&body))
 }
 
 fn any_op() -> impl Strategy<Value = Op> {

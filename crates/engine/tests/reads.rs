@@ -10,7 +10,7 @@ use fountain_engine::{
     Direction, Durability, ErrorCode, KeyRange, MemoryKv, Page, ReadTier, Retention, ScanEnd, Seq, Store,
     StoreOptions, WriteSet,
 };
-use support::{Home, LocalHome, everything, key, memory_store, put};
+use support::{Home, LocalHome, document, everything, key, memory_store, put};
 
 #[test]
 fn history_that_was_dropped_is_an_error_and_a_snapshot_prevents_it() {
@@ -87,7 +87,7 @@ fn a_scan_refuses_pages_without_records_and_accepts_ranges_without_keys() {
 fn store_with_a_cold_cache(home: &LocalHome) -> Store {
     let store = home.open();
     let collection = store.collection("c").unwrap();
-    let document = vec![fountain_engine::CODEC_JSON; 1000];
+    let document = document(&[7; 1000]);
     for n in 0..100 {
         let mut writes = WriteSet::new();
         writes.put(collection, &key(n), &document).unwrap();

@@ -18,6 +18,7 @@ use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
 use crate::limits::KEYSPACE_BYTES;
 use crate::metrics::Counters;
+use crate::record::{self, Shapes};
 use crate::transaction::Transactions;
 use crate::write_set::WriteSet;
 
@@ -27,6 +28,8 @@ pub(crate) struct Committer {
     pub kv: Arc<dyn OrderedKv>,
     /// Where the ids in them come from.
     pub catalog: Arc<Catalog>,
+    /// What the documents in them may refer to.
+    pub shapes: Arc<Shapes>,
     /// What counts them.
     pub counters: Arc<Counters>,
     /// Those that are open, and what was written since they began.
@@ -109,7 +112,11 @@ impl Committer {
         if commits.is_empty() || commits.iter().any(WriteSet::is_empty) {
             return Err(Error::argument("there is nothing to commit: a commit has at least one operation"));
         }
-        commits.iter().try_for_each(|commit| self.catalog.check_known(commit.collections()))
+        commits.iter().try_for_each(|commit| self.catalog.check_known(commit.collections()))?;
+        // Taken after the submission, so it has every shape that a record in it may name.
+        let shapes = self.shapes.list();
+        let documents = commits.iter().flat_map(WriteSet::documents);
+        documents.into_iter().try_for_each(|document| record::check(document, &shapes))
     }
 
     /// Judges the commits of a submission one by one, and stages those that can happen.
@@ -149,14 +156,16 @@ impl Committer {
     fn write(&self, staged: Staged) -> Result<SeqRange> {
         // Without a durability no commit was staged, and nobody looks at the outcome.
         let durability = staged.durability.unwrap_or_default();
-        let batches = staged.pending.into_batches();
-        if batches.is_empty() {
+        let mut batches = staged.pending.into_batches();
+        let Some(first) = batches.first_mut() else {
             return Err(Error::argument("there is nothing to commit"));
-        }
+        };
+        let shapes = self.shapes.claim(first);
         let range = self.kv.commit_many(&batches, durability)?;
         // Only now: what began before this is registered, what begins later sees the commits.
         self.transactions.note_commits(&batches, range);
         self.catalog.confirm(staged.claims);
+        self.shapes.confirm(shapes);
         self.counters.commit_groups.add(1);
         self.counters.commits.add(batches.len());
         self.counters.puts.add(staged.puts);

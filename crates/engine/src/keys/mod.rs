@@ -6,12 +6,14 @@
 //! The order: numbers, bigints, strings (by code point), bytes, arrays (element by element, a shorter array before
 //! a longer one that begins with it).
 
+mod bigint;
 mod decode;
 mod encode;
 mod prefix;
 mod reader;
 mod validate;
 
+pub use bigint::BigInt;
 pub use decode::decode;
 pub use encode::{encode, encode_into};
 pub use prefix::{after, array_prefix, bytes_prefix, string_prefix};
@@ -48,39 +50,6 @@ pub enum Key {
     Bytes(Vec<u8>),
     /// Keys in a row, themselves of any type.
     Array(Vec<Key>),
-}
-
-/// An integer as sign and magnitude.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BigInt {
-    negative: bool,
-    magnitude: Vec<u8>,
-}
-
-impl BigInt {
-    /// An integer from its sign and its big-endian magnitude. Leading zero bytes are dropped, and zero is never
-    /// negative, so equal integers are equal values.
-    pub fn new(negative: bool, magnitude: &[u8]) -> Self {
-        let first = magnitude.iter().position(|&byte| byte != 0).unwrap_or(magnitude.len());
-        let magnitude = magnitude[first..].to_vec();
-        Self { negative: negative && !magnitude.is_empty(), magnitude }
-    }
-
-    /// Whether it is below zero.
-    pub fn is_negative(&self) -> bool {
-        self.negative
-    }
-
-    /// The big-endian magnitude, without leading zero bytes; empty for zero.
-    pub fn magnitude(&self) -> &[u8] {
-        &self.magnitude
-    }
-}
-
-impl From<i64> for BigInt {
-    fn from(number: i64) -> Self {
-        Self::new(number < 0, &number.unsigned_abs().to_be_bytes())
-    }
 }
 
 #[cfg(test)]

@@ -77,10 +77,17 @@ pub fn key(number: u32) -> Vec<u8> {
     encode(&Key::Number(f64::from(number))).unwrap()
 }
 
+/// The record of an object that has nothing but `bytes` in the member `b`.
+pub fn document(bytes: &[u8]) -> Vec<u8> {
+    let length = [bytes.len() as u8 | 0x80, (bytes.len() >> 7) as u8];
+    let structure = [&[0xEA, 1, 0x41, 0xED][..], &length, bytes].concat();
+    [&[2, 0][..], &(structure.len() as u16).to_le_bytes(), &structure, b"b"].concat()
+}
+
 /// A commit of one put.
 pub fn put(collection: CollectionId, number: u32) -> WriteSet {
     let mut writes = WriteSet::new();
-    writes.put(collection, &key(number), b"\x01{}").unwrap();
+    writes.put(collection, &key(number), &document(b"")).unwrap();
     writes
 }
 

@@ -1,0 +1,249 @@
+//! Walks the structure of a record, value by value, without building anything.
+//!
+//! A container is announced with the number of values that follow it; the reader keeps no stack, so whoever walks into
+//! a container reads or skips all of its values. Skipping is a loop over the structure, never a recursion.
+
+use super::{CODEC_RECORD, Shape, flag, tag};
+use crate::error::{Error, ErrorCode, Result};
+
+/// The next value of a record, or the beginning of a container.
+#[derive(Clone, Copy, Debug)]
+pub enum Node<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A finite number.
+    Number(f64),
+    /// Text.
+    String(&'a str),
+    /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
+    Date(f64),
+    /// An integer: whether it is negative, and its big-endian magnitude.
+    BigInt(bool, &'a [u8]),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// 32-bit floating-point numbers, four little-endian bytes each.
+    Floats(&'a [u8]),
+    /// An array; this many values follow.
+    Array(usize),
+    /// An object; one value for each name of the shape follows.
+    Object(&'a Shape),
+    /// An object; this many pairs of a string and a value follow.
+    Named(usize),
+}
+
+impl Node<'_> {
+    /// How many values follow that belong to this one.
+    pub fn children(&self) -> usize {
+        match self {
+            Self::Array(count) => *count,
+            Self::Object(shape) => shape.names().len(),
+            Self::Named(count) => count.saturating_mul(2),
+            _ => 0,
+        }
+    }
+}
+
+/// A position in a record.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    structure: &'a [u8],
+    text: &'a str,
+    wide: bool,
+    shapes: &'a [std::sync::Arc<Shape>],
+}
+
+impl<'a> Reader<'a> {
+    /// Begins to read a record, codec byte first.
+    ///
+    /// # Errors
+    /// `ERR_NEWER_FORMAT` for another codec, `ERR_CORRUPT`.
+    pub fn new(record: &'a [u8], shapes: &'a [std::sync::Arc<Shape>]) -> Result<Self> {
+        let (flags, rest) = match record {
+            [CODEC_RECORD, flags, rest @ ..] => (*flags, rest),
+            [codec, _, ..] if *codec != CODEC_RECORD => return Err(unknown_codec(*codec)),
+            _ => return Err(malformed("too short")),
+        };
+        if flags & !(flag::WIDE | flag::LONG) != 0 {
+            return Err(Error::new(
+                ErrorCode::NewerFormat,
+                format!("a record with flags {flags:#04x}, which this version does not know"),
+            ));
+        }
+        let (length, rest) = if flags & flag::LONG == 0 {
+            let (length, rest) = rest.split_first_chunk().ok_or_else(|| malformed("too short"))?;
+            (usize::from(u16::from_le_bytes(*length)), rest)
+        } else {
+            let (length, rest) = rest.split_first_chunk().ok_or_else(|| malformed("too short"))?;
+            (u32::from_le_bytes(*length) as usize, rest)
+        };
+        let (structure, text) =
+            rest.split_at_checked(length).ok_or_else(|| malformed("structure cut short"))?;
+        let text = std::str::from_utf8(text).map_err(|_| malformed("text is not UTF-8"))?;
+        Ok(Self { structure, text, wide: flags & flag::WIDE != 0, shapes })
+    }
+
+    /// Whether both streams are read to their ends.
+    pub fn is_at_end(&self) -> bool {
+        self.structure.is_empty() && self.text.is_empty()
+    }
+
+    /// The next value, or the beginning of the next container.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`, at the end, too.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would have to end, and a reader must not")]
+    pub fn next(&mut self) -> Result<Node<'a>> {
+        let first = self.byte()?;
+        Ok(match first {
+            0..=tag::INT_LAST => Node::Number(f64::from(first)),
+            tag::STRING..=tag::STRING_LAST => Node::String(self.string(usize::from(first - tag::STRING))?),
+            tag::ARRAY..=tag::ARRAY_LAST => Node::Array(self.count(usize::from(first - tag::ARRAY))?),
+            tag::OBJECT..=tag::OBJECT_LAST => Node::Object(self.shape(usize::from(first - tag::OBJECT))?),
+            tag::NULL => Node::Null,
+            tag::FALSE => Node::Bool(false),
+            tag::TRUE => Node::Bool(true),
+            tag::INT_8 => Node::Number(f64::from(self.byte()?) + 64.0),
+            tag::INT_16 => Node::Number(f64::from(i16::from_le_bytes(self.chunk()?))),
+            tag::INT_32 => Node::Number(f64::from(i32::from_le_bytes(self.chunk()?))),
+            tag::FLOAT => Node::Number(f64::from_le_bytes(self.chunk()?)),
+            tag::LONG_STRING => {
+                let units = self.varint()?;
+                Node::String(self.string(units)?)
+            }
+            tag::LONG_ARRAY => {
+                let count = self.varint()?;
+                Node::Array(self.count(count)?)
+            }
+            tag::LONG_OBJECT => {
+                let id = self.varint()?;
+                Node::Object(self.shape(id)?)
+            }
+            tag::NAMED_OBJECT => {
+                let count = self.varint()?;
+                Node::Named(self.count(count)?)
+            }
+            tag::DATE => Node::Date(f64::from_le_bytes(self.chunk()?)),
+            tag::BIGINT => {
+                let coded = self.varint()?;
+                Node::BigInt(coded & 1 == 1, self.take(coded >> 1)?)
+            }
+            tag::BYTES => {
+                let length = self.varint()?;
+                Node::Bytes(self.take(length)?)
+            }
+            tag::FLOATS => {
+                let count = self.varint()?;
+                Node::Floats(self.take(count.saturating_mul(4))?)
+            }
+            _ => return Err(malformed("unknown tag")),
+        })
+    }
+
+    /// Passes over one value with everything in it.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub fn skip(&mut self) -> Result<()> {
+        self.skip_many(1)
+    }
+
+    /// Passes over `count` values with everything in them.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub fn skip_many(&mut self, count: usize) -> Result<()> {
+        let mut left = count;
+        while left > 0 {
+            left = left - 1 + self.next()?.children();
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let (&first, rest) = self.structure.split_first().ok_or_else(cut_short)?;
+        self.structure = rest;
+        Ok(first)
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (&chunk, rest) = self.structure.split_first_chunk().ok_or_else(cut_short)?;
+        self.structure = rest;
+        Ok(chunk)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.structure.split_at_checked(length).ok_or_else(cut_short)?;
+        self.structure = rest;
+        Ok(taken)
+    }
+
+    /// A LEB128 number of at most 32 bits.
+    fn varint(&mut self) -> Result<usize> {
+        let mut value = 0u64;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                let value = u32::try_from(value).map_err(|_| malformed("number too large"))?;
+                return Ok(value as usize);
+            }
+        }
+        Err(malformed("number too long"))
+    }
+
+    /// A count of values that follow. Each takes at least one byte, so no count is larger than the rest: without this
+    /// a few bytes could announce more than memory holds.
+    fn count(&self, count: usize) -> Result<usize> {
+        if count <= self.structure.len() { Ok(count) } else { Err(cut_short()) }
+    }
+
+    fn shape(&self, id: usize) -> Result<&'a Shape> {
+        self.shapes.get(id).map(AsRef::as_ref).ok_or_else(|| malformed("unknown shape"))
+    }
+
+    /// The next string of `units` UTF-16 units. In wide text its bytes are told apart from its units, which only
+    /// JavaScript counts in.
+    fn string(&mut self, units: usize) -> Result<&'a str> {
+        let bytes = if self.wide { self.varint()? } else { units };
+        let (string, rest) = self.text.split_at_checked(bytes).ok_or_else(|| malformed("text cut short"))?;
+        self.text = rest;
+        Ok(string)
+    }
+
+    /// The text that is not read yet.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Whether strings tell their bytes apart from their units.
+    pub(super) fn is_wide(&self) -> bool {
+        self.wide
+    }
+
+    /// The units that the next value claims, if it is a string; for [`super::check`] only.
+    pub(super) fn peek_units(&self) -> Option<usize> {
+        let mut ahead = self.clone();
+        match ahead.byte().ok()? {
+            first @ tag::STRING..=tag::STRING_LAST => Some(usize::from(first - tag::STRING)),
+            tag::LONG_STRING => ahead.varint().ok(),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn malformed(what: &str) -> Error {
+    Error::new(ErrorCode::Corrupt, format!("malformed record: {what}"))
+}
+
+fn cut_short() -> Error {
+    malformed("structure cut short")
+}
+
+fn unknown_codec(codec: u8) -> Error {
+    Error::new(
+        ErrorCode::NewerFormat,
+        format!("a record is stored with codec {codec}, which this version does not know"),
+    )
+}

@@ -1,0 +1,137 @@
+//! A document unpacked, for whatever has to build or rearrange one: JSON, sorting, tests.
+
+use std::cmp::Ordering;
+
+use super::reader::malformed;
+use super::{Node, Reader};
+use crate::error::Result;
+use crate::keys::BigInt;
+use crate::limits::MAX_DOCUMENT_DEPTH;
+
+/// A value of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A finite number.
+    Number(f64),
+    /// An integer of any size.
+    BigInt(BigInt),
+    /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z.
+    Date(f64),
+    /// Text.
+    String(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// 32-bit floating-point numbers.
+    Floats(Vec<f32>),
+    /// Values in a row.
+    Array(Vec<Value>),
+    /// Named values in the order in which they were written; no name comes twice.
+    Object(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// Unpacks the next value of a record with everything in it.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Self::read_at(reader, 0)
+    }
+
+    fn read_at(reader: &mut Reader<'_>, depth: usize) -> Result<Self> {
+        if depth > MAX_DOCUMENT_DEPTH {
+            return Err(malformed("nested too deep"));
+        }
+        Ok(match reader.next()? {
+            Node::Null => Self::Null,
+            Node::Bool(value) => Self::Bool(value),
+            Node::Number(number) => Self::Number(number),
+            Node::BigInt(negative, magnitude) => Self::BigInt(BigInt::new(negative, magnitude)),
+            Node::Date(millis) => Self::Date(millis),
+            Node::String(text) => Self::String(text.to_owned()),
+            Node::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+            Node::Floats(bytes) => Self::Floats(floats(bytes).collect()),
+            Node::Array(count) => {
+                Self::Array((0..count).map(|_| Self::read_at(reader, depth + 1)).collect::<Result<_>>()?)
+            }
+            Node::Object(shape) => {
+                let member = |name: &str| Ok((name.to_owned(), Self::read_at(reader, depth + 1)?));
+                Self::Object(shape.names().iter().map(|name| member(name)).collect::<Result<_>>()?)
+            }
+            Node::Named(count) => {
+                Self::Object((0..count).map(|_| named_member(reader, depth)).collect::<Result<_>>()?)
+            }
+        })
+    }
+
+    /// The member of an object.
+    pub fn member(&self, name: &str) -> Option<&Self> {
+        let Self::Object(members) = self else { return None };
+        members.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// The order of values of all types: null, booleans, numbers, bigints, dates, strings by code point, bytes, 32-bit
+    /// numbers, arrays element by element, objects member by member in their order.
+    pub fn order(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
+            (Self::Number(a), Self::Number(b)) | (Self::Date(a), Self::Date(b)) => a.total_cmp(b),
+            (Self::BigInt(a), Self::BigInt(b)) => a.order(b),
+            (Self::String(a), Self::String(b)) => a.cmp(b),
+            (Self::Bytes(a), Self::Bytes(b)) => a.cmp(b),
+            (Self::Floats(a), Self::Floats(b)) => in_row(a.iter(), b.iter(), f32::total_cmp),
+            (Self::Array(a), Self::Array(b)) => in_row(a.iter(), b.iter(), Self::order),
+            (Self::Object(a), Self::Object(b)) => {
+                in_row(a.iter(), b.iter(), |a, b| a.0.cmp(&b.0).then_with(|| a.1.order(&b.1)))
+            }
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Null => 0,
+            Self::Bool(_) => 1,
+            Self::Number(_) => 2,
+            Self::BigInt(_) => 3,
+            Self::Date(_) => 4,
+            Self::String(_) => 5,
+            Self::Bytes(_) => 6,
+            Self::Floats(_) => 7,
+            Self::Array(_) => 8,
+            Self::Object(_) => 9,
+        }
+    }
+}
+
+/// The numbers in the bytes of [`Node::Floats`].
+pub(super) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk))
+}
+
+fn named_member(reader: &mut Reader<'_>, depth: usize) -> Result<(String, Value)> {
+    let Node::String(name) = reader.next()? else { return Err(malformed("a name is not text")) };
+    Ok((name.to_owned(), Value::read_at(reader, depth + 1)?))
+}
+
+fn in_row<T>(
+    mut a: impl Iterator<Item = T>,
+    mut b: impl Iterator<Item = T>,
+    order: impl Fn(T, T) -> Ordering,
+) -> Ordering {
+    loop {
+        let ordering = match (a.next(), b.next()) {
+            (Some(a), Some(b)) => order(a, b),
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+        };
+        if ordering.is_ne() {
+            return ordering;
+        }
+    }
+}

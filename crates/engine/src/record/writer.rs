@@ -1,0 +1,173 @@
+//! From a value to a record.
+
+use super::{CODEC_RECORD, Shapes, Value, flag, tag};
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits::{MAX_BIGINT_BYTES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH};
+
+/// The record of a document, codec byte first. New shapes are reserved in `shapes`; an object whose names make no shape
+/// there carries them itself.
+///
+/// # Errors
+/// `ERR_VALIDATION` when `document` is not an object or holds what records cannot: numbers that are not finite, bigints
+/// over 512 bits, too deep nesting. `ERR_TOO_LARGE`.
+pub fn write(document: &Value, shapes: &Shapes) -> Result<Vec<u8>> {
+    if !matches!(document, Value::Object(_)) {
+        return Err(refused("a document is an object"));
+    }
+    let mut writer = Writer { structure: Vec::new(), text: String::new(), wide: false, shapes };
+    writer.value(document, 1)?;
+    if !writer.text.is_ascii() {
+        // The lengths of strings depend on it, and only the end of the document tells.
+        writer = Writer { structure: Vec::new(), text: String::new(), wide: true, shapes };
+        writer.value(document, 1)?;
+    }
+    writer.finish()
+}
+
+struct Writer<'a> {
+    structure: Vec<u8>,
+    text: String,
+    wide: bool,
+    shapes: &'a Shapes,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<()> {
+        match value {
+            Value::Null => self.structure.push(tag::NULL),
+            Value::Bool(false) => self.structure.push(tag::FALSE),
+            Value::Bool(true) => self.structure.push(tag::TRUE),
+            Value::Number(number) => self.number(*number)?,
+            Value::BigInt(number) if number.magnitude().len() > MAX_BIGINT_BYTES => {
+                return Err(refused("a bigint has at most 512 bits"));
+            }
+            Value::BigInt(number) => {
+                self.head(tag::BIGINT, number.magnitude().len() << 1 | usize::from(number.is_negative()));
+                self.structure.extend_from_slice(number.magnitude());
+            }
+            Value::Date(millis) => self.fixed(tag::DATE, &(millis + 0.0).to_le_bytes()),
+            Value::String(text) => self.string(text),
+            Value::Bytes(bytes) => {
+                self.head(tag::BYTES, bytes.len());
+                self.structure.extend_from_slice(bytes);
+            }
+            Value::Floats(floats) => {
+                self.head(tag::FLOATS, floats.len());
+                self.structure.extend(floats.iter().flat_map(|number| number.to_le_bytes()));
+            }
+            Value::Array(_) | Value::Object(_) if depth > MAX_DOCUMENT_DEPTH => {
+                return Err(refused("a document nests at most 128 deep"));
+            }
+            Value::Array(elements) => {
+                self.short(tag::ARRAY, tag::ARRAY_LAST, tag::LONG_ARRAY, elements.len());
+                elements.iter().try_for_each(|element| self.value(element, depth + 1))?;
+            }
+            Value::Object(members) => self.object(members, depth)?,
+        }
+        self.check_size()
+    }
+
+    #[expect(
+        clippy::float_cmp,
+        clippy::cast_sign_loss,
+        reason = "what a cast would lose is ruled out before"
+    )]
+    fn number(&mut self, number: f64) -> Result<()> {
+        if !number.is_finite() {
+            return Err(refused("a document holds only finite numbers"));
+        }
+        let whole = number as i32;
+        if f64::from(whole) != number {
+            self.fixed(tag::FLOAT, &number.to_le_bytes());
+            return Ok(());
+        }
+        match whole {
+            0..=63 => self.structure.push(whole as u8),
+            64..=319 => self.fixed(tag::INT_8, &[(whole - 64) as u8]),
+            -32768..=32767 => self.fixed(tag::INT_16, &(whole as i16).to_le_bytes()),
+            _ => self.fixed(tag::INT_32, &whole.to_le_bytes()),
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, text: &str) {
+        let units = if self.wide { text.encode_utf16().count() } else { text.len() };
+        self.short(tag::STRING, tag::STRING_LAST, tag::LONG_STRING, units);
+        if self.wide {
+            self.varint(text.len());
+        }
+        self.text.push_str(text);
+    }
+
+    fn object(&mut self, members: &[(String, Value)], depth: usize) -> Result<()> {
+        let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        match self.shapes.reserve(&names) {
+            Ok(id) => {
+                self.short(tag::OBJECT, tag::OBJECT_LAST, tag::LONG_OBJECT, id.0 as usize);
+                members.iter().try_for_each(|(_, value)| self.value(value, depth + 1))
+            }
+            Err(error) if matches!(error.code, ErrorCode::Limit | ErrorCode::TooLarge) => {
+                self.head(tag::NAMED_OBJECT, members.len());
+                members.iter().try_for_each(|(name, value)| {
+                    self.string(name);
+                    self.value(value, depth + 1)
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `number` inside the tag if there is room between `first` and `last`, else after the tag `long`.
+    fn short(&mut self, first: u8, last: u8, long: u8, number: usize) {
+        if number <= usize::from(last - first) {
+            self.structure.push(first + number as u8);
+        } else {
+            self.head(long, number);
+        }
+    }
+
+    fn head(&mut self, tag: u8, number: usize) {
+        self.structure.push(tag);
+        self.varint(number);
+    }
+
+    fn fixed(&mut self, tag: u8, bytes: &[u8]) {
+        self.structure.push(tag);
+        self.structure.extend_from_slice(bytes);
+    }
+
+    fn varint(&mut self, mut number: usize) {
+        while number >= 0x80 {
+            self.structure.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.structure.push(number as u8);
+    }
+
+    fn check_size(&self) -> Result<()> {
+        let size = self.structure.len() + self.text.len();
+        if size <= MAX_DOCUMENT_BYTES {
+            return Ok(());
+        }
+        Err(Error::too_large("document", size, MAX_DOCUMENT_BYTES))
+    }
+
+    fn finish(self) -> Result<Vec<u8>> {
+        let length = self.structure.len();
+        let long = u16::try_from(length).is_err();
+        let flags = if self.wide { flag::WIDE } else { 0 } | if long { flag::LONG } else { 0 };
+        let mut record = vec![CODEC_RECORD, flags];
+        let bytes = (length as u32).to_le_bytes();
+        record.extend_from_slice(if long { &bytes } else { &bytes[..2] });
+        record.extend_from_slice(&self.structure);
+        record.extend_from_slice(self.text.as_bytes());
+        if record.len() > MAX_DOCUMENT_BYTES + 1 {
+            return Err(Error::too_large("document", record.len() - 1, MAX_DOCUMENT_BYTES));
+        }
+        Ok(record)
+    }
+}
+
+fn refused(message: &str) -> Error {
+    Error::new(ErrorCode::Validation, message)
+}
