@@ -59,7 +59,7 @@ impl Value {
                 Self::Array((0..count).map(|_| Self::read_at(reader, depth + 1)).collect::<Result<_>>()?)
             }
             Node::Object(shape) => {
-                let member = |name: &str| Ok((name.to_owned(), Self::read_at(reader, depth + 1)?));
+                let mut member = |name: &str| Ok((name.to_owned(), Self::read_at(reader, depth + 1)?));
                 Self::Object(shape.names().iter().map(|name| member(name)).collect::<Result<_>>()?)
             }
             Node::Named(count) => {
