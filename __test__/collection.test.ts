@@ -164,7 +164,11 @@ test('a bad item of a batch is named, and nothing of the batch happens', async (
   const users = store.collection<User>('users')
   const good = { put: { id: 'a', age: 1 } }
   const batch = (item: unknown) => () => users.batch([good, item as never])
-  await fails(t, batch({ put: { id: 'b', age: 1n } }), { code: 'ERR_VALIDATION', place: '$.age', says: /^items\[1\]/ })
+  await fails(t, batch({ put: { id: 'b', age: () => 1 } }), {
+    code: 'ERR_VALIDATION',
+    place: '$.age',
+    says: /^items\[1\]/,
+  })
   await fails(t, batch({ delete: null }), { code: 'ERR_INVALID_KEY', place: 'key', says: /^items\[1\]/ })
   for (const wrong of [null, {}, { put: good, delete: 'a' }, { patch: 1 }, []]) {
     await fails(t, batch(wrong), { code: 'ERR_INVALID_ARGUMENT', place: 'items[1]' })

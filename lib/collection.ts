@@ -4,7 +4,6 @@
  * A collection object holds no state of its own; any number may exist for one name. The key property is a matter of
  * the view, not of the store, so use the same one everywhere.
  */
-import { isPlainObject } from './codec.js'
 import { NEWEST, type StoreCore } from './core.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { type Key, keyBytes, plainKey } from './keys.js'
@@ -15,6 +14,7 @@ import type { Lease } from './pin.js'
 import { prepareDelete, preparePut } from './prepare.js'
 import { encodeRange } from './range.js'
 import { PENDING, type ReadSource, readLater, readNow } from './read.js'
+import { isPlainObject } from './record/plain.js'
 import { Scan } from './scan.js'
 import { abortable } from './signal.js'
 import { Snapshot } from './snapshot.js'

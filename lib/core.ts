@@ -6,6 +6,7 @@ import { StoreError, type StoreErrorDetails } from './errors.js'
 import { fromThrown } from './failures.js'
 import { MAX_BATCH_OPERATIONS } from './limits.js'
 import { Pin } from './pin.js'
+import { ShapeTable } from './record/shapes.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
 import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
@@ -24,6 +25,8 @@ export class StoreCore {
   readonly queue: WriteQueue
   /** For what crosses at once; empty between calls. */
   readonly scratch = new WriteBuffer()
+  /** The shapes of the store's records. */
+  readonly shapes: ShapeTable
   #closing: Promise<void> | undefined
   #active = 0
   #whenIdle: (() => void) | undefined
@@ -33,6 +36,10 @@ export class StoreCore {
     this.handle = handle
     this.durability = durability
     this.queue = new WriteQueue(runtime, handle)
+    this.shapes = new ShapeTable({
+      reserve: (names) => this.call((native) => native.reserveShape(handle, JSON.stringify(names))),
+      names: (id) => JSON.parse(this.call((native) => native.shape(handle, id))) as string[],
+    })
   }
 
   /** Whether `close` has not been called. */

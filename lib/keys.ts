@@ -94,11 +94,10 @@ export function prefixBytes(prefix: unknown, context: KeyContext): Buffer {
   return whole.subarray(0, whole.length - 1) // without the terminator
 }
 
-/** Whether a plain key survives JSON exactly, so that a document can hold it as an ordinary property. */
-export function isJsonKey(key: Key): boolean {
-  if (typeof key === 'string') return true
+/** Whether a document can hold a plain key as an ordinary member: all but the infinities. */
+export function isDocumentKey(key: Key): boolean {
   if (typeof key === 'number') return Number.isFinite(key)
-  return Array.isArray(key) && key.every(isJsonKey)
+  return !Array.isArray(key) || key.every(isDocumentKey)
 }
 
 /** The key encoded in `bytes` between `start` and `end`. */

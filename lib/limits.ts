@@ -12,8 +12,14 @@ export const MAX_BIGINT_BYTES = 64
 /** Room that an encoder may touch before the key limit is judged: every byte escaped, three bytes per character. */
 export const KEY_ROOM_BYTES = 8 * MAX_KEY_BYTES
 
-/** Longest document as JSON text in UTF-8, in bytes: 16 MiB. */
+/** Longest record of a document without its codec byte, in bytes: 16 MiB. */
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+/** The same with the codec byte. */
+export const MAX_ENCODED_DOCUMENT_BYTES = MAX_DOCUMENT_BYTES + 1
+/** Most names in a shape. Objects with more members carry their names themselves. */
+export const MAX_SHAPE_NAMES = 128
+/** Shapes that one place of a collection's documents may add to the store while it is open. */
+export const MAX_NEW_SHAPES_PER_PLACE = 64
 /** Deepest nesting of objects and arrays in a document; the document itself is at depth 1. */
 export const MAX_DOCUMENT_DEPTH = 128
 /** Largest batch in bytes, keys and documents together: 64 MiB. */

@@ -29,6 +29,8 @@ export interface NativeBinding {
   sequence(store: number): number
   collection(store: number, name: string): number
   collections(store: number): string
+  reserveShape(store: number, names: string): number
+  shape(store: number, id: number): string
   metrics(store: number): string
   recovery(store: number): string
   submit(ticket: number, store: number, bytes: Uint8Array, length: number, durability: number): void

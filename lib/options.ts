@@ -1,7 +1,7 @@
 /** Checks of options objects: an unknown name or a wrong type is an error that names it, never ignored. */
 
-import { isPlainObject } from './codec.js'
 import { invalidArgument, StoreError } from './errors.js'
+import { isPlainObject } from './record/plain.js'
 
 /** What an option must be, in words, and the test for it. */
 export interface OptionRule {

@@ -1,8 +1,9 @@
 /** Turns documents and keys into writes: everything that can be wrong with them is found here, before anything is queued. */
-import { encodeDocument, isPlainObject, member } from './codec.js'
+import { encodeDocument, member } from './codec.js'
 import { describe, StoreError } from './errors.js'
-import { isJsonKey, type KeyContext, plainKey } from './keys.js'
+import { isDocumentKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
 import type { ReadSource } from './read.js'
+import { isPlainObject } from './record/plain.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 /** What a write may demand of the record that it replaces. */
@@ -21,8 +22,20 @@ export function preparePut(source: ReadSource, document: unknown, condition?: Wr
   }
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   const key = plainKey(document[keyName], context)
-  const text = encodeDocument(document, name, isJsonKey(key) ? undefined : keyName)
-  return { collectionId: id, key, text, context, condition }
+  const record = encode(source, document, key, context)
+  return { collectionId: id, key, record, context, condition }
+}
+
+/** A key that cannot be one is reported as that, even if the document cannot hold it either. */
+function encode(source: ReadSource, document: object, key: Key, context: KeyContext): Uint8Array {
+  const { core, id, name, keyName } = source
+  const without = isDocumentKey(key) ? undefined : keyName
+  try {
+    return encodeDocument(document, name, core.shapes.rootOf(id), core.shapes, without)
+  } catch (error) {
+    keyBytes(key, context)
+    throw error
+  }
 }
 
 /**
@@ -32,5 +45,5 @@ export function preparePut(source: ReadSource, document: unknown, condition?: Wr
  */
 export function prepareDelete(source: ReadSource, key: unknown, condition?: WriteCondition): PreparedWrite {
   const context: KeyContext = { collection: source.name, place: 'key' }
-  return { collectionId: source.id, key: plainKey(key, context), text: undefined, context, condition }
+  return { collectionId: source.id, key: plainKey(key, context), record: undefined, context, condition }
 }

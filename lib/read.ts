@@ -1,12 +1,12 @@
 /**
  * Point reads. A read is tried in memory first and answers at once; only what is not in memory goes to a read thread.
  */
-import { decodeDocument } from './codec.js'
 import type { StoreCore } from './core.js'
 import { fromThrown } from './failures.js'
-import { decodeKey, encodeKey, isJsonKey, type Key, type KeyContext } from './keys.js'
+import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, TOO_SMALL, WOULD_BLOCK } from './native.js'
+import { readRecord } from './record/reader.js'
 
 /** What reading a collection needs to know of it. */
 export interface ReadSource {
@@ -35,7 +35,7 @@ export function readNow(source: ReadSource, key: Key, at: number, memoryOnly: bo
     } catch (error) {
       throw fromThrown(error, { collection: source.name, key })
     }
-    if (length >= 0) return restoreKey(decodeDocument(block, 0, length), source, key)
+    if (length >= 0) return restoreKey(readRecord(block, 0, length, core.shapes), source, key)
     if (length === NOT_FOUND) return undefined
     if (length === WOULD_BLOCK) return PENDING
     block = largerBlock(block, length)
@@ -52,7 +52,7 @@ export function readLater(source: ReadSource, key: Key, at: number): Promise<unk
   }
   return core.request({ collection: source.name, key }, start, (found, length) => {
     if (found === 0) return undefined
-    return restoreKey(decodeDocument(core.runtime.collect(length), 0, length), source, key)
+    return restoreKey(readRecord(core.runtime.collect(length), 0, length, core.shapes), source, key)
   })
 }
 
@@ -62,9 +62,9 @@ export function largerBlock(block: Buffer, answer: number): Buffer {
   return Buffer.allocUnsafeSlow(Math.max(block.readUInt32LE(0), KEY_ROOM_BYTES))
 }
 
-/** Puts a key that JSON cannot hold back into its document; other keys were stored as part of it. */
+/** Puts a key that records cannot hold back into its document; other keys were stored as part of it. */
 function restoreKey(document: unknown, source: ReadSource, key: Key): unknown {
-  if (isJsonKey(key)) return document
+  if (isDocumentKey(key)) return document
   return { [source.keyName]: copyOf(key), ...(document as object) }
 }
 
@@ -76,19 +76,19 @@ export function restoreEncodedKey(
   start: number,
   end: number,
 ): unknown {
-  return isJsonScalar(bytes, start) ? document : restoreKey(document, source, decodeKey(bytes, start, end))
+  return mayBeInfinite(bytes, start) ? restoreKey(document, source, decodeKey(bytes, start, end)) : document
 }
 
-/** Whether an encoded key is a string or a finite number: by far the most common keys, which never need restoring. */
-function isJsonScalar(bytes: Buffer, start: number): boolean {
+/** Whether an encoded key may be or contain an infinity, which a document cannot hold. */
+function mayBeInfinite(bytes: Buffer, start: number): boolean {
   const tag = bytes[start]
-  if (tag !== NUMBER_TAG) return tag === STRING_TAG
+  if (tag !== NUMBER_TAG) return tag === ARRAY_TAG
   const sign = bytes.readUInt16BE(start + 1)
-  return sign !== INFINITY && sign !== MINUS_INFINITY
+  return sign === INFINITY || sign === MINUS_INFINITY
 }
 
 const NUMBER_TAG = 0x20
-const STRING_TAG = 0x30
+const ARRAY_TAG = 0x40
 /** How the encodings of the infinities begin, and of no finite number. */
 const INFINITY = 0xfff0
 const MINUS_INFINITY = 0x000f

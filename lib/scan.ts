@@ -4,13 +4,13 @@
  *
  * The addon keeps no cursor: each page starts behind the last key of the one before.
  */
-import { decodeDocument } from './codec.js'
 import { fromThrown } from './failures.js'
 import { PAGE_BYTES } from './limits.js'
 import { type ScanArguments, WOULD_BLOCK } from './native.js'
 import type { Lease } from './pin.js'
 import { after, type EncodedRange } from './range.js'
 import { largerBlock, type ReadSource, restoreEncodedKey } from './read.js'
+import { readRecord } from './record/reader.js'
 
 /** What a scan was asked for, checked. */
 export interface ScanPlan {
@@ -227,7 +227,7 @@ class PageReader<T> {
       keyStart = at + RECORD_HEADER
       keyEnd = keyStart + bytes.readUInt32LE(at)
       const end = keyEnd + bytes.readUInt32LE(at + 4)
-      const document = decodeDocument(bytes, keyEnd, end)
+      const document = readRecord(bytes, keyEnd, end, this.#source.core.shapes)
       page.push(restoreEncodedKey(document, this.#source, bytes, keyStart, keyEnd) as T)
       at = end
     }

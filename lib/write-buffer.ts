@@ -4,12 +4,11 @@
  *     u32 number of operations, u32 bytes of operations, then per operation
  *     u8 kind, u8 condition, 2 zero bytes, u32 collection, u32 key length, u32 value length, key, value
  *
- * all little-endian; a value is a codec byte and the document. If the condition is that the record has a certain sequence,
+ * all little-endian; a value is a record. If the condition is that the record has a certain sequence,
  * that comes before the key, as a u64. What the store's sequence must have reached is an operation, too, with that as its
  * value. The native side copies the bytes when they are
  * submitted, so a buffer can be used again at once. Appending runs no user code and is all or nothing.
  */
-import { CODEC_JSON } from './codec.js'
 import { StoreError } from './errors.js'
 import { encodeKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES, MAX_BATCH_BYTES } from './limits.js'
@@ -21,8 +20,8 @@ export interface PreparedWrite {
   readonly collectionId: number
   /** The plain key. */
   readonly key: Key
-  /** The document's JSON text, or undefined for a delete. */
-  readonly text: string | undefined
+  /** The document's record, or undefined for a delete. */
+  readonly record: Uint8Array | undefined
   /** What a message about the key should name. */
   readonly context: KeyContext
   /** What must be true of the record: that there is none, or the sequence of the commit that put it there. */
@@ -38,10 +37,6 @@ const SEQUENCE_BYTES = 8
 const TRANSACTION_HEADER = 8
 const OPERATION_HEADER = 16
 const FIRST_CAPACITY = 64 * 1024
-/** Longest UTF-8 form of one UTF-16 code unit. */
-const MAX_UTF8_PER_UNIT = 3
-/** Above this many characters a text is measured before room is made for it. */
-const MEASURE_FROM = 64 * 1024
 
 /** Transactions on their way to the engine. */
 export class WriteBuffer {
@@ -84,19 +79,16 @@ export class WriteBuffer {
 
   /** Appends an operation that is not part of a transaction in this buffer, or throws and appends nothing. */
   appendOperation(write: PreparedWrite): void {
-    const { text, condition } = write
-    this.#reserve(OPERATION_HEADER + SEQUENCE_BYTES + KEY_ROOM_BYTES + (text === undefined ? 0 : 1 + utf8Room(text)))
+    const { record, condition } = write
+    this.#reserve(OPERATION_HEADER + SEQUENCE_BYTES + KEY_ROOM_BYTES + (record === undefined ? 0 : record.length))
     const bytes = this.#bytes
     const header = this.#length
     const ofSequence = typeof condition === 'number'
     const keyStart = header + OPERATION_HEADER + (ofSequence ? SEQUENCE_BYTES : 0)
     const keyEnd = encodeKey(write.key, bytes, keyStart, write.context)
-    let end = keyEnd
-    if (text !== undefined) {
-      bytes[end++] = CODEC_JSON
-      end += bytes.write(text, end, 'utf8')
-    }
-    const kind = text === undefined ? KIND_DELETE : KIND_PUT
+    const end = keyEnd + (record === undefined ? 0 : record.length)
+    if (record !== undefined) bytes.set(record, keyEnd)
+    const kind = record === undefined ? KIND_DELETE : KIND_PUT
     bytes.writeUInt32LE(kind | (ofSequence ? CONDITION_SEQUENCE : condition ? CONDITION_ABSENT : 0), header)
     if (ofSequence) bytes.writeBigUInt64LE(BigInt(condition), header + OPERATION_HEADER)
     bytes.writeUInt32LE(write.collectionId, header + 4)
@@ -122,10 +114,6 @@ export class WriteBuffer {
     this.#bytes.copy(grown, 0, 0, this.#length)
     this.#bytes = grown
   }
-}
-
-function utf8Room(text: string): number {
-  return text.length > MEASURE_FROM ? Buffer.byteLength(text) : text.length * MAX_UTF8_PER_UNIT
 }
 
 function batchTooLarge(write: PreparedWrite): StoreError {

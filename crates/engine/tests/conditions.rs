@@ -9,17 +9,17 @@ use std::thread;
 use fountain_engine::{
     CollectionId, Condition, Durability, Error, ErrorCode, ReadTier, Seq, Store, WriteSet,
 };
-use support::{Home, LocalHome, MemoryHome, key, memory_store, put, submit};
+use support::{Home, LocalHome, MemoryHome, document, key, memory_store, put, submit};
 
 fn insert(collection: CollectionId, number: u32) -> WriteSet {
     let mut writes = WriteSet::new();
-    writes.put_if(collection, &key(number), b"\x01{}", Condition::Absent).unwrap();
+    writes.put_if(collection, &key(number), &document(b""), Condition::Absent).unwrap();
     writes
 }
 
 fn replace(collection: CollectionId, number: u32, expected: Seq) -> WriteSet {
     let mut writes = WriteSet::new();
-    writes.put_if(collection, &key(number), b"\x01{}", Condition::Sequence(expected)).unwrap();
+    writes.put_if(collection, &key(number), &document(b""), Condition::Sequence(expected)).unwrap();
     writes
 }
 
@@ -119,20 +119,20 @@ fn a_commit_with_one_condition_that_fails_writes_nothing() {
     let collection = store.collection("c").unwrap();
     commit(&store, put(collection, 1)).unwrap();
     let mut writes = WriteSet::new();
-    writes.put(collection, &key(2), b"\x01{}").unwrap();
-    writes.put_if(collection, &key(1), b"\x01{}", Condition::Absent).unwrap();
+    writes.put(collection, &key(2), &document(b"")).unwrap();
+    writes.put_if(collection, &key(1), &document(b""), Condition::Absent).unwrap();
     let error = commit(&store, writes).unwrap_err();
     assert_eq!((error.code, error.details.item), (ErrorCode::Exists, Some(1)));
     assert!(store.get(collection, &key(2), None, ReadTier::Disk).unwrap().is_none());
     assert_eq!(store.sequence().get(), 1);
 
     let mut twice = WriteSet::new();
-    twice.put_if(collection, &key(3), b"\x01{}", Condition::Absent).unwrap();
-    twice.put_if(collection, &key(3), b"\x01{}", Condition::Absent).unwrap();
+    twice.put_if(collection, &key(3), &document(b""), Condition::Absent).unwrap();
+    twice.put_if(collection, &key(3), &document(b""), Condition::Absent).unwrap();
     assert_eq!(code(commit(&store, twice)), ErrorCode::Exists);
     let mut again = WriteSet::new();
     again.delete(collection, &key(1)).unwrap();
-    again.put_if(collection, &key(1), b"\x01{}", Condition::Absent).unwrap();
+    again.put_if(collection, &key(1), &document(b""), Condition::Absent).unwrap();
     commit(&store, again).unwrap();
 }
 

@@ -10,17 +10,17 @@ use fountain_engine::{
     CollectionId, Condition, Direction, Durability, ErrorCode, Isolation, KeyRange, MemoryKv, Page, ReadTier,
     Result, Retention, Seq, Store, StoreOptions, Transaction, View,
 };
-use support::{Home, LocalHome, MemoryHome, everything, key, memory_store, put};
+use support::{Home, LocalHome, MemoryHome, bytes_in, document, everything, key, memory_store, put};
 
 const BOTH: [Isolation; 2] = [Isolation::Snapshot, Isolation::Serializable];
 
 fn get(store: &Store, collection: CollectionId, number: u32, view: impl Into<View>) -> Option<Vec<u8>> {
     let found = store.get(collection, &key(number), view, ReadTier::Disk).unwrap();
-    found.map(|document| document.body().to_vec())
+    found.map(|found| bytes_in(&found).to_vec())
 }
 
 fn set(transaction: &Transaction, collection: CollectionId, number: u32, text: &str) {
-    transaction.put(collection, &key(number), &[b"\x01", text.as_bytes()].concat()).unwrap();
+    transaction.put(collection, &key(number), &document(text.as_bytes())).unwrap();
 }
 
 fn commit(transaction: &Transaction) -> std::result::Result<u64, ErrorCode> {
@@ -59,7 +59,7 @@ fn a_transaction_reads_one_moment_and_its_own_writes() {
         set(&transaction, collection, 5, "new");
 
         assert_eq!(get(store, collection, 2, &transaction).as_deref(), Some(&b"own"[..]));
-        assert_eq!(get(store, collection, 2, None).as_deref(), Some(&b"{}"[..]));
+        assert_eq!(get(store, collection, 2, None).as_deref(), Some(&b""[..]));
         assert_eq!(
             (get(store, collection, 3, &transaction), get(store, collection, 4, &transaction)),
             (None, None)
@@ -90,7 +90,7 @@ fn what_is_rolled_back_or_dropped_leaves_nothing() {
     transaction.rollback();
     transaction.rollback();
     assert_eq!(commit(&transaction), Err(ErrorCode::Closed));
-    assert_eq!(transaction.put(collection, &key(1), b"\x01").unwrap_err().code, ErrorCode::Closed);
+    assert_eq!(transaction.put(collection, &key(1), &document(b"")).unwrap_err().code, ErrorCode::Closed);
     set(&store.begin(Isolation::Snapshot).unwrap(), collection, 1, "x");
     assert_eq!((get(&store, collection, 1, None), store.sequence()), (None, Seq::ZERO));
 }
@@ -198,16 +198,16 @@ fn conditions_are_judged_by_own_writes_at_once_and_by_the_store_at_the_end() {
     let first = store.commit(put(collection, 1), Durability::Disk).unwrap();
 
     let transaction = store.begin(Isolation::Snapshot).unwrap();
-    transaction.put_if(collection, &key(2), b"\x01", Condition::Absent).unwrap();
-    let again = transaction.put_if(collection, &key(2), b"\x01", Condition::Absent).unwrap_err();
+    transaction.put_if(collection, &key(2), &document(b""), Condition::Absent).unwrap();
+    let again = transaction.put_if(collection, &key(2), &document(b""), Condition::Absent).unwrap_err();
     assert_eq!(again.code, ErrorCode::Exists);
     transaction.delete(collection, &key(2)).unwrap();
-    transaction.put_if(collection, &key(2), b"\x01", Condition::Absent).unwrap();
-    transaction.put_if(collection, &key(1), b"\x01", Condition::Sequence(first)).unwrap();
+    transaction.put_if(collection, &key(2), &document(b""), Condition::Absent).unwrap();
+    transaction.put_if(collection, &key(1), &document(b""), Condition::Sequence(first)).unwrap();
     assert_eq!(commit(&transaction), Ok(2));
 
     let transaction = store.begin(Isolation::Snapshot).unwrap();
-    transaction.put_if(collection, &key(1), b"\x01", Condition::Absent).unwrap();
+    transaction.put_if(collection, &key(1), &document(b""), Condition::Absent).unwrap();
     set(&transaction, collection, 1, "a later put does not lift the condition");
     let error = transaction.commit(Durability::Disk).unwrap_err();
     assert_eq!((error.code, error.details.found), (ErrorCode::Exists, Some(2)));

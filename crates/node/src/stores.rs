@@ -15,6 +15,9 @@ use crate::registry::{GivenOptions, SharedStore};
 use crate::reports;
 use crate::thread::{take_store, ticket_for, ticket_of, with_store};
 
+/// What `reserve_shape` answers when an object has to carry its names itself.
+const NO_SHAPE: f64 = -1.0;
+
 /// Options of `open`; the facade has checked their ranges.
 #[napi(object)]
 pub struct OpenOptions {
@@ -85,6 +88,34 @@ pub fn collection(store: u32, name: String) -> answer::Result<u32> {
 pub fn collections(store: u32) -> answer::Result<String> {
     let names = with_store(store, Store::collections).map_err(|error| thrown(&error))?;
     Ok(serde_json::json!(names).to_string())
+}
+
+/// The number of the shape with these names, given as a JSON array; -1 if the store has no room for it.
+#[napi(catch_unwind)]
+pub fn reserve_shape(store: u32, names: String) -> answer::Result<f64> {
+    let reserve = |engine: &Store| {
+        let names: Vec<String> =
+            serde_json::from_str(&names).map_err(|error| bad_argument(format!("names: {error}")))?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match engine.shapes().reserve(&names) {
+            Ok(id) => Ok(f64::from(id.get())),
+            Err(error) if matches!(error.code, ErrorCode::Limit | ErrorCode::TooLarge) => Ok(NO_SHAPE),
+            Err(error) => Err(error),
+        }
+    };
+    with_store(store, reserve).map_err(|error| thrown(&error))
+}
+
+/// The names of a shape, as a JSON array.
+#[napi(catch_unwind)]
+pub fn shape(store: u32, id: u32) -> answer::Result<String> {
+    let names = |engine: &Store| match engine.shapes().list().get(id as usize) {
+        Some(shape) => Ok(serde_json::json!(shape.names()).to_string()),
+        None => {
+            Err(Error::new(ErrorCode::Corrupt, format!("a record names shape {id}, which does not exist")))
+        }
+    };
+    with_store(store, names).map_err(|error| thrown(&error))
 }
 
 /// Counters and sizes, as a JSON object.

@@ -2,7 +2,7 @@
 //!
 //! The buffer holds transactions one after another, all numbers little-endian: `u32 operations ‖ u32 bytes`, then per
 //! operation `u8 kind ‖ u8 condition ‖ 2 zero bytes ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`,
-//! where a value is a codec byte and the document, and a delete has none. Where the condition is that the record has a
+//! where a value is a record, and a delete has none. Where the condition is that the record has a
 //! certain sequence, that `u64` comes before the key. An operation of kind 3 has neither collection, key nor condition: its
 //! value is the `u64` that the store's sequence must have reached.
 
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn transactions_keep_their_order_and_their_operations() {
         let first =
-            transaction(&[operation(KIND_PUT, 16, KEY, b"\x01{}"), operation(KIND_DELETE, 17, KEY, b"")]);
+            transaction(&[operation(KIND_PUT, 16, KEY, b"\x02"), operation(KIND_DELETE, 17, KEY, b"")]);
         let second = transaction(&[operation(KIND_DELETE, 16, KEY, b"")]);
         let commits = parse(&[first, second].concat()).unwrap();
         assert_eq!(commits.iter().map(WriteSet::len).collect::<Vec<_>>(), [2, 1]);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn conditions_and_required_sequences_are_understood() {
-        let absent = operation(KIND_PUT | CONDITION_ABSENT << 8, 16, KEY, b"\x01{}");
+        let absent = operation(KIND_PUT | CONDITION_ABSENT << 8, 16, KEY, b"\x02");
         let require = operation(KIND_REQUIRE, 0, b"", &7u64.to_le_bytes());
         let parsed = parse(&transaction(&[absent, with_sequence(KIND_DELETE, 5), require])).unwrap();
         assert_eq!(parsed[0].len(), 2);
@@ -221,14 +221,14 @@ mod tests {
         assert_eq!(condition, Some(Condition::Sequence(Seq::new(5).unwrap())));
         let code = |operation: Vec<u8>| parse(&transaction(&[operation])).unwrap_err().code;
         assert_eq!(code(with_sequence(KIND_DELETE, u64::MAX)), ErrorCode::InvalidArgument);
-        assert_eq!(code(operation(KIND_PUT | 3 << 8, 16, KEY, b"\x01{}")), ErrorCode::InvalidArgument);
+        assert_eq!(code(operation(KIND_PUT | 3 << 8, 16, KEY, b"\x02")), ErrorCode::InvalidArgument);
         assert_eq!(code(operation(KIND_REQUIRE, 0, b"", b"short")), ErrorCode::InvalidArgument);
         assert_eq!(code(operation(KIND_REQUIRE | 1 << 8, 0, b"", &[0; 8])), ErrorCode::InvalidArgument);
     }
 
     #[test]
     fn a_buffer_cut_anywhere_is_refused() {
-        let whole = transaction(&[operation(KIND_PUT, 16, KEY, b"\x01{}"), with_sequence(KIND_DELETE, 5)]);
+        let whole = transaction(&[operation(KIND_PUT, 16, KEY, b"\x02"), with_sequence(KIND_DELETE, 5)]);
         for cut in 1..whole.len() {
             assert_eq!(parse(&whole[..cut]).unwrap_err().code, ErrorCode::InvalidArgument, "cut at {cut}");
         }
@@ -239,8 +239,8 @@ mod tests {
         let code = |operations: &[Vec<u8>]| parse(&transaction(operations)).unwrap_err().code;
         assert_eq!(code(&[operation(4, 16, KEY, b"")]), ErrorCode::InvalidArgument);
         assert_eq!(code(&[operation(KIND_DELETE, 16, KEY, b"\x01")]), ErrorCode::InvalidArgument);
-        assert_eq!(code(&[operation(KIND_PUT, 15, KEY, b"\x01{}")]), ErrorCode::InvalidArgument);
-        assert_eq!(code(&[operation(KIND_PUT, 16, b"\x30a", b"\x01{}")]), ErrorCode::InvalidKey);
+        assert_eq!(code(&[operation(KIND_PUT, 15, KEY, b"\x02")]), ErrorCode::InvalidArgument);
+        assert_eq!(code(&[operation(KIND_PUT, 16, b"\x30a", b"\x02")]), ErrorCode::InvalidKey);
         assert_eq!(code(&[operation(KIND_PUT, 16, KEY, b"\x07{}")]), ErrorCode::InvalidArgument);
         let mut long = transaction(&[]);
         long[4] = 1;

@@ -84,6 +84,11 @@ pub fn document(bytes: &[u8]) -> Vec<u8> {
     [&[2, 0][..], &(structure.len() as u16).to_le_bytes(), &structure, b"b"].concat()
 }
 
+/// The bytes in a record made by [`document`].
+pub fn bytes_in(record: &[u8]) -> &[u8] {
+    &record[10..record.len() - 1]
+}
+
 /// A commit of one put.
 pub fn put(collection: CollectionId, number: u32) -> WriteSet {
     let mut writes = WriteSet::new();
