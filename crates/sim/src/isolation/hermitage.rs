@@ -1,11 +1,11 @@
-//! The ten schedules of Hermitage (Kleppmann), which tell isolation levels apart, on the reference engines: the rows
-//! that the store's transactions will have to fill in the same way.
+//! The ten schedules of Hermitage (Kleppmann), which tell isolation levels apart, on the reference engine and on
+//! the store: both have to fill the rows in the same way.
 //!
 //! A predicate is a read of all lists: an engine that checks reads must then check all of them.
 
 use super::check::{Anomaly, check};
 use super::history::{End, Key, Op, Txn};
-use super::reference::{Active, Reference};
+use super::reference::Engine;
 
 /// A step of one of up to three transactions.
 #[derive(Clone, Copy)]
@@ -98,20 +98,19 @@ const ROWS: [Row; 10] = [
 const LISTS: std::ops::Range<Key> = 1..5;
 
 /// Runs a schedule; which transactions committed, and what is wrong with the history.
-fn run(steps: &[Do], serializable: bool, transactions: usize) -> (Vec<bool>, Vec<Anomaly>) {
-    let mut engine = Reference::new(serializable, None, 0);
-    let mut active: Vec<Active> = (0..transactions).map(|_| engine.begin()).collect();
+fn run<E: Engine>(engine: &mut E, steps: &[Do], transactions: usize) -> (Vec<bool>, Vec<Anomaly>) {
+    let mut active: Vec<E::Active> = (0..transactions).map(|_| engine.begin()).collect();
     let mut history: Vec<Txn> = (0..transactions)
         .map(|_| Txn { begin: 0, end: 1000, outcome: End::Aborted, ops: Vec::new(), sequences: None })
         .collect();
-    let read = |engine: &mut Reference, active: &mut [Active], history: &mut [Txn], t: usize, key| {
+    let read = |engine: &mut E, active: &mut [E::Active], history: &mut [Txn], t: usize, key| {
         let list = engine.read(&mut active[t], key);
         history[t].ops.push(Op::Read(key, list));
     };
     for &step in steps {
         match step {
-            Read(t, key) => read(&mut engine, &mut active, &mut history, t, key),
-            ReadAll(t) => LISTS.for_each(|key| read(&mut engine, &mut active, &mut history, t, key)),
+            Read(t, key) => read(engine, &mut active, &mut history, t, key),
+            ReadAll(t) => LISTS.for_each(|key| read(engine, &mut active, &mut history, t, key)),
             Append(t, key, value) => {
                 engine.append(&mut active[t], key, value);
                 history[t].ops.push(Op::Append(key, value));
@@ -134,17 +133,28 @@ fn run(steps: &[Do], serializable: bool, transactions: usize) -> (Vec<bool>, Vec
 mod tests {
     use super::*;
     use crate::isolation::check::Kind;
+    use crate::isolation::lists::{Lists, Storage};
+    use crate::isolation::reference::Reference;
 
     #[test]
-    fn every_schedule_ends_as_its_row_says() {
+    fn every_schedule_ends_as_its_row_says_on_the_reference_engine() {
+        check_rows(|serializable| Reference::new(serializable, None, 0));
+    }
+
+    #[test]
+    fn every_schedule_ends_as_its_row_says_on_the_store() {
+        check_rows(|serializable| Lists::open(serializable, Storage::Map).unwrap());
+    }
+
+    fn check_rows<E: Engine>(open: impl Fn(bool) -> E) {
         for (name, steps, snapshot, serializable) in ROWS {
-            let (committed, found) = run(steps, false, snapshot.len());
+            let (committed, found) = run(&mut open(false), steps, snapshot.len());
             assert_eq!(committed, snapshot, "{name} under snapshot isolation");
             let kinds: Vec<Kind> = found.iter().map(|anomaly| anomaly.kind).collect();
             let skews = matches!(name, "G1c" | "G2-item" | "G2");
             assert_eq!(kinds.contains(&Kind::G2), skews, "{name}: {found:?}");
             assert!(kinds.iter().all(|kind| *kind == Kind::G2), "{name}: {found:?}");
-            let (committed, found) = run(steps, true, serializable.len());
+            let (committed, found) = run(&mut open(true), steps, serializable.len());
             assert_eq!(committed, serializable, "{name}, serializable");
             assert_eq!(found, [], "{name}, serializable");
         }

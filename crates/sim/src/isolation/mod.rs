@@ -2,19 +2,22 @@
 //!
 //! `history` is what was done and seen, `check` finds what is wrong with it through a `graph`. `reference` has
 //! transactions as they should be, and broken ones that the checker must find, with a `workload` of clients and the
-//! `hermitage` schedules. `store` is what the storage engine does today under threads: atomic commits and snapshots.
+//! `hermitage` schedules. `lists` are the transactions of the store, with clients in turns and with threads; `store` is what
+//! the storage engine below does under threads: atomic commits and snapshots.
 
 mod check;
 mod graph;
 #[cfg(test)]
 mod hermitage;
 mod history;
+mod lists;
 mod reference;
 mod store;
 mod workload;
 
 use self::check::{Kind, Level, check, check_sequences};
 use self::history::{End, Txn};
+use self::lists::{Lists, Storage};
 use self::reference::{FLAWS, Flaw, Reference};
 use self::store::Mix;
 use crate::parallel::parallel;
@@ -25,6 +28,8 @@ pub const STAGE: Stage =
     Stage { name: NAME, unit: "transactions checked", share: 6.0, floor: 200_000, run, replay };
 
 const NAME: &str = "isolation";
+/// Cases by their kinds: most are quick ones, of the storage below.
+const KINDS: u64 = 16;
 /// Transactions of one history.
 const TRANSACTIONS: usize = 2000;
 
@@ -34,6 +39,8 @@ struct Tally {
     strict: u64,
     snapshot: u64,
     reference: u64,
+    transactions: u64,
+    conflicts: u64,
     skews: u64,
     aborts: u64,
     flaws: u64,
@@ -49,6 +56,8 @@ fn run(ctx: &Context) -> StageReport {
         also: vec![
             also("strictly serializable", sum(|tally| tally.strict), 100_000),
             also("strong snapshot isolation", sum(|tally| tally.snapshot), 100_000),
+            also("transactions of the store", sum(|tally| tally.transactions), 5_000),
+            also("conflicts of these", sum(|tally| tally.conflicts), 500),
             also("on reference engines", sum(|tally| tally.reference), 100_000),
             also("histories with write skew", sum(|tally| tally.skews), 20),
             also("aborts", sum(|tally| tally.aborts), 10_000),
@@ -60,19 +69,21 @@ fn run(ctx: &Context) -> StageReport {
 }
 
 fn case(tally: &mut Tally, index: u64, seed: u64) -> Result<(), Failure> {
-    let failure = |what: String| Failure::of_case(NAME, seed, &(index % 3).to_string(), what);
-    match index % 3 {
-        0 => {
+    let failure = |what: String| Failure::of_case(NAME, seed, &(index % KINDS).to_string(), what);
+    match index % KINDS {
+        0..5 => {
             tally.strict += on_store(Mix::Blind, seed).map_err(failure)?.0;
             Ok(())
         }
-        1 => {
+        5..10 => {
             let (transactions, skewed) = on_store(Mix::OwnLists, seed).map_err(failure)?;
             tally.snapshot += transactions;
             tally.skews += u64::from(skewed);
             Ok(())
         }
-        _ => on_reference(tally, seed).map_err(failure),
+        10..14 => on_reference(tally, seed).map_err(failure),
+        14 => in_turns(tally, seed).map_err(failure),
+        _ => in_threads(tally, seed).map_err(failure),
     }
 }
 
@@ -88,6 +99,35 @@ fn on_store(mix: Mix, seed: u64) -> Result<(u64, bool), String> {
     }
     let skewed = must_hold(&history, level)?;
     Ok((history.len() as u64, skewed))
+}
+
+/// Clients of the store's transactions that take turns, on both levels.
+fn in_turns(tally: &mut Tally, seed: u64) -> Result<(), String> {
+    for (serializable, level) in [(false, Level::StrongSnapshot), (true, Level::StrictSerializable)] {
+        let storage = if seed.is_multiple_of(2) { Storage::Map } else { Storage::Tables };
+        let mut lists = Lists::open(serializable, storage).map_err(|error| error.to_string())?;
+        let history = workload::history(&mut lists, seed, TRANSACTIONS / 4);
+        lists.close().map_err(|error| error.to_string())?;
+        note(tally, &history, level)?;
+    }
+    Ok(())
+}
+
+/// Threads with the store's transactions, on both levels.
+fn in_threads(tally: &mut Tally, seed: u64) -> Result<(), String> {
+    for (serializable, level) in [(false, Level::StrongSnapshot), (true, Level::StrictSerializable)] {
+        let history =
+            lists::history(serializable, seed, TRANSACTIONS / 4).map_err(|error| error.to_string())?;
+        note(tally, &history, level)?;
+    }
+    Ok(())
+}
+
+fn note(tally: &mut Tally, history: &[Txn], level: Level) -> Result<(), String> {
+    tally.skews += u64::from(must_hold(history, level)?);
+    tally.transactions += history.len() as u64;
+    tally.conflicts += history.iter().filter(|txn| txn.outcome == End::Aborted).count() as u64;
+    Ok(())
 }
 
 /// Checks a history; whether it has write skew, where that is allowed.
@@ -142,6 +182,15 @@ mod tests {
     fn threads_on_the_store_see_what_they_should() {
         assert!(on_store(Mix::Blind, 1).is_ok_and(|(transactions, _)| transactions > 1900));
         assert_eq!(on_store(Mix::OwnLists, 2).map(|(transactions, _)| transactions), Ok(2001));
+    }
+
+    #[test]
+    fn transactions_of_the_store_see_what_they_should() {
+        let mut tally = Tally::default();
+        (0..4).for_each(|seed| in_turns(&mut tally, seed).unwrap());
+        assert!(tally.skews > 0 && tally.conflicts > 200, "{} conflicts", tally.conflicts);
+        (0..2).for_each(|seed| in_threads(&mut tally, seed).unwrap());
+        assert!(tally.transactions > 6000);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Transactions as they should be, in memory, and eight ways to get them wrong.
 //!
-//! It tests the checker: what is right must pass, and each flaw must be found. Once the store has transactions, it says
-//! what they have to do, too.
+//! It tests the checker: what is right must pass, and each flaw must be found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +50,27 @@ pub struct Active {
     appends: BTreeMap<Key, Vec<u64>>,
 }
 
+/// Something that has transactions on lists.
+pub trait Engine {
+    /// A transaction that has begun.
+    type Active;
+
+    /// Begins a transaction.
+    fn begin(&mut self) -> Self::Active;
+
+    /// Reads a list.
+    fn read(&mut self, txn: &mut Self::Active, key: Key) -> Vec<u64>;
+
+    /// Appends to a list.
+    fn append(&mut self, txn: &mut Self::Active, key: Key, value: u64);
+
+    /// Ends a transaction without effect.
+    fn abort(&mut self, txn: &Self::Active);
+
+    /// Commits; false if it was refused and aborted instead.
+    fn commit(&mut self, txn: &Self::Active) -> bool;
+}
+
 /// The engine.
 pub struct Reference {
     serializable: bool,
@@ -80,16 +100,47 @@ impl Reference {
         }
     }
 
-    /// Begins a transaction.
-    pub fn begin(&mut self) -> Active {
+    fn publish_late(&mut self) {
+        if !self.late.is_empty() && self.random.one_in(3) {
+            self.newest += 1;
+            for (key, list) in std::mem::take(&mut self.late) {
+                self.put(key, list);
+            }
+        }
+    }
+
+    fn put(&mut self, key: Key, list: Vec<u64>) {
+        let versions = self.lists.entry(key).or_default();
+        versions.push((self.newest, list));
+        if self.flaw == Some(Flaw::EarlyCollection) {
+            versions.drain(..versions.len() - 1);
+        }
+    }
+
+    fn seen(&self, key: Key, at: u64) -> Vec<u64> {
+        let versions = self.lists.get(&key).map_or(&[][..], Vec::as_slice);
+        let seen = versions.iter().rev().find(|(seq, _)| *seq <= at);
+        // Without the old version the oldest one that is left has to serve.
+        let seen = seen.or(if self.flaw == Some(Flaw::EarlyCollection) { versions.first() } else { None });
+        seen.map(|(_, list)| list.clone()).unwrap_or_default()
+    }
+
+    fn changed(&self, key: Key) -> u64 {
+        self.lists.get(&key).and_then(|versions| versions.last()).map_or(0, |(seq, _)| *seq)
+    }
+}
+
+impl Engine for Reference {
+    type Active = Active;
+
+    fn begin(&mut self) -> Active {
         let stale = if self.flaw == Some(Flaw::StaleSnapshot) { self.random.below(4) as u64 } else { 0 };
         self.next_id += 1;
         let snapshot = self.newest.saturating_sub(stale);
         Active { snapshot, id: self.next_id, reads: BTreeSet::new(), appends: BTreeMap::new() }
     }
 
-    /// Reads a list.
-    pub fn read(&mut self, txn: &mut Active, key: Key) -> Vec<u64> {
+    fn read(&mut self, txn: &mut Active, key: Key) -> Vec<u64> {
         self.publish_late();
         if !txn.appends.contains_key(&key) {
             txn.reads.insert(key);
@@ -103,21 +154,18 @@ impl Reference {
         list
     }
 
-    /// Appends to a list.
-    pub fn append(&mut self, txn: &mut Active, key: Key, value: u64) {
+    fn append(&mut self, txn: &mut Active, key: Key, value: u64) {
         txn.appends.entry(key).or_default().push(value);
         self.dirty.entry(key).or_default().push((txn.id, value));
     }
 
-    /// Ends a transaction without effect.
-    pub fn abort(&mut self, txn: &Active) {
+    fn abort(&mut self, txn: &Active) {
         for values in self.dirty.values_mut() {
             values.retain(|(id, _)| *id != txn.id);
         }
     }
 
-    /// Commits; false if it was refused and aborted instead.
-    pub fn commit(&mut self, txn: &Active) -> bool {
+    fn commit(&mut self, txn: &Active) -> bool {
         self.publish_late();
         self.abort(txn);
         if txn.appends.is_empty() {
@@ -148,34 +196,5 @@ impl Reference {
             }
         }
         true
-    }
-
-    fn publish_late(&mut self) {
-        if !self.late.is_empty() && self.random.one_in(3) {
-            self.newest += 1;
-            for (key, list) in std::mem::take(&mut self.late) {
-                self.put(key, list);
-            }
-        }
-    }
-
-    fn put(&mut self, key: Key, list: Vec<u64>) {
-        let versions = self.lists.entry(key).or_default();
-        versions.push((self.newest, list));
-        if self.flaw == Some(Flaw::EarlyCollection) {
-            versions.drain(..versions.len() - 1);
-        }
-    }
-
-    fn seen(&self, key: Key, at: u64) -> Vec<u64> {
-        let versions = self.lists.get(&key).map_or(&[][..], Vec::as_slice);
-        let seen = versions.iter().rev().find(|(seq, _)| *seq <= at);
-        // Without the old version the oldest one that is left has to serve.
-        let seen = seen.or(if self.flaw == Some(Flaw::EarlyCollection) { versions.first() } else { None });
-        seen.map(|(_, list)| list.clone()).unwrap_or_default()
-    }
-
-    fn changed(&self, key: Key) -> u64 {
-        self.lists.get(&key).and_then(|versions| versions.last()).map_or(0, |(seq, _)| *seq)
     }
 }

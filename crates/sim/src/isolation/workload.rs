@@ -1,8 +1,8 @@
-//! Clients of a reference engine that take turns by chance, on few and hot lists: without contention nothing could go
+//! Clients of an engine that take turns by chance, on few and hot lists: without contention nothing could go
 //! wrong.
 
 use super::history::{End, Key, Op, Txn};
-use super::reference::{Active, Reference};
+use super::reference::Engine;
 use crate::random::Random;
 
 const CLIENTS: usize = 6;
@@ -11,8 +11,8 @@ const LISTS: usize = 5;
 const PERIOD: usize = 60;
 
 /// A client with a transaction under way.
-struct Client {
-    active: Active,
+struct Client<A> {
+    active: A,
     begin: u64,
     ops: Vec<Op>,
     left: usize,
@@ -20,9 +20,9 @@ struct Client {
 }
 
 /// The history of that many transactions.
-pub fn history(engine: &mut Reference, seed: u64, transactions: usize) -> Vec<Txn> {
+pub fn history<E: Engine>(engine: &mut E, seed: u64, transactions: usize) -> Vec<Txn> {
     let mut random = Random::new(seed);
-    let mut clients: Vec<Option<Client>> = (0..CLIENTS).map(|_| None).collect();
+    let mut clients: Vec<Option<Client<E::Active>>> = (0..CLIENTS).map(|_| None).collect();
     let (mut done, mut now, mut value) = (Vec::new(), 0u64, 0u64);
     while done.len() < transactions {
         now += 1;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::isolation::check::{Kind, Level, check};
     use crate::isolation::level_of;
-    use crate::isolation::reference::FLAWS;
+    use crate::isolation::reference::{FLAWS, Reference};
 
     fn aborted(history: &[Txn]) -> usize {
         history.iter().filter(|txn| txn.outcome == End::Aborted).count()

@@ -1,0 +1,199 @@
+//! The transactions of the store itself, on lists: a list is a record, to append is to read it and to put it longer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use fountain_engine::keys::{self, encode};
+use fountain_engine::{
+    CollectionId, Durability, ErrorCode, Isolation, MemoryKv, ReadTier, Result, Store, StoreOptions,
+    Transaction,
+};
+
+use super::history::{End, Key, Op, Txn};
+use super::reference::Engine;
+use crate::disk::SimFs;
+use crate::random::Random;
+
+const THREADS: usize = 4;
+const LISTS: usize = 5;
+/// Transactions after which other lists are used.
+const PERIOD: u64 = 60;
+
+/// What the store lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// A map in memory.
+    Map,
+    /// Storage with tables so small that they are written and merged all the time.
+    Tables,
+}
+
+/// A store with one collection of lists.
+pub struct Lists {
+    store: Store,
+    collection: CollectionId,
+    isolation: Isolation,
+}
+
+impl Lists {
+    /// A new one.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub fn open(serializable: bool, storage: Storage) -> Result<Self> {
+        let store = match storage {
+            Storage::Map => Store::with_kv(Arc::new(MemoryKv::default()), StoreOptions::default())?,
+            Storage::Tables => {
+                let options = StoreOptions {
+                    fs: Arc::new(SimFs::default()),
+                    memtable_bytes: 8 << 10,
+                    cache_bytes: 64 << 10,
+                    ..StoreOptions::default()
+                };
+                Store::open(Path::new("/store"), options)?
+            }
+        };
+        let collection = store.collection("lists")?;
+        let isolation = if serializable { Isolation::Serializable } else { Isolation::Snapshot };
+        Ok(Self { store, collection, isolation })
+    }
+
+    /// Closes the store.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub fn close(self) -> Result<()> {
+        self.store.close()
+    }
+
+    fn get(&self, transaction: &Transaction, key: Key) -> Result<Vec<u64>> {
+        let found = self.store.get(self.collection, &record(key)?, transaction, ReadTier::Disk)?;
+        let list = found.and_then(|document| serde_json::from_slice::<Document>(document.body()).ok());
+        Ok(list.map(|document| document.list).unwrap_or_default())
+    }
+
+    fn push(&self, transaction: &Transaction, key: Key, value: u64) -> Result<()> {
+        let mut list = self.get(transaction, key)?;
+        list.push(value);
+        let text = serde_json::json!({ "list": list }).to_string();
+        transaction.put(self.collection, &record(key)?, &[b"\x01", text.as_bytes()].concat())
+    }
+
+    fn end(transaction: &Transaction) -> Result<End> {
+        match transaction.commit(Durability::Memory) {
+            Ok(_) => Ok(End::Committed),
+            Err(error) if error.code == ErrorCode::Conflict => Ok(End::Aborted),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Document {
+    list: Vec<u64>,
+}
+
+fn record(key: Key) -> Result<Vec<u8>> {
+    encode(&keys::Key::Number(f64::from(key)))
+}
+
+/// An operation that fails shows as a list that nobody has written, which the checker finds.
+const FAILED: u64 = u64::MAX;
+
+impl Engine for Lists {
+    /// None if the store refused to begin it.
+    type Active = Option<Transaction>;
+
+    fn begin(&mut self) -> Self::Active {
+        self.store.begin(self.isolation).ok()
+    }
+
+    fn read(&mut self, txn: &mut Self::Active, key: Key) -> Vec<u64> {
+        let list = txn.as_ref().and_then(|txn| self.get(txn, key).ok());
+        list.unwrap_or_else(|| vec![FAILED])
+    }
+
+    fn append(&mut self, txn: &mut Self::Active, key: Key, value: u64) {
+        if let Some(open) = txn
+            && self.push(open, key, value).is_err()
+        {
+            open.rollback();
+        }
+    }
+
+    fn abort(&mut self, txn: &Self::Active) {
+        if let Some(txn) = txn {
+            txn.rollback();
+        }
+    }
+
+    fn commit(&mut self, txn: &Self::Active) -> bool {
+        txn.as_ref().is_some_and(|txn| Self::end(txn).is_ok_and(|end| end == End::Committed))
+    }
+}
+
+/// What threads have in common.
+struct Shared {
+    lists: Lists,
+    clock: AtomicU64,
+    count: AtomicU64,
+    values: AtomicU64,
+}
+
+impl Shared {
+    fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn transaction(&self, random: &mut Random) -> Result<Txn> {
+        let base = self.count.fetch_add(1, Ordering::Relaxed) / PERIOD * LISTS as u64;
+        let begin = self.now();
+        let transaction = self.lists.store.begin(self.lists.isolation)?;
+        let (mut ops, reads_only) = (Vec::new(), random.one_in(4));
+        for _ in 0..random.within(1..5) {
+            let key = (base + random.below(LISTS) as u64) as Key;
+            if reads_only || random.one_in(2) {
+                ops.push(Op::Read(key, self.lists.get(&transaction, key)?));
+            } else {
+                let value = self.values.fetch_add(1, Ordering::Relaxed) + 1;
+                self.lists.push(&transaction, key, value)?;
+                ops.push(Op::Append(key, value));
+            }
+        }
+        let outcome = Lists::end(&transaction)?;
+        Ok(Txn { begin, end: self.now(), outcome, ops, sequences: None })
+    }
+}
+
+/// The history of that many transactions of several threads, with tables written and merged below them.
+///
+/// # Errors
+/// What the store refuses.
+pub fn history(serializable: bool, seed: u64, transactions: usize) -> Result<Vec<Txn>> {
+    let shared = Shared {
+        lists: Lists::open(serializable, Storage::Tables)?,
+        clock: AtomicU64::new(1),
+        count: AtomicU64::new(0),
+        values: AtomicU64::new(0),
+    };
+    let client = |thread: usize| {
+        let mut random = Random::nth(seed, thread as u64);
+        (0..transactions / THREADS).map(|_| shared.transaction(&mut random)).collect::<Result<Vec<_>>>()
+    };
+    let histories: Vec<Result<Vec<Txn>>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || client(thread))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    let mut history = histories.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    let begin = shared.now();
+    let last = shared.lists.store.begin(Isolation::Snapshot)?;
+    let lists = (transactions as u64 / PERIOD + 1) * LISTS as u64;
+    let read = |key| Ok(Op::Read(key, shared.lists.get(&last, key)?));
+    let ops = (0..lists as Key).map(read).collect::<Result<_>>()?;
+    history.push(Txn { begin, end: shared.now(), outcome: End::Committed, ops, sequences: None });
+    drop(last);
+    shared.lists.close()?;
+    Ok(history)
+}
