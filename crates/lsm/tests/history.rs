@@ -8,8 +8,8 @@
 
 mod support;
 
-use fountain_lsm::{Db, Error, Options, ReadTier, Retention};
-use support::{delete, get, get_at, put, seq, small};
+use fountain_lsm::{Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Retention, WriteBatch};
+use support::{delete, get, get_at, put, scan, seq, small};
 
 fn latest_only() -> Options {
     Options { retention: Retention::LatestOnly, ..small() }
@@ -68,6 +68,36 @@ fn a_read_can_tell_which_commit_put_the_value_there() {
     check(None);
     let future = db.get_with_seq(b"k", Some(seq(9)), ReadTier::Disk);
     assert!(matches!(future, Err(Error::FutureSequence { .. })));
+}
+
+#[test]
+fn tables_that_are_newer_than_a_read_are_not_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "k", "one");
+    db.flush().unwrap();
+    for _ in 0..3 {
+        put(&db, "k", "newer");
+        db.flush().unwrap();
+    }
+    let everything = KeyRange::default();
+    let mut batch = WriteBatch::new();
+    batch.delete_range(&KeyRange { start: b"a".to_vec(), end: Some(b"z".to_vec()) }).unwrap();
+    db.commit(batch, Durability::Memory).unwrap();
+    db.flush().unwrap();
+    let looks = || db.metrics().cache_hits + db.metrics().cache_misses;
+    let one = [(b"k".to_vec(), b"one".to_vec())];
+    let before = looks();
+    assert_eq!(get_at(&db, "k", seq(1)).as_deref(), Some("one"));
+    assert_eq!(looks() - before, 1, "a get");
+    let many = db.get_many(&[b"k"], seq(1), ReadTier::Disk).unwrap();
+    assert_eq!(many.iter().flatten().map(|value| &**value).collect::<Vec<_>>(), [b"one"]);
+    assert_eq!(looks() - before, 2, "a get of many");
+    assert_eq!(scan(&db, everything.clone(), seq(1), Direction::Forward), one);
+    assert_eq!(scan(&db, everything.clone(), seq(1), Direction::Reverse), one);
+    assert_eq!(looks() - before, 4, "a scan each way");
+    assert_eq!(get(&db, "k"), None);
+    assert_eq!(scan(&db, everything, seq(5), Direction::Forward), []);
 }
 
 #[test]

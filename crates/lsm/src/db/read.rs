@@ -176,8 +176,8 @@ fn deleted_ranges(current: &Current, range: &KeyRange) -> RangeTombstones {
     RangeTombstones::union(all)
 }
 
-/// Everything that may hold keys of `range`. Range deletions of tables that are left out count all the same: they are
-/// collected by [`deleted_ranges`].
+/// Everything that may hold what a view shows of `range`. Range deletions of tables that are left out count all the
+/// same: they are collected by [`deleted_ranges`].
 fn sources(current: &Current, range: &KeyRange, view: View) -> Vec<Source> {
     let memtables = [&current.active].into_iter().chain(&current.sealed);
     let mut sources: Vec<Source> =
@@ -186,6 +186,7 @@ fn sources(current: &Current, range: &KeyRange, view: View) -> Vec<Source> {
         let (smallest, largest) = (&*table.meta().smallest, &*table.meta().largest);
         range.end.as_ref().is_none_or(|end| smallest < end.as_slice())
             && largest >= range.start.as_slice()
+            && view.shows_some_of(table.meta())
             && table.may_hold_keys_of(range)
     };
     for table in current.version.level(0) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::manifest::first_reaching;
-use crate::table::{Table, TableCursor};
+use crate::table::{Table, TableCursor, TableMeta};
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 
 /// What a cursor over tables is for.
@@ -19,6 +19,14 @@ pub(crate) enum View {
 }
 
 impl View {
+    /// Whether there may be anything in the table to be shown.
+    pub(crate) fn shows_some_of(self, meta: &TableMeta) -> bool {
+        match self {
+            Self::AsOf(at, _) => !meta.is_newer_than(at),
+            Self::All(_) | Self::Once => true,
+        }
+    }
+
     /// The cursor over one table.
     pub(crate) fn of(self, table: &Arc<Table>) -> TableCursor {
         match self {

@@ -1,8 +1,9 @@
 //! Several sorted sources walked as one, in version order.
 //!
-//! A binary heap of sources with the next version on top, and the second one remembered. A step moves the top source
-//! and compares it with the second: that one comparison is all while the same source stays on top, which is the
-//! common case. The heap goes one way only; a walk in the other direction is another seek.
+//! The sources are kept in the order of their positions. A step moves the first one and compares it with the second:
+//! that one comparison is all while the same source stays first, which is the common case. If it does not, a binary
+//! search finds its new place; few sources make this cheaper than a heap, whose every exchange needs two comparisons.
+//! The merge goes one way only; a walk in the other direction is another seek.
 
 use std::cmp::Ordering;
 
@@ -15,18 +16,16 @@ use crate::types::{Kind, Seq, Trailer};
 
 /// See the module. No two sources hold the same version.
 pub(crate) struct MergeCursor {
-    /// The valid sources come first and form a heap; behind them lie those that have ended.
     sources: Vec<Source>,
-    live: usize,
-    /// The source that comes second: one of the top's children.
-    second: usize,
+    /// The valid sources, by the order of their positions in the direction.
+    order: Vec<u32>,
     direction: Direction,
 }
 
 impl MergeCursor {
     /// A merge that goes in `direction`; seek before use.
     pub(crate) fn new(sources: Vec<Source>, direction: Direction) -> Self {
-        Self { sources, live: 0, second: 0, direction }
+        Self { order: Vec::with_capacity(sources.len()), sources, direction }
     }
 
     /// Forward only: to the first version at or after (`key`, `trailer`).
@@ -35,7 +34,7 @@ impl MergeCursor {
         for source in &mut self.sources {
             source.seek(key, trailer)?;
         }
-        self.build();
+        self.arrange();
         Ok(())
     }
 
@@ -45,30 +44,26 @@ impl MergeCursor {
         for source in &mut self.sources {
             source.seek_before(key)?;
         }
-        self.build();
+        self.arrange();
         Ok(())
     }
 
     /// To the next version in the direction. Does nothing at the end.
     pub(crate) fn advance(&mut self) -> Result<()> {
-        if self.live == 0 {
-            return Ok(());
-        }
-        let top = &mut self.sources[0];
+        let Some(&first) = self.order.first() else { return Ok(()) };
+        let source = &mut self.sources[first as usize];
         match self.direction {
-            Direction::Forward => top.next()?,
-            Direction::Reverse => top.prev()?,
+            Direction::Forward => source.next()?,
+            Direction::Reverse => source.prev()?,
         }
-        if top.valid() {
-            if self.live == 1 || self.comes_before(0, self.second) {
-                return Ok(());
-            }
-        } else {
-            self.live -= 1;
-            self.sources.swap(0, self.live);
+        if !source.valid() {
+            self.order.remove(0);
+        } else if let Some(&second) = self.order.get(1)
+            && !self.comes_before(first, second)
+        {
+            let behind = self.order[2..].partition_point(|&other| self.comes_before(other, first));
+            self.order[..behind + 2].rotate_left(1);
         }
-        self.sift_down(0);
-        self.find_second();
         Ok(())
     }
 
@@ -91,65 +86,48 @@ impl MergeCursor {
         self.seek_before(Some(key))
     }
 
+    #[inline]
     pub(crate) fn valid(&self) -> bool {
-        self.live > 0
+        !self.order.is_empty()
     }
 
     /// User key at the position; empty when not [`Self::valid`].
+    #[inline]
     pub(crate) fn key(&self) -> &[u8] {
-        self.top().map_or(&[], Source::key)
+        self.first().map_or(&[], Source::key)
     }
 
     /// Trailer at the position.
+    #[inline]
     pub(crate) fn trailer(&self) -> Trailer {
-        self.top().map_or(Trailer::new(Seq::ZERO, Kind::Put), Source::trailer)
+        self.first().map_or(Trailer::new(Seq::ZERO, Kind::Put), Source::trailer)
     }
 
     /// Value at the position; empty when not [`Self::valid`].
+    #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        self.top().map_or(&[], Source::value)
+        self.first().map_or(&[], Source::value)
     }
 
-    fn top(&self) -> Option<&Source> {
-        self.sources[..self.live].first()
+    #[inline]
+    fn first(&self) -> Option<&Source> {
+        self.order.first().map(|&first| &self.sources[first as usize])
     }
 
-    fn build(&mut self) {
-        self.live = 0;
-        for index in 0..self.sources.len() {
-            if self.sources[index].valid() {
-                self.sources.swap(index, self.live);
-                self.live += 1;
+    /// Puts the sources in order after a seek.
+    fn arrange(&mut self) {
+        self.order.clear();
+        for source in 0..self.sources.len() as u32 {
+            if self.sources[source as usize].valid() {
+                let place = self.order.partition_point(|&other| self.comes_before(other, source));
+                self.order.insert(place, source);
             }
         }
-        for index in (0..self.live / 2).rev() {
-            self.sift_down(index);
-        }
-        self.find_second();
     }
 
-    fn find_second(&mut self) {
-        self.second = if self.live > 2 && self.comes_before(2, 1) { 2 } else { 1 };
-    }
-
-    fn sift_down(&mut self, mut index: usize) {
-        loop {
-            let left = 2 * index + 1;
-            if left >= self.live {
-                return;
-            }
-            let right = left + 1;
-            let child = if right < self.live && self.comes_before(right, left) { right } else { left };
-            if !self.comes_before(child, index) {
-                return;
-            }
-            self.sources.swap(child, index);
-            index = child;
-        }
-    }
-
-    fn comes_before(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.sources[a], &self.sources[b]);
+    #[inline]
+    fn comes_before(&self, a: u32, b: u32) -> bool {
+        let (a, b) = (&self.sources[a as usize], &self.sources[b as usize]);
         let order = if planted::active(Bug::MergeIgnoresSequence) {
             a.key().cmp(b.key())
         } else {

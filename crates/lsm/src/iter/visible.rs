@@ -114,7 +114,7 @@ impl VisibleCursor {
     fn skip_newer(&mut self) -> Result<bool> {
         for _ in 0..STEPS_BEFORE_SEEK {
             self.merge.advance()?;
-            if !self.merge.valid() || self.merge.key() != self.key {
+            if !self.is_on_key() {
                 return Ok(false);
             }
             if self.merge.trailer().seq() <= self.at {
@@ -122,16 +122,22 @@ impl VisibleCursor {
             }
         }
         self.merge.seek(&self.key, Trailer::new(self.at, Kind::Delete))?;
-        Ok(self.merge.valid() && self.merge.key() == self.key)
+        Ok(self.is_on_key())
     }
 
-    /// Moves past all versions of the current key.
+    /// Whether the merge is at a version of the current key.
+    #[inline]
+    fn is_on_key(&self) -> bool {
+        self.merge.valid() && is_same(self.merge.key(), &self.key)
+    }
+
+    /// Moves past all versions of the current key, of which the merge is at one.
     fn skip_key(&mut self) -> Result<()> {
         for _ in 0..STEPS_BEFORE_SEEK {
-            if !self.merge.valid() || self.merge.key() != self.key {
+            self.merge.advance()?;
+            if !self.is_on_key() {
                 return Ok(());
             }
-            self.merge.advance()?;
         }
         hit(Mark::SeekPastVersions);
         // No version has sequence 0, so this is past the last one.
@@ -159,19 +165,20 @@ impl VisibleCursor {
         Ok(false)
     }
 
-    /// Passes all versions of `self.key` and keeps the value of the visible one; false if the key is not visible.
+    /// Passes all versions of `self.key`, of which the merge is at one, and keeps the value of the visible one; false if
+    /// the key is not visible.
     fn take_visible(&mut self) -> Result<bool> {
         let mut visible = false;
         for _ in 0..STEPS_BEFORE_SEEK {
-            if !self.merge.valid() || self.merge.key() != self.key {
-                return Ok(visible);
-            }
             let trailer = self.merge.trailer();
             if trailer.seq() <= self.at {
                 visible = self.shows(trailer);
                 replace(&mut self.value, self.merge.value());
             }
             self.merge.advance()?;
+            if !self.is_on_key() {
+                return Ok(visible);
+            }
         }
         hit(Mark::JumpOverVersions);
         let value = &mut self.value;
@@ -182,6 +189,12 @@ impl VisibleCursor {
         })?;
         Ok(last.map_or(visible, |last| self.shows(last)))
     }
+}
+
+/// Whether two keys are the same. Keys that follow one another mostly differ in their last byte, so that comes first.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
 }
 
 fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {

@@ -84,7 +84,7 @@ impl Version {
         let deeper = self.levels[1..].iter().filter_map(|tables| {
             tables.get(first_reaching(tables, key)).filter(|table| table.meta().overlaps(key, key))
         });
-        for table in level0.chain(deeper) {
+        for table in level0.chain(deeper).filter(|table| !table.meta().is_newer_than(at)) {
             let deleted = table.range_tombstones().newest_covering(key, at);
             let deleted = if planted::active(Bug::RangeTombstoneIgnored) { Seq::ZERO } else { deleted };
             let found = table.get_with_seq(key, hash, at, tier);
@@ -113,7 +113,7 @@ impl Version {
         found: &mut [Option<Value>],
     ) -> Result<()> {
         debug_assert!(keys.is_sorted_by(|a, b| a.key <= b.key));
-        for table in self.levels.iter().flatten() {
+        for table in self.levels.iter().flatten().filter(|table| !table.meta().is_newer_than(at)) {
             let meta = table.meta();
             let first = keys.partition_point(|probe| *probe.key < *meta.smallest);
             let inside = keys[first..].partition_point(|probe| !meta.ends_before(probe.key));

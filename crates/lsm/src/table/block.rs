@@ -98,6 +98,7 @@ impl Entry {
 }
 
 /// What a search for one key found.
+#[derive(Clone, Copy)]
 pub(crate) enum Found {
     /// The newest version at or before the sequence.
     Version(Entry),

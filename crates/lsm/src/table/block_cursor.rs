@@ -18,11 +18,12 @@ pub(crate) struct BlockCursor {
     block: Arc<Block>,
     /// The current entry and its position; `None` before the first, behind the last and after an error.
     current: Option<(Place, Entry)>,
-    /// Key of the current entry.
-    key: Vec<u8>,
+    /// Key of the current entry; while stepping back, the keys of its whole restart interval.
+    keys: Vec<u8>,
+    /// Where in `keys` that of the current entry is.
+    key: Range<usize>,
     /// Entries before the current one in its restart interval, while stepping back.
     behind: Vec<Behind>,
-    behind_keys: Vec<u8>,
 }
 
 struct Behind {
@@ -34,7 +35,7 @@ struct Behind {
 impl BlockCursor {
     /// A cursor over `block` that is not positioned yet.
     pub(crate) fn new(block: Arc<Block>) -> Self {
-        Self { block, current: None, key: Vec::new(), behind: Vec::new(), behind_keys: Vec::new() }
+        Self { block, current: None, keys: Vec::new(), key: 0..0, behind: Vec::new() }
     }
 
     /// Turns to another block, keeping the memory.
@@ -58,7 +59,7 @@ impl BlockCursor {
     /// The user key; of no meaning unless valid, like the two below.
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
-        &self.key
+        self.keys.get(self.key.clone()).unwrap_or_default()
     }
 
     /// Sequence and kind.
@@ -95,7 +96,7 @@ impl BlockCursor {
         let target = (key, trailer.seq());
         let restart = self.block.lower_restart(key, trailer.seq())?.saturating_sub(1);
         self.restart_at(restart)?;
-        while self.valid() && version_order((&self.key, self.trailer().seq()), target) == Ordering::Less {
+        while self.valid() && version_order((self.key(), self.trailer().seq()), target) == Ordering::Less {
             self.next()?;
         }
         Ok(())
@@ -128,20 +129,25 @@ impl BlockCursor {
     fn restart_at(&mut self, restart: u32) -> Result<()> {
         self.behind.clear();
         self.current = None;
-        self.key.clear();
+        self.key = 0..0;
         self.step_to(self.block.restart(restart))
     }
 
-    /// Moves to the entry at `at`, whose predecessor's key is in `self.key`.
+    /// Moves to the entry at `at`, whose predecessor's key is the current one.
     #[inline]
     fn step_to(&mut self, at: Place) -> Result<()> {
         self.current = None;
         let entry = self.block.entry(at)?;
-        if entry.shared as usize > self.key.len() {
+        let shared = entry.shared as usize;
+        if shared > self.key.len() {
             return Err(self.block.bad_entry(at));
         }
-        self.key.truncate(entry.shared as usize);
-        self.key.extend_from_slice(self.block.suffix(&entry));
+        if self.key.start > 0 {
+            self.keys.copy_within(self.key.start..self.key.start + shared, 0);
+        }
+        self.keys.truncate(shared);
+        self.keys.extend_from_slice(self.block.suffix(&entry));
+        self.key = 0..self.keys.len();
         self.current = Some((at, entry));
         Ok(())
     }
@@ -152,8 +158,7 @@ impl BlockCursor {
             self.load_behind(end)?;
         }
         self.current = self.behind.pop().map(|behind| {
-            self.key.clear();
-            self.key.extend_from_slice(&self.behind_keys[behind.key]);
+            self.key = behind.key;
             (behind.at, behind.entry)
         });
         Ok(())
@@ -161,22 +166,25 @@ impl BlockCursor {
 
     /// Decodes the restart interval that leads up to `end`.
     fn load_behind(&mut self, end: Place) -> Result<()> {
-        self.restart_at(self.restart_before(end.head))?;
-        self.behind_keys.clear();
-        while let Some((at, entry)) = self.current {
-            if self.behind.len() == RESTART_INTERVAL {
+        self.current = None;
+        self.keys.clear();
+        let mut at = self.block.restart(self.restart_before(end.head));
+        let mut before = 0..0;
+        while at.head < end.head && self.behind.len() < RESTART_INTERVAL {
+            let entry = self.block.entry(at)?;
+            let shared = entry.shared as usize;
+            if shared > before.len() {
                 return Err(self.damaged(at));
             }
-            let start = self.behind_keys.len();
-            self.behind_keys.extend_from_slice(&self.key);
-            self.behind.push(Behind { at, entry, key: start..self.behind_keys.len() });
+            let start = self.keys.len();
+            self.keys.extend_from_within(before.start..before.start + shared);
+            self.keys.extend_from_slice(self.block.suffix(&entry));
+            before = start..self.keys.len();
+            self.behind.push(Behind { at, entry, key: before.clone() });
             if entry.end() == end {
                 return Ok(());
             }
-            if entry.end().head >= end.head {
-                break;
-            }
-            self.step_to(entry.end())?;
+            at = entry.end();
         }
         Err(self.damaged(end))
     }

@@ -35,6 +35,12 @@ impl TableMeta {
         Self { base: seq, least_seq: seq, greatest_seq: seq, ..self }
     }
 
+    /// Whether a read at `at` finds nothing in the table, neither versions nor deletions, because all are newer.
+    #[inline]
+    pub(crate) fn is_newer_than(&self, at: Seq) -> bool {
+        self.least_seq > at
+    }
+
     /// Whether the table may hold a key from `smallest` to `largest`, both included.
     pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
         *self.smallest <= *largest && !self.ends_before(smallest)

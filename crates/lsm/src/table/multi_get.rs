@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::block::{Block, Entry, Found};
 use super::envelope::Handle;
 use super::index::{IndexPlace, Section};
-use super::reader::{Table, version};
+use super::reader::{Look, Table, version};
 use crate::error::Result;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
@@ -43,38 +43,36 @@ impl<'t, 'k> MultiGet<'t, 'k> {
     /// As [`Table::get_with_seq`], for a key that is not less than the one before and that the filter lets through.
     pub(crate) fn get(&mut self, key: &'k [u8]) -> Result<Option<(Seq, Version)>> {
         let (table, tier) = (self.table, self.tier);
-        let newest = self.current.find(table, Section::Current, key, Seq::MAX, tier)?;
-        match newest {
-            Some((block, entry)) if entry.trailer.seq() <= self.at => {
-                Ok(Some(version(Arc::clone(block), &entry)))
-            }
-            Some(_) if planted::active(Bug::HistoryIgnored) => Ok(None),
-            Some(_) => {
-                hit(Mark::HistoryRead);
-                let older = self.history.find(table, Section::History, key, self.at, tier)?;
-                Ok(older.map(|(block, entry)| version(Arc::clone(block), &entry)))
-            }
-            None => Ok(None),
+        match self.current.look(table, Section::Current, key, Seq::MAX, self.at, tier)? {
+            Look::Found(block, entry) => return Ok(Some(version(Arc::clone(block), &entry))),
+            Look::Absent => return Ok(None),
+            Look::Newer if planted::active(Bug::HistoryIgnored) => return Ok(None),
+            Look::Newer => hit(Mark::HistoryRead),
+        }
+        match self.history.look(table, Section::History, key, self.at, self.at, tier)? {
+            Look::Found(block, entry) => Ok(Some(version(Arc::clone(block), &entry))),
+            Look::Newer | Look::Absent => Ok(None),
         }
     }
 }
 
 impl<'k> Walk<'k> {
-    /// As [`Table::find`], for a version that does not come before the one of the last search.
-    fn find(
+    /// As [`Table::look`], for a version that does not come before the one of the last search.
+    fn look(
         &mut self,
         table: &Table,
         section: Section,
         key: &'k [u8],
+        newest: Seq,
         at: Seq,
         tier: ReadTier,
-    ) -> Result<Option<(&Arc<Block>, Entry)>> {
-        let Some(index) = table.tail.index(section) else { return Ok(None) };
-        let Some(target) = index.find_onwards(table, key, at, tier, &mut self.place)? else {
-            return Ok(None);
+    ) -> Result<Look<&Arc<Block>>> {
+        let Some(index) = table.tail.index(section) else { return Ok(Look::Absent) };
+        let Some(target) = index.find_onwards(table, key, newest, tier, &mut self.place)? else {
+            return Ok(Look::Absent);
         };
         if target.least > at {
-            return Ok(None);
+            return Ok(Look::Newer);
         }
         let before = self.found.take();
         let (block, before) = match self.block.take() {
@@ -83,11 +81,12 @@ impl<'k> Walk<'k> {
         };
         let (_, block) = self.block.insert((target.handle, block));
         let found = match before {
-            Some((before, entry)) if before < key => block.find_behind(before, &entry, key, at)?,
-            _ => block.find(key, at)?,
+            Some((before, entry)) if before < key => block.find_behind(before, &entry, key, newest)?,
+            _ => block.find(key, newest)?,
         };
-        let Found::Version(entry) = found else { return Ok(None) };
-        self.found = Some((key, entry));
-        Ok(Some((block, entry)))
+        if let Found::Version(entry) = found {
+            self.found = Some((key, entry));
+        }
+        Ok(Look::new(found, block, at))
     }
 }

@@ -43,6 +43,28 @@ impl Access {
     }
 }
 
+/// What a look into one section found.
+pub(super) enum Look<B> {
+    /// A version that the read may see, and its block.
+    Found(B, Entry),
+    /// If there is a version, it is too new: that of the key, or all in its block, which was not even looked at.
+    Newer,
+    /// No version.
+    Absent,
+}
+
+impl<B> Look<B> {
+    /// What `found` in `block` means for a read at `at`.
+    #[inline]
+    pub(super) fn new(found: Found, block: B, at: Seq) -> Self {
+        match found {
+            Found::Version(entry) if entry.trailer.seq() <= at => Self::Found(block, entry),
+            Found::Version(_) => Self::Newer,
+            Found::End | Found::Greater => Self::Absent,
+        }
+    }
+}
+
 /// An open table.
 pub(crate) struct Table {
     pub(super) file: Box<dyn File>,
@@ -116,16 +138,16 @@ impl Table {
             hit(Mark::FilterSaidNo);
             return Ok(None);
         }
-        let Some((block, entry)) = self.find(Section::Current, key, Seq::MAX, tier)? else { return Ok(None) };
-        if entry.trailer.seq() <= at {
-            return Ok(Some(version(block, &entry)));
+        match self.look(Section::Current, key, Seq::MAX, at, tier)? {
+            Look::Found(block, entry) => return Ok(Some(version(block, &entry))),
+            Look::Absent => return Ok(None),
+            Look::Newer if planted::active(Bug::HistoryIgnored) => return Ok(None),
+            Look::Newer => hit(Mark::HistoryRead),
         }
-        if planted::active(Bug::HistoryIgnored) {
-            return Ok(None);
+        match self.look(Section::History, key, at, at, tier)? {
+            Look::Found(block, entry) => Ok(Some(version(block, &entry))),
+            Look::Newer | Look::Absent => Ok(None),
         }
-        hit(Mark::HistoryRead);
-        let older = self.find(Section::History, key, at, tier)?;
-        Ok(older.map(|(block, entry)| version(block, &entry)))
     }
 
     /// Whether the table may hold the key with this hash; `false` is certain.
@@ -141,27 +163,26 @@ impl Table {
         prefix.is_none_or(|prefix| self.may_contain(key_hash(prefix)))
     }
 
-    /// The newest version of `key` at or before `at` in one section, and its block.
+    /// Looks in one section for the newest version of `key` at or before `newest`, for a read at `at`.
     #[inline]
-    fn find(
+    fn look(
         &self,
         section: Section,
         key: &[u8],
+        newest: Seq,
         at: Seq,
         tier: ReadTier,
-    ) -> Result<Option<(Arc<Block>, Entry)>> {
-        let Some(index) = self.tail.index(section) else { return Ok(None) };
-        let Some(target) = index.find(self, key, at, tier)? else { return Ok(None) };
+    ) -> Result<Look<Arc<Block>>> {
+        let Some(index) = self.tail.index(section) else { return Ok(Look::Absent) };
+        let Some(target) = index.find(self, key, newest, tier)? else { return Ok(Look::Absent) };
         if target.least > at {
-            return Ok(None);
+            return Ok(Look::Newer);
         }
         // If the version is not in this block, it is not in the next one either: between two blocks with versions of
         // one key the separator is the last of the first block.
         let block = self.block(target.handle, tier, |_| Ok(()))?;
-        match block.find(key, at)? {
-            Found::Version(entry) => Ok(Some((block, entry))),
-            Found::End | Found::Greater => Ok(None),
-        }
+        let found = block.find(key, newest)?;
+        Ok(Look::new(found, block, at))
     }
 
     /// A cursor over all versions, not positioned yet. It keeps the table open.

@@ -184,6 +184,24 @@ fn a_read_of_the_past_looks_into_history_only_when_the_newest_version_is_too_new
 }
 
 #[test]
+fn a_read_of_the_past_does_not_look_at_a_block_of_newest_versions_that_are_all_too_new() {
+    let versions = |n: u64| [1, 2, 900 + n].map(|seq| row(format!("key{n:03}"), seq, Some(&[n as u8; 300])));
+    let rows = in_order((0..100).flat_map(versions).collect());
+    let fixture = Fixture::write(&rows, Compression::None);
+    for together in [false, true] {
+        let cache = Arc::new(BlockCache::new(1 << 20));
+        let table = open(&fixture, &cache);
+        let mut reads = MultiGet::new(&table, seq(2), ReadTier::Disk);
+        for (key, ..) in rows.iter().step_by(3) {
+            let one = || table.get(key, key_hash(key), seq(2), ReadTier::Disk);
+            let found = if together { reads.get(key).map(|found| Some(found?.1)) } else { one() };
+            assert!(is_as_expected(found.unwrap().as_ref(), expected(&rows, key, 2)), "{key:?}");
+        }
+        assert_eq!(cache.stats().inserts, table.blocks(Section::History) as u64, "together: {together}");
+    }
+}
+
+#[test]
 fn a_cursor_of_the_past_passes_over_blocks_that_are_newer() {
     // The long history of key050 fills blocks of its own, and most of them are newer than 15.
     let rows = rows_with_history();
