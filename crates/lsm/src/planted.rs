@@ -7,9 +7,9 @@
 #[cfg(not(feature = "planted"))]
 pub(crate) use absent::{Bug, active, inherited};
 #[cfg(feature = "planted")]
-pub use chosen::{Bug, Planted, plant};
+pub(crate) use chosen::active;
 #[cfg(feature = "planted")]
-pub(crate) use chosen::{active, inherited};
+pub use chosen::{Bug, Planted, inherited, plant};
 
 /// Does a step, unless a bug leaves it out.
 #[inline]
@@ -152,8 +152,6 @@ bugs! {
     IngestSequenceReused,
     /// A bulk ingest goes to the bottom, whatever lies there.
     IngestTooDeep,
-    /// After a bulk ingest recovery begins with the log from before.
-    IngestKeepsOldLog,
 }
 
 #[cfg(not(feature = "planted"))]
@@ -185,8 +183,8 @@ mod chosen {
         ACTIVE.get() == Some(bug)
     }
 
-    /// What threads pass on to those that they start: their bug.
-    pub(crate) fn inherited() -> impl FnOnce() + Send + 'static {
+    /// What threads pass on to those that they start, to be called there first: their bug.
+    pub fn inherited() -> impl FnOnce() + Send + 'static {
         let bug = ACTIVE.get();
         move || ACTIVE.set(bug)
     }

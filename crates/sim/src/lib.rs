@@ -21,6 +21,7 @@ pub mod kill;
 mod metamorphic;
 pub mod model;
 pub mod parallel;
+mod planted;
 pub mod protocol;
 pub mod random;
 pub mod report;

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
+use fountain_lsm::planted::inherited;
+
 use crate::stage::{Context, Failure};
 
 /// Failures after which a stage ends: more of them hardly say more.
@@ -22,10 +24,11 @@ pub fn parallel<T: Default + Send>(
 ) -> (Vec<T>, Vec<Failure>) {
     let next = AtomicU64::new(0);
     let failed = AtomicUsize::new(0);
+    let enough = if ctx.hunting { 1 } else { ENOUGH_FAILURES };
     let one = || {
         let mut tally = T::default();
         let mut failures = Vec::new();
-        while failed.load(Ordering::Relaxed) < ENOUGH_FAILURES && !ctx.is_over() {
+        while failed.load(Ordering::Relaxed) < enough && !ctx.is_over() {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= cases {
                 break;
@@ -41,11 +44,20 @@ pub fn parallel<T: Default + Send>(
         (tally, failures)
     };
     let ended: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..ctx.threads.max(1)).map(|_| scope.spawn(one)).collect();
+        let threads: Vec<_> = (0..ctx.threads.max(1)).map(|_| scope.spawn(inheriting(one))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let (tallies, failures): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
     (tallies, failures.into_iter().flatten().collect())
+}
+
+/// Work for another thread: a bug that is planted in this one is active there, too.
+pub fn inheriting<T>(work: impl FnOnce() -> T + Send) -> impl FnOnce() -> T + Send {
+    let inherit = inherited();
+    move || {
+        inherit();
+        work()
+    }
 }
 
 /// Runs something; a panic in it becomes its message.
@@ -69,7 +81,7 @@ mod tests {
 
     fn context() -> Context {
         let deadline = Instant::now() + Duration::from_secs(60);
-        Context { stage: "test", deadline, seed: 1, threads: 2, scale: 1.0 }
+        Context { stage: "test", deadline, seed: 1, threads: 2, scale: 1.0, hunting: false }
     }
 
     #[test]

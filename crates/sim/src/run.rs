@@ -70,6 +70,7 @@ fn run_stages(ci: &Ci, keep: &mut dyn FnMut(&serde_json::Value) -> Outcome<()>) 
             seed: ci.seed,
             threads: ci.threads,
             scale: ci.budget.div_duration_f64(FULL_RUN) * everything / shares(&ci.stages),
+            hunting: false,
         };
         let report = run_stage(stage, &ctx);
         let floor = ctx.floor(stage.floor);

@@ -33,6 +33,8 @@ pub struct Context {
     pub threads: usize,
     /// By how much floors are scaled: 1 for the part of a run of 600 s.
     pub scale: f64,
+    /// A failure is expected, and neither made short nor kept.
+    pub hunting: bool,
 }
 
 impl Context {

@@ -1,10 +1,11 @@
 //! The list of all stages, in the order in which they run.
 
 use crate::stage::Stage;
-use crate::{corruption, crash, determinism, faults, isolation, kill, metamorphic};
+use crate::{corruption, crash, determinism, faults, isolation, kill, metamorphic, planted};
 
 /// Every stage.
 pub const STAGES: &[Stage] = &[
+    planted::STAGE,
     crash::STAGE,
     faults::STAGE,
     metamorphic::STAGE,

@@ -142,7 +142,7 @@ impl Inner {
         }
         let edit = Edit {
             next_file: Some(self.next_file_number()),
-            log_number: (!planted::active(Bug::IngestKeepsOldLog)).then_some(log_number),
+            log_number: Some(log_number),
             last_seq: Some(seq),
             added,
             moments: timekeeper.after(manifest.state().timeline.last(), seq),

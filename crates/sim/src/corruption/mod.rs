@@ -1,6 +1,7 @@
 //! Damage of every kind to stores of every kind: it is noticed, or undone exactly, or changes nothing.
 //!
 //! `mutant` lists what can happen to the files of a store, `judge` opens what is left and compares it with the truth,
+//! `table` finds blocks to exchange,
 //! `log` and `tail` know what a damaged end of a log may look like, `memory` watches how much is asked for meanwhile.
 //!
 //! What must never be: a wrong answer, a loss that nobody is told of, a panic, a hang, memory without bound, and a store
@@ -10,18 +11,20 @@ mod judge;
 mod log;
 mod memory;
 mod mutant;
+mod table;
 mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use fountain_lsm::Durability;
 use judge::{Verdict, check_verify, judge};
 pub use memory::Counting;
 use mutant::Plan;
 
-use crate::golden::{Base, RECIPES};
+use crate::Outcome;
+use crate::golden::{Base, Change, Maker, RECIPES, Recipe};
 use crate::parallel::{guarded, parallel};
 use crate::random::{Random, mix};
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
@@ -38,11 +41,27 @@ const VERIFIED: u64 = 4;
 pub const STAGE: Stage =
     Stage { name: "corruption", unit: "damaged stores", share: 12.0, floor: 250_000, run, replay };
 
-/// The stores and what can happen to each.
-static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
-    let bases: Vec<Base> = RECIPES.iter().filter_map(|recipe| recipe.make().ok()).collect();
-    (0..bases.len()).map(|index| Plan::new(&bases, index)).collect()
-});
+/// Makes the stores, and lists what can happen to each.
+fn plans() -> Outcome<Vec<Plan>> {
+    let mut bases = RECIPES.iter().map(Recipe::make).collect::<Outcome<Vec<Base>>>()?;
+    bases.push(even()?);
+    Ok((0..bases.len()).map(|index| Plan::new(&bases, index)).collect())
+}
+
+/// A store whose table has blocks that are equally long, so that they can change places.
+fn even() -> Outcome<Base> {
+    let mut maker = Maker::new(13, |options| options.table_bytes = 64 << 10)?;
+    for (number, name) in ["first", "other", "third"].into_iter().enumerate() {
+        let mut value = vec![0; BLOCK];
+        Random::nth(0xE7E2, number as u64).fill(&mut value);
+        maker.commit(vec![Change::Put(name.into(), value)], Durability::Disk)?;
+    }
+    maker.close()?;
+    Ok(maker.finish("even"))
+}
+
+/// Bytes of a value that fills a data block.
+const BLOCK: usize = 4200;
 
 /// How often each verdict was given.
 #[derive(Default)]
@@ -54,18 +73,23 @@ struct Tally {
 }
 
 fn run(ctx: &Context) -> StageReport {
-    let plans = &*PLANS;
-    if plans.len() < RECIPES.len() {
-        let what = "a golden store cannot be made";
-        return StageReport {
-            failures: vec![Failure::of_seed(ctx.stage, 0, what)],
-            ..StageReport::default()
-        };
-    }
+    let plans = match plans() {
+        Ok(plans) => plans,
+        Err(error) => {
+            let failure = Failure::of_seed(ctx.stage, 0, format!("a store cannot be made: {error}"));
+            return StageReport { failures: vec![failure], ..StageReport::default() };
+        }
+    };
     let single: u64 = plans.iter().map(Plan::len).sum();
     let (tallies, failures) = parallel(ctx, u64::MAX, |tally: &mut Tally, index, seed| {
         // First every single fault once, in an order that mixes them all; then two at a time.
-        let case = if index < single { Case::single(spread(index, single)) } else { Case::double(seed) };
+        let case = if ctx.hunting {
+            Case::of_any_kind(&plans, seed)
+        } else if index < single {
+            Case::single(&plans, spread(index, single))
+        } else {
+            Case::double(&plans, seed)
+        };
         tally.done += 1;
         match case.check() {
             Ok(verdict) => tally.verdicts[verdict as usize] += 1,
@@ -94,11 +118,12 @@ fn run(ctx: &Context) -> StageReport {
 }
 
 fn replay(case: &str) -> Result<(), Failure> {
-    let parsed = parse_case(case).and_then(|(_, detail)| Case::parse(detail));
     let refused = |what: String| Failure {
         replay: format!("corruption/{case}"),
         ..Failure::of_seed("corruption", 0, what)
     };
+    let plans = plans().map_err(|error| refused(error.to_string()))?;
+    let parsed = parse_case(case).and_then(|(_, detail)| Case::parse(&plans, detail));
     let Some(case) = parsed else { return Err(refused("no such case".to_owned())) };
     case.check().map(|_| ()).map_err(refused)
 }
@@ -111,27 +136,34 @@ const fn spread(index: u64, count: u64) -> u64 {
 }
 
 /// A store and what happens to it.
-struct Case {
-    plan: &'static Plan,
+struct Case<'a> {
+    plan: &'a Plan,
     faults: Vec<u64>,
 }
 
-impl Case {
+impl<'a> Case<'a> {
     /// One fault, numbered through all stores.
-    fn single(mut number: u64) -> Self {
-        for plan in PLANS.iter() {
+    fn single(plans: &'a [Plan], mut number: u64) -> Self {
+        for plan in plans {
             if number < plan.len() {
                 return Self { plan, faults: vec![number] };
             }
             number -= plan.len();
         }
-        Self { plan: &PLANS[0], faults: Vec::new() }
+        Self { plan: &plans[0], faults: Vec::new() }
+    }
+
+    /// One fault, drawn so that each kind is as likely as any other.
+    fn of_any_kind(plans: &'a [Plan], seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let plan = random.pick(plans);
+        Self { plan, faults: vec![plan.draw(&mut random)] }
     }
 
     /// Two faults, drawn.
-    fn double(seed: u64) -> Self {
+    fn double(plans: &'a [Plan], seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let plan = random.pick(&PLANS);
+        let plan = random.pick(plans);
         let mut fault = || random.below(plan.len() as usize) as u64;
         Self { plan, faults: vec![fault(), fault()] }
     }
@@ -142,9 +174,9 @@ impl Case {
         format!("{}:{}", self.plan.base().name, faults.join("+"))
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    fn parse(plans: &'a [Plan], name: &str) -> Option<Self> {
         let (base, faults) = name.split_once(':')?;
-        let plan = PLANS.iter().find(|plan| plan.base().name == base)?;
+        let plan = plans.iter().find(|plan| plan.base().name == base)?;
         let faults = faults.split('+').map(|fault| fault.parse().ok().filter(|fault| *fault < plan.len()));
         Some(Self { plan, faults: faults.collect::<Option<_>>()? })
     }

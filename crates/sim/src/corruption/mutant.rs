@@ -1,9 +1,11 @@
 //! Everything that can happen to the files of a store, numbered.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::log::frames;
+use super::table::data_blocks;
 use crate::golden::{Base, Image};
 use crate::random::Random;
 
@@ -40,6 +42,8 @@ enum Kind {
     Zeros(PathBuf, usize),
     /// Two blocks of this many bytes change places.
     Swapped(PathBuf, usize),
+    /// Two data blocks of a table that are equally long change places.
+    Reordered(PathBuf),
     /// A block of this many bytes is what it was at an earlier moment.
     Stale(PathBuf, usize),
     /// All of the file is what it was at an earlier moment.
@@ -99,6 +103,8 @@ impl Plan {
                 files.map(|(path, bytes)| (path.clone(), Arc::clone(bytes))).collect(),
             ));
         }
+        // Behind all others: a fault is known by its number.
+        kinds.extend(base.files.keys().cloned().map(Kind::Reordered));
         let mut end = 0;
         let kinds = kinds.into_iter().map(|kind| {
             end += kind.count(base) as u64;
@@ -114,6 +120,17 @@ impl Plan {
     /// Number of faults.
     pub(super) fn len(&self) -> u64 {
         self.kinds.last().map_or(0, |(_, end)| *end)
+    }
+
+    /// The number of a fault of a kind by chance.
+    pub(super) fn draw(&self, random: &mut Random) -> u64 {
+        loop {
+            let index = random.below(self.kinds.len());
+            let count = self.kinds[index].1 - self.begin(index);
+            if count > 0 {
+                return self.begin(index) + random.below(count as usize) as u64;
+            }
+        }
     }
 
     /// The store after these faults, one after the other.
@@ -137,10 +154,14 @@ impl Plan {
         }
     }
 
+    /// The number of the first fault of a kind.
+    fn begin(&self, index: usize) -> u64 {
+        index.checked_sub(1).map_or(0, |before| self.kinds[before].1)
+    }
+
     fn find(&self, fault: u64) -> (&Kind, usize) {
         let index = self.kinds.partition_point(|(_, end)| *end <= fault).min(self.kinds.len() - 1);
-        let begin = index.checked_sub(1).map_or(0, |before| self.kinds[before].1);
-        (&self.kinds[index].0, (fault - begin) as usize)
+        (&self.kinds[index].0, (fault - self.begin(index)) as usize)
     }
 }
 
@@ -152,6 +173,7 @@ impl Kind {
             | Self::Forged(path)
             | Self::Cut(path)
             | Self::Longer(path)
+            | Self::Reordered(path)
             | Self::Zeros(path, _)
             | Self::Swapped(path, _)
             | Self::Stale(path, _)
@@ -180,6 +202,7 @@ impl Kind {
                 let blocks = len.div_ceil(*size);
                 blocks * blocks.saturating_sub(1) / 2
             }
+            Self::Reordered(path) => block_pairs(&base.files[path]).len(),
             Self::Stale(path, size) => {
                 let all = base.earlier.iter().filter(|image| image.contains_key(path));
                 all.count() * len.div_ceil(*size)
@@ -231,6 +254,14 @@ impl Kind {
                 bytes[range].fill(0);
             }
             Self::Swapped(_, size) => swap_blocks(&mut bytes, number, *size),
+            Self::Reordered(path) => {
+                if let Some((a, b)) = block_pairs(&base.files[path]).get(number).cloned()
+                    && b.end <= bytes.len()
+                {
+                    let (left, right) = bytes.split_at_mut(b.start);
+                    left[a].swap_with_slice(&mut right[..b.len()]);
+                }
+            }
             Self::Stale(_, size) => {
                 let blocks = base.files[path].len().div_ceil(*size);
                 let range = block(&bytes, number % blocks, *size);
@@ -267,7 +298,17 @@ impl Kind {
     }
 }
 
-fn block(bytes: &[u8], number: usize, size: usize) -> std::ops::Range<usize> {
+/// The pairs of data blocks of a table that are equally long and differ.
+pub(super) fn block_pairs(bytes: &[u8]) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut blocks = data_blocks(bytes);
+    blocks.sort_by_key(|block| block.start);
+    let after = |index: usize| blocks[index + 1..].iter();
+    let pairs =
+        blocks.iter().enumerate().flat_map(|(index, a)| after(index).map(move |b| (a.clone(), b.clone())));
+    pairs.filter(|(a, b)| a.len() == b.len() && bytes.get(a.clone()) != bytes.get(b.clone())).collect()
+}
+
+fn block(bytes: &[u8], number: usize, size: usize) -> Range<usize> {
     let start = (number * size).min(bytes.len());
     start..(start + size).min(bytes.len())
 }

@@ -1,9 +1,10 @@
 //! The stage itself: every kind of damage is tried, the same case does the same, and what must not be is noticed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::golden::{Change, named};
+use crate::golden::named;
 
 #[test]
 fn a_leap_through_all_numbers_meets_each_once() {
@@ -14,15 +15,25 @@ fn a_leap_through_all_numbers_meets_each_once() {
 
 #[test]
 fn a_sample_of_every_store_is_good_and_named_so_that_it_is_found_again() {
-    for plan in PLANS.iter() {
+    let plans = plans().unwrap();
+    for plan in &plans {
         for number in 0..25 {
             let case = Case { plan, faults: vec![spread(number, plan.len())] };
-            let again = Case::parse(&case.name()).unwrap();
+            let again = Case::parse(&plans, &case.name()).unwrap();
             assert_eq!(again.faults, case.faults);
             assert_eq!(case.check().unwrap(), again.check().unwrap(), "{}", case.name());
         }
     }
-    assert!(Case::parse("clean:999999999").is_none() && Case::parse("no such store:1").is_none());
+    for wrong in ["clean:999999999", "no such store:1"] {
+        assert!(Case::parse(&plans, wrong).is_none());
+    }
+}
+
+#[test]
+fn blocks_of_a_table_change_places() {
+    let even = even().unwrap();
+    let pairs = mutant::block_pairs(&even.files[Path::new("tables/000004.sst")]);
+    assert_eq!(pairs.len(), 3);
 }
 
 #[test]

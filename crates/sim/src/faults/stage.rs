@@ -1,7 +1,9 @@
 //! The stage: every request of every scenario, in every way in which it can go wrong, once and for ever.
 
+use std::collections::BTreeMap;
+
 use super::case::{Case, Ending};
-use super::fault::Fault;
+use super::fault::{Class, Fault, Kind};
 use super::fs::{Plan, Seen};
 use super::script::SCENARIOS;
 use super::sites;
@@ -26,7 +28,7 @@ struct Tally {
 }
 
 fn run(ctx: &Context) -> StageReport {
-    let cases = match all_cases() {
+    let cases = match all_cases(ctx.hunting.then_some(ctx.seed)) {
         Ok(cases) => cases,
         Err(failure) => return StageReport { failures: vec![failure], ..StageReport::default() },
     };
@@ -76,10 +78,15 @@ fn first_round(cases: &[(usize, Plan)]) -> u64 {
     cases.iter().take_while(|(_, plan)| FIRST.contains(&plan.fault) && !plan.for_ever).count() as u64
 }
 
-/// Every scenario with everything that can go wrong once or for ever in it; those that reach every place come first, all
-/// others in no order, so that any part of them is a fair one.
-fn all_cases() -> Result<Vec<(usize, Plan)>, Failure> {
-    let (mut first, mut later) = (Vec::new(), Vec::new());
+/// Cases by what goes wrong with what, once or for ever.
+type Cases = BTreeMap<(Kind, Class, Fault, bool), Vec<(usize, Plan)>>;
+
+/// Every scenario with everything that can go wrong once or for ever in it. Those that reach every place come first, the
+/// others so that each kind of fault of each kind of request comes as often as any other, for as long as there are
+/// more. With a seed, all of them come so.
+fn all_cases(mixed: Option<u64>) -> Result<Vec<(usize, Plan)>, Failure> {
+    let mut first = Vec::new();
+    let mut later = Cases::new();
     for scenario in 0..SCENARIOS.len() {
         let rehearsal = Case { scenario, plan: None, ending: Ending::Close };
         let requests = rehearsal
@@ -89,18 +96,26 @@ fn all_cases() -> Result<Vec<(usize, Plan)>, Failure> {
         for (at, request) in requests.iter().enumerate() {
             for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(request.kind)) {
                 for for_ever in [false, true] {
-                    let is_first = FIRST.contains(&fault) && !for_ever;
-                    let list = if is_first { &mut first } else { &mut later };
+                    let is_first = FIRST.contains(&fault) && !for_ever && mixed.is_none();
+                    let kind = (request.kind, Class::of(&request.path), fault, for_ever);
+                    let list = if is_first { &mut first } else { later.entry(kind).or_default() };
                     list.push((scenario, Plan { at, fault, for_ever }));
                 }
             }
         }
     }
-    let mut random = Random::new(0xFA);
-    for index in (1..later.len()).rev() {
-        later.swap(index, random.below(index + 1));
+    let mut random = Random::nth(0xFA, mixed.unwrap_or_default());
+    for list in later.values_mut() {
+        for index in (1..list.len()).rev() {
+            list.swap(index, random.below(index + 1));
+        }
     }
-    first.append(&mut later);
+    while !later.is_empty() {
+        for list in later.values_mut() {
+            first.extend(list.pop());
+        }
+        later.retain(|_, list| !list.is_empty());
+    }
     Ok(first)
 }
 

@@ -9,6 +9,7 @@ mod recipes;
 mod truth;
 
 pub use files::write_all;
+pub(crate) use maker::Maker;
 pub use maker::{Base, Image, STORE, batch, disk_with, options};
 pub use recipes::{RECIPES, Recipe, named};
 pub use truth::{Change, History, Truth};

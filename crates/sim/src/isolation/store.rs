@@ -12,6 +12,7 @@ use fountain_lsm::{Db, Durability, Options, ReadTier, Snapshot, WriteBatch};
 
 use super::history::{End, Key, Op, Txn};
 use crate::disk::SimFs;
+use crate::parallel::inheriting;
 use crate::random::Random;
 
 const THREADS: usize = 4;
@@ -107,7 +108,8 @@ pub fn history(mix: Mix, seed: u64, transactions: usize) -> fountain_lsm::Result
         (0..transactions / THREADS).map(|_| shared.transaction(mix, thread, &mut random)).collect()
     };
     let histories: Vec<fountain_lsm::Result<Vec<Txn>>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || client(thread))).collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| scope.spawn(inheriting(move || client(thread)))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let mut history = Vec::new();

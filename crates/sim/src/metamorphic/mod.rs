@@ -10,6 +10,7 @@ pub mod storage;
 use self::saved::Saved;
 use self::storage::config::{Config, Medium, Worker};
 use self::storage::generate::generate;
+use self::storage::list::List;
 use self::storage::plan::plan;
 use self::storage::player::{Mismatch, play_recorded};
 use self::storage::shrink::{attempt, shrink};
@@ -28,7 +29,11 @@ const RANDOM_CONFIGS: usize = 4;
 fn run(ctx: &Context) -> StageReport {
     let mut failures: Vec<Failure> =
         saved::names().iter().filter_map(|name| replay_saved(name).err()).collect();
-    let (tallies, found) = parallel(ctx, u64::MAX, |tally: &mut Tally, _, seed| case(seed, tally));
+    let (tallies, found) = parallel(ctx, u64::MAX, |tally: &mut Tally, _, seed| {
+        case(seed, tally).map_err(|failed| {
+            if ctx.hunting { Failure::of_seed(NAME, seed, failed.mismatch.what) } else { failed.report(seed) }
+        })
+    });
     failures.extend(found);
     let mut tally = Tally::default();
     for one in &tallies {
@@ -61,35 +66,42 @@ fn configs(seed: u64) -> Vec<Config> {
     configs
 }
 
+/// A list that fails under one of its configurations.
+#[derive(Debug)]
+struct Failed {
+    index: usize,
+    config: Config,
+    list: List,
+    mismatch: Mismatch,
+}
+
 /// One list under all its configurations.
-fn case(seed: u64, tally: &mut Tally) -> Result<(), Failure> {
+fn case(seed: u64, tally: &mut Tally) -> Result<(), Box<Failed>> {
     let list = generate(seed);
     let script = plan(&list);
     for (index, config) in configs(seed).iter().enumerate() {
         let played = crate::parallel::guarded(|| storage::player::play(&script, config, seed, tally));
         let played = played.unwrap_or_else(|what| Err(Mismatch { step: list.ops.len(), what }));
         if let Err(mismatch) = played {
-            return Err(report(seed, index, config, list, mismatch));
+            return Err(Box::new(Failed { index, config: config.clone(), list, mismatch }));
         }
     }
     Ok(())
 }
 
-/// Shrinks a list that fails, saves it, and says where it is.
-fn report(
-    seed: u64,
-    index: usize,
-    config: &Config,
-    list: storage::list::List,
-    mismatch: Mismatch,
-) -> Failure {
-    let (list, mismatch) = shrink(list, config, seed, mismatch);
-    let saved = Saved { config: config.clone(), seed, list };
-    let text = saved.to_text(&mismatch.what).unwrap_or_default();
-    let written = saved.write(&format!("{seed:016x}"), &mismatch.what);
-    let place = written.map_or_else(|error| format!("not saved: {error}"), |path| path.display().to_string());
-    let what = format!("{} (configuration {index}; {place})\n{text}", mismatch.what);
-    Failure::of_case(NAME, seed, &index.to_string(), what)
+impl Failed {
+    /// Shrinks the list, saves it, and says where it is.
+    fn report(self, seed: u64) -> Failure {
+        let Self { index, config, list, mismatch } = self;
+        let (list, mismatch) = shrink(list, &config, seed, mismatch);
+        let saved = Saved { config, seed, list };
+        let text = saved.to_text(&mismatch.what).unwrap_or_default();
+        let written = saved.write(&format!("{seed:016x}"), &mismatch.what);
+        let place =
+            written.map_or_else(|error| format!("not saved: {error}"), |path| path.display().to_string());
+        let what = format!("{} (configuration {index}; {place})\n{text}", mismatch.what);
+        Failure::of_case(NAME, seed, &index.to_string(), what)
+    }
 }
 
 /// Runs the list of a seed with background work in steps, and gives back a digest of all that happened to the disk and
@@ -117,7 +129,7 @@ fn replay(case: &str) -> Result<(), Failure> {
     };
     for (index, config) in chosen {
         if let Err(mismatch) = attempt(&list, config, seed, &mut Tally::default()) {
-            return Err(report(seed, index, config, list, mismatch));
+            return Err(Failed { index, config: config.clone(), list, mismatch }.report(seed));
         }
     }
     Ok(())

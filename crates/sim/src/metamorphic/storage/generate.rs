@@ -86,7 +86,7 @@ impl Generator {
             hot: random.within(1..4),
             kinds,
             deletes: *random.pick(&[0, 1, 4, 8]),
-            range_deletes: *random.pick(&[0, 0, 1, 6]),
+            range_deletes: *random.pick(&[0, 1, 6, 12]),
             value_bytes: *random.pick(&[1, 30, 300, 2000, 9000]),
             large_values: random.one_in(6),
             random,
@@ -95,7 +95,8 @@ impl Generator {
 
     fn list(mut self) -> List {
         let style = *self.random.pick(&STYLES);
-        let retention = *self.random.pick(&[Keep::All, Keep::All, Keep::Newest, Keep::Versions(2)]);
+        let retention =
+            *self.random.pick(&[Keep::All, Keep::All, Keep::Newest, Keep::Newest, Keep::Versions(2)]);
         let count = *self.random.pick(&[40, 150, 400, 400, 900]);
         let mut ops: Vec<Op> = (0..count).map(|_| self.op()).collect();
         let whole = |reverse| Scan { span: Span { from: None, to: None }, reverse, at: At::Newest };

@@ -17,6 +17,7 @@ use super::pause::{Pauses, PausingFs};
 use super::place::{Place, remove_all};
 use super::script::{Edit, Range, Record, Rule, Script, Step};
 use super::tally::Tally;
+use crate::parallel::inheriting;
 use crate::random::Random;
 
 /// A complaint.
@@ -219,10 +220,10 @@ impl<'a> Player<'a> {
         pauses.arm(stride);
         self.amid_work = true;
         let played = thread::scope(|scope| {
-            let worked = scope.spawn(|| {
+            let worked = scope.spawn(inheriting(|| {
                 let _done = pauses.done_at_end();
                 db.step(job)
-            });
+            }));
             let played = steps.iter().try_for_each(|step| {
                 pauses.wait();
                 self.tally.interleaved += u64::from(!worked.is_finished());
