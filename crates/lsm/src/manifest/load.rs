@@ -1,5 +1,6 @@
 //! Reads `CURRENT` and the manifest it names. Writes nothing.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::edit::EditFault;
@@ -63,8 +64,9 @@ pub(crate) fn load(fs: &dyn Fs, paths: &StorePaths) -> Result<Loaded> {
     Ok(Loaded { store: preamble.store, number, state, discarded })
 }
 
-/// Refuses a store whose manifest says that it needs a later version. Everything else that may be wrong with it is for
-/// [`load`] to say, under the lock.
+/// Refuses a store whose manifest says that it needs a later version, or cannot be read. Everything else that may be
+/// wrong with it is for [`load`] to say, under the lock; so is a file that is not there, which somebody who has the
+/// store open may just have replaced.
 pub(crate) fn refuse_newer(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
     let begin = || {
         let number = read_current(fs, &paths.current())?;
@@ -72,7 +74,8 @@ pub(crate) fn refuse_newer(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
         Preamble::decode(&path, &read_head(fs, &path, PREAMBLE_BYTES)?, LogKind::Manifest, number, None)
     };
     match begin() {
-        Err(error @ Error::Newer { .. }) => Err(error),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error @ (Error::Newer { .. } | Error::Io { .. })) => Err(error),
         _ => Ok(()),
     }
 }
