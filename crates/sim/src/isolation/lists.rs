@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use fountain_engine::keys::{self, encode};
+use fountain_engine::record::Value;
 use fountain_engine::{
     CollectionId, Durability, ErrorCode, Isolation, MemoryKv, ReadTier, Result, Store, StoreOptions,
     Transaction,
@@ -70,15 +71,18 @@ impl Lists {
 
     fn get(&self, transaction: &Transaction, key: Key) -> Result<Vec<u64>> {
         let found = self.store.get(self.collection, &record(key)?, transaction, ReadTier::Disk)?;
-        let list = found.and_then(|document| serde_json::from_slice::<Document>(document.body()).ok());
-        Ok(list.map(|document| document.list).unwrap_or_default())
+        let Some(document) = found else { return Ok(Vec::new()) };
+        let json = self.store.to_json(&document)?;
+        Ok(serde_json::from_str(&json).map_or_else(|_| vec![FAILED], |document: Document| document.list))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 values are ever appended")]
     fn push(&self, transaction: &Transaction, key: Key, value: u64) -> Result<()> {
         let mut list = self.get(transaction, key)?;
         list.push(value);
-        let text = serde_json::json!({ "list": list }).to_string();
-        transaction.put(self.collection, &record(key)?, &[b"\x01", text.as_bytes()].concat())
+        let list = list.into_iter().map(|value| Value::Number(value as f64)).collect();
+        let document = self.store.encode(&Value::Object(vec![("list".to_owned(), Value::Array(list))]))?;
+        transaction.put(self.collection, &record(key)?, &document)
     }
 
     fn end(transaction: &Transaction) -> Result<End> {
