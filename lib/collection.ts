@@ -11,9 +11,9 @@ import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import type { Lease } from './pin.js'
-import { prepareDelete, preparePut } from './prepare.js'
+import { prepareDelete, prepareJson, preparePut } from './prepare.js'
 import { encodeRange } from './range.js'
-import { PENDING, type ReadSource, readLater, readNow } from './read.js'
+import { asDocument, asJson, PENDING, type ReadSource, readLater, readNow } from './read.js'
 import { isPlainObject } from './record/plain.js'
 import { Scan } from './scan.js'
 import { abortable } from './signal.js'
@@ -88,7 +88,7 @@ export class ReadCollection<T, K extends Key = Key> {
     try {
       const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'get')
       signal?.throwIfAborted()
-      return abortable(this.#read(this.#plain(key), snapshot), signal)
+      return abortable(this.#read(this.#plain(key), snapshot) as Promise<T | undefined>, signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -103,6 +103,20 @@ export class ReadCollection<T, K extends Key = Key> {
       return readNow(this.source, plain, lease?.sequence ?? NEWEST, false) as T | undefined
     } finally {
       lease?.release()
+    }
+  }
+
+  /**
+   * The document under `key` as JSON text, or undefined, for those who pass it on: no object is built. What JSON has no
+   * type for is text: dates as ISO 8601, bigints in decimal digits, bytes in base64.
+   */
+  getJson(key: K, options?: ReadOptions): Promise<string | undefined> {
+    try {
+      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getJson')
+      signal?.throwIfAborted()
+      return abortable(this.#read(this.#plain(key), snapshot, asJson), signal) as Promise<string | undefined>
+    } catch (error) {
+      return Promise.reject(error)
     }
   }
 
@@ -144,19 +158,19 @@ export class ReadCollection<T, K extends Key = Key> {
     return (given ?? this.#fixed)?.lease(this.source.core)
   }
 
-  #read(key: Key, snapshot: Snapshot | undefined): Promise<T | undefined> {
+  #read(key: Key, snapshot: Snapshot | undefined, finish = asDocument): Promise<unknown> {
     const lease = this.#lease(snapshot)
-    return this.#readAt(key, lease?.sequence ?? NEWEST, () => lease?.release())
+    return this.#readAt(key, lease?.sequence ?? NEWEST, () => lease?.release(), finish)
   }
 
   /** Reads in memory, then on a read thread; `done` is called when nothing more is read. */
-  #readAt(key: Key, at: number, done: () => void): Promise<T | undefined> {
+  #readAt(key: Key, at: number, done: () => void, finish = asDocument): Promise<unknown> {
     try {
-      const found = readNow(this.source, key, at, true)
-      if (found === PENDING) return readLater(this.source, key, at).finally(done) as Promise<T | undefined>
+      const found = readNow(this.source, key, at, true, finish)
+      if (found === PENDING) return readLater(this.source, key, at, finish).finally(done)
       done()
       const pause = this.source.core.runtime.turn.giveWay()
-      return pause ? pause.then(() => found as T | undefined) : Promise.resolve(found as T | undefined)
+      return pause ? pause.then(() => found) : Promise.resolve(found)
     } catch (error) {
       done()
       return Promise.reject(error)
@@ -166,7 +180,8 @@ export class ReadCollection<T, K extends Key = Key> {
   async #readAll(keys: readonly Key[], snapshot: Snapshot | undefined): Promise<(T | undefined)[]> {
     const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
     try {
-      return await Promise.all(keys.map((key) => this.#readAt(key, lease.sequence, () => undefined)))
+      const reads = keys.map((key) => this.#readAt(key, lease.sequence, () => undefined))
+      return (await Promise.all(reads)) as (T | undefined)[]
     } finally {
       lease.release()
     }
@@ -188,6 +203,14 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
    */
   put(document: T, options?: PutOptions): Promise<Commit> {
     return this.#write(() => [preparePut(this.source, document, options?.ifSequence)], options, PUT_OPTIONS, 'put')
+  }
+
+  /**
+   * Stores a document given as JSON text, for those who received it so: no object is built. Its key is the member that
+   * holds the key of this collection's documents.
+   */
+  putJson(json: string, options?: PutOptions): Promise<Commit> {
+    return this.#write(() => [prepareJson(this.source, json, options?.ifSequence)], options, PUT_OPTIONS, 'putJson')
   }
 
   /** Stores a document under a key that has none; rejects with `ERR_EXISTS` if there is one. */

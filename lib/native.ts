@@ -29,6 +29,8 @@ export interface NativeBinding {
   sequence(store: number): number
   collection(store: number, name: string): number
   collections(store: number): string
+  recordToJson(store: number, record: Uint8Array): string
+  jsonToRecord(store: number, json: string, keyName: string, io: Uint8Array): number
   reserveShape(store: number, names: string): number
   shape(store: number, id: number): string
   metrics(store: number): string

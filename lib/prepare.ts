@@ -1,8 +1,9 @@
 /** Turns documents and keys into writes: everything that can be wrong with them is found here, before anything is queued. */
 import { encodeDocument, member } from './codec.js'
 import { describe, StoreError } from './errors.js'
-import { isDocumentKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
-import type { ReadSource } from './read.js'
+import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
+import { requireString } from './options.js'
+import { largerBlock, type ReadSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
 import type { PreparedWrite } from './write-buffer.js'
 
@@ -35,6 +36,30 @@ function encode(source: ReadSource, document: object, key: Key, context: KeyCont
   } catch (error) {
     keyBytes(key, context)
     throw error
+  }
+}
+
+/**
+ * A put of a document in JSON text.
+ *
+ * @throws StoreError `ERR_INVALID_ARGUMENT`, `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
+ */
+export function prepareJson(source: ReadSource, json: unknown, condition?: WriteCondition): PreparedWrite {
+  requireString(json, 'json')
+  const { core, id, name, keyName } = source
+  const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
+  for (let block: Buffer = core.runtime.io; ; ) {
+    const into = block
+    const known = { collection: name, place: '$' }
+    const length = core.call((native, handle) => native.jsonToRecord(handle, json, keyName, into), known)
+    if (length < 0) {
+      block = largerBlock(block, length)
+      continue
+    }
+    const keyEnd = 4 + block.readUInt32LE(0)
+    // The block is used again before the write is.
+    const record = Buffer.from(block.subarray(keyEnd, length))
+    return { collectionId: id, key: decodeKey(block, 4, keyEnd), record, context, condition }
   }
 }
 

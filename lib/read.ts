@@ -22,8 +22,25 @@ export interface ReadSource {
 /** The answer is not in memory. */
 export const PENDING: unique symbol = Symbol('pending')
 
+/** Makes what is answered out of a record between two places of a block. */
+export type Finish = (source: ReadSource, key: Key, bytes: Buffer, start: number, end: number) => unknown
+
+/** The document of a record. */
+export const asDocument: Finish = (source, key, bytes, start, end) =>
+  restoreKey(readRecord(bytes, start, end, source.core.shapes), source, key)
+
+/** The document of a record as JSON text, made without the document. */
+export const asJson: Finish = ({ core, name }, key, bytes, start, end) =>
+  core.call((native, handle) => native.recordToJson(handle, bytes.subarray(start, end)), { collection: name, key })
+
 /** Reads at once: the document, undefined for a miss, or `PENDING` if only memory was allowed and is not enough. */
-export function readNow(source: ReadSource, key: Key, at: number, memoryOnly: boolean): unknown {
+export function readNow(
+  source: ReadSource,
+  key: Key,
+  at: number,
+  memoryOnly: boolean,
+  finish: Finish = asDocument,
+): unknown {
   const { core, id } = source
   const { native, io } = core.runtime
   const context: KeyContext = { collection: source.name, place: 'key' }
@@ -35,7 +52,7 @@ export function readNow(source: ReadSource, key: Key, at: number, memoryOnly: bo
     } catch (error) {
       throw fromThrown(error, { collection: source.name, key })
     }
-    if (length >= 0) return restoreKey(readRecord(block, 0, length, core.shapes), source, key)
+    if (length >= 0) return finish(source, key, block, 0, length)
     if (length === NOT_FOUND) return undefined
     if (length === WOULD_BLOCK) return PENDING
     block = largerBlock(block, length)
@@ -43,7 +60,7 @@ export function readNow(source: ReadSource, key: Key, at: number, memoryOnly: bo
 }
 
 /** Reads on a read thread. */
-export function readLater(source: ReadSource, key: Key, at: number): Promise<unknown> {
+export function readLater(source: ReadSource, key: Key, at: number, finish: Finish = asDocument): Promise<unknown> {
   const { core, id } = source
   const start = (native: typeof core.runtime.native, ticket: number) => {
     const { io } = core.runtime
@@ -52,7 +69,7 @@ export function readLater(source: ReadSource, key: Key, at: number): Promise<unk
   }
   return core.request({ collection: source.name, key }, start, (found, length) => {
     if (found === 0) return undefined
-    return restoreKey(readRecord(core.runtime.collect(length), 0, length, core.shapes), source, key)
+    return finish(source, key, core.runtime.collect(length), 0, length)
   })
 }
 

@@ -111,6 +111,20 @@ impl Store {
         record::write(document, &self.inner.shapes)
     }
 
+    /// The encoded key and the record of a document in JSON text, which has its key in the member `key_name`.
+    ///
+    /// # Errors
+    /// `ERR_VALIDATION` for text that is not a JSON object, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`, `ERR_CLOSED`.
+    pub fn encode_json(&self, json: &str, key_name: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+        let document = record::from_json(json)?;
+        let key = document.member(key_name).and_then(record::Value::as_key).ok_or_else(|| {
+            let message =
+                format!("the member {key_name:?} is not a key: a string, a number or an array of keys");
+            Error::new(ErrorCode::InvalidKey, message)
+        })?;
+        Ok((keys::encode(&key)?, self.encode(&document)?))
+    }
+
     /// A stored document as JSON text.
     ///
     /// # Errors

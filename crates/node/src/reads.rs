@@ -72,6 +72,26 @@ pub fn get(
     start().map_err(|error| thrown(&error))
 }
 
+/// A record as JSON text.
+#[napi(catch_unwind)]
+pub fn record_to_json(store: u32, record: &[u8]) -> answer::Result<String> {
+    with_store(store, |engine| engine.to_json(record)).map_err(|error| thrown(&error))
+}
+
+/// Turns a document in JSON text, with its key in the member `key_name`, into a record at the start of `io`:
+/// `u32 key length ‖ key ‖ record`. Returns the length of all, or [`TOO_SMALL`].
+#[napi(catch_unwind)]
+pub fn json_to_record(
+    store: u32,
+    json: String,
+    key_name: String,
+    mut io: BufferSlice<'_>,
+) -> answer::Result<i32> {
+    let (key, record) =
+        with_store(store, |engine| engine.encode_json(&json, &key_name)).map_err(|error| thrown(&error))?;
+    Ok(fill(&mut io, &[&(key.len() as u32).to_le_bytes(), &key, &record]))
+}
+
 /// Copies `parts`, one after another, to the start of `io` and returns their length, or says how much room they need.
 pub fn fill(io: &mut [u8], parts: &[&[u8]]) -> i32 {
     let needed: usize = parts.iter().map(|part| part.len()).sum();

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::reader::malformed;
 use super::{Node, Reader};
 use crate::error::Result;
-use crate::keys::BigInt;
+use crate::keys::{BigInt, Key};
 use crate::limits::MAX_DOCUMENT_DEPTH;
 
 /// A value of a document.
@@ -72,6 +72,18 @@ impl Value {
     pub fn member(&self, name: &str) -> Option<&Self> {
         let Self::Object(members) = self else { return None };
         members.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// The value as a record key, if it can be one.
+    pub fn as_key(&self) -> Option<Key> {
+        match self {
+            Self::Number(number) => Some(Key::Number(*number)),
+            Self::BigInt(number) => Some(Key::BigInt(number.clone())),
+            Self::String(text) => Some(Key::String(text.clone())),
+            Self::Bytes(bytes) => Some(Key::Bytes(bytes.clone())),
+            Self::Array(elements) => elements.iter().map(Self::as_key).collect::<Option<_>>().map(Key::Array),
+            _ => None,
+        }
     }
 
     /// The order of values of all types: null, booleans, numbers, bigints, dates, strings by code point, bytes, 32-bit
