@@ -31,6 +31,11 @@ pub(crate) const FILTER_BITS_PER_KEY: usize = 10;
 pub(crate) const FILTER_PROBES: u8 = 6;
 /// A compressed block is kept only if it saves at least one byte in this many (12.5 %).
 pub(crate) const MIN_COMPRESSION_GAIN: usize = 8;
+/// Most bytes that one byte of LZ4 can stand for: each further byte of a length adds at most 255.
+pub(crate) const LZ4_MOST_EXPANSION: usize = 255;
+/// Most bytes that one byte of Zstandard can stand for: a block of 128 KiB takes at least four bytes.
+#[cfg(feature = "zstd")]
+pub(crate) const ZSTD_MOST_EXPANSION: usize = (128 << 10) / 4;
 /// Level of Zstandard compression.
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_LEVEL: i32 = 3;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::format::{FileSalt, varint};
-use crate::limits::{MAX_BLOCK_BYTES, MIN_COMPRESSION_GAIN};
+#[cfg(feature = "zstd")]
+use crate::limits::ZSTD_MOST_EXPANSION;
+use crate::limits::{LZ4_MOST_EXPANSION, MAX_BLOCK_BYTES, MIN_COMPRESSION_GAIN};
 use crate::planted::{self, Bug};
 
 /// Bytes behind the payload: compression and checksum.
@@ -168,9 +170,9 @@ fn decompressed(stored: &[u8], salt: FileSalt, offset: u64, path: &Path) -> Resu
     let payload = &stored[..stored.len() - TRAILER_BYTES];
     let bytes = match kind {
         NONE => return Ok(None),
-        LZ4 => decompress(payload, lz4),
+        LZ4 => decompress(payload, LZ4_MOST_EXPANSION, lz4),
         #[cfg(feature = "zstd")]
-        ZSTD => decompress(payload, super::zstd::decompress),
+        ZSTD => decompress(payload, ZSTD_MOST_EXPANSION, super::zstd::decompress),
         #[cfg(not(feature = "zstd"))]
         ZSTD => {
             let what = "blocks compressed with zstd, which this build leaves out (cargo feature `zstd`)";
@@ -197,17 +199,21 @@ fn lz4(compressed: &[u8], bytes: &mut [u8]) -> std::result::Result<usize, String
     lz4_flex::block::decompress_into(compressed, bytes).map_err(|error| error.to_string())
 }
 
-/// Decompresses with `codec`, which fills its second argument and says how far.
+/// Decompresses with `codec`, which fills its second argument and says how far. A size that is more than
+/// `most_expansion` times the compressed bytes is refused before memory is asked for.
 fn decompress(
     payload: &[u8],
+    most_expansion: usize,
     codec: impl FnOnce(&[u8], &mut [u8]) -> std::result::Result<usize, String>,
 ) -> std::result::Result<Vec<u8>, String> {
     let Some((size, compressed)) = payload.split_first_chunk::<SIZE_BYTES>() else {
         return Err(format!("compressed block of {} bytes", payload.len()));
     };
     let size = u32::from_le_bytes(*size) as usize;
-    if size > MAX_BLOCK_BYTES {
-        return Err(format!("block of {size} bytes uncompressed; the limit is {MAX_BLOCK_BYTES}"));
+    let most = MAX_BLOCK_BYTES.min(compressed.len().saturating_mul(most_expansion));
+    if size > most {
+        let stored = compressed.len();
+        return Err(format!("block of {size} bytes uncompressed; {stored} bytes cannot be more than {most}"));
     }
     let mut bytes = vec![0; size];
     match codec(compressed, &mut bytes) {
@@ -277,12 +283,18 @@ mod tests {
         assert_eq!(opened(&stored).unwrap(), payload);
         let frame = &stored[..stored.len() - TRAILER_BYTES];
         for cut in 0..frame.len() {
-            assert!(decompress(&frame[..cut], super::super::zstd::decompress).is_err(), "cut to {cut}");
+            assert!(
+                decompress(&frame[..cut], ZSTD_MOST_EXPANSION, super::super::zstd::decompress).is_err(),
+                "cut to {cut}"
+            );
         }
         for at in 0..SIZE_BYTES {
             let mut wrong = frame.to_vec();
             wrong[at] ^= 1;
-            assert!(decompress(&wrong, super::super::zstd::decompress).is_err(), "size byte {at}");
+            assert!(
+                decompress(&wrong, ZSTD_MOST_EXPANSION, super::super::zstd::decompress).is_err(),
+                "size byte {at}"
+            );
         }
     }
 
@@ -294,11 +306,28 @@ mod tests {
     }
 
     #[test]
-    fn a_size_beyond_the_limit_is_refused_before_it_is_allocated() {
-        let mut payload = u32::MAX.to_le_bytes().to_vec();
-        payload.extend_from_slice(b"not lz4");
-        let error = decompress(&payload, lz4).unwrap_err();
-        assert!(error.contains("4294967295 bytes uncompressed"), "{error}");
+    fn a_size_that_the_compressed_bytes_cannot_have_is_refused_before_it_is_allocated() {
+        let claim = |size: u32, stored: usize| [&size.to_le_bytes()[..], &vec![0; stored]].concat();
+        let refused = |size, stored, most| {
+            let codec = |_: &[u8], _: &mut [u8]| unreachable!("memory was allocated");
+            let error = decompress(&claim(size, stored), LZ4_MOST_EXPANSION, codec).unwrap_err();
+            let what = format!("{size} bytes uncompressed; {stored} bytes cannot be more than {most}");
+            assert!(error.contains(&what), "{error}");
+        };
+        refused(u32::MAX, 7, 7 * 255);
+        refused(7 * 255 + 1, 7, 7 * 255);
+        refused(1, 0, 0);
+        refused(MAX_BLOCK_BYTES as u32 + 1, 1 << 20, MAX_BLOCK_BYTES);
+        let fits = decompress(&claim(7 * 255, 7), LZ4_MOST_EXPANSION, |_, bytes| Ok(bytes.len()));
+        assert_eq!(fits.unwrap().len(), 7 * 255);
+    }
+
+    #[test]
+    fn what_compresses_best_stays_within_the_expansion_that_is_believed() {
+        let largest = vec![0u8; MAX_BLOCK_BYTES];
+        assert!(opened(&sealed(&largest, Compression::Lz4)).unwrap() == largest);
+        #[cfg(feature = "zstd")]
+        assert!(opened(&sealed(&largest, Compression::Zstd)).unwrap() == largest);
     }
 
     proptest! {
@@ -307,7 +336,7 @@ mod tests {
             prop_assert!(opened(&bytes).is_err());
             prop_assert!(open_copy(&bytes, salt(), 77, Path::new("t")).is_err());
             prop_assert!(open_plain(&bytes, salt(), 77, Path::new("t")).is_err());
-            let _ = decompress(&bytes, lz4);
+            let _ = decompress(&bytes, LZ4_MOST_EXPANSION, lz4);
             let _ = Handle::take(&mut bytes.as_slice());
         }
 
