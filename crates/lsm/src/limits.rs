@@ -105,15 +105,15 @@ pub(crate) const INGEST_MIN_TABLE_BYTES: u64 = 1 << 20;
 pub(crate) const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Buffered WAL bytes of memory-level commits that trigger a write to the operating system.
 pub(crate) const WAL_BUFFER_BYTES: usize = 256 * 1024;
-/// Zeros that are written ahead of the end of a log segment at a time, so that syncs of small commits need not make
-/// the file longer. Small enough that the one sync which carries them is hardly slower.
-pub(crate) const WAL_FILL_BYTES: usize = 256 * 1024;
-/// More zeros are asked for when fewer than this are left.
-pub(crate) const WAL_FILL_LOW: u64 = 128 * 1024;
-/// Bytes in a segment from which on zeros are written ahead: not in a store that is hardly written to.
-pub(crate) const WAL_FILL_FROM: u64 = 16 * 1024;
-/// Appends beyond this size gain nothing from zeros and ask for none.
-pub(crate) const WAL_FILL_MAX_APPEND: u64 = 32 * 1024;
+/// Length by which a log segment is made longer ahead of its end at a time, so that syncs of small commits need not do
+/// so. Nothing is written there and no space is taken, but a recovery reads it.
+pub(crate) const WAL_AHEAD_BYTES: u64 = 1 << 20;
+/// More is asked for when less than this is left.
+pub(crate) const WAL_AHEAD_LOW: u64 = 128 * 1024;
+/// Bytes in a segment from which on this is done: not in a store that is hardly written to.
+pub(crate) const WAL_AHEAD_FROM: u64 = 16 * 1024;
+/// Synced appends beyond this size gain nothing by it and do not ask for it.
+pub(crate) const WAL_AHEAD_MAX_APPEND: u64 = 32 * 1024;
 /// Manifest size at which a new one with a fresh snapshot is started.
 pub(crate) const MANIFEST_ROTATE_BYTES: u64 = 4 << 20;
 

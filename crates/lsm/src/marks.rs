@@ -41,7 +41,7 @@ marks! {
     SegmentCutOff,
     /// A segment has bytes behind where the next one says that it ends.
     BytesBehindLink,
-    /// A log ended in zeros that were written ahead.
+    /// A log ended in zeros: it had been made longer ahead of its end.
     ZerosAtEnd,
     /// A segment had died before its preamble was on disk.
     SegmentWithoutPreamble,
@@ -79,10 +79,10 @@ marks! {
     SyncAfterFailure,
     /// Commits waited in memory for a later write.
     CommitsBuffered,
-    /// Zeros were written ahead of the log.
-    ZerosAhead,
-    /// Zeros could not be written ahead of the log.
-    ZerosRefused,
+    /// The log was made longer ahead of its end.
+    LengthAhead,
+    /// The log could not be made longer ahead of its end.
+    LengthRefused,
     /// A segment was followed by another for its size alone.
     RotatedForSize,
     /// A memtable was sealed early, to keep a large group from making it huge.

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use fountain_lsm::fs::Fs;
 use fountain_lsm::{
     Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Result, Retention, Seq, StoreId,
     WriteBatch,
@@ -346,15 +347,145 @@ fn commits_are_seen_and_kept_while_memtables_rotate_and_flush_in_the_background(
 }
 
 #[test]
-fn zeros_written_ahead_of_the_log_never_cover_a_commit() {
+fn a_log_made_longer_ahead_of_its_end_never_loses_a_commit() {
     // Fewer, since every image of the disk is large.
     explore_some(SCHEDULES / 10, || {
         let fs = MemoryFs::default();
         let db = open_with(&fs, |options| options.background = true);
-        // Beyond the size from which on zeros are written ahead.
+        // Beyond the size from which on the log is made longer ahead of its end.
         commit(&db, "large", &"x".repeat(17_000), Durability::Os).unwrap();
         let done = join(vec![writer(&db, "one", Durability::Disk), writer(&db, "two", Durability::Disk)]);
         assert_eq!(sequences(&done), (2..=5).collect::<Vec<_>>());
         assert_recovers(&fs.after_power_loss(), &done, |_, _| true);
+    });
+}
+
+/// A thread that commits two keys and flushes and compacts after each.
+fn mover(db: &Arc<Db>) -> JoinHandle<Vec<Done>> {
+    let db = Arc::clone(db);
+    spawn(move || {
+        let one = |key: &str| {
+            let outcome = commit(&db, key, key, Durability::Os);
+            db.compact().unwrap();
+            Done { key: key.to_owned(), durability: Durability::Os, outcome }
+        };
+        ["moved0", "moved1"].map(one).into()
+    })
+}
+
+#[test]
+fn an_ingest_beside_commits_is_one_commit_between_them() {
+    const KEYS: [&str; 3] = ["disk0", "ingested", "os1"];
+    explore_some(SCHEDULES / 2, || {
+        let fs = MemoryFs::default();
+        let db = open(&fs);
+        let ingesting = Arc::clone(&db);
+        let ingest = spawn(move || {
+            let seq = ingesting.ingest(KEYS.map(|key| (key, "ingest"))).unwrap();
+            assert!(ingesting.visible() >= seq, "a returned ingest is visible");
+            seq
+        });
+        let watched = (Arc::clone(&db), fs.clone());
+        let watcher = spawn(move || {
+            let (db, fs) = watched;
+            let look = |_| {
+                step();
+                let seen = db.visible();
+                let found = KEYS.map(|key| get(&db, key, seen).as_deref() == Some("ingest"));
+                (seen, found, fs.after_power_loss())
+            };
+            (0..3).map(look).collect::<Vec<_>>()
+        });
+        let mut all = writers(&db);
+        all.push(mover(&db));
+        let done = join(all);
+        let seq = ingest.join().unwrap();
+        let mut given = sequences(&done);
+        given.push(seq.get());
+        given.sort_unstable();
+        assert_eq!(given, (1..=9).collect::<Vec<_>>());
+        // What a key has at a sequence: the later of its commit and the ingest.
+        let expected = |key: &str, at: Seq| {
+            let ingested = (seq <= at && KEYS.contains(&key)).then_some((seq, "ingest"));
+            let own = done.iter().find(|done| done.key == key);
+            let own = own.map(|done| (*done.outcome.as_ref().unwrap(), &*done.key)).filter(|own| own.0 <= at);
+            ingested.max(own).map(|newest| newest.1.to_owned())
+        };
+        let keys = || done.iter().map(|done| &*done.key).chain(["ingested"]);
+        let assert_all = |db: &Db, at: Seq| {
+            for key in keys() {
+                assert_eq!(get(db, key, at), expected(key, at), "{key} at {at}; ingested at {seq}");
+            }
+        };
+        assert_all(&db, db.visible());
+        for (seen, found, disk) in watcher.join().unwrap() {
+            let then = KEYS.map(|key| expected(key, seen).as_deref() == Some("ingest"));
+            assert_eq!(found, then, "at {seen}; ingested at {seq}");
+            let again = open(&disk);
+            let last = again.visible();
+            assert!(last >= seq || seen < seq, "an ingest that was seen is on disk");
+            assert_all(&again, last);
+        }
+        let again = open(&fs.after_power_loss());
+        assert!(again.visible() >= seq);
+        assert_all(&again, again.visible());
+    });
+}
+
+#[test]
+fn a_checkpoint_beside_commits_and_compactions_is_the_store_at_one_moment() {
+    const COPY: &str = "copies/copy";
+    explore_some(SCHEDULES / 2, || {
+        let fs = MemoryFs::default();
+        fs.create_dir(Path::new("copies")).unwrap();
+        let db = open(&fs);
+        let copied = Arc::clone(&db);
+        let copy = spawn(move || {
+            let seen = copied.visible();
+            let info = copied.checkpoint(Path::new(COPY)).unwrap();
+            assert!(info.sequence >= seen, "what was visible is in it");
+            info.sequence
+        });
+        let mut all = writers(&db);
+        all.push(mover(&db));
+        let done = join(all);
+        let upto = copy.join().unwrap();
+        assert_no_gap(&done);
+        assert_visible_as_told(&db, &done);
+        let options =
+            Options { fs: Arc::new(fs.after_power_loss()), background: false, ..Options::default() };
+        let copy = Db::open(Path::new(COPY), options).unwrap();
+        assert_eq!(copy.visible(), upto);
+        for done in &done {
+            let expected = done.outcome.as_ref().is_ok_and(|seq| *seq <= upto).then_some(&*done.key);
+            assert_eq!(
+                get(&copy, &done.key, upto).as_deref(),
+                expected,
+                "{} in the copy at {upto}",
+                done.key
+            );
+        }
+        copy.verify().unwrap();
+        assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
+    });
+}
+
+#[test]
+fn a_scrub_beside_commits_flushes_and_compactions_finds_nothing_wrong() {
+    explore_some(SCHEDULES / 2, || {
+        let fs = MemoryFs::default();
+        let db = open(&fs);
+        let scrubbed = Arc::clone(&db);
+        let scrub = spawn(move || {
+            for _ in 0..2 {
+                let report = scrubbed.scrub().unwrap();
+                assert!(report.is_sound(), "{report:?}");
+            }
+        });
+        let done = join(vec![writer(&db, "disk", Durability::Disk), mover(&db)]);
+        scrub.join().unwrap();
+        assert_no_gap(&done);
+        assert_visible_as_told(&db, &done);
+        assert!(db.scrub().unwrap().is_sound());
     });
 }

@@ -63,7 +63,7 @@ impl Threads {
 /// A kind of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Write zeros ahead of the log if it wants some, and the oldest full memtable as a table.
+    /// Make the log longer ahead of its end if that is asked for, and write the oldest full memtable as a table.
     Flush,
     /// Carry out the most urgent compaction.
     Compact,

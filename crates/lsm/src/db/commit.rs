@@ -259,7 +259,7 @@ impl Inner {
         }
         let sync = || group.wal.sync_upto(group.end, &self.counters);
         let synced = if durable { self.or_poison("syncing the log", sync) } else { Ok(()) };
-        if durable && group.wal.asks_for_zeros(unsynced) {
+        if durable && group.wal.asks_for_length(unsynced) {
             self.signal_work();
         }
         if let Err(error) = &synced {

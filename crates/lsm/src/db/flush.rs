@@ -52,7 +52,7 @@ impl Inner {
     pub(super) fn flush_step(&self) -> Result<bool> {
         self.check_poison()?;
         let segment = Arc::clone(locked(&self.log).wal.file());
-        segment.fill_ahead();
+        segment.extend_ahead();
         self.flush_oldest()
     }
 

@@ -1,16 +1,16 @@
 //! A log segment that is open for appending: how far it is written, how far it is synced.
 //!
-//! A sync is a quarter faster when it does not have to make the file longer. So zeros can be written ahead of the end,
-//! by anybody but the appender, who does not wait for it. They are what the end of a log may look like anyway (see
-//! `docs/format.md`, section 1.4), and need no sync of their own. An append that stays within them does not meet the
-//! filler; one that goes beyond keeps it out.
+//! A sync is a third faster when it does not have to make the file longer. So the file is made longer ahead of its end,
+//! by anybody but the appender, who does not wait for it. Nothing is written there: such bytes read as zeros, which are
+//! what the end of a log may look like anyway (see `docs/format.md`, section 1.4), and the length needs no sync of its
+//! own. An append that stays within it does not meet whoever makes the file longer; one that goes beyond keeps them out.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result, is_no_space};
 use crate::fs::{File, tolerate};
-use crate::limits::{WAL_FILL_BYTES, WAL_FILL_FROM, WAL_FILL_LOW, WAL_FILL_MAX_APPEND};
+use crate::limits::{WAL_AHEAD_BYTES, WAL_AHEAD_FROM, WAL_AHEAD_LOW, WAL_AHEAD_MAX_APPEND};
 use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
 use crate::planted::{self, Bug};
@@ -27,12 +27,12 @@ pub(crate) struct WalFile {
     written: AtomicU64,
     /// Everything before this offset is on disk. Never greater than `written`.
     synced: AtomicU64,
-    /// The file reaches at least to here, with zeros behind what is written. Raised only by whoever holds `filling`.
-    filled: AtomicU64,
-    /// Held while zeros are written behind `filled`, and by an append that goes beyond it.
-    filling: Mutex<()>,
-    /// Zeros were asked for and not yet written; stays set if they could not be written.
-    wants_zeros: AtomicBool,
+    /// The file reaches at least to here, with zeros behind what is written. Changed only by whoever holds `extending`.
+    reach: AtomicU64,
+    /// Held while the file is made longer than `reach`, also by an append.
+    extending: Mutex<()>,
+    /// More length was asked for and is not there yet; stays set if the file could not be made longer.
+    wants_length: AtomicBool,
     /// Held during a sync, so that those who wait for it share the next one. Holds why a sync failed: after that none
     /// is tried again.
     syncing: Mutex<Option<Error>>,
@@ -47,9 +47,9 @@ impl WalFile {
             number,
             written: AtomicU64::new(written),
             synced: AtomicU64::new(written),
-            filled: AtomicU64::new(written),
-            filling: Mutex::new(()),
-            wants_zeros: AtomicBool::new(false),
+            reach: AtomicU64::new(written),
+            extending: Mutex::new(()),
+            wants_length: AtomicBool::new(false),
             syncing: Mutex::new(None),
         }
     }
@@ -82,56 +82,56 @@ impl WalFile {
     fn try_append(&self, bytes: &[u8]) -> io::Result<()> {
         let at = self.written();
         let end = at + bytes.len() as u64;
-        let beyond = end > self.filled.load(Ordering::Acquire);
-        let _filling = beyond.then(|| self.keep_out_filler());
+        let beyond = end > self.reach.load(Ordering::Acquire);
+        let _extending = beyond.then(|| self.keep_length());
         let written = self.file.write_at(at, bytes);
         if written.is_err() && planted::active(Bug::HoleAfterFailedWrite) {
             self.written.store(end, Ordering::Release);
         }
         written?;
         if beyond {
-            self.filled.store(end, Ordering::Release);
+            self.reach.store(end, Ordering::Release);
         }
         self.written.store(end, Ordering::Release);
         Ok(())
     }
 
-    /// Whether somebody should call [`WalFile::fill_ahead`], when a sync carries `appended` bytes. True once until that
-    /// is done.
-    pub(crate) fn asks_for_zeros(&self, appended: u64) -> bool {
+    /// Whether somebody should call [`WalFile::extend_ahead`], when a sync carries `appended` bytes. True once until
+    /// that is done.
+    pub(crate) fn asks_for_length(&self, appended: u64) -> bool {
         let written = self.written();
-        written >= WAL_FILL_FROM
-            && appended <= WAL_FILL_MAX_APPEND
-            && written + WAL_FILL_LOW > self.filled.load(Ordering::Acquire)
-            && !self.wants_zeros.swap(true, Ordering::AcqRel)
+        written >= WAL_AHEAD_FROM
+            && appended <= WAL_AHEAD_MAX_APPEND
+            && written + WAL_AHEAD_LOW > self.reach.load(Ordering::Acquire)
+            && !self.wants_length.swap(true, Ordering::AcqRel)
     }
 
-    /// Writes zeros behind everything in the file, if they were asked for.
-    pub(crate) fn fill_ahead(&self) {
-        if !self.wants_zeros.load(Ordering::Acquire) {
+    /// Makes the file longer, if that was asked for.
+    pub(crate) fn extend_ahead(&self) {
+        if !self.wants_length.load(Ordering::Acquire) {
             return;
         }
-        let _filling = self.keep_out_filler();
-        let from = self.filled.load(Ordering::Acquire);
+        let _extending = self.keep_length();
+        let reach = self.reach.load(Ordering::Acquire) + WAL_AHEAD_BYTES;
         // If this fails, a commit will soon meet the same disk and can say so; this segment goes on without.
-        if tolerate(self.file.write_at(from, &vec![0; WAL_FILL_BYTES])).is_some() {
-            hit(Mark::ZerosAhead);
-            self.filled.store(from + WAL_FILL_BYTES as u64, Ordering::Release);
-            self.wants_zeros.store(false, Ordering::Release);
+        if tolerate(self.file.set_len(reach)).is_some() {
+            hit(Mark::LengthAhead);
+            self.reach.store(reach, Ordering::Release);
+            self.wants_length.store(false, Ordering::Release);
         } else {
-            hit(Mark::ZerosRefused);
+            hit(Mark::LengthRefused);
         }
     }
 
-    fn keep_out_filler(&self) -> MutexGuard<'_, ()> {
-        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep_length(&self) -> MutexGuard<'_, ()> {
+        self.extending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cuts off what a failed append may have left behind the written end, durably. If this fails, a frame of it might
     /// be taken for a later one.
     pub(crate) fn cut_failed_append(&self) -> Result<()> {
-        let _filling = self.keep_out_filler();
-        self.filled.store(self.written(), Ordering::Release);
+        let _extending = self.keep_length();
+        self.reach.store(self.written(), Ordering::Release);
         self.file.set_len(self.written()).map_err(|e| Error::truncate(&self.path, e))?;
         self.file.sync().map_err(|e| Error::sync(&self.path, e))
     }
@@ -177,27 +177,27 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_asked_for_by_small_synced_appends_once_until_they_are_there() {
+    fn length_is_asked_for_by_small_synced_appends_once_until_it_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let file = segment(&dir);
         file.append(&[7; 100]).unwrap();
-        assert!(!file.asks_for_zeros(100), "hardly written to");
+        assert!(!file.asks_for_length(100), "hardly written to");
         file.append(&vec![7; 20_000]).unwrap();
-        assert!(!file.asks_for_zeros(100_000), "large appends gain nothing");
-        assert!(file.asks_for_zeros(100) && !file.asks_for_zeros(100));
-        file.fill_ahead();
-        assert_eq!(file.file.len().unwrap(), 20_100 + WAL_FILL_BYTES as u64);
-        assert!(!file.asks_for_zeros(100), "there are enough");
-        file.fill_ahead();
-        assert_eq!(file.file.len().unwrap(), 20_100 + WAL_FILL_BYTES as u64, "nobody asked");
-        file.append(&vec![8; 200_000]).unwrap();
-        assert!(file.asks_for_zeros(100), "few are left");
+        assert!(!file.asks_for_length(100_000), "large appends gain nothing");
+        assert!(file.asks_for_length(100) && !file.asks_for_length(100));
+        file.extend_ahead();
+        assert_eq!(file.file.len().unwrap(), 20_100 + WAL_AHEAD_BYTES);
+        assert!(!file.asks_for_length(100), "there is enough");
+        file.extend_ahead();
+        assert_eq!(file.file.len().unwrap(), 20_100 + WAL_AHEAD_BYTES, "nobody asked");
+        file.append(&vec![8; 940_000]).unwrap();
+        assert!(file.asks_for_length(100), "little is left");
         file.cut_failed_append().unwrap();
-        assert_eq!(file.file.len().unwrap(), 220_100);
+        assert_eq!(file.file.len().unwrap(), 960_100);
     }
 
     #[test]
-    fn zeros_never_overwrite_what_is_appended_meanwhile() {
+    fn a_file_made_longer_never_loses_what_is_appended_meanwhile() {
         let dir = tempfile::tempdir().unwrap();
         let file = segment(&dir);
         let stop = AtomicBool::new(false);
@@ -205,13 +205,14 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    file.wants_zeros.store(true, Ordering::Release);
-                    file.fill_ahead();
+                    file.wants_length.store(true, Ordering::Release);
+                    file.extend_ahead();
                 }
             });
             for round in 0..3000usize {
-                // Most stay within the zeros, some go beyond.
-                let len = if round % 10 == 0 { 9000 + WAL_FILL_BYTES * (round % 3) } else { 100 };
+                // Most stay within the length, some go beyond.
+                let len =
+                    if round % 10 == 0 { 9000 + WAL_AHEAD_BYTES as usize / 4 * (round % 3) } else { 100 };
                 let bytes = vec![round as u8 | 1; len];
                 file.append(&bytes).unwrap();
                 expected.extend_from_slice(&bytes);
@@ -221,10 +222,13 @@ mod tests {
             }
             stop.store(true, Ordering::Relaxed);
         });
-        let mut found = vec![0; file.file.len().unwrap() as usize];
-        file.file.read_at(0, &mut found).unwrap();
-        assert!(found[..expected.len()] == expected[..]);
-        assert!(found[expected.len()..].iter().all(|&byte| byte == 0));
+        let mut found = vec![0; expected.len()];
+        assert_eq!(file.file.read_at(0, &mut found).unwrap(), found.len());
+        assert!(found == expected);
+        let mut behind = vec![7; 64 * 1024];
+        let read = file.file.read_at(file.written(), &mut behind).unwrap();
+        assert!(behind[..read].iter().all(|&byte| byte == 0));
+        assert!(file.file.len().unwrap() >= file.reach.load(Ordering::Acquire));
     }
 
     /// A file whose first sync fails and whose later ones, as on Linux, have nothing left to do.

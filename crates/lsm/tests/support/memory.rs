@@ -141,6 +141,7 @@ impl File for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        step();
         self.bytes.lock().unwrap().now.resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }
@@ -163,6 +164,11 @@ impl Drop for MemoryLock {
     }
 }
 
+/// `to` with `rest` behind it, which may be empty.
+fn joined(to: &Path, rest: &Path) -> PathBuf {
+    if rest.as_os_str().is_empty() { to.to_path_buf() } else { to.join(rest) }
+}
+
 impl Fs for MemoryFs {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let bytes = Arc::<Mutex<Bytes>>::default();
@@ -180,14 +186,27 @@ impl Fs for MemoryFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let files = &mut self.state.lock().unwrap().files;
-        let bytes = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(to.to_path_buf(), bytes);
+        let state = &mut *self.state.lock().unwrap();
+        if state.dirs.contains(from) {
+            let moved =
+                |path: &Path| path.strip_prefix(from).map_or(path.to_path_buf(), |rest| joined(to, rest));
+            state.dirs = state.dirs.iter().map(|dir| moved(dir)).collect();
+            let files = std::mem::take(&mut state.files);
+            state.files = files.into_iter().map(|(path, bytes)| (moved(&path), bytes)).collect();
+            return Ok(());
+        }
+        let bytes = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.files.insert(to.to_path_buf(), bytes);
         Ok(())
     }
 
-    fn hard_link(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let files = &mut self.state.lock().unwrap().files;
+        let bytes = files.get(from).cloned().ok_or(io::ErrorKind::NotFound)?;
+        match files.insert(to.to_path_buf(), bytes) {
+            None => Ok(()),
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -224,9 +224,9 @@ impl Session {
         };
         let must = expected(request.kind, Class::of(&request.path), plan.fault);
         let is = if self.poisoned { Expected::Poisoned } else { Expected::Alive };
-        // Writing zeros ahead is not worth an error: a commit meets the same disk soon.
-        let is_filler = now.tolerated > before.tolerated;
-        if must == is || is_filler {
+        // Making the log longer ahead of its end is not worth an error: a commit meets the same disk soon.
+        let is_tolerated = now.tolerated > before.tolerated;
+        if must == is || is_tolerated {
             return Ok(());
         }
         Err(format!("after {:?} of {request:?} the store is {is:?}; expected {must:?}", plan.fault))
