@@ -347,6 +347,26 @@ fn commits_are_seen_and_kept_while_memtables_rotate_and_flush_in_the_background(
 }
 
 #[test]
+fn commits_are_kept_while_the_log_thread_begins_segments_beside_them() {
+    explore(|| {
+        let fs = MemoryFs::default();
+        let db = open_with(&fs, |options| {
+            // Two commits fill a segment; with two more a commit begins the next one itself.
+            options.wal_segment_bytes = 160;
+            options.background = true;
+        });
+        let done = join(writers(&db));
+        assert_no_gap(&done);
+        assert_visible_as_told(&db, &done);
+        assert!(db.scrub().unwrap().is_sound());
+        assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
+        db.close().unwrap();
+        assert!(db.metrics().wal_segments > 1);
+        assert_recovers(&fs.after_power_loss(), &done, |_, _| true);
+    });
+}
+
+#[test]
 fn a_log_made_longer_ahead_of_its_end_never_loses_a_commit() {
     // Fewer, since every image of the disk is large.
     explore_some(SCHEDULES / 10, || {

@@ -1,6 +1,6 @@
 //! The threads of a store, and the waiting of writers for them.
 //!
-//! One thread flushes, one compacts. They sleep until something changes, try, and after a failure try again a while
+//! One thread keeps the log ready, one flushes, one compacts. They sleep until something changes, try, and after a failure try again a while
 //! later; a writer that has to wait for room while they fail again and again gets the reason instead of waiting for
 //! ever, for example when the disk is full.
 //!
@@ -28,6 +28,7 @@ impl Threads {
     pub(super) fn start(inner: &Arc<Inner>, background: bool) -> Result<Self> {
         let threads = Self { running: Mutex::new(Vec::new()) };
         if background {
+            threads.spawn(inner, "fountain-log", Inner::run_log)?;
             threads.spawn(inner, "fountain-flush", Inner::run_flushes)?;
             threads.spawn(inner, "fountain-compact", Inner::run_compactions)?;
         }
@@ -86,15 +87,22 @@ impl Inner {
         }
     }
 
+    fn run_log(&self) {
+        while let Some(epoch) = self.work_epoch() {
+            // An error that matters has poisoned the store, and any other a commit meets, too.
+            let _ = self.or_poison("making the log ready", || self.tend_log());
+            self.sleep_until_work(epoch);
+        }
+    }
+
+    /// The number of changes of work so far; `None` when the threads are to stop.
+    fn work_epoch(&self) -> Option<u64> {
+        let work = locked(&self.work);
+        (!work.stop).then_some(work.epoch)
+    }
+
     fn run_steps(&self, job: Job) {
-        loop {
-            let epoch = {
-                let work = locked(&self.work);
-                if work.stop {
-                    return;
-                }
-                work.epoch
-            };
+        while let Some(epoch) = self.work_epoch() {
             match self.step(job) {
                 Ok(true) => {}
                 // Neither closing nor poisoning is ever undone: only the order to stop can follow.

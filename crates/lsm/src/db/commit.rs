@@ -182,73 +182,12 @@ impl Inner {
         error
     }
 
-    fn note_refused(&self, error: &Error) {
+    pub(super) fn note_refused(&self, error: &Error) {
         self.poison_unless_harmless(error);
         if error.changed_nothing() {
             self.health.note_refusal(error);
             self.counters.refused_commits.add(1);
         }
-    }
-
-    /// Starts a new memtable when the active one is full or would grow far beyond that by `incoming` bytes, or a new
-    /// log segment when only that is full. So a memtable holds at most half again of what it should, or one group of
-    /// its own: a sorted run that goes to disk as one table.
-    fn make_room(&self, log: &mut Log, incoming: usize) -> Result<()> {
-        let (limit, current) = (self.options.memtable_bytes, self.current.load());
-        let held = current.active.size_bytes();
-        let full = held >= limit || held + incoming > limit + limit / 2;
-        let made = if full && !current.active.is_empty() {
-            if held < limit {
-                hit(Mark::SealedForLargeGroup);
-            }
-            self.seal_active(log)
-        } else if log.wal.end() >= self.options.wal_segment_bytes {
-            hit(Mark::RotatedForSize);
-            self.rotate_log(log).map(|_| ())
-        } else {
-            Ok(())
-        };
-        made.inspect_err(|error| {
-            self.note_refused(error);
-            if error.changed_nothing() {
-                hit(Mark::RotationRefused);
-            }
-        })
-    }
-
-    /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the
-    /// log segments that follow hold none of them.
-    pub(super) fn seal_active(&self, log: &mut Log) -> Result<()> {
-        let first_segment = self.rotate_log(log)?;
-        self.current.load().active.seal(log.last);
-        log.sealed = log.last;
-        let active = Arc::new(Memtable::new(first_segment));
-        self.swap_current(|current| {
-            let mut sealed = Vec::with_capacity(current.sealed.len() + 1);
-            sealed.push(Arc::clone(&current.active));
-            sealed.extend(current.sealed.iter().cloned());
-            super::inner::Current {
-                active,
-                sealed,
-                version: Arc::clone(&current.version),
-                floors: Arc::clone(&current.floors),
-            }
-        });
-        self.signal_work();
-        Ok(())
-    }
-
-    pub(super) fn rotate_log(&self, log: &mut Log) -> Result<crate::types::FileNumber> {
-        self.check_place()?;
-        let number = self.take_file_number();
-        let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
-        let rotated = log.wal.rotate(number, next);
-        if matches!(rotated, Err(Error::DiskFull { .. })) && log.wal.buffered() > 0 {
-            log.wal.file().cut_failed_append()?;
-        }
-        rotated?;
-        locked(&self.segments).push(number);
-        Ok(number)
     }
 
     /// Without the commit lock: sync, then publish in order.

@@ -44,11 +44,11 @@ impl Inner {
         if log.last == log.sealed {
             return Ok(());
         }
-        self.seal_active(log).inspect_err(|error| self.poison_unless_harmless(error))
+        self.seal_active(log, None).inspect_err(|error| self.poison_unless_harmless(error))
     }
 
-    /// What the flush thread does whenever it is woken. Zeros ahead of the log are its work, too, because it has the
-    /// time.
+    /// What the flush thread does whenever it is woken. Making the log longer ahead of its end is its work, too, because
+    /// it has the time.
     pub(super) fn flush_step(&self) -> Result<bool> {
         self.check_poison()?;
         let segment = Arc::clone(locked(&self.log).wal.file());

@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) throttle: Throttle,
     /// Held by a bulk ingest from the first file that it writes to its end.
     pub(super) ingesting: Mutex<()>,
+    /// Memtable or segment are full, and the log thread is asked to change them.
+    pub(super) rotation_wanted: AtomicBool,
     pub(super) checkpointing: Mutex<()>,
     pub(super) obsolete: Obsolete,
     pub(super) flushing: Mutex<()>,

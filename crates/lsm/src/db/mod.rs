@@ -28,6 +28,7 @@ mod progress;
 mod read;
 mod recover;
 mod replayed;
+mod rotation;
 mod scrub;
 mod time;
 

@@ -450,6 +450,7 @@ fn assemble(
         debt: AtomicU64::new(0),
         throttle: Throttle::default(),
         ingesting: Mutex::new(()),
+        rotation_wanted: AtomicBool::new(false),
         checkpointing: Mutex::new(()),
         obsolete: Obsolete::default(),
         flushing: Mutex::new(()),

@@ -14,7 +14,7 @@ pub(crate) use check::{SegmentCheck, check_segments};
 pub(crate) use file::WalFile;
 pub(crate) use replay::{Replay, ReplayEnd, replay_segments};
 pub(crate) use survey::{LogSurvey, survey_log};
-pub(crate) use writer::{Mark, WalWriter};
+pub(crate) use writer::{Mark, NextSegment, WalWriter};
 
 /// Operation tags in the body of a commit frame.
 const TAG_PUT: u8 = 0x01;

@@ -4,7 +4,7 @@
 //! before it is synced to its end and its own preamble and name are on disk; a commit that was refused leaves no
 //! trace in the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, TAG_TIME, WalFile};
@@ -145,14 +145,37 @@ impl WalWriter {
 
     /// Starts segment `number`, after everything in this one is on disk.
     pub(crate) fn rotate(&mut self, number: FileNumber, next_seq: Seq) -> Result<()> {
+        let preamble = self.end_segment(number, next_seq)?;
+        let file = create_segment(self.fs.as_ref(), &self.paths, &preamble, &self.counters)?;
+        self.go_on_in(file, preamble.salt())
+    }
+
+    /// As [`WalWriter::rotate`], into a file that was made ready: only short syncs are left to do.
+    pub(crate) fn rotate_into(&mut self, next: NextSegment, next_seq: Seq) -> Result<()> {
+        match self.end_segment(next.number, next_seq) {
+            Ok(preamble) => {
+                let file = next.begin(self.fs.as_ref(), &preamble, &self.counters)?;
+                self.go_on_in(file, preamble.salt())
+            }
+            Err(error) => {
+                next.discard(self.fs.as_ref());
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts everything in this segment on disk; returns how the next one must begin.
+    fn end_segment(&mut self, number: FileNumber, next_seq: Seq) -> Result<Preamble> {
         self.write_out()?;
         let end = self.file.written();
         planted::unless(Bug::SegmentNotSyncedAtRotation, || self.file.sync_upto(end, &self.counters))?;
-        let preamble = segment_preamble(self.store, number, self.file.number(), end, next_seq);
-        let file = create_segment(self.fs.as_ref(), &self.paths, &preamble, &self.counters)?;
-        self.leave_note(number)?;
+        Ok(segment_preamble(self.store, number, self.file.number(), end, next_seq))
+    }
+
+    fn go_on_in(&mut self, file: WalFile, salt: FileSalt) -> Result<()> {
+        self.leave_note(file.number())?;
         self.file = Arc::new(file);
-        self.salt = preamble.salt();
+        self.salt = salt;
         Ok(())
     }
 
@@ -165,6 +188,53 @@ impl WalWriter {
         self.buffer.clear();
         // The note guards against a file that is lost; without space for it the log is as good as it ever was.
         if appended? { self.file.sync_upto(self.file.written(), &self.counters) } else { Ok(()) }
+    }
+}
+
+/// A file for the next segment. Its name and the place for its preamble are on disk, so that to begin it takes one short
+/// sync. Should the store die before, the next recovery skips it.
+pub(crate) struct NextSegment {
+    file: Box<dyn crate::fs::File>,
+    path: PathBuf,
+    number: FileNumber,
+}
+
+impl NextSegment {
+    pub(crate) fn create(fs: &dyn Fs, paths: &StorePaths, number: FileNumber) -> Result<Self> {
+        let path = paths.wal(number);
+        let file = fs.create_new(&path).map_err(|e| Error::io("create", &path, e))?;
+        let next = Self { file, path, number };
+        match next.settle(fs, paths) {
+            Ok(()) => Ok(next),
+            Err(error) => {
+                next.discard(fs);
+                Err(error)
+            }
+        }
+    }
+
+    fn settle(&self, fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
+        let zeros = [0; PREAMBLE_BYTES];
+        self.file.write_at(0, &zeros).map_err(|e| Error::io("write", &self.path, e))?;
+        self.file.sync().map_err(|e| Error::sync(&self.path, e))?;
+        sync_names(fs, paths)
+    }
+
+    fn begin(self, fs: &dyn Fs, preamble: &Preamble, counters: &Counters) -> Result<WalFile> {
+        let written =
+            self.file.write_at(0, &preamble.encode()).map_err(|e| Error::io("write", &self.path, e));
+        let begun = written.and_then(|()| self.file.sync().map_err(|e| Error::sync(&self.path, e)));
+        if let Err(error) = begun {
+            self.discard(fs);
+            return Err(error);
+        }
+        counters.wal_segments.add(1);
+        Ok(WalFile::new(self.file, self.path, self.number, PREAMBLE_BYTES as u64))
+    }
+
+    /// Removes the file; if that fails, recovery skips it.
+    pub(crate) fn discard(self, fs: &dyn Fs) {
+        tolerate(fs.remove(&self.path));
     }
 }
 
@@ -204,8 +274,12 @@ fn write_preamble(
     let file = fs.create_new(path).map_err(|e| Error::io("create", path, e))?;
     file.write_at(0, &preamble.encode()).map_err(|e| Error::io("write", path, e))?;
     file.sync().map_err(|e| Error::sync(path, e))?;
+    sync_names(fs, paths)?;
+    Ok(file)
+}
+
+fn sync_names(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
     planted::unless(Bug::SegmentNameNotSynced, || {
         fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync(&paths.wal_dir(), e))
-    })?;
-    Ok(file)
+    })
 }

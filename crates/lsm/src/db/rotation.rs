@@ -1,0 +1,154 @@
+//! When the active memtable or the log segment is full: the next one.
+//!
+//! Both change together, under the commit lock: a memtable is sealed where a log segment ends, so that a segment can be
+//! deleted when the memtables that it feeds are flushed. A new segment needs the old one on disk, which takes long when
+//! much of it is not synced yet. So whoever finds something full only asks for the change; a thread of its own syncs the
+//! log and makes the next file ready while commits go on, and takes the commit lock for what little has been appended
+//! since. Should that not come in time, or without threads, a commit does all of it itself.
+
+use std::sync::Arc;
+
+use super::commit::Log;
+use super::inner::{Current, Inner, locked};
+use crate::error::{Error, Result};
+use crate::limits::{WAL_LEFT_BYTES, WAL_SYNC_ROUNDS};
+use crate::marks::{Mark, hit};
+use crate::memtable::Memtable;
+use crate::sync::atomic::Ordering;
+use crate::types::{FileNumber, Seq};
+use crate::wal::{NextSegment, WalFile};
+
+/// What has reached its size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Full {
+    Nothing,
+    Segment,
+    Memtable,
+}
+
+impl Inner {
+    /// Starts a new memtable when the active one is full or would grow far beyond that by `incoming` bytes, or a new
+    /// log segment when only that is full. So a memtable holds at most half again of what it should, or one group of
+    /// its own: a sorted run that goes to disk as one table.
+    pub(super) fn make_room(&self, log: &mut Log, incoming: usize) -> Result<()> {
+        let full = self.full(log);
+        let (limit, held) = (self.options.memtable_bytes, self.current.load().active.size_bytes());
+        let too_large = held + incoming > limit + limit / 2 && !self.current.load().active.is_empty();
+        let segment_limit = self.options.wal_segment_bytes;
+        let urgent = too_large || log.wal.end() >= segment_limit + segment_limit / 2;
+        if full == Full::Nothing && !too_large {
+            return Ok(());
+        }
+        if self.options.background && !urgent {
+            self.ask_for_rotation();
+            return Ok(());
+        }
+        let made = if full == Full::Segment && !too_large {
+            hit(Mark::RotatedForSize);
+            self.rotate_log(log, None).map(|_| ())
+        } else {
+            if full != Full::Memtable {
+                hit(Mark::SealedForLargeGroup);
+            }
+            self.seal_active(log, None)
+        };
+        made.inspect_err(|error| {
+            self.note_refused(error);
+            if error.changed_nothing() {
+                hit(Mark::RotationRefused);
+            }
+        })
+    }
+
+    fn full(&self, log: &Log) -> Full {
+        let active = &self.current.load().active;
+        if active.size_bytes() >= self.options.memtable_bytes && !active.is_empty() {
+            Full::Memtable
+        } else if log.wal.end() >= self.options.wal_segment_bytes {
+            Full::Segment
+        } else {
+            Full::Nothing
+        }
+    }
+
+    fn ask_for_rotation(&self) {
+        if !self.rotation_wanted.swap(true, Ordering::AcqRel) {
+            self.signal_work();
+        }
+    }
+
+    /// What the log thread does whenever it is woken. An error that leaves everything as it was is for the commit that
+    /// will have to make room itself.
+    pub(super) fn tend_log(&self) -> Result<()> {
+        self.check_poison()?;
+        let segment = Arc::clone(locked(&self.log).wal.file());
+        segment.extend_ahead();
+        if self.rotation_wanted.load(Ordering::Acquire) {
+            self.rotate_ahead(&segment).inspect_err(|error| self.poison_unless_harmless(error))?;
+        }
+        Ok(())
+    }
+
+    fn rotate_ahead(&self, segment: &Arc<WalFile>) -> Result<()> {
+        for _ in 0..WAL_SYNC_ROUNDS {
+            let written = segment.written();
+            if written.saturating_sub(segment.synced()) <= WAL_LEFT_BYTES {
+                break;
+            }
+            segment.sync_upto(written, &self.counters)?;
+        }
+        self.check_place()?;
+        let fs = self.options.fs.as_ref();
+        let next = NextSegment::create(fs, &self.paths, self.take_file_number())?;
+        let mut log = locked(&self.log);
+        let is_wanted = self.check_writable().is_ok() && Arc::ptr_eq(log.wal.file(), segment);
+        match if is_wanted { self.full(&log) } else { Full::Nothing } {
+            Full::Memtable => self.seal_active(&mut log, Some(next)),
+            Full::Segment => self.rotate_log(&mut log, Some(next)).map(|_| ()),
+            Full::Nothing => {
+                next.discard(fs);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the
+    /// log segments that follow hold none of them.
+    pub(super) fn seal_active(&self, log: &mut Log, next: Option<NextSegment>) -> Result<()> {
+        let first_segment = self.rotate_log(log, next)?;
+        self.current.load().active.seal(log.last);
+        log.sealed = log.last;
+        let active = Arc::new(Memtable::new(first_segment));
+        self.swap_current(|current| {
+            let mut sealed = Vec::with_capacity(current.sealed.len() + 1);
+            sealed.push(Arc::clone(&current.active));
+            sealed.extend(current.sealed.iter().cloned());
+            Current {
+                active,
+                sealed,
+                version: Arc::clone(&current.version),
+                floors: Arc::clone(&current.floors),
+            }
+        });
+        self.signal_work();
+        Ok(())
+    }
+
+    /// Begins a log segment, in the file that was made ready or in a new one.
+    fn rotate_log(&self, log: &mut Log, ready: Option<NextSegment>) -> Result<FileNumber> {
+        self.check_place()?;
+        let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
+        let rotated = match ready {
+            Some(ready) => log.wal.rotate_into(ready, next),
+            None => log.wal.rotate(self.take_file_number(), next),
+        };
+        if matches!(rotated, Err(Error::DiskFull { .. })) && log.wal.buffered() > 0 {
+            log.wal.file().cut_failed_append()?;
+        }
+        rotated?;
+        self.rotation_wanted.store(false, Ordering::Release);
+        let number = log.wal.file().number();
+        locked(&self.segments).push(number);
+        Ok(number)
+    }
+}
