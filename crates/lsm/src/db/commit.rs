@@ -55,7 +55,15 @@ struct QueueState {
 struct Request {
     batches: Vec<WriteBatch>,
     durability: Durability,
-    slot: Arc<Slot>,
+    /// Where its owner waits; a lone writer leads at once and has none.
+    slot: Option<Arc<Slot>>,
+}
+
+/// What somebody who enters the queue is to do.
+enum Entered {
+    /// Lead the next group, with this request as its first.
+    Leads(Request),
+    Waits(Arc<Slot>),
 }
 
 impl Request {
@@ -99,21 +107,16 @@ impl Inner {
         let bytes = batches.iter().map(WriteBatch::size_bytes).sum();
         self.wait_for_room()?;
         self.slow_down(bytes);
-        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Open), changed: Condvar::new() });
-        if self.queue.enter(Request { batches, durability, slot: Arc::clone(&slot) }) {
-            self.lead();
+        match self.queue.enter(Request { batches, durability, slot: None }) {
+            Entered::Leads(request) => self.lead(Some(request)),
+            Entered::Waits(slot) => slot.wait().unwrap_or_else(|| self.lead(None)),
         }
-        if let Some(result) = slot.wait() {
-            return result;
-        }
-        self.lead();
-        slot.wait().unwrap_or(Err(Error::Closed))
     }
 
-    /// Carries one group through. The leader's own request is in it: the queue is taken in order.
-    fn lead(&self) {
+    /// Carries one group through. The leader's own request is the first of it: `own`, or the first of the queue.
+    fn lead(&self, own: Option<Request>) -> Result<SeqRange> {
         let mut log = locked(&self.log);
-        let group = self.queue.take_group();
+        let group = self.queue.take_group(own);
         if group.len() > 1 {
             hit(Mark::GroupOfSeveral);
         }
@@ -122,9 +125,13 @@ impl Inner {
         self.queue.appoint_next();
         let durable = group.iter().any(|request| request.durability == Durability::Disk);
         let outcome = appended.and_then(|appended| self.finish(appended, durable));
-        for (index, request) in group.iter().enumerate() {
-            request.slot.finish(outcome.as_ref().map(|ranges| ranges[index]).map_err(Clone::clone));
+        let of = |index: usize| outcome.as_ref().map(|ranges| ranges[index]).map_err(Clone::clone);
+        for (index, request) in group.iter().enumerate().skip(1) {
+            if let Some(slot) = &request.slot {
+                slot.finish(of(index));
+            }
         }
+        of(0)
     }
 
     /// Under the commit lock: sequences, log, memtable.
@@ -262,18 +269,24 @@ fn insert_group(memtable: &Memtable, last: Seq, group: &[Request]) {
 }
 
 impl CommitQueue {
-    /// Adds a request; true if the caller must lead.
-    fn enter(&self, request: Request) -> bool {
+    /// Lets the caller lead if nobody else does: then nobody waits either. Otherwise the request waits its turn.
+    fn enter(&self, mut request: Request) -> Entered {
         let mut state = locked(&self.state);
+        if !std::mem::replace(&mut state.has_leader, true) {
+            debug_assert!(state.waiting.is_empty());
+            return Entered::Leads(request);
+        }
+        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Open), changed: Condvar::new() });
+        request.slot = Some(Arc::clone(&slot));
         state.waiting.push_back(request);
-        !std::mem::replace(&mut state.has_leader, true)
+        Entered::Waits(slot)
     }
 
-    /// The requests of the next group, in order.
-    fn take_group(&self) -> Vec<Request> {
+    /// The requests of the next group, in order: `own`, then those that wait.
+    fn take_group(&self, own: Option<Request>) -> Vec<Request> {
         let mut state = locked(&self.state);
-        let mut bytes = 0;
-        let mut group = Vec::new();
+        let mut bytes = own.as_ref().map_or(0, Request::bytes);
+        let mut group = Vec::from_iter(own);
         while let Some(request) = state.waiting.front() {
             bytes += request.bytes();
             if !group.is_empty() && bytes > MAX_GROUP_BYTES {
@@ -288,8 +301,8 @@ impl CommitQueue {
     fn appoint_next(&self) {
         let mut state = locked(&self.state);
         match state.waiting.front() {
-            Some(next) => next.slot.set(SlotState::Lead),
-            None => state.has_leader = false,
+            Some(Request { slot: Some(slot), .. }) => slot.set(SlotState::Lead),
+            _ => state.has_leader = false,
         }
     }
 }
