@@ -45,7 +45,11 @@ export type StoreErrorCode =
   | 'ERR_TIMEOUT'
   /** Only inside the store: a read limited to memory would have needed the disk. */
   | 'ERR_WOULD_BLOCK'
-  /** A document that cannot be stored exactly; `place` says where. */
+  /** A cursor that is none, or belongs to another query. */
+  | 'ERR_BAD_CURSOR'
+  /** No index can be used, and the query requires one. */
+  | 'ERR_NO_INDEX'
+  /** A document that cannot be stored exactly, `place` says where; or a query, `details.pointer` says where. */
   | 'ERR_VALIDATION'
   /** An argument or option of a wrong type or an unknown name. */
   | 'ERR_INVALID_ARGUMENT'
@@ -87,6 +91,8 @@ export const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
   'ERR_TRANSACTION_TOO_OLD',
   'ERR_TIMEOUT',
   'ERR_WOULD_BLOCK',
+  'ERR_BAD_CURSOR',
+  'ERR_NO_INDEX',
   'ERR_VALIDATION',
   'ERR_INVALID_ARGUMENT',
   'ERR_INTERNAL',

@@ -10,11 +10,10 @@
 //! - No input panics. Every failure is an [`Error`] with a code from a closed list.
 //!
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
-//! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `record`
-//! (documents in bytes), `write_set` and `document`
-//! (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is read), `transaction`, `commit`
-//! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
-//! (the handle).
+//! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `record` (documents in bytes),
+//! `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is
+//! read), `query` (finding and changing by conditions), `transaction`, `commit` (queue, groups and the one thread that
+//! writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -55,6 +54,7 @@ pub mod limits;
 mod metrics;
 mod options;
 mod page;
+pub mod query;
 mod read_pool;
 pub mod record;
 mod scan;

@@ -27,6 +27,38 @@ pub const MAX_SHAPES: usize = 4096;
 pub const MAX_PATH_STEPS: usize = 16;
 /// Longest path into documents, as it is written, in bytes.
 pub const MAX_PATH_BYTES: usize = 1024;
+/// Longest query, as JSON text, in bytes: 1 MiB.
+pub const MAX_QUERY_BYTES: usize = 1 << 20;
+/// How deep conditions nest in a query.
+pub const MAX_FILTER_DEPTH: usize = 32;
+/// Most conditions in a query.
+pub const MAX_FILTER_TESTS: usize = 1000;
+/// Most values of one `$in`, `$nin` or `$all`.
+pub const MAX_QUERY_VALUES: usize = 10_000;
+/// Longest regular expression in bytes.
+pub const MAX_REGEX_BYTES: usize = 256;
+/// Most memory of a regular expression made ready, in bytes: 1 MiB.
+pub const MAX_REGEX_PROGRAM_BYTES: usize = 1 << 20;
+/// Most terms of an order.
+pub const MAX_ORDER_TERMS: usize = 8;
+/// Most paths that are selected or omitted.
+pub const MAX_SELECT_PATHS: usize = 256;
+/// Most records in a page of a query.
+pub const MAX_QUERY_LIMIT: usize = 1_000_000;
+/// Longest cursor in bytes, before it is written as text.
+pub const MAX_CURSOR_BYTES: usize = 64 << 10;
+/// Most memory in which the records of a query are sorted, in bytes: 64 MiB.
+pub const MAX_SORT_BYTES: usize = 64 << 20;
+/// Most memory for the keys that the indexes of a query find, in bytes: 64 MiB.
+pub const MAX_GATHERED_KEY_BYTES: usize = 64 << 20;
+/// Most memory for distinct values, in bytes: 64 MiB.
+pub const MAX_DISTINCT_BYTES: usize = 64 << 20;
+/// How often a change of all records that match is begun again because one of them was changed meanwhile.
+pub(crate) const MAX_CHANGE_ATTEMPTS: u32 = 16;
+/// Most values that are looked up one by one in an index; with more the index is not used for them.
+pub(crate) const MAX_PLAN_POINTS: usize = 256;
+/// Most entries that are counted to guess what an index would cost.
+pub(crate) const PLAN_SAMPLE: u32 = 128;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.

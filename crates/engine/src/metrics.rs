@@ -23,6 +23,8 @@ pub struct Metrics {
     pub gets: u64,
     /// Pages of scans answered.
     pub scans: u64,
+    /// Pages, counts and lists of values of queries answered.
+    pub queries: u64,
     /// Bytes of submitted commits that are waiting.
     pub queued_bytes: u64,
     /// What storage counted.
@@ -40,6 +42,7 @@ pub(crate) struct Counters {
     pub transactions: Counter,
     pub gets: Counter,
     pub scans: Counter,
+    pub queries: Counter,
 }
 
 #[derive(Debug, Default)]

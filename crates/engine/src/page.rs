@@ -63,7 +63,7 @@ impl Page {
     }
 
     /// Appends a record. Both lengths are far below 2^32: storage refuses larger ones.
-    pub(crate) fn push(&mut self, key: &[u8], document: &[u8]) {
+    pub fn push(&mut self, key: &[u8], document: &[u8]) {
         self.last = self.bytes.len();
         self.records += 1;
         self.bytes.reserve(HEADER + key.len() + document.len());

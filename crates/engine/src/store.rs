@@ -26,7 +26,7 @@ use crate::write_set::WriteSet;
 /// store closes as by [`Store::close`], but nobody learns how that went.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Store {
@@ -290,6 +290,7 @@ impl Store {
             transactions: counters.transactions.get(),
             gets: counters.gets.get(),
             scans: counters.scans.get(),
+            queries: counters.queries.get(),
             queued_bytes: self.queued_bytes() as u64,
             storage: self.inner.kv.metrics(),
         }
@@ -307,7 +308,7 @@ impl Store {
         Err(Error::argument(format!("{call} would wait for itself: it was called on the commit thread")))
     }
 
-    fn check_own(&self, view: &View) -> Result<()> {
+    pub(crate) fn check_own(&self, view: &View) -> Result<()> {
         match view {
             View::Transaction(transaction) if !transaction.belongs_to(self) => {
                 Err(Error::argument("the transaction belongs to another store"))
@@ -316,7 +317,7 @@ impl Store {
         }
     }
 
-    fn in_collection(&self, error: Error, collection: CollectionId) -> Error {
+    pub(crate) fn in_collection(&self, error: Error, collection: CollectionId) -> Error {
         error.with(|details| details.collection = self.inner.catalog.name(collection))
     }
 }

@@ -41,11 +41,15 @@ pub enum ErrorCode {
     Conflict,
     /// The transaction was open too long, or too much was written meanwhile.
     TransactionTooOld,
-    /// Something took longer than it was given. Used by the facade.
+    /// Something took longer than it was given.
     Timeout,
     /// A read limited to memory would have needed the disk.
     WouldBlock,
-    /// A document does not fit its schema. Used by the facade.
+    /// A cursor is not one, or belongs to another query.
+    BadCursor,
+    /// There is no such index, or none can be used and one is required.
+    NoIndex,
+    /// A document does not fit its schema, or a query its language.
     Validation,
     /// A call makes no sense as it was made.
     InvalidArgument,
@@ -81,6 +85,8 @@ impl ErrorCode {
             Self::TransactionTooOld => "ERR_TRANSACTION_TOO_OLD",
             Self::Timeout => "ERR_TIMEOUT",
             Self::WouldBlock => "ERR_WOULD_BLOCK",
+            Self::BadCursor => "ERR_BAD_CURSOR",
+            Self::NoIndex => "ERR_NO_INDEX",
             Self::Validation => "ERR_VALIDATION",
             Self::InvalidArgument => "ERR_INVALID_ARGUMENT",
             Self::Internal => "ERR_INTERNAL",

@@ -47,6 +47,8 @@ pub struct ErrorDetails {
     pub size: Option<u64>,
     /// The limit that `size` is over.
     pub limit: Option<u64>,
+    /// JSON pointer of the place in a query.
+    pub pointer: Option<String>,
     /// The sequence asked for.
     pub requested: Option<u64>,
     /// The oldest sequence that can be read.
@@ -131,6 +133,7 @@ impl ErrorDetails {
             ("what", self.what.map(|text| json!(text))),
             ("size", self.size.map(|number| json!(number))),
             ("limit", self.limit.map(|number| json!(number))),
+            ("pointer", self.pointer.as_ref().map(|text| json!(text))),
             ("requested", self.requested.map(|number| json!(number))),
             ("floor", self.floor.map(|number| json!(number))),
             ("newest", self.newest.map(|number| json!(number))),

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{MAX_BIGINT_BYTES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH};
 
 /// The farthest moment from 1970 that a date may be, in milliseconds: the range of JavaScript's `Date`.
-const MAX_DATE_MILLIS: f64 = 8.64e15;
+pub const MAX_DATE_MILLIS: f64 = 8.64e15;
 
 /// Checks a record, codec byte first: that both streams are used up exactly, that the root is an object, that every
 /// shape is known, that numbers are finite and not −0, and that nothing nests deeper than [`MAX_DOCUMENT_DEPTH`].

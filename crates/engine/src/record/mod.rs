@@ -21,13 +21,14 @@ mod shapes;
 mod value;
 mod writer;
 
+pub(crate) use check::MAX_DATE_MILLIS;
 pub use check::check;
 pub use json::{from_json, to_json};
 pub use path::{Path, Step};
 pub use reader::{Node, Reader};
 pub use shapes::{Shape, ShapeId, ShapeList, Shapes};
 pub use value::Value;
-pub use writer::write;
+pub use writer::{write, write_named};
 
 /// The codec byte of a record.
 pub const CODEC_RECORD: u8 = 2;

@@ -11,6 +11,18 @@ use crate::limits::{MAX_BIGINT_BYTES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH};
 /// `ERR_VALIDATION` when `document` is not an object or holds what records cannot: numbers that are not finite, bigints
 /// over 512 bits, too deep nesting. `ERR_TOO_LARGE`.
 pub fn write(document: &Value, shapes: &Shapes) -> Result<Vec<u8>> {
+    write_with(document, Some(shapes))
+}
+
+/// As [`write`], with every object carrying the names of its members: for what is not stored.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_named(document: &Value) -> Result<Vec<u8>> {
+    write_with(document, None)
+}
+
+fn write_with(document: &Value, shapes: Option<&Shapes>) -> Result<Vec<u8>> {
     if !matches!(document, Value::Object(_)) {
         return Err(refused("a document is an object"));
     }
@@ -28,7 +40,7 @@ struct Writer<'a> {
     structure: Vec<u8>,
     text: String,
     wide: bool,
-    shapes: &'a Shapes,
+    shapes: Option<&'a Shapes>,
 }
 
 impl Writer<'_> {
@@ -100,20 +112,20 @@ impl Writer<'_> {
     }
 
     fn object(&mut self, members: &[(String, Value)], depth: usize) -> Result<()> {
-        let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-        match self.shapes.reserve(&names) {
-            Ok(id) => {
+        let names = || members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        match self.shapes.map(|shapes| shapes.reserve(&names())) {
+            Some(Ok(id)) => {
                 self.short(tag::OBJECT, tag::OBJECT_LAST, tag::LONG_OBJECT, id.0 as usize);
                 members.iter().try_for_each(|(_, value)| self.value(value, depth + 1))
             }
-            Err(error) if matches!(error.code, ErrorCode::Limit | ErrorCode::TooLarge) => {
+            Some(Err(error)) if !matches!(error.code, ErrorCode::Limit | ErrorCode::TooLarge) => Err(error),
+            _ => {
                 self.head(tag::NAMED_OBJECT, members.len());
                 members.iter().try_for_each(|(name, value)| {
                     self.string(name);
                     self.value(value, depth + 1)
                 })
             }
-            Err(error) => Err(error),
         }
     }
 

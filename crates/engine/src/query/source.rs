@@ -1,0 +1,62 @@
+//! What a query reads: one state of one collection.
+
+use fountain_lsm::{Direction, KeyRange, Seq};
+
+use crate::error::Result;
+use crate::kv::KvValue;
+use crate::record::{Path, ShapeList};
+
+/// One state of one collection with its indexes.
+pub(crate) trait Source {
+    /// The sequence of the state.
+    fn seq(&self) -> Seq;
+
+    /// The shapes that its records name.
+    fn shapes(&self) -> ShapeList;
+
+    /// The records in a range of encoded keys.
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Result<Box<dyn Records + '_>>;
+
+    /// The record under an encoded key.
+    fn get(&self, key: &[u8]) -> Result<Option<KvValue>>;
+
+    /// The indexes that can be read in this state.
+    fn indexes(&self) -> &[IndexInfo];
+
+    /// The entries of an index in a range of tuples, encoded as `docs/format.md` §6.5 says.
+    fn entries(&self, index: usize, range: &KeyRange, direction: Direction) -> Result<Box<dyn Entries + '_>>;
+
+    /// About how many records the collection has.
+    fn record_count(&self) -> Result<u64>;
+}
+
+/// What a planner knows of an index.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexInfo {
+    /// Its name.
+    pub name: String,
+    /// Its paths.
+    pub on: Vec<Path>,
+    /// Whether two records cannot have the same tuple, except where a value is missing.
+    pub unique: bool,
+    /// Whether records in which a path leads to nothing have no entries.
+    pub sparse: bool,
+}
+
+/// A walk over records.
+pub(crate) trait Records {
+    /// Moves to the first, then to each next record; `false` after the last.
+    fn next(&mut self) -> Result<bool>;
+    /// Encoded key of the current record.
+    fn key(&self) -> &[u8];
+    /// The current record, codec byte first.
+    fn record(&self) -> &[u8];
+}
+
+/// A walk over index entries.
+pub(crate) trait Entries {
+    /// Moves to the first, then to each next entry; `false` after the last.
+    fn next(&mut self) -> Result<bool>;
+    /// Encoded key of the record that the current entry is of.
+    fn record_key(&self) -> &[u8];
+}

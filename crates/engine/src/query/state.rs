@@ -1,0 +1,125 @@
+//! One state of one collection of an open store, as queries read it.
+
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+
+use super::source::{Entries, IndexInfo, Records, Source};
+use crate::document;
+use crate::error::{Error, ErrorCode, Result};
+use crate::inner::Inner;
+use crate::keyspace::CollectionId;
+use crate::kv::{KvCursor, KvPin, KvValue, OrderedKv};
+use crate::limits::KEYSPACE_BYTES;
+use crate::record::ShapeList;
+use crate::view::View;
+
+/// Bytes of memory that a record is guessed to take.
+const GUESSED_RECORD_BYTES: u64 = 256;
+
+/// A state that stays as it is.
+pub(super) struct State<'a> {
+    inner: &'a Inner,
+    collection: CollectionId,
+    view: View,
+    seq: Seq,
+    /// Taken after the sequence was fixed, so it has every shape that a record of it names.
+    shapes: ShapeList,
+    indexes: Vec<IndexInfo>,
+    /// Keeps a sequence readable while the query runs; a transaction keeps its own.
+    _pin: Option<Box<dyn KvPin>>,
+}
+
+impl<'a> State<'a> {
+    /// Fixes the state of `collection` that `view` sees.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`.
+    pub fn new(inner: &'a Inner, collection: CollectionId, view: View) -> Result<Self> {
+        let (view, pin) = match view {
+            View::Transaction(transaction) => (View::Transaction(transaction), None),
+            View::Newest => {
+                let pin = inner.kv.pin(None)?;
+                (View::At(pin.seq()), Some(pin))
+            }
+            View::At(seq) => (View::At(seq), Some(inner.kv.pin(Some(seq))?)),
+        };
+        let seq = match &view {
+            View::Transaction(transaction) => transaction.sequence(),
+            View::At(seq) => *seq,
+            View::Newest => inner.kv.visible(),
+        };
+        let shapes = inner.shapes.list();
+        Ok(Self { inner, collection, view, seq, shapes, indexes: Vec::new(), _pin: pin })
+    }
+
+    /// The first path of an index.
+    pub fn index_path(_inner: &Inner, _collection: CollectionId, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn kv(&self) -> &dyn OrderedKv {
+        self.inner.kv.as_ref()
+    }
+}
+
+impl Source for State<'_> {
+    fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    fn shapes(&self) -> ShapeList {
+        ShapeList::clone(&self.shapes)
+    }
+
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Result<Box<dyn Records + '_>> {
+        let range = self.collection.storage_range(range);
+        let cursor = self.view.cursor(self.kv(), range, direction, ReadTier::Disk)?;
+        Ok(Box::new(StoredRecords(cursor)))
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<KvValue>> {
+        let found = self.view.get(self.kv(), &self.collection.storage_key(key), ReadTier::Disk)?;
+        if let Some(record) = &found {
+            document::check_stored(record)?;
+        }
+        Ok(found)
+    }
+
+    fn indexes(&self) -> &[IndexInfo] {
+        &self.indexes
+    }
+
+    fn entries(
+        &self,
+        index: usize,
+        _range: &KeyRange,
+        _direction: Direction,
+    ) -> Result<Box<dyn Entries + '_>> {
+        Err(Error::new(ErrorCode::Internal, format!("there is no index {index}")))
+    }
+
+    /// The entries of all collections together, which is at least what this one has.
+    fn record_count(&self) -> Result<u64> {
+        let metrics = self.kv().metrics();
+        Ok(metrics.table_entries + metrics.memtable_bytes / GUESSED_RECORD_BYTES)
+    }
+}
+
+struct StoredRecords(Box<dyn KvCursor>);
+
+impl Records for StoredRecords {
+    fn next(&mut self) -> Result<bool> {
+        let more = self.0.next()?;
+        if more {
+            document::check_stored(self.0.value())?;
+        }
+        Ok(more)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.0.key().get(KEYSPACE_BYTES..).unwrap_or_default()
+    }
+
+    fn record(&self) -> &[u8] {
+        self.0.value()
+    }
+}

@@ -1,0 +1,102 @@
+//! Queries of an open store.
+
+use fountain_lsm::Durability;
+
+use super::state::State;
+use super::{Answer, Body, Change, Changed, Query, Rules, change, run};
+use crate::error::{Error, Result};
+use crate::keyspace::CollectionId;
+use crate::record::{Path, Value};
+use crate::store::Store;
+use crate::view::View;
+
+impl Store {
+    /// Reads a request about records of a collection from JSON text (`docs/query.md`). `regex` allows `$regex`.
+    ///
+    /// # Errors
+    /// `ERR_VALIDATION` for what is not a query, with the JSON pointer of the place in the details; `ERR_LIMIT`,
+    /// `ERR_TOO_LARGE`, `ERR_NO_INDEX` (of a legacy body), `ERR_CLOSED`.
+    pub fn parse_query(&self, collection: CollectionId, text: &str, regex: bool) -> Result<Body> {
+        let _pass = self.inner.enter("reading a query")?;
+        let index_path = |name: &str| State::index_path(&self.inner, collection, name);
+        Body::parse(text, Rules { regex, index_path: &index_path })
+    }
+
+    /// One page of the records that a query asks for, as a view sees them. A cursor or a sequence in the query counts
+    /// before a view of the newest state; a transaction counts before both. Blocking: meant for [`Store::spawn_read`].
+    ///
+    /// # Errors
+    /// `ERR_BAD_CURSOR`, `ERR_NO_INDEX`, `ERR_LIMIT` (what the query may read, or
+    /// memory for sorting), `ERR_TIMEOUT`, and as [`Store::get`] for the view.
+    pub fn query(&self, collection: CollectionId, query: &Query, at: impl Into<View>) -> Result<Answer> {
+        self.on_state(collection, query, at.into(), |state| run::find(state, query))
+    }
+
+    /// How many records match, whatever the limit and the cursor of the query.
+    ///
+    /// # Errors
+    /// As [`Store::query`].
+    pub fn count(&self, collection: CollectionId, query: &Query, at: impl Into<View>) -> Result<u64> {
+        self.on_state(collection, query, at.into(), |state| run::count(state, query))
+    }
+
+    /// The different values that `path` leads to in the records that match, in order, at most as many as the limit says.
+    ///
+    /// # Errors
+    /// As [`Store::query`]; `ERR_TOO_LARGE` when they do not fit in memory.
+    pub fn distinct(
+        &self,
+        collection: CollectionId,
+        query: &Query,
+        path: &Path,
+        at: impl Into<View>,
+    ) -> Result<Vec<Value>> {
+        self.on_state(collection, query, at.into(), |state| run::distinct(state, query, path))
+    }
+
+    /// Changes the records that match, at most as many as the limit of the query says, in one commit; all of them or
+    /// none. Each is as it was found, or the change is begun anew. Blocking.
+    ///
+    /// # Errors
+    /// As [`Store::query`] and [`Store::commit`]; `ERR_CONFLICT` when others change the records again and again,
+    /// `ERR_LIMIT` and `ERR_TOO_LARGE` when it is too much for one commit.
+    pub fn change(
+        &self,
+        collection: CollectionId,
+        query: &Query,
+        change: &Change,
+        durability: Durability,
+    ) -> Result<Changed> {
+        change::change(self, collection, query, change, durability)
+            .map_err(|error| self.in_collection(error, collection))
+    }
+
+    fn on_state<T>(
+        &self,
+        collection: CollectionId,
+        query: &Query,
+        view: View,
+        work: impl FnOnce(&State<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let _pass = self.inner.enter("querying")?;
+        let answer = self
+            .check_own(&view)
+            .and_then(|()| view_of(query, view))
+            .and_then(|view| State::new(&self.inner, collection, view))
+            .and_then(|state| work(&state))
+            .map_err(|error| self.in_collection(error, collection))?;
+        self.inner.counters.queries.add(1);
+        Ok(answer)
+    }
+}
+
+/// The view that a query reads, which may name a sequence itself.
+fn view_of(query: &Query, view: View) -> Result<View> {
+    match (run::sequence(query)?, view) {
+        (Some(seq), View::Newest) => Ok(View::At(seq)),
+        (Some(seq), View::At(other)) if seq != other => Err(Error::argument(format!(
+            "the query is about sequence {seq}, but sequence {other} is to be read"
+        ))),
+        (_, view) => Ok(view),
+    }
+}

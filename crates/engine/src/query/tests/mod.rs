@@ -1,0 +1,171 @@
+//! What queries promise, on a state in memory with indexes built the simplest way.
+
+mod execution;
+mod language;
+mod naive;
+mod property;
+mod semantics;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fountain_lsm::{Direction, KeyRange, Seq};
+use serde_json::{Value as Json, json};
+
+use super::run::{count, distinct, find};
+use super::source::{Entries, IndexInfo, Records, Source};
+use super::*;
+use crate::error::Result;
+use crate::keys::{self, Key};
+use crate::kv::KvValue;
+use crate::record::{self, Path, Reader, ShapeList, Shapes, Value};
+
+/// Records and indexes in memory.
+pub struct MemorySource {
+    seq: Seq,
+    shapes: Shapes,
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    indexes: Vec<IndexInfo>,
+    /// Of each index the entries: tuple and record key, and the record key.
+    entries: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl MemorySource {
+    /// The documents, written as queries write values, under their `id`.
+    pub fn new(documents: &[Json], indexes: Vec<IndexInfo>) -> Self {
+        let shapes = Shapes::empty();
+        let mut records = BTreeMap::new();
+        for document in documents {
+            let value = literal::parse(document, &pointer::Pointer::root()).unwrap();
+            let key = literal::to_key(value.member("id").unwrap()).unwrap();
+            records.insert(keys::encode(&key).unwrap(), record::write(&value, &shapes).unwrap());
+        }
+        let mut source = Self { seq: Seq::ZERO, shapes, records, indexes, entries: Vec::new() };
+        source.entries = source.indexes.iter().map(|index| source.build(index)).collect();
+        source
+    }
+
+    fn build(&self, index: &IndexInfo) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let shapes = self.shapes.list();
+        let mut entries = BTreeMap::new();
+        for (key, record) in &self.records {
+            let reader = Reader::new(record, &shapes).unwrap();
+            let mut tuples = BTreeSet::from([(Vec::new(), false)]);
+            for path in &index.on {
+                let mut values = BTreeSet::new();
+                path.visit(&reader, &mut |mut found| {
+                    let value = Value::read(&mut found)?;
+                    values.insert(ranges::encode(&value).unwrap_or_else(|| vec![0x60]));
+                    Ok(())
+                })
+                .unwrap();
+                if values.is_empty() {
+                    values.insert(vec![0x04]);
+                }
+                tuples = tuples
+                    .iter()
+                    .flat_map(|(tuple, partial)| {
+                        let extend = |value: &Vec<u8>| {
+                            ([&tuple[..], value].concat(), *partial || *value == [0x04] || *value == [0x60])
+                        };
+                        values.iter().map(extend).collect::<Vec<_>>()
+                    })
+                    .collect();
+            }
+            for (tuple, partial) in tuples {
+                if index.sparse && partial {
+                    continue;
+                }
+                let full = if index.unique && !partial { tuple } else { [tuple, key.clone()].concat() };
+                let replaced = entries.insert(full, key.clone());
+                assert!(replaced.is_none(), "the index is not unique");
+            }
+        }
+        entries
+    }
+}
+
+struct Walked<'a>(Vec<(&'a Vec<u8>, &'a Vec<u8>)>, usize);
+
+impl<'a> Walked<'a> {
+    fn new(map: &'a BTreeMap<Vec<u8>, Vec<u8>>, range: &KeyRange, direction: Direction) -> Self {
+        let mut found: Vec<_> = map.iter().filter(|(key, _)| range.contains(key)).collect();
+        if direction == Direction::Reverse {
+            found.reverse();
+        }
+        Self(found, 0)
+    }
+}
+
+impl Records for Walked<'_> {
+    fn next(&mut self) -> Result<bool> {
+        self.1 += 1;
+        Ok(self.1 <= self.0.len())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.0[self.1 - 1].0
+    }
+
+    fn record(&self) -> &[u8] {
+        self.0[self.1 - 1].1
+    }
+}
+
+impl Entries for Walked<'_> {
+    fn next(&mut self) -> Result<bool> {
+        Records::next(self)
+    }
+
+    fn record_key(&self) -> &[u8] {
+        self.record()
+    }
+}
+
+impl Source for MemorySource {
+    fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    fn shapes(&self) -> ShapeList {
+        self.shapes.list()
+    }
+
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Result<Box<dyn Records + '_>> {
+        Ok(Box::new(Walked::new(&self.records, range, direction)))
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<KvValue>> {
+        Ok(self.records.get(key).map(|record| KvValue::Shared(record.as_slice().into())))
+    }
+
+    fn indexes(&self) -> &[IndexInfo] {
+        &self.indexes
+    }
+
+    fn entries(&self, index: usize, range: &KeyRange, direction: Direction) -> Result<Box<dyn Entries + '_>> {
+        Ok(Box::new(Walked::new(&self.entries[index], range, direction)))
+    }
+
+    fn record_count(&self) -> Result<u64> {
+        Ok(self.records.len() as u64)
+    }
+}
+
+pub fn index(name: &str, on: &[&str]) -> IndexInfo {
+    let on = on.iter().map(|path| Path::parse(path).unwrap()).collect();
+    IndexInfo { name: name.to_owned(), on, unique: false, sparse: false }
+}
+
+pub fn query(json: &Json) -> Query {
+    Query::from_json(json, Rules { regex: true, ..Rules::default() }).unwrap()
+}
+
+/// The keys on a page, as values.
+pub fn ids(answer: &Answer) -> Vec<Json> {
+    let id = |(key, _): (&[u8], &[u8])| match keys::decode(key).unwrap() {
+        Key::String(text) => json!(text),
+        Key::Number(number) => json!(number as i64),
+        other => json!(format!("{other:?}")),
+    };
+    answer.page.records().map(id).collect()
+}

@@ -1,0 +1,228 @@
+//! Queries of open stores: pages that show one state while others write, changes of all that match, transactions.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fountain_engine::keys::{Key, decode, encode};
+use fountain_engine::query::{Answer, Body, Query};
+use fountain_engine::record::Path;
+use fountain_engine::record::from_json;
+use fountain_engine::{CollectionId, Durability, ErrorCode, Isolation, Store, View, WriteSet};
+use serde_json::{Value as Json, json};
+use support::{Home, LocalHome, MemoryHome};
+
+fn put(store: &Store, collection: CollectionId, documents: impl Iterator<Item = Json>) {
+    let mut writes = WriteSet::new();
+    for document in documents {
+        let key = encode(&Key::Number(document["id"].as_f64().unwrap())).unwrap();
+        let record = store.encode(&from_json(&document.to_string()).unwrap()).unwrap();
+        writes.put(collection, &key, &record).unwrap();
+    }
+    store.commit(writes, Durability::Memory).unwrap();
+}
+
+fn find(store: &Store, collection: CollectionId, body: &Json) -> Query {
+    match store.parse_query(collection, &body.to_string(), false).unwrap() {
+        Body::Find(query) => query,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ids(answer: &Answer) -> Vec<f64> {
+    let id = |(key, _): (&[u8], &[u8])| match decode(key).unwrap() {
+        Key::Number(number) => number,
+        other => panic!("{other:?}"),
+    };
+    answer.page.records().map(id).collect()
+}
+
+fn each_home(test: impl Fn(&Store)) {
+    for home in [&MemoryHome::default() as &dyn Home, &LocalHome::new()] {
+        let store = home.open();
+        test(&store);
+        store.close().unwrap();
+    }
+}
+
+/// Every page sees the state of the first one, each record of it exactly once, though all records change meanwhile.
+#[test]
+fn pages_show_one_state_while_others_write() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(store, collection, (0..300).map(|id| json!({ "id": id, "n": id * 7 % 300, "round": 0 })));
+        for body in [
+            json!({ "where": { "round": 0 }, "limit": 17 }),
+            json!({ "where": { "round": 0 }, "orderBy": [{ "path": "n", "dir": "desc" }], "limit": 17 }),
+            json!({ "where": { "round": 0 }, "orderBy": [{ "path": "$id", "dir": "desc" }], "limit": 17 }),
+        ] {
+            put(store, collection, (0..300).map(|id| json!({ "id": id, "n": id * 7 % 300, "round": 0 })));
+            let done = AtomicBool::new(false);
+            let mut query = find(store, collection, &body);
+            let (mut seen, mut pages) = (Vec::new(), 0);
+            let first = store.query(collection, &query, View::Newest).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for round in 1.. {
+                        if done.load(Ordering::SeqCst) {
+                            break;
+                        }
+                        let changed = |id| json!({ "id": id, "n": (id + round) % 300, "round": round });
+                        put(store, collection, (0..400).step_by(3).map(changed));
+                    }
+                });
+                let mut answer = first;
+                loop {
+                    pages += 1;
+                    seen.extend(ids(&answer));
+                    query.cursor = answer.next.clone();
+                    if query.cursor.is_none() {
+                        break;
+                    }
+                    answer = store.query(collection, &query, View::Newest).unwrap();
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            assert_eq!((seen.len(), pages), (300, 18));
+            let n = |id: &f64| (*id as i64) * 7 % 300;
+            match body["orderBy"][0]["path"].as_str() {
+                Some("n") => assert!(seen.is_sorted_by(|a, b| n(a) > n(b))),
+                Some(_) => assert!(seen.is_sorted_by(|a, b| a > b)),
+                None => assert!(seen.is_sorted_by(|a, b| a < b)),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_cursor_of_another_query_is_refused() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(store, collection, (0..5).map(|id| json!({ "id": id })));
+        let first = find(store, collection, &json!({ "limit": 2 }));
+        let cursor = store.query(collection, &first, View::Newest).unwrap().next.unwrap();
+        let other = find(store, collection, &json!({ "where": { "a": 1 }, "limit": 2, "cursor": cursor }));
+        let error = store.query(collection, &other, View::Newest).unwrap_err();
+        assert_eq!((error.code, error.details.collection.as_deref()), (ErrorCode::BadCursor, Some("c")));
+    });
+}
+
+#[test]
+fn a_transaction_sees_its_own_writes_in_queries() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(store, collection, (0..5).map(|id| json!({ "id": id, "n": id })));
+        let transaction = store.begin(Isolation::Snapshot).unwrap();
+        let key = encode(&Key::Number(9.0)).unwrap();
+        let record = store.encode(&from_json(r#"{"id":9,"n":2.5}"#).unwrap()).unwrap();
+        transaction.put(collection, &key, &record).unwrap();
+        transaction.delete(collection, &encode(&Key::Number(3.0)).unwrap()).unwrap();
+        let query = find(
+            store,
+            collection,
+            &json!({ "where": { "n": { "$gte": 2 } }, "orderBy": [{ "path": "n" }] }),
+        );
+        assert_eq!(ids(&store.query(collection, &query, &transaction).unwrap()), [2.0, 9.0, 4.0]);
+        assert_eq!(ids(&store.query(collection, &query, View::Newest).unwrap()), [2.0, 3.0, 4.0]);
+    });
+}
+
+#[test]
+fn the_past_is_queried_as_it_was() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(store, collection, (0..5).map(|id| json!({ "id": id, "n": 1 })));
+        let before = store.sequence();
+        put(store, collection, (0..3).map(|id| json!({ "id": id, "n": 2 })));
+        let query = find(store, collection, &json!({ "where": { "n": 1 }, "asOf": before.get() }));
+        assert_eq!(store.query(collection, &query, View::Newest).unwrap().page.len(), 5);
+        assert_eq!(store.count(collection, &query, View::Newest).unwrap(), 5);
+        let now = find(store, collection, &json!({ "where": { "n": 1 } }));
+        assert_eq!(store.count(collection, &now, View::Newest).unwrap(), 2);
+        let values = store.distinct(collection, &now, &Path::parse("id").unwrap(), View::Newest).unwrap();
+        assert_eq!(values.len(), 2);
+    });
+}
+
+fn change(store: &Store, collection: CollectionId, body: &Json) -> (u64, bool) {
+    let Body::Change(query, change) = store.parse_query(collection, &body.to_string(), false).unwrap() else {
+        panic!("{body} changes nothing")
+    };
+    let changed = store.change(collection, &query, &change, Durability::Memory).unwrap();
+    (changed.records, changed.sequence.is_some())
+}
+
+#[test]
+fn all_that_match_are_changed_in_one_commit_or_only_counted() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(store, collection, (0..10).map(|id| json!({ "id": id, "n": id })));
+        let count = |filter: Json| {
+            let query = find(store, collection, &json!({ "where": filter }));
+            store.count(collection, &query, View::Newest).unwrap()
+        };
+        let old = json!({ "n": { "$gte": 6 } });
+        let update = |dry: bool| json!({ "type": "update", "where": old, "set": { "at": { "$date": 5 }, "n": 0 }, "dryRun": dry });
+        assert_eq!(change(store, collection, &update(true)), (4, false));
+        assert_eq!(count(json!({ "at": { "$exists": true } })), 0);
+        let before = store.sequence();
+        assert_eq!(change(store, collection, &update(false)), (4, true));
+        assert_eq!(store.sequence().get(), before.get() + 1);
+        assert_eq!(count(json!({ "at": { "$date": 5 }, "n": 0 })), 4);
+        assert_eq!(change(store, collection, &update(false)), (0, false));
+        let delete = json!({ "type": "delete", "where": { "n": 0 }, "limit": 3 });
+        assert_eq!(change(store, collection, &delete), (3, true));
+        assert_eq!((count(json!({ "n": 0 })), count(json!({}))), (2, 7));
+    });
+}
+
+/// Increments by read and conditional write run beside a change of all records; every record ends with both.
+#[test]
+fn a_change_of_all_never_overwrites_what_it_did_not_see() {
+    let home = MemoryHome::default();
+    let store = home.open();
+    let collection = store.collection("c").unwrap();
+    put(&store, collection, (0..50).map(|id| json!({ "id": id, "n": 0 })));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for id in 0..50 {
+                put(&store, collection, std::iter::once(json!({ "id": id, "n": 1 })));
+            }
+        });
+        while change(&store, collection, &json!({ "type": "update", "where": { "n": 1, "seen": { "$exists": false } }, "set": { "seen": true } })).0 > 0
+            || !all_are_one(&store, collection)
+        {}
+    });
+    let query = find(&store, collection, &json!({ "where": { "n": 1, "seen": true } }));
+    assert_eq!(store.count(collection, &query, View::Newest).unwrap(), 50);
+}
+
+fn all_are_one(store: &Store, collection: CollectionId) -> bool {
+    let query = find(store, collection, &json!({ "where": { "n": { "$ne": 1 } } }));
+    store.count(collection, &query, View::Newest).unwrap() == 0
+}
+
+#[test]
+fn bodies_that_make_no_sense_are_refused_where_they_are_wrong() {
+    let store = MemoryHome::default().open();
+    let collection = store.collection("c").unwrap();
+    for (body, pointer) in [
+        (json!({ "type": "update", "where": {} }), "/set"),
+        (json!({ "type": "update", "set": {} }), "/set"),
+        (json!({ "type": "update", "set": { "a": { "$inc": 1 } } }), "/set/a/$inc"),
+        (json!({ "type": "delete", "dryRun": 1 }), "/dryRun"),
+        (json!({ "type": "delete", "orderBy": [] }), "/orderBy"),
+        (json!({ "type": "count", "limit": 1 }), "/limit"),
+        (json!({ "type": "distinct" }), "/path"),
+        (json!({ "type": "distinct", "path": "a." }), "/path"),
+        (json!({ "type": "distinct", "path": "a", "where": { "b": { "$x": 1 } } }), "/where/b/$x"),
+    ] {
+        let error = store.parse_query(collection, &body.to_string(), false).unwrap_err();
+        assert_eq!(
+            (error.code, error.details.pointer.as_deref()),
+            (ErrorCode::Validation, Some(pointer)),
+            "{body}"
+        );
+    }
+}
