@@ -4,6 +4,8 @@ import cjs from './index.js'
 export const {
   Collection,
   FountainStore,
+  path,
+  Query,
   ReadCollection,
   Scan,
   Snapshot,

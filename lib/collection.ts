@@ -7,11 +7,15 @@
 import { NEWEST, type StoreCore } from './core.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { type Key, keyBytes, plainKey } from './keys.js'
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
+import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import type { Lease } from './pin.js'
 import { prepareDelete, prepareJson, preparePut } from './prepare.js'
+import { type Changed, change, Query } from './query.js'
+import { queryJson } from './query-json.js'
+import { type ChangeOptions, checkedSet, checkedSpec } from './query-spec.js'
+import type { FindSpec, Path, Select, Where } from './query-types.js'
 import { encodeRange } from './range.js'
 import { asDocument, asJson, PENDING, type ReadSource, readLater, readNow } from './read.js'
 import { isPlainObject } from './record/plain.js'
@@ -43,6 +47,11 @@ const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOpti
 const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
 const OPERATION_OPTIONS: OptionRules<OperationOptions> = { ifSequence: wholeNumber }
 const PUT_OPTIONS: OptionRules<PutOptions> = { ...WRITE_OPTIONS, ...OPERATION_OPTIONS }
+const CHANGE_OPTIONS: OptionRules<ChangeOptions> = {
+  ...WRITE_OPTIONS,
+  limit: integer(1, MAX_QUERY_PAGE_SIZE),
+  dryRun: boolean,
+}
 const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
 const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
   key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
@@ -131,6 +140,20 @@ export class ReadCollection<T, K extends Key = Key> {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /**
+   * The documents that match a query (`docs/query.md`). Nothing is read until the answer is asked for.
+   *
+   * @throws StoreError for what is not a query; what only the engine can judge rejects the answer
+   */
+  find<const P extends readonly Path<T>[]>(spec: FindSpec<T> & { readonly select: P }): Query<T, Select<T, P[number]>>
+  find(spec?: FindSpec<T>): Query<T>
+  find(spec?: object): unknown {
+    this.source.core.assertOpen()
+    const { parts, regex, snapshot, signal } = checkedSpec(spec)
+    const lease = () => this.#lease(snapshot)
+    return new Query<T>({ source: this.source, lease, regex, signal }, parts)
   }
 
   /**
@@ -242,6 +265,19 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
   }
 
   /**
+   * Gives members of all documents that match new values, in one commit: all of them or none. No document that was changed
+   * since it was found is overwritten; the search is then begun anew.
+   */
+  updateWhere(where: Where<T>, set: Partial<T>, options?: ChangeOptions): Promise<Changed> {
+    return this.#change('update', where, options, (source) => ({ set: checkedSet(set, source.keyName) }))
+  }
+
+  /** Deletes all documents that match, in one commit: all of them or none. As `updateWhere`. */
+  deleteWhere(where: Where<T>, options?: ChangeOptions): Promise<Changed> {
+    return this.#change('delete', where, options, () => ({}))
+  }
+
+  /**
    * A put for `store.batch`, which may span collections. The document is encoded now; later changes to it do not count.
    *
    * @throws StoreError as `put` rejects with
@@ -273,6 +309,24 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
   #operation(write: PreparedWrite): WriteOperation {
     this.source.core.assertOpen()
     return new WriteOperation(this.source.core, checkedKey(write))
+  }
+
+  #change(
+    type: 'update' | 'delete',
+    where: unknown,
+    options: ChangeOptions | undefined,
+    more: (source: ReadSource) => object,
+  ): Promise<Changed> {
+    try {
+      const { core } = this.source
+      core.assertOpen()
+      const { durability = core.durability, signal, ...rest } = checkOptions(options, CHANGE_OPTIONS, `${type}Where`)
+      signal?.throwIfAborted()
+      const body = { type, where: queryJson(where, 'where'), ...rest, ...more(this.source) }
+      return core.during(() => change(this.source, body, durability))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   #write<O extends WriteOptions>(

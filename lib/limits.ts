@@ -48,5 +48,7 @@ export const IO_BYTES = 1024 * 1024
 export const DEFAULT_PAGE_SIZE = 256
 /** Most records in one page of a scan. */
 export const MAX_PAGE_SIZE = 10_000
+/** Most documents that a query fetches at once. */
+export const MAX_QUERY_PAGE_SIZE = 1_000_000
 /** Bytes of keys and documents after which a page ends even if it has fewer records. */
 export const PAGE_BYTES = 256 * 1024

@@ -40,6 +40,7 @@ export interface NativeBinding {
   get(ticket: number, store: number, collection: number, io: Uint8Array, key: number, at: number): void
   scanSync(store: number, collection: number, io: Uint8Array, request: ScanArguments): number
   scan(ticket: number, store: number, collection: number, io: Uint8Array, request: ScanArguments): void
+  query(ticket: number, store: number, collection: number, body: string, request: QueryArguments): void
   snapshot(store: number): number
   snapshotAt(store: number, sequence: number): number
   snapshotSequence(snapshot: number): number
@@ -61,6 +62,17 @@ export interface ScanArguments {
   at: number
   maxRecords: number
   maxBytes: number
+}
+
+/** How to carry out a query. */
+export interface QueryArguments {
+  at: number
+  /** Whether `$regex` may be used. */
+  regex: boolean
+  /** Whether the answer is to be JSON altogether. */
+  json: boolean
+  /** How durable a change is to be. */
+  durability: number
 }
 
 /** The oldest Node-API level that has everything the addon uses. */

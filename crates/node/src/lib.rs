@@ -19,6 +19,7 @@ mod errors;
 mod mailbox;
 #[cfg(feature = "planted-panics")]
 mod planted;
+mod queries;
 mod reads;
 mod registry;
 mod reports;

@@ -1,0 +1,112 @@
+/** What must and must not compile of queries. Checked by `tsc`, never run. */
+import { type At, type Cursor, FountainStore, type Path, path, type Query, type Select } from '../index.mjs'
+
+interface User {
+  id: string
+  email: string
+  age: number
+  vip?: boolean
+  tags: string[]
+  createdAt: Date
+  address: { city: string; zip?: string; geo: { lat: number; lon: number } }
+  orders: { sku: string; qty: number; meta?: { note: string; labels: { text: string }[] } }[]
+  parent?: User
+}
+
+/** Equality of types, as the compiler sees it. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const assert = <_ extends true>() => {}
+
+export async function compiles(): Promise<void> {
+  await using store = await FountainStore.open('./data')
+  const users = store.collection<User>('users')
+
+  const rows = await users
+    .find({
+      where: {
+        age: { $gte: 18, $lt: 65 },
+        'address.city': 'Oslo',
+        'tags[]': { $in: ['a', 'b'] },
+        'orders[].meta.note': 'n',
+        orders: { $elem: { sku: 'x', qty: { $gt: 1 } } },
+        tags: { $all: ['a'], $size: 2 },
+        createdAt: { $gt: new Date(0) },
+        $or: [{ email: { $prefix: 'a' } }, { vip: true }],
+        $not: { age: 40 },
+        $id: 'x',
+      },
+      select: ['id', 'address.city', 'orders[].sku', 'orders[].meta.note'],
+      orderBy: [{ path: 'createdAt', dir: 'desc' }],
+      limit: 10,
+      requireIndex: true,
+    })
+    .toArray()
+  const row = rows[0] as (typeof rows)[number]
+  assert<Same<typeof row.id, string>>()
+  assert<Same<typeof row.address.city, string>>()
+  assert<Same<(typeof row.orders)[number]['sku'], string>>()
+
+  const query = users.find().where({ age: 3 }).orderBy('age', 'desc').orderBy('$id').limit(3)
+  assert<Same<typeof query, Query<User, User>>>()
+  const page = await query.select('id', 'age').page(50)
+  assert<Same<typeof page.next, Cursor | undefined>>()
+  if (page.next) await query.after(page.next).toArray()
+  for await (const user of query) assert<Same<typeof user, User>>()
+  for await (const some of query.pages({ size: 3 })) assert<Same<typeof some, User[]>>()
+  const first = await users.find().first()
+  assert<Same<typeof first, User | undefined>>()
+  const cities = await users.find().distinct('address.city')
+  assert<Same<typeof cities, string[]>>()
+  const plan = await query.explain('analyze')
+  void plan.analyze?.docsRead
+  await users.updateWhere({ age: { $lt: 3 } }, { vip: true }, { dryRun: true })
+  await users.deleteWhere({ 'address.zip': { $exists: false } })
+  await store
+    .snapshot()
+    .collection<User>('users')
+    .find({ where: { vip: true } })
+    .count()
+
+  assert<Same<At<User, 'orders[].qty'>, number>>()
+  assert<Same<At<User, 'parent.parent.age'>, number>>()
+  assert<Same<Select<User, 'age'>['age'], number>>()
+  const deep: Path<User> = 'parent.parent.parent.age'
+  users.find().orderBy(path('parent.parent.parent.parent.age'))
+  void deep
+
+  // Without a type everything can be asked for.
+  const loose = store.collection('loose')
+  const found = await loose.find({ where: { 'a.b[]': { $gt: 1 }, c: null } }).first()
+  void found?.id
+
+  // @ts-expect-error not selected
+  row.email
+  // @ts-expect-error a projected optional parent stays optional
+  row.orders[0]?.meta.note
+  // @ts-expect-error deeper than paths go
+  users.find().orderBy('parent.parent.parent.parent.age')
+  // @ts-expect-error unknown path
+  users.find({ where: { 'address.nope': 1 } })
+  // @ts-expect-error unknown path to select
+  users.find({ select: ['nope'] })
+  // @ts-expect-error unknown path to order by
+  users.find().orderBy('nope')
+  // @ts-expect-error wrong type of value
+  users.find({ where: { age: 'x' } })
+  // @ts-expect-error an operator of text on a number
+  users.find({ where: { age: { $prefix: 'x' } } })
+  // @ts-expect-error an operator of arrays on text
+  users.find({ where: { email: { $size: 1 } } })
+  // @ts-expect-error unknown operator
+  users.find({ where: { age: { $near: 1 } } })
+  // @ts-expect-error wrong type within $elem
+  users.find({ where: { orders: { $elem: { qty: 'x' } } } })
+  // @ts-expect-error unknown member of a query
+  users.find({ were: {} })
+  // @ts-expect-error a cursor comes from a page
+  users.find().after('abc')
+  // @ts-expect-error an update of a wrong type
+  await users.updateWhere({}, { age: 'x' })
+  // @ts-expect-error a snapshot cannot be changed
+  await store.snapshot().collection<User>('users').deleteWhere({})
+}

@@ -1,0 +1,233 @@
+/** Queries through the facade: what is asked for comes back, typed values included, and the event loop goes on meanwhile. */
+import test from 'ava'
+import type { AnyPath, Cursor, FountainStore } from '../index.mjs'
+import { fails, newStore } from './support.js'
+
+interface Item {
+  id: number
+  n: number
+  city: string
+  tags: string[]
+  at?: Date
+  big?: bigint
+  bytes?: Uint8Array
+  vector?: Float32Array
+  parts?: { sku: string; qty: number }[]
+}
+
+const CITIES = ['Oslo', 'Bonn', 'Rome']
+
+async function items(store: FountainStore, count = 30) {
+  const collection = store.collection<Item>('items')
+  const all = Array.from({ length: count }, (_, id): Item => {
+    return { id, n: (id * 7) % count, city: CITIES[id % 3] as string, tags: [`t${id % 4}`, 'all'] }
+  })
+  await collection.batch(
+    all.map((put) => ({ put })),
+    { durability: 'memory' },
+  )
+  return collection
+}
+
+test('conditions, order, selection and limit', async (t) => {
+  const collection = await items(await newStore(t))
+  const found = await collection
+    .find({ where: { city: 'Oslo', n: { $gte: 3 }, 'tags[]': 't0' } })
+    .orderBy('n', 'desc')
+    .select('id', 'n')
+    .toArray()
+  t.deepEqual(
+    found,
+    [
+      { id: 24, n: 18 },
+      { id: 12, n: 24 },
+    ].sort((a, b) => b.n - a.n),
+  )
+  t.is(await collection.find({ where: { city: 'Bonn' } }).count(), 10)
+  t.deepEqual(await collection.find().distinct('city'), ['Bonn', 'Oslo', 'Rome'])
+  t.is((await collection.find({ orderBy: [{ path: 'n' }] }).first())?.n, 0)
+  t.is(await collection.find({ where: { city: 'Paris' } }).first(), undefined)
+  t.is((await collection.find({ limit: 7 }).toArray()).length, 7)
+})
+
+test('values of all types are asked for as they are stored', async (t) => {
+  const collection = (await newStore(t)).collection<Item>('items')
+  const item = { id: 1, n: 1, city: 'é', tags: [], at: new Date(5), big: 12n, bytes: new Uint8Array([1, 2]) }
+  const other = { id: 2, n: 1, city: 'é', tags: [], vector: new Float32Array([0.5]), parts: [{ sku: 'a', qty: 2 }] }
+  await collection.batch([{ put: item }, { put: other }])
+  t.deepEqual(
+    await collection.find({ where: { at: new Date(5), big: 12n, bytes: new Uint8Array([1, 2]) } }).toArray(),
+    [item],
+  )
+  t.deepEqual(await collection.find({ where: { at: { $gt: new Date(5) } } }).toArray(), [])
+  t.deepEqual(await collection.find({ where: { big: { $between: [11n, 13n] } } }).toArray(), [item])
+  t.deepEqual(await collection.find({ where: { parts: { $elem: { sku: 'a', qty: { $gt: 1 } } } } }).toArray(), [other])
+  t.deepEqual(await collection.find({ where: { $id: 2 } }).toArray(), [other])
+  t.deepEqual(await collection.find().distinct('at'), [new Date(5)])
+  t.deepEqual(
+    await collection
+      .find({ where: { $id: 2 } })
+      .select('vector', 'parts[].qty')
+      .toArray(),
+    [{ vector: new Float32Array([0.5]), parts: [{ qty: 2 }] }],
+  )
+})
+
+test('a query is a value: its methods and later changes to what it was given leave it as it was', async (t) => {
+  const collection = await items(await newStore(t))
+  const where = { city: 'Oslo' }
+  const base = collection.find({ where })
+  where.city = 'Bonn'
+  const narrowed = base.where({ n: { $lt: 5 } }).limit(1)
+  t.is(await base.count(), 10)
+  t.true((await narrowed.count()) < 10)
+  t.true((await base.toArray()).every(({ city }) => city === 'Oslo'))
+})
+
+test('pages go on where they ended, in one state, whatever is written meanwhile', async (t) => {
+  const collection = await items(await newStore(t), 100)
+  for (const query of [collection.find(), collection.find().orderBy('n', 'desc')]) {
+    const seen: number[] = []
+    let next: Cursor | undefined
+    do {
+      const page: { items: Item[]; next?: Cursor } = await (next ? query.after(next) : query).page(7)
+      seen.push(...page.items.map(({ id }) => id))
+      next = page.next
+      await collection.put({ id: 1000 + seen.length, n: 50, city: 'new', tags: [] }, { durability: 'memory' })
+    } while (next)
+    t.is(new Set(seen).size, seen.length)
+    for (const id of seen) if (id >= 1000) await collection.delete(id)
+    t.deepEqual(
+      seen.filter((id) => id < 1000).toSorted((a, b) => a - b),
+      Array.from({ length: 100 }, (_, id) => id),
+    )
+    await collection.deleteWhere({ city: 'new' })
+  }
+})
+
+test('iteration reads one state', async (t) => {
+  const collection = await items(await newStore(t), 1000)
+  const seen: number[] = []
+  for await (const { id } of collection.find({ where: { city: { $in: CITIES } } })) {
+    if (seen.length === 10) await collection.updateWhere({}, { city: 'gone' })
+    seen.push(id)
+  }
+  t.is(seen.length, 1000)
+  const sizes = []
+  for await (const page of collection.find().orderBy('n').pages({ size: 300 })) sizes.push(page.length)
+  t.deepEqual(sizes, [300, 300, 300, 100])
+})
+
+test('snapshots and transactions are queried as they are', async (t) => {
+  const store = await newStore(t)
+  const collection = await items(store)
+  await using snapshot = store.snapshot()
+  await collection.deleteWhere({ city: 'Oslo' })
+  t.is(await collection.find({ where: { city: 'Oslo' } }).count(), 0)
+  t.is(await collection.find({ where: { city: 'Oslo' }, snapshot }).count(), 10)
+  t.is(
+    (
+      await snapshot
+        .collection<Item>('items')
+        .find({ where: { city: 'Oslo' } })
+        .toArray()
+    ).length,
+    10,
+  )
+  await store.transaction(async (transaction) => {
+    const own = transaction.collection<Item>('items')
+    own.put({ id: 99, n: 5, city: 'Oslo', tags: [] })
+    t.deepEqual(
+      (await own.find({ where: { city: 'Oslo' } }).toArray()).map(({ id }) => id),
+      [99],
+    )
+  })
+})
+
+test('updates and deletes of all that match are one commit, or only counted', async (t) => {
+  const store = await newStore(t)
+  const collection = await items(store)
+  const before = store.sequence
+  t.deepEqual(await collection.updateWhere({ city: 'Oslo' }, { at: new Date(1) }, { dryRun: true }), { changed: 10 })
+  const changed = await collection.updateWhere({ city: 'Oslo' }, { at: new Date(1), n: -1 })
+  t.deepEqual(changed, { changed: 10, sequence: before + 1 })
+  t.deepEqual(collection.getSync(0)?.at, new Date(1))
+  t.is(await collection.find({ where: { n: -1 } }).count(), 10)
+  t.is((await collection.deleteWhere({ n: -1 }, { limit: 4 })).changed, 4)
+  t.is(await collection.find({ where: { n: -1 } }).count(), 6)
+  t.deepEqual(await collection.deleteWhere({ n: 1e9 }), { changed: 0 })
+  const place = { code: 'ERR_VALIDATION', place: 'set' } as const
+  await fails(t, () => collection.updateWhere({}, { id: 5 }), place)
+})
+
+test('a page can be had as JSON text', async (t) => {
+  const collection = await items(await newStore(t))
+  const json = JSON.parse(
+    await collection
+      .find({ where: { city: 'Rome' }, limit: 2 })
+      .select('id', 'city')
+      .json(),
+  )
+  t.deepEqual(json.items, [
+    { id: 2, city: 'Rome' },
+    { id: 5, city: 'Rome' },
+  ])
+  t.is(typeof json.next, 'string')
+})
+
+test('how documents are found is explained', async (t) => {
+  const collection = await items(await newStore(t))
+  const plan = await collection.find({ where: { city: 'Rome' } }).explain()
+  t.is(plan.analyze, undefined)
+  t.regex(plan.warnings.join(), /an index on \[city\]/)
+  const analysed = await collection.find({ where: { city: 'Rome' } }).explain('analyze')
+  t.like(analysed.analyze, { keysRead: 30, docsRead: 30, returned: 10 })
+})
+
+test('what is no query is refused with its place', async (t) => {
+  const collection = await items(await newStore(t))
+  const loose = (await newStore(t)).collection('loose')
+  const pointer = async (work: () => unknown) => {
+    const error = await fails(t, work, { code: 'ERR_VALIDATION' })
+    return error.details.pointer ?? error.place
+  }
+  t.is(await pointer(() => loose.find({ where: { a: { $near: 1 } } }).toArray()), '/where/a/$near')
+  t.is(await pointer(() => loose.find({ where: { 'a..b': 1 } }).count()), '/where/a..b')
+  t.is(await pointer(() => loose.find({ where: { a: Number.NaN } })), 'query["where"]["a"]')
+  t.is(await pointer(() => loose.find({ where: { a: () => 1 } })), 'query["where"]["a"]')
+  t.is(
+    await pointer(() =>
+      collection
+        .find()
+        .orderBy('tags[]' as AnyPath)
+        .toArray(),
+    ),
+    '/orderBy/0/path',
+  )
+  t.is(await pointer(() => loose.find({ where: { a: { $regex: 'x' } } }).toArray()), '/where/a/$regex')
+  t.is((await loose.find({ where: { a: { $regex: 'x' } }, allowRegex: true }).toArray()).length, 0)
+  await fails(
+    t,
+    () =>
+      collection
+        .find()
+        .after('abc' as Cursor)
+        .toArray(),
+    { code: 'ERR_BAD_CURSOR' },
+  )
+  await fails(t, () => collection.find({ limit: 0 }), { code: 'ERR_INVALID_ARGUMENT' })
+  await fails(t, () => collection.find({ requireIndex: true, where: { n: 1 } }).first(), { code: 'ERR_NO_INDEX' })
+  await fails(t, () => collection.find({ maxScanned: 3, where: { n: 1 } }).toArray(), { code: 'ERR_LIMIT' })
+  const signal = AbortSignal.abort(new Error('enough'))
+  await t.throwsAsync(collection.find({ signal }).toArray(), { message: 'enough' })
+})
+
+test('the event loop turns while a query reads', async (t) => {
+  const collection = await items(await newStore(t), 50_000)
+  let turns = 0
+  const timer = setInterval(() => turns++, 1)
+  const query = collection.find({ where: { 'tags[]': { $contains: 'none' } } })
+  await Promise.all(Array.from({ length: 8 }, () => query.count()))
+  clearInterval(timer)
+  t.true(turns > 2, `${turns}`)
+})

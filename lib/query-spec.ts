@@ -1,0 +1,58 @@
+/** Checks of what `find`, `updateWhere` and `deleteWhere` are given, as far as it is not the engine's to judge. */
+import { invalidArgument, StoreError } from './errors.js'
+import { MAX_QUERY_PAGE_SIZE } from './limits.js'
+import { anything, boolean, checkOptions, integer, type OptionRules, signal } from './options.js'
+import type { QueryParts } from './query.js'
+import { queryJson } from './query-json.js'
+import type { FindSpec } from './query-types.js'
+import { isPlainObject } from './record/plain.js'
+import { Snapshot } from './snapshot.js'
+import type { WriteOptions } from './types.js'
+
+/** Options of `updateWhere` and `deleteWhere`. */
+export interface ChangeOptions extends WriteOptions {
+  /** Change at most this many documents; which of those that match is not promised. Default: no limit. */
+  limit?: number | undefined
+  /** Only count what would be changed. Default: false. */
+  dryRun?: boolean | undefined
+}
+
+type AnySpec = FindSpec<unknown> & { readonly select?: readonly string[] | undefined }
+
+const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
+const SPEC: OptionRules<AnySpec> = {
+  where: anything,
+  orderBy: anything,
+  select: anything,
+  limit: integer(1, MAX_QUERY_PAGE_SIZE),
+  cursor: { expected: 'a cursor', accepts: (value) => typeof value === 'string' },
+  hint: anything,
+  requireIndex: boolean,
+  maxScanned: wholeNumber,
+  timeoutMs: wholeNumber,
+  allowRegex: boolean,
+  snapshot: { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot },
+  signal,
+}
+
+/** A query in one object, taken apart: what goes to the engine, a copy that no later change reaches, and what stays here. */
+export function checkedSpec(spec: object | undefined): {
+  parts: QueryParts
+  regex: boolean
+  snapshot: Snapshot | undefined
+  signal: AbortSignal | undefined
+} {
+  const { snapshot, signal, allowRegex = false, ...rest } = checkOptions(spec as AnySpec | undefined, SPEC, 'find')
+  const parts = queryJson(rest, 'query') as QueryParts
+  return { parts, regex: allowRegex, snapshot, signal }
+}
+
+/** The new values of an update. */
+export function checkedSet(set: unknown, keyName: string): unknown {
+  if (!isPlainObject(set)) throw invalidArgument('set', 'an object of new values', set)
+  if (set[keyName] !== undefined) {
+    const message = `an update cannot change the key, which is in ${JSON.stringify(keyName)}`
+    throw new StoreError('ERR_VALIDATION', message, { place: 'set' })
+  }
+  return queryJson(set, 'set')
+}

@@ -1,0 +1,200 @@
+/**
+ * The types of queries: which paths a document has, what may be asked of the value at each, and what a projection leaves.
+ * Paths go four steps deep; `path('a.b.c.d.e')` is for deeper ones. The language itself is described in `docs/query.md`.
+ */
+import type { Snapshot } from './snapshot.js'
+import type { ReadOptions } from './types.js'
+
+/** What has no members that a path could lead to. */
+type Leaf = string | number | boolean | bigint | symbol | null | undefined | Date | Uint8Array | Float32Array
+type Less = [never, 0, 1, 2, 3]
+type Below<K extends string, V, D extends number> = V extends Leaf
+  ? never
+  : V extends readonly (infer E)[]
+    ? `${K}[]` | (NonNullable<E> extends Leaf ? never : `${K}[].${Path<NonNullable<E>, D>}`)
+    : `${K}.${Path<V, D>}`
+
+/** Whether any name may be a member, so that nothing is known of paths. */
+type IsLoose<T> = string extends keyof T ? true : false
+
+/** Paths of at most four steps, with `[]` for every element: `age`, `address.city`, `tags[]`, `orders[].sku`. */
+export type Path<T, D extends number = 3> = [D] extends [never]
+  ? never
+  : T extends Leaf
+    ? never
+    : { [K in keyof T & string]: K | Below<K, NonNullable<T[K]>, Less[D]> }[keyof T & string]
+
+type Step<T, S extends string> = S extends `${infer A}[]`
+  ? A extends keyof T
+    ? NonNullable<T[A]> extends readonly (infer E)[]
+      ? NonNullable<E>
+      : never
+    : never
+  : S extends keyof T
+    ? NonNullable<T[S]>
+    : never
+
+/** The type of the values at a path. */
+export type At<T, P extends string> = P extends AnyPath
+  ? unknown
+  : IsLoose<T> extends true
+    ? unknown
+    : P extends `${infer H}.${infer R}`
+      ? At<Step<T, H>, R>
+      : Step<T, P>
+
+/** A path that the types do not check; made by `path`. */
+export type AnyPath = string & { readonly __path: true }
+
+/** A path that is deeper than the types go, or that they do not know. */
+export function path(text: string): AnyPath {
+  return text as AnyPath
+}
+
+/** The names of types in queries. */
+export type TypeName =
+  | 'null'
+  | 'bool'
+  | 'number'
+  | 'bigint'
+  | 'date'
+  | 'string'
+  | 'bytes'
+  | 'floats'
+  | 'array'
+  | 'object'
+
+type Ordered = string | number | bigint | Date | Uint8Array
+
+/** What may be asked of a value of type `V`. */
+export type Operators<V> = {
+  $eq?: V | null
+  $ne?: V | null
+  $in?: readonly (V | null)[]
+  $nin?: readonly (V | null)[]
+  $exists?: boolean
+  $type?: TypeName | readonly TypeName[]
+} & (V extends Ordered ? { $gt?: V; $gte?: V; $lt?: V; $lte?: V; $between?: readonly [V, V] } : unknown) &
+  (V extends string ? { $prefix?: string; $contains?: string; $ieq?: string; $regex?: string } : unknown) &
+  (V extends readonly (infer E)[]
+    ? { $all?: readonly E[]; $size?: number; $elem?: E extends Leaf ? Operators<E> : Where<E> }
+    : unknown)
+
+/** Conditions on a document, all of which must hold. */
+export type Where<T> = IsLoose<T> extends true ? { readonly [path: string]: unknown } : TypedWhere<T>
+
+type TypedWhere<T> = { [P in Path<T>]?: At<T, P> | null | Operators<At<T, P>> } & {
+  $and?: readonly Where<T>[]
+  $or?: readonly Where<T>[]
+  $not?: Where<T>
+  $id?: unknown
+}
+
+/** What documents can be ordered by. */
+export type OrderPath<T> = Path<T> | AnyPath | '$id'
+
+/** One term of an order. */
+export interface OrderTerm<T> {
+  readonly path: OrderPath<T>
+  /** Default: `'asc'`. */
+  readonly dir?: 'asc' | 'desc' | undefined
+}
+
+/** Where a page ended; give it to `after` of the same query. */
+export type Cursor = string & { readonly __cursor: true }
+
+/** What the caller knows or demands about how documents are found. */
+export interface QueryHints {
+  /** The index to use. */
+  index?: string | undefined
+  /** Reject with `ERR_NO_INDEX` instead of reading the whole collection. */
+  requireIndex?: boolean | undefined
+  /** Most documents and index entries to read; then it rejects with `ERR_LIMIT`. */
+  maxScanned?: number | undefined
+  /** Longest time for one page, in milliseconds; then it rejects with `ERR_TIMEOUT`. */
+  timeoutMs?: number | undefined
+}
+
+/** A query in one object. */
+export interface FindSpec<T> extends ReadOptions {
+  /** Which documents. Default: all. */
+  where?: Where<T> | undefined
+  /** In which order. Default: by key. */
+  orderBy?: readonly OrderTerm<T>[] | undefined
+  /** Most documents. Default: no limit. */
+  limit?: number | undefined
+  /** Where a page of the same query ended. */
+  cursor?: Cursor | undefined
+  /** The index to use. */
+  hint?: { readonly index: string } | undefined
+  /** As in `QueryHints`. */
+  requireIndex?: boolean | undefined
+  /** As in `QueryHints`. */
+  maxScanned?: number | undefined
+  /** As in `QueryHints`. */
+  timeoutMs?: number | undefined
+  /** Whether `$regex` may be used. Default: false. */
+  allowRegex?: boolean | undefined
+  /** The state to read. */
+  snapshot?: Snapshot | undefined
+}
+
+type Shape<T, P extends string> = P extends `${infer H}.${infer R}`
+  ? Wrap<T, H, Shape<Step<T, H>, R>>
+  : P extends `${string}[]`
+    ? Wrap<T, P, Step<T, P>>
+    : P extends keyof T
+      ? { [X in P]: T[P] }
+      : never
+type Wrap<T, S extends string, V> = S extends `${infer A}[]`
+  ? { [X in A]: V[] | Absent<T, A> }
+  : { [X in S]: V | Absent<T, S> }
+type Absent<T, K> = K extends keyof T ? Extract<T[K], null | undefined> : never
+type Together<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer X) => void ? X : never
+
+/** What is left of a document: `Select<User, 'id' | 'address.city'>` is `{ id: string } & { address: { city: string } }`. */
+export type Select<T, P extends string> =
+  IsLoose<T> extends true ? { readonly [member: string]: unknown } : Together<P extends string ? Shape<T, P> : never>
+
+/** One page. */
+export interface QueryPage<R> {
+  /** Its documents. */
+  readonly items: R[]
+  /** Where it ended, if more may follow. */
+  readonly next?: Cursor
+}
+
+/** A step of a plan. */
+export interface PlanNode {
+  /** What it does. */
+  readonly op: string
+  /** Where what it works on comes from. */
+  readonly input?: PlanNode
+  /** What else there is to say. */
+  readonly [detail: string]: unknown
+}
+
+/** How a query finds its documents. */
+export interface Explanation {
+  /** The plan. */
+  readonly plan: PlanNode
+  /** What it is guessed to cost. */
+  readonly cost: number
+  /** What else was thought of. */
+  readonly considered: readonly {
+    readonly index?: string
+    readonly scan?: 'full'
+    readonly access?: string
+    readonly cost: number
+    readonly why: string
+  }[]
+  /** What could be better. */
+  readonly warnings: readonly string[]
+  /** What carrying it out took. */
+  readonly analyze?: {
+    readonly keysRead: number
+    readonly docsRead: number
+    readonly returned: number
+    readonly ms: number
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * Queries: immutable values that say which documents of a collection are wanted; each method returns a new one. Nothing is
+ * read before an answer is asked for, and then on the store's read threads.
+ */
+import { NEWEST } from './core.js'
+import { invalidArgument } from './errors.js'
+import { DEFAULT_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
+import type { Lease } from './pin.js'
+import { queryJson } from './query-json.js'
+import type {
+  AnyPath,
+  At,
+  Cursor,
+  Explanation,
+  OrderPath,
+  Path,
+  QueryHints,
+  QueryPage,
+  Select,
+  Where,
+} from './query-types.js'
+import { type ReadSource, restoreEncodedKey } from './read.js'
+import { readRecord } from './record/reader.js'
+import { abortable } from './signal.js'
+import { LEVELS } from './write-queue.js'
+
+/** What a query is made of, as the engine takes it. */
+export interface QueryParts {
+  readonly where?: unknown
+  readonly orderBy?: readonly { readonly path: string; readonly dir: 'asc' | 'desc' }[]
+  readonly select?: readonly string[]
+  readonly limit?: number
+  readonly cursor?: string
+  readonly hint?: { readonly index: string }
+  readonly requireIndex?: boolean
+  readonly maxScanned?: number
+  readonly timeoutMs?: number
+}
+
+/** What a query reads through. */
+export interface QueryContext {
+  readonly source: ReadSource
+  /** A share in the given state, or undefined for the newest. */
+  readonly lease: () => Lease | undefined
+  readonly regex: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+interface Meta {
+  readonly next: Cursor | null
+  readonly count?: number | null
+  readonly explain?: Explanation | null
+  readonly changed?: number
+  readonly sequence?: number | null
+}
+
+/** A query of documents `T` that answers with `R`. Iterating it reads one state, page by page. */
+export class Query<T, R = T> implements AsyncIterable<R> {
+  readonly #context: QueryContext
+  readonly #parts: QueryParts
+
+  /** @internal Use `collection.find()`. */
+  constructor(context: QueryContext, parts: QueryParts) {
+    this.#context = context
+    this.#parts = parts
+  }
+
+  /** Only documents for which these conditions hold, too. */
+  where(conditions: Where<T>): Query<T, R> {
+    const added = queryJson(conditions, 'where')
+    const { where } = this.#parts
+    return this.#with({ where: where === undefined ? added : { $and: [where, added] } })
+  }
+
+  /** Only what these paths lead to, in the objects and arrays around it. Replaces an earlier selection. */
+  select<const P extends readonly Path<T>[]>(...paths: P): Query<T, Select<T, P[number]>> {
+    return new Query<T, Select<T, P[number]>>(this.#context, { ...this.#parts, select: [...paths] })
+  }
+
+  /** Ordered by this path, after the paths given before. */
+  orderBy(path: OrderPath<T>, dir: 'asc' | 'desc' = 'asc'): Query<T, R> {
+    return this.#with({ orderBy: [...(this.#parts.orderBy ?? []), { path, dir }] })
+  }
+
+  /** At most this many documents, at least 1. */
+  limit(count: number): Query<T, R> {
+    return this.#with({ limit: checkedSize(count, 'limit') })
+  }
+
+  /** Only what comes after the page that ended there. */
+  after(cursor: Cursor): Query<T, R> {
+    return this.#with({ cursor })
+  }
+
+  /** What is known or demanded about how documents are found. */
+  hint({ index, requireIndex, maxScanned, timeoutMs }: QueryHints): Query<T, R> {
+    return this.#with({
+      ...(index !== undefined && { hint: { index } }),
+      ...(requireIndex !== undefined && { requireIndex }),
+      ...(maxScanned !== undefined && { maxScanned }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    })
+  }
+
+  /** All documents that match, up to the limit. */
+  async toArray(options?: { signal?: AbortSignal | undefined }): Promise<R[]> {
+    const found: R[] = []
+    for await (const page of this.pages({ size: MAX_QUERY_PAGE_SIZE, signal: options?.signal })) {
+      for (const document of page) found.push(document)
+    }
+    return found
+  }
+
+  /** The first document, or undefined. */
+  async first(): Promise<R | undefined> {
+    return (await this.page(1)).items[0]
+  }
+
+  /** How many documents match, whatever the limit. */
+  async count(): Promise<number> {
+    const { limit: _, cursor: __, select: ___, orderBy: ____, ...rest } = this.#parts
+    const { meta } = await this.#ask({ ...rest, type: 'count' })
+    return meta.count as number
+  }
+
+  /** The different values at a path in the documents that match, in order. */
+  async distinct<P extends Path<T> | AnyPath>(path: P): Promise<At<T, P>[]> {
+    const { cursor: _, select: __, orderBy: ___, ...rest } = this.#parts
+    const { items } = await this.#ask({ ...rest, type: 'distinct', path })
+    return (items[0] as { values: At<T, P>[] }).values
+  }
+
+  /** One page of up to `size` documents, and the cursor with which `after` goes on. */
+  async page(size = DEFAULT_PAGE_SIZE): Promise<QueryPage<R>> {
+    const limit = Math.min(checkedSize(size, 'size'), this.#parts.limit ?? size)
+    const { items, meta } = await this.#ask({ ...this.#parts, limit })
+    return meta.next === null ? { items: items as R[] } : { items: items as R[], next: meta.next }
+  }
+
+  /** The documents in arrays of up to `size`, which costs less than one by one. All are of one state. */
+  async *pages(options?: {
+    size?: number | undefined
+    signal?: AbortSignal | undefined
+  }): AsyncGenerator<R[], void, undefined> {
+    const { source, lease } = this.#context
+    const size = checkedSize(options?.size ?? DEFAULT_PAGE_SIZE, 'size')
+    const given = lease()
+    // A cursor names the state to read; without one, the newest is held until the last page.
+    const held = given ?? (this.#parts.cursor === undefined ? source.core.pinNewest().lease() : undefined)
+    try {
+      yield* this.#pagesAt(held?.sequence ?? NEWEST, size, options?.signal)
+    } finally {
+      held?.release()
+    }
+  }
+
+  /** The documents one by one. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<R, void, undefined> {
+    for await (const page of this.pages()) yield* page
+  }
+
+  /** The page that `page` would give, as JSON text `{ items, next? }`, without documents being made in JavaScript. */
+  json(): Promise<string> {
+    return this.#request(this.#parts, true, undefined, (_, bytes) => bytes.toString('utf8'))
+  }
+
+  /** How the documents are found; with `'analyze'`, also what that took. */
+  async explain(mode: 'plan' | 'analyze' = 'plan'): Promise<Explanation> {
+    const { meta } = await this.#ask({ ...this.#parts, explain: mode })
+    return meta.explain as Explanation
+  }
+
+  #with(parts: QueryParts): Query<T, R> {
+    return new Query<T, R>(this.#context, { ...this.#parts, ...parts })
+  }
+
+  /** Pages of what is fetched in larger and larger pieces, so that few queries run and the first page comes soon. */
+  async *#pagesAt(at: number, size: number, signal: AbortSignal | undefined): AsyncGenerator<R[], void, undefined> {
+    // What has to be sorted is sorted once.
+    const sorts = this.#parts.orderBy?.some(({ path }) => path !== '$id') ?? false
+    let left = this.#parts.limit ?? Number.MAX_SAFE_INTEGER
+    let { cursor } = this.#parts
+    for (let piece = sorts ? MAX_QUERY_PAGE_SIZE : size; left > 0; piece = Math.min(2 * piece, MAX_QUERY_PAGE_SIZE)) {
+      const { limit: _, ...parts } = this.#parts
+      const body = { ...parts, limit: Math.min(piece, left), ...(cursor !== undefined && { cursor }) }
+      const { items, meta } = await this.#ask(body, at, signal)
+      for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size) as R[]
+      left -= items.length
+      if (meta.next === null) return
+      cursor = meta.next
+    }
+  }
+
+  #ask(body: object, at?: number, signal?: AbortSignal): Promise<{ items: unknown[]; meta: Meta }> {
+    return this.#request(
+      body,
+      false,
+      at,
+      (records, bytes) => decodeAnswer(this.#context.source, records, bytes),
+      signal,
+    )
+  }
+
+  async #request<A>(
+    body: object,
+    json: boolean,
+    at: number | undefined,
+    finish: (records: number, bytes: Buffer) => A,
+    signal = this.#context.signal,
+  ): Promise<A> {
+    const { source, lease, regex } = this.#context
+    signal?.throwIfAborted()
+    source.core.assertOpen()
+    const held = at === undefined ? lease() : undefined
+    const read = ask(source, body, { at: at ?? held?.sequence ?? NEWEST, regex, json, durability: 0 }, finish)
+    return abortable(
+      read.finally(() => held?.release()),
+      signal,
+    )
+  }
+}
+
+/** Asks the engine for something about the documents of a collection. */
+export function ask<A>(
+  source: ReadSource,
+  body: object,
+  how: { at: number; regex: boolean; json: boolean; durability: number },
+  finish: (records: number, bytes: Buffer) => A,
+): Promise<A> {
+  const { core, id, name } = source
+  return core.request(
+    { collection: name },
+    (native, ticket) => native.query(ticket, core.handle, id, JSON.stringify(body), how),
+    (records, length) => finish(records, core.runtime.collect(length)),
+  )
+}
+
+/** What an answer to a change says. */
+export interface Changed {
+  /** Documents that matched and were, or with `dryRun` would be, changed. */
+  readonly changed: number
+  /** Sequence of the commit; undefined if nothing was written. */
+  readonly sequence?: number
+}
+
+/** Changes all documents that match. */
+export async function change(source: ReadSource, body: object, durability: keyof typeof LEVELS): Promise<Changed> {
+  const how = { at: NEWEST, regex: false, json: false, durability: LEVELS[durability] }
+  const { meta } = await ask(source, body, how, (records, bytes) => decodeAnswer(source, records, bytes))
+  const changed = meta.changed as number
+  return meta.sequence == null ? { changed } : { changed, sequence: meta.sequence }
+}
+
+const RECORD_HEADER = 8
+
+/** An answer: `u32 length`, JSON, and records. */
+function decodeAnswer(source: ReadSource, records: number, bytes: Buffer): { items: unknown[]; meta: Meta } {
+  let at = 4 + bytes.readUInt32LE(0)
+  const meta = JSON.parse(bytes.toString('utf8', 4, at)) as Meta
+  const items: unknown[] = []
+  for (let i = 0; i < records; i++) {
+    const keyStart = at + RECORD_HEADER
+    const keyEnd = keyStart + bytes.readUInt32LE(at)
+    const end = keyEnd + bytes.readUInt32LE(at + 4)
+    const document = readRecord(bytes, keyEnd, end, source.core.shapes)
+    items.push(keyEnd === keyStart ? document : restoreEncodedKey(document, source, bytes, keyStart, keyEnd))
+    at = end
+  }
+  return { items, meta }
+}
+
+function checkedSize(value: number, name: string): number {
+  if (Number.isInteger(value) && value >= 1 && value <= Number.MAX_SAFE_INTEGER) return value
+  throw invalidArgument(name, 'a whole number from 1', value)
+}
