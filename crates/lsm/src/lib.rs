@@ -66,8 +66,8 @@ mod wal;
 pub use batch::WriteBatch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
-    CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus, RecoveryReport,
-    RunningCompaction, ScrubReport, SeqRange, Versions,
+    Changes, CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus,
+    RecoveryReport, RunningCompaction, ScrubReport, SeqRange, Versions,
 };
 pub use error::{Error, Result};
 pub use fault::{CheckedFile, Fault, FaultCode};

@@ -11,6 +11,7 @@
 //! during a sync.
 
 mod background;
+mod changes;
 mod checkpoint;
 mod close;
 mod commit;
@@ -50,6 +51,7 @@ use crate::timeline::SeqAt;
 use crate::types::{Durability, ReadTier, Seq};
 use crate::value::Value;
 pub use background::Job;
+pub use changes::Changes;
 pub use checkpoint::CheckpointInfo;
 pub use health::Health;
 use inner::Inner;
@@ -181,6 +183,16 @@ impl Db {
     /// As [`Db::get`]; steps of the cursor can fail like reads, too.
     pub fn cursor(&self, range: KeyRange, at: Seq, direction: Direction, tier: ReadTier) -> Result<Cursor> {
         self.inner.cursor(range, at, direction, tier)
+    }
+
+    /// What commits after `after` and up to `upto` changed in a range of keys. Tables and blocks without anything of
+    /// these commits are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::FutureSequence`] for `upto`; [`Error::HistoryTruncated`] when `after` is no longer
+    /// kept, because versions after it may be missing, too.
+    pub fn changes(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
+        self.inner.changes(range, after, upto, tier)
     }
 
     /// The retained versions of `key` up to the commit `at`, newest first.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::changes::Changes;
 use super::inner::{Current, Inner};
 use crate::error::{Error, Result};
 use crate::iter::{LevelCursor, MergeCursor, Source, View, VisibleCursor};
@@ -108,6 +109,17 @@ impl Inner {
         let merge = MergeCursor::new(sources(&current, &range, View::All(tier)), Direction::Forward);
         let deletions = deleted_ranges(&current, &range).covering(key).iter().rev().copied().collect();
         Ok(Versions { merge, key: range.start, at, deletions, place: Place::Before, last_seq: Seq::MAX })
+    }
+
+    pub(super) fn changes(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
+        self.check_open()?;
+        self.check_not_future(upto)?;
+        let current = self.current.load_full();
+        // What is readable at `after` has lost no version that is newer.
+        self.check_kept(current.floors.greatest_over(&range), after.min(upto))?;
+        let view = View::Between(after, upto, tier);
+        let merge = MergeCursor::new(sources(&current, &range, view), Direction::Forward);
+        Ok(Changes::new(merge, range, after, upto))
     }
 
     fn check_open(&self) -> Result<()> {

@@ -14,6 +14,8 @@ pub(crate) enum View {
     All(ReadTier),
     /// What a reader at one sequence sees; tables may leave out the rest.
     AsOf(Seq, ReadTier),
+    /// Versions made after the first sequence and up to the second; tables may leave out the rest.
+    Between(Seq, Seq, ReadTier),
     /// Every version, once, from the first to the last: with large reads and past the cache.
     Once,
 }
@@ -23,6 +25,7 @@ impl View {
     pub(crate) fn shows_some_of(self, meta: &TableMeta) -> bool {
         match self {
             Self::AsOf(at, _) => !meta.is_newer_than(at),
+            Self::Between(after, at, _) => meta.greatest_seq > after && !meta.is_newer_than(at),
             Self::All(_) | Self::Once => true,
         }
     }
@@ -32,6 +35,7 @@ impl View {
         match self {
             Self::All(tier) => table.cursor(tier),
             Self::AsOf(at, tier) => table.cursor_at(tier, at),
+            Self::Between(after, at, tier) => table.cursor_between(tier, after, at),
             Self::Once => table.cursor_past_cache(),
         }
     }

@@ -29,17 +29,23 @@ impl TableCursor {
     /// Over all versions.
     pub(super) fn new(table: &Arc<Table>, access: Access) -> Self {
         let history = table.blocks(Section::History) > 0;
-        Self::over(table, access, history, Seq::MAX)
+        Self::over(table, access, history, Seq::ZERO, Seq::MAX)
     }
 
     /// Over all versions that a read at `at` can see, and perhaps others.
     pub(super) fn as_of(table: &Arc<Table>, tier: ReadTier, at: Seq) -> Self {
         let history = table.blocks(Section::History) > 0 && at < table.meta().greatest_seq;
-        Self::over(table, Access::Cached(tier), history, at)
+        Self::over(table, Access::Cached(tier), history, Seq::ZERO, at)
     }
 
-    fn over(table: &Arc<Table>, access: Access, history: bool, at: Seq) -> Self {
-        let section = |section| SectionCursor::new(Arc::clone(table), section, access, at);
+    /// Over all versions that commits after `after` and up to `at` have made, and perhaps others.
+    pub(super) fn between(table: &Arc<Table>, tier: ReadTier, after: Seq, at: Seq) -> Self {
+        let history = table.blocks(Section::History) > 0;
+        Self::over(table, Access::Cached(tier), history, after, at)
+    }
+
+    fn over(table: &Arc<Table>, access: Access, history: bool, after: Seq, at: Seq) -> Self {
+        let section = |section| SectionCursor::new(Arc::clone(table), section, access, after, at);
         Self {
             current: section(Section::Current),
             history: history.then(|| section(Section::History)),

@@ -202,6 +202,11 @@ impl Table {
         TableCursor::as_of(self, tier, at)
     }
 
+    /// A cursor over what commits after `after` and up to `at` have made.
+    pub(crate) fn cursor_between(self: &Arc<Self>, tier: ReadTier, after: Seq, at: Seq) -> TableCursor {
+        TableCursor::between(self, tier, after, at)
+    }
+
     /// Number of data blocks of `section`.
     pub(super) fn blocks(&self, section: Section) -> usize {
         self.tail.index(section).map_or(0, Index::len)

@@ -20,6 +20,8 @@ pub(super) struct SectionCursor {
     access: Access,
     /// Blocks whose versions are all newer than this are passed over.
     at: Seq,
+    /// So are blocks without a version that is newer than this.
+    after: Seq,
     /// Number of the current block.
     position: usize,
     /// In the current block; `None` until the first seek.
@@ -28,8 +30,8 @@ pub(super) struct SectionCursor {
 }
 
 impl SectionCursor {
-    pub(super) fn new(table: Arc<Table>, section: Section, access: Access, at: Seq) -> Self {
-        Self { table, section, access, at, position: 0, inner: None, window: Window::default() }
+    pub(super) fn new(table: Arc<Table>, section: Section, access: Access, after: Seq, at: Seq) -> Self {
+        Self { table, section, access, at, after, position: 0, inner: None, window: Window::default() }
     }
 
     /// Whether the cursor is at an entry.
@@ -154,12 +156,14 @@ impl SectionCursor {
         }
     }
 
-    /// Block `position`, if there is one and it is not too new.
+    /// Block `position`, if there is one and it is neither too new nor too old.
     fn wanted(&self, position: usize) -> Result<Option<Target>> {
         match self.table.tail.index(self.section) {
             Some(index) if position < index.len() => {
                 let target = index.target(&self.table, position, self.access.index_tier())?;
-                Ok((target.least <= self.at).then_some(target))
+                let wanted =
+                    target.least <= self.at && (target.greatest > self.after || self.after == Seq::ZERO);
+                Ok(wanted.then_some(target))
             }
             _ => Ok(None),
         }

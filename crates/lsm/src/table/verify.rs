@@ -28,8 +28,9 @@ impl Table {
         let mut layout = Vec::new();
         for section in [Section::Current, Section::History] {
             let Some(index) = tail.index(section) else { continue };
-            let newest = (section == Section::History)
-                .then(|| SectionCursor::new(Arc::clone(self), Section::Current, Access::Disk, Seq::MAX));
+            let newest = (section == Section::History).then(|| {
+                SectionCursor::new(Arc::clone(self), Section::Current, Access::Disk, Seq::ZERO, Seq::MAX)
+            });
             let index_entries = index.read_all(self)?;
             layout.push(index_entries.iter().map(|entry| entry.target.handle).collect());
             if index.has_leaves() {

@@ -1,0 +1,69 @@
+//! What some commits changed: the versions that they made, by key.
+
+use crate::error::Result;
+use crate::iter::MergeCursor;
+use crate::range::KeyRange;
+use crate::types::{Kind, Seq, Trailer};
+
+/// The versions in a range of keys that commits after one sequence and up to another have made: by key, and for each key
+/// from the newest to the oldest. Deletions of keys are versions; deletions of ranges are not shown. It pins the tables and
+/// memtables that it reads from.
+pub struct Changes {
+    merge: MergeCursor,
+    range: KeyRange,
+    after: Seq,
+    upto: Seq,
+    started: bool,
+}
+
+impl Changes {
+    pub(super) fn new(merge: MergeCursor, range: KeyRange, after: Seq, upto: Seq) -> Self {
+        Self { merge, range, after, upto, started: false }
+    }
+
+    /// Moves to the first or the next version; false at the end.
+    ///
+    /// # Errors
+    /// As [`crate::Cursor::next`]; the walk is then over.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a step can fail and lends its version until the next one"
+    )]
+    pub fn next(&mut self) -> Result<bool> {
+        if !self.started {
+            self.started = true;
+            if self.range.is_empty() || self.after >= self.upto {
+                return Ok(false);
+            }
+            self.merge.seek(&self.range.start, Trailer::new(Seq::MAX, Kind::Delete))?;
+        } else if self.merge.valid() {
+            self.merge.advance()?;
+        }
+        while self.merge.valid() {
+            if self.range.end.as_ref().is_some_and(|end| self.merge.key() >= end.as_slice()) {
+                return Ok(false);
+            }
+            let seq = self.merge.trailer().seq();
+            if seq > self.after && seq <= self.upto {
+                return Ok(true);
+            }
+            self.merge.advance()?;
+        }
+        Ok(false)
+    }
+
+    /// Key of the version at the position.
+    pub fn key(&self) -> &[u8] {
+        self.merge.key()
+    }
+
+    /// Sequence of the commit that made it.
+    pub fn seq(&self) -> Seq {
+        self.merge.trailer().seq()
+    }
+
+    /// Its value; `None` if it is a deletion.
+    pub fn value(&self) -> Option<&[u8]> {
+        (self.merge.trailer().kind() == Kind::Put).then(|| self.merge.value())
+    }
+}
