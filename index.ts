@@ -43,9 +43,11 @@ export { Snapshot } from './lib/snapshot.js'
 export { FountainStore } from './lib/store.js'
 export { Transaction, TransactionCollection } from './lib/transaction.js'
 export type {
+  AbortOptions,
   AnyDocument,
   BatchItem,
   BatchOptions,
+  Change,
   Commit,
   Durability,
   Isolation,
@@ -56,7 +58,9 @@ export type {
   ReadOptions,
   ScanOptions,
   Sequence,
+  StoreChange,
   SyncReadOptions,
   TransactionOptions,
+  Version,
   WriteOptions,
 } from './lib/types.js'

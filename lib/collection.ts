@@ -6,6 +6,7 @@
  */
 import { NEWEST, type StoreCore } from './core.js'
 import { invalidArgument, StoreError } from './errors.js'
+import { readHistory, readMeta } from './history.js'
 import { type Key, keyBytes, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -29,7 +30,9 @@ import type {
   PutOptions,
   ReadOptions,
   ScanOptions,
+  Sequence,
   SyncReadOptions,
+  Version,
   WriteOptions,
 } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
@@ -71,6 +74,7 @@ const SCAN_OPTIONS: OptionRules<ScanOptions> = {
 
 /** What a collection reads through unless told otherwise: a snapshot or a transaction. */
 interface Fixed {
+  readonly sequence: Sequence
   lease(core: StoreCore): Lease
 }
 
@@ -129,6 +133,26 @@ export class ReadCollection<T, K extends Key = Key> {
     }
   }
 
+  /**
+   * Every version of the document under `key` that is kept, newest first, deletions included: up to now, or up to the moment
+   * of the snapshot or transaction that is read.
+   */
+  history(key: K, options?: ReadOptions): AsyncGenerator<Version<T>, void> {
+    const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'history')
+    return readHistory(this.source, this.#plain(key), this.#moment(snapshot), signal)
+  }
+
+  /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
+  getMeta(key: K, options?: ReadOptions): Promise<{ sequence: Sequence; deleted: boolean } | undefined> {
+    try {
+      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMeta')
+      signal?.throwIfAborted()
+      return abortable(readMeta(this.source, this.#plain(key), this.#moment(snapshot)), signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
   /** The documents under several keys, in their order, all as of one moment; undefined where there is none. */
   getMany(keys: readonly K[], options?: ReadOptions): Promise<(T | undefined)[]> {
     try {
@@ -174,6 +198,13 @@ export class ReadCollection<T, K extends Key = Key> {
   #plain(key: unknown, place = 'key'): Key {
     this.source.core.assertOpen()
     return plainKey(key, { collection: this.name, place })
+  }
+
+  /** The sequence up to which history is read. */
+  #moment(given: Snapshot | undefined): Sequence {
+    const fixed = given ?? this.#fixed
+    fixed?.lease(this.source.core).release()
+    return fixed?.sequence ?? this.source.core.call((native, handle) => native.sequence(handle))
   }
 
   /** A share in the snapshot to read, or undefined to read the newest state. */

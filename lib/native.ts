@@ -45,11 +45,31 @@ export interface NativeBinding {
   snapshotAt(store: number, sequence: number): number
   snapshotSequence(snapshot: number): number
   releaseSnapshot(snapshot: number): void
+  sequenceAt(store: number, millis: number): number
+  history(
+    ticket: number,
+    store: number,
+    collection: number,
+    io: Uint8Array,
+    key: number,
+    upto: number,
+    maxBytes: number,
+  ): void
+  changes(ticket: number, store: number, request: ChangesArguments): void
+  diff(ticket: number, store: number, io: Uint8Array, start: number, request: ChangesArguments): void
   begin(store: number, serializable: boolean): number
   transactionSequence(transaction: number): number
   transactionWrite(transaction: number, bytes: Uint8Array, length: number): void
   commitTransaction(ticket: number, transaction: number, durability: number): void
   rollback(transaction: number): void
+}
+
+/** Which changes to read; collection 0 means all. */
+export interface ChangesArguments {
+  collection: number
+  after: number
+  upto: number
+  maxBytes: number
 }
 
 /** One page of a scan; the bounds lie at the start of the block, lower then upper. */

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { Collection, type CollectionOptions, ReadCollection } from './collection.js'
 import { StoreCore } from './core.js'
 import { invalidArgument } from './errors.js'
+import { readDiff } from './history.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -13,12 +14,14 @@ import { Snapshot } from './snapshot.js'
 import { transact } from './transact.js'
 import type { Transaction } from './transaction.js'
 import type {
+  AbortOptions,
   AnyDocument,
   BatchOptions,
   Commit,
   KeyProperty,
   OpenOptions,
   Sequence,
+  StoreChange,
   TransactionOptions,
 } from './types.js'
 
@@ -35,6 +38,7 @@ const OPEN_OPTIONS: OptionRules<OpenOptions> = {
   durability,
 }
 const BATCH_OPTIONS: OptionRules<BatchOptions> = { durability, signal, requireSequenceAtLeast: wholeNumber }
+const ABORT_OPTIONS: OptionRules<AbortOptions> = { signal }
 const TRANSACTION_OPTIONS: OptionRules<TransactionOptions> = {
   ...BATCH_OPTIONS,
   isolation: oneOf('snapshot', 'serializable'),
@@ -144,13 +148,25 @@ export class FountainStore implements AsyncDisposable {
   }
 
   /**
-   * The store as the commit with this sequence left it; 0 is the empty store before the first.
+   * The store as the commit with this sequence left it; 0 is the empty store before the first. Or the store at a time:
+   * commits of the second before it may be missing, and of what is long ago those of up to a 128th of its age.
    *
    * @throws StoreError `ERR_HISTORY_TRUNCATED` if it is no longer kept, `ERR_SEQUENCE` if it has not happened yet
    */
-  at(sequence: Sequence): Snapshot {
-    if (!wholeNumber.accepts(sequence)) throw invalidArgument('sequence', wholeNumber.expected, sequence)
-    return new Snapshot(this.#core, this.#core.pinAt(sequence), this.#view)
+  at(moment: Sequence | Date): Snapshot {
+    return new Snapshot(this.#core, this.#core.pinAt(this.#sequenceOf(moment, 'moment')), this.#view)
+  }
+
+  /**
+   * The documents that differ between two moments, by collection and key, as they are at the later one, which is now unless
+   * given. What was changed and changed back is not among them.
+   *
+   * @throws StoreError for bad arguments; the iteration rejects with `ERR_HISTORY_TRUNCATED` if `from` is no longer kept
+   */
+  diff(from: Sequence | Date, to?: Sequence | Date, options?: AbortOptions): AsyncGenerator<StoreChange, void> {
+    const { signal } = checkOptions(options, ABORT_OPTIONS, 'diff')
+    const upto = to === undefined ? this.sequence : this.#sequenceOf(to, 'to')
+    return readDiff(this.#core, this.#sequenceOf(from, 'from'), upto, signal)
   }
 
   /** Writes what is in memory out as a table and waits until that is on disk. */
@@ -184,6 +200,14 @@ export class FountainStore implements AsyncDisposable {
 
   readonly #view = (name: string, options: CollectionOptions | undefined, at: Snapshot) =>
     new ReadCollection<object, Key>(this.#core, name, options, at)
+
+  #sequenceOf(moment: Sequence | Date, place: string): Sequence {
+    if (moment instanceof Date && !Number.isNaN(moment.getTime())) {
+      return this.#core.call((native, handle) => native.sequenceAt(handle, moment.getTime()))
+    }
+    if (!wholeNumber.accepts(moment)) throw invalidArgument(place, `${wholeNumber.expected} or a Date`, moment)
+    return moment as Sequence
+  }
 
   async #upkeep(kind: 'flush' | 'compact'): Promise<void> {
     const core = this.#core

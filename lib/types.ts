@@ -29,6 +29,33 @@ export interface Commit {
   readonly sequence: Sequence
 }
 
+/** One version of a document. */
+export interface Version<T> {
+  /** The commit that made it. */
+  readonly sequence: Sequence
+  /** The document as that commit left it; undefined if it deleted the document. */
+  readonly doc: T | undefined
+}
+
+/** What became of a document. */
+export type Change<T, K = Key> =
+  | { readonly op: 'put'; readonly id: K; readonly doc: T; readonly sequence: Sequence }
+  | { readonly op: 'delete'; readonly id: K; readonly sequence: Sequence }
+
+/** What became of a document of some collection. */
+export interface StoreChange {
+  /** The name of the collection. */
+  readonly collection: string
+  /** The document is as it is stored: a key that no document can hold, an infinity, is in `id` only. */
+  readonly change: Change<unknown>
+}
+
+/** Options of what takes a while and can be stopped. */
+export interface AbortOptions {
+  /** Ends it with the signal's reason when aborted. */
+  signal?: AbortSignal | undefined
+}
+
 /** Options of reads. */
 export interface ReadOptions {
   /** Read the store as it was when this snapshot was taken, instead of now. */

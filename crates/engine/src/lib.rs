@@ -12,8 +12,9 @@
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
 //! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `record` (documents in bytes),
 //! `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is
-//! read), `query` (finding and changing by conditions), `transaction`, `commit` (queue, groups and the one thread that
-//! writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle).
+//! read), `history` and `versions` (what was), `query` (finding and changing by conditions), `transaction`, `commit`
+//! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
+//! (the handle).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -46,6 +47,7 @@ mod condition;
 mod document;
 mod error;
 mod gate;
+mod history;
 mod inner;
 pub mod keys;
 mod keyspace;
@@ -62,6 +64,7 @@ mod snapshot;
 mod store;
 mod sync;
 mod transaction;
+mod versions;
 mod view;
 mod write_set;
 
@@ -74,8 +77,9 @@ pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
 pub use document::Document;
 pub use error::{Error, ErrorCode, ErrorDetails, Result};
+pub use history::ChangesRequest;
 pub use keyspace::CollectionId;
-pub use kv::{Batch, KvCursor, KvPin, KvValue, LocalKv, MemoryKv, OrderedKv};
+pub use kv::{Batch, KvCursor, KvPin, KvValue, KvVersions, LocalKv, MemoryKv, OrderedKv};
 pub use metrics::Metrics;
 pub use options::StoreOptions;
 pub use page::Page;
@@ -83,5 +87,6 @@ pub use scan::{ScanEnd, ScanRequest};
 pub use snapshot::Snapshot;
 pub use store::Store;
 pub use transaction::{Isolation, Transaction};
+pub use versions::VersionPage;
 pub use view::View;
 pub use write_set::WriteSet;

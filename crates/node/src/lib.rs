@@ -16,6 +16,7 @@
 
 mod arguments;
 mod errors;
+mod history;
 mod mailbox;
 #[cfg(feature = "planted-panics")]
 mod planted;

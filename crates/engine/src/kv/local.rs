@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use fountain_lsm::{
-    Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, ReadTier, RecoveryReport, Seq, SeqRange,
-    Snapshot, WriteBatch,
+    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, ReadTier, RecoveryReport, Seq,
+    SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
 };
 
-use super::{Batch, KvCursor, KvPin, KvValue, OrderedKv};
+use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv};
 use crate::error::{Error, Result};
 
 /// A local store.
@@ -57,6 +57,19 @@ impl OrderedKv for LocalKv {
         tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>> {
         Ok(Box::new(self.db.cursor(range, at, direction, tier)?))
+    }
+
+    fn versions(&self, key: &[u8], at: Seq) -> Result<Box<dyn KvVersions>> {
+        let versions = self.db.versions(key, at, ReadTier::Disk)?;
+        Ok(Box::new(KeyVersions { versions, key: key.to_vec() }))
+    }
+
+    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+        Ok(Box::new(self.db.changes(range, after, upto, ReadTier::Disk)?))
+    }
+
+    fn seq_at(&self, millis: u64) -> Option<Seq> {
+        self.db.seq_at(Timestamp::from_millis(millis)).map(|found| found.seq)
     }
 
     fn visible(&self) -> Seq {
@@ -122,6 +135,48 @@ impl KvCursor for Cursor {
 
     fn value(&self) -> &[u8] {
         Cursor::value(self)
+    }
+}
+
+/// The versions of one key.
+struct KeyVersions {
+    versions: Versions,
+    key: Vec<u8>,
+}
+
+impl KvVersions for KeyVersions {
+    fn next(&mut self) -> Result<bool> {
+        Ok(self.versions.next()?)
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    fn seq(&self) -> Seq {
+        self.versions.seq()
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.versions.value()
+    }
+}
+
+impl KvVersions for Changes {
+    fn next(&mut self) -> Result<bool> {
+        Ok(Changes::next(self)?)
+    }
+
+    fn key(&self) -> &[u8] {
+        Changes::key(self)
+    }
+
+    fn seq(&self) -> Seq {
+        Changes::seq(self)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        Changes::value(self)
     }
 }
 

@@ -10,7 +10,7 @@ use fountain_lsm::{
     Seq, SeqRange,
 };
 
-use super::{Batch, KvCursor, KvPin, KvValue, OrderedKv};
+use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv};
 use crate::error::{Error, Result};
 use crate::sync::lock;
 
@@ -140,6 +140,33 @@ impl OrderedKv for MemoryKv {
         Ok(Box::new(MemoryCursor { records, passed: 0 }))
     }
 
+    fn versions(&self, key: &[u8], at: Seq) -> Result<Box<dyn KvVersions>> {
+        let state = self.open_state()?;
+        if at > state.visible {
+            return Err(StorageError::FutureSequence { requested: at, newest: state.visible }.into());
+        }
+        let versions = state.keys.get(key).into_iter().flat_map(|versions| versions.range(..=at).rev());
+        let versions = versions.map(|(&seq, value)| (key.to_vec(), seq, value.clone())).collect();
+        Ok(Box::new(MemoryVersions { versions, passed: 0 }))
+    }
+
+    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+        let state = self.open_state()?;
+        state.check_readable(upto)?;
+        state.check_readable(after.min(upto))?;
+        let keys = state.keys.iter().filter(|(key, _)| range.contains(key));
+        let versions = keys.flat_map(|(key, versions)| {
+            let made = versions.iter().rev().filter(|&(&seq, _)| seq > after && seq <= upto);
+            made.map(|(&seq, value)| (key.clone(), seq, value.clone()))
+        });
+        Ok(Box::new(MemoryVersions { versions: versions.collect(), passed: 0 }))
+    }
+
+    /// It has no clock: now is all that is known.
+    fn seq_at(&self, _millis: u64) -> Option<Seq> {
+        Some(self.visible())
+    }
+
     fn visible(&self) -> Seq {
         lock(&self.state).visible
     }
@@ -211,6 +238,41 @@ impl KvCursor for MemoryCursor {
 
     fn value(&self) -> &[u8] {
         self.current().map_or(&[], |(_, value)| value)
+    }
+}
+
+/// Key, sequence, and value or `None` for a delete.
+type OneVersion = (Vec<u8>, Seq, Option<Arc<[u8]>>);
+
+/// Versions as they were when the walk was begun.
+struct MemoryVersions {
+    versions: Vec<OneVersion>,
+    /// Number of versions moved to so far; the last of them is the current one.
+    passed: usize,
+}
+
+impl MemoryVersions {
+    fn current(&self) -> Option<&OneVersion> {
+        self.versions.get(self.passed.checked_sub(1)?)
+    }
+}
+
+impl KvVersions for MemoryVersions {
+    fn next(&mut self) -> Result<bool> {
+        self.passed = self.versions.len().min(self.passed) + 1;
+        Ok(self.current().is_some())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.current().map_or(&[], |(key, ..)| key)
+    }
+
+    fn seq(&self) -> Seq {
+        self.current().map_or(Seq::ZERO, |(_, seq, _)| *seq)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.current().and_then(|(_, _, value)| value.as_deref())
     }
 }
 

@@ -57,6 +57,22 @@ pub trait OrderedKv: Send + Sync {
         tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>>;
 
+    /// The versions of `key` up to `at`, from the newest to the oldest that is kept.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`]; never for want of history.
+    fn versions(&self, key: &[u8], at: Seq) -> Result<Box<dyn KvVersions>>;
+
+    /// The versions in `range` that commits after `after` and up to `upto` made: by key, and for each from the newest to
+    /// the oldest.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`]; `ERR_HISTORY_TRUNCATED` when `after` cannot be read any more.
+    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
+
+    /// The newest commit at a time, in milliseconds since 1970; `None` if that is not known.
+    fn seq_at(&self, millis: u64) -> Option<Seq>;
+
     /// Sequence of the newest commit that reads see.
     fn visible(&self) -> Seq;
 
@@ -110,6 +126,24 @@ pub trait KvCursor: Send {
 
     /// Value of the current record.
     fn value(&self) -> &[u8];
+}
+
+/// A walk over versions.
+pub trait KvVersions: Send {
+    /// Moves to the first, then to each next version; `false` after the last.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`]; the walk is then over.
+    fn next(&mut self) -> Result<bool>;
+
+    /// Key of the current version.
+    fn key(&self) -> &[u8];
+
+    /// Sequence of the commit that made it.
+    fn seq(&self) -> Seq;
+
+    /// Its value; `None` for a delete.
+    fn value(&self) -> Option<&[u8]>;
 }
 
 /// Holds a sequence readable until it is dropped.

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fountain_engine::{
-    Batch, Direction, Durability, Error, ErrorCode, KeyRange, KvCursor, KvPin, KvValue, MemoryKv, OrderedKv,
-    ReadTier, RecoveryReport, Result, Seq, SeqRange, StorageMetrics,
+    Batch, Direction, Durability, Error, ErrorCode, KeyRange, KvCursor, KvPin, KvValue, KvVersions, MemoryKv,
+    OrderedKv, ReadTier, RecoveryReport, Result, Seq, SeqRange, StorageMetrics,
 };
 
 /// Storage in memory that can be told to fail or to panic, and counts what was asked of it.
@@ -56,6 +56,17 @@ impl OrderedKv for TestKv {
     ) -> Result<Box<dyn KvCursor>> {
         self.trip("cursor");
         self.kv.cursor(range, at, direction, tier)
+    }
+    fn versions(&self, key: &[u8], at: Seq) -> Result<Box<dyn KvVersions>> {
+        self.trip("versions");
+        self.kv.versions(key, at)
+    }
+    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+        self.trip("changes");
+        self.kv.changes(range, after, upto)
+    }
+    fn seq_at(&self, millis: u64) -> Option<Seq> {
+        self.kv.seq_at(millis)
     }
     fn visible(&self) -> Seq {
         self.trip("visible");

@@ -1,0 +1,200 @@
+//! What was: the versions of one record, what commits changed, and how two moments differ.
+
+use fountain_lsm::{KeyRange, ReadTier, Seq};
+
+use crate::document;
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::keyspace::CollectionId;
+use crate::kv::KvVersions;
+use crate::limits::{KEYSPACE_BYTES, MAX_PAGE_BYTES};
+use crate::scan::ScanEnd;
+use crate::store::Store;
+use crate::versions::VersionPage;
+
+/// The changes that a caller asks for.
+#[derive(Clone, Debug)]
+pub struct ChangesRequest {
+    /// Of this collection; of all if `None`.
+    pub collection: Option<CollectionId>,
+    /// Made by commits after this one.
+    pub after: Seq,
+    /// And up to this one.
+    pub upto: Seq,
+    /// Bytes after which a page is full; at most [`MAX_PAGE_BYTES`] count.
+    pub max_bytes: usize,
+}
+
+impl Store {
+    /// Fills `page`, which is cleared first, with the versions of a record up to the commit `upto`, from the newest to the
+    /// oldest that is kept, deletions included. When more may follow, ask again with one less than the last sequence.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key), `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
+    pub fn history(
+        &self,
+        collection: CollectionId,
+        key: &[u8],
+        upto: Option<Seq>,
+        max_bytes: usize,
+        page: &mut VersionPage,
+    ) -> Result<ScanEnd> {
+        page.clear();
+        let _pass = self.inner.enter("reading history")?;
+        keys::validate(key)?;
+        let upto = upto.unwrap_or_else(|| self.inner.kv.visible());
+        let mut versions = self.inner.kv.versions(&collection.storage_key(key), upto)?;
+        while versions.next()? {
+            push(page, versions.as_ref(), collection)?;
+            if page.bytes().len() >= max_bytes.min(MAX_PAGE_BYTES) {
+                return Ok(ScanEnd::More);
+            }
+        }
+        Ok(ScanEnd::Done)
+    }
+
+    /// Fills `page`, which is cleared first, with what commits changed, in the order of commits and in each by collection
+    /// and key. Returns the commit up to which it goes, at most `upto`: all changes of a commit are in one page, however
+    /// large. Go on after that one.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED` when what came after `after` may be incomplete, `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`,
+    /// `ERR_CLOSED`.
+    pub fn changes(&self, request: &ChangesRequest, page: &mut VersionPage) -> Result<Seq> {
+        page.clear();
+        let _pass = self.inner.enter("reading changes")?;
+        let mut limit = request.max_bytes.min(MAX_PAGE_BYTES);
+        let mut upto = request.upto;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        let mut versions = self.inner.kv.changes(range_of(request.collection), request.after, upto)?;
+        while versions.next()? {
+            let (seq, collection) = (versions.seq(), self.collection_of(versions.key()));
+            let Some(collection) = collection.filter(|_| seq <= upto) else { continue };
+            let one = Found::take(versions.as_ref(), collection)?;
+            bytes += one.size();
+            found.push(one);
+            if bytes > limit {
+                // What lies in the later half of the commits found so far is for another page.
+                upto = median(&mut found);
+                found.retain(|one: &Found| one.seq <= upto);
+                bytes = found.iter().map(Found::size).sum();
+                // A single commit may be larger than a page.
+                limit = limit.max(2 * bytes);
+            }
+        }
+        found.sort_by_key(|one| one.seq);
+        for one in &found {
+            page.push(one.seq, one.collection, &one.key, one.value.as_deref());
+        }
+        Ok(upto)
+    }
+
+    /// Fills `page`, which is cleared first, with the records that differ between two moments, by collection and key: each
+    /// as it is at `upto` with the sequence that made it so, or as deleted. Begins at `start`, the page's
+    /// [`VersionPage::after_last`] of the page before.
+    ///
+    /// # Errors
+    /// As [`Store::changes`].
+    pub fn diff(
+        &self,
+        request: &ChangesRequest,
+        start: Option<&[u8]>,
+        page: &mut VersionPage,
+    ) -> Result<ScanEnd> {
+        page.clear();
+        let _pass = self.inner.enter("comparing")?;
+        let kv = self.inner.kv.as_ref();
+        let mut range = range_of(request.collection);
+        if let Some(start) = start {
+            range.start = range.start.max(start.to_vec());
+        }
+        let mut versions = kv.changes(range, request.after, request.upto)?;
+        let mut last = Vec::new();
+        while versions.next()? {
+            if versions.key() == last {
+                continue;
+            }
+            last.clear();
+            last.extend_from_slice(versions.key());
+            let Some(collection) = self.collection_of(&last) else { continue };
+            let before = kv.get(&last, Some(request.after), ReadTier::Disk)?;
+            if before.as_deref() == versions.value() {
+                continue;
+            }
+            push(page, versions.as_ref(), collection)?;
+            if page.bytes().len() >= request.max_bytes.min(MAX_PAGE_BYTES) {
+                return Ok(ScanEnd::More);
+            }
+        }
+        Ok(ScanEnd::Done)
+    }
+
+    /// The commit that was the newest at a time, in milliseconds since 1970. It may be up to about a second too early, and
+    /// more for what is long ago.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED` when nothing is known of that time, `ERR_CLOSED`.
+    pub fn sequence_at(&self, millis: u64) -> Result<Seq> {
+        let _pass = self.inner.enter("looking for a time")?;
+        self.inner.kv.seq_at(millis).ok_or_else(|| {
+            Error::new(
+                crate::error::ErrorCode::HistoryTruncated,
+                format!(
+                    "the store has no commit from before {millis} ms after 1970 that it knows the time of"
+                ),
+            )
+        })
+    }
+
+    /// The collection of a storage key, if it is that of a record.
+    fn collection_of(&self, key: &[u8]) -> Option<CollectionId> {
+        CollectionId::of_storage_key(key).filter(|&id| self.inner.catalog.name(id).is_some())
+    }
+}
+
+/// A change, out of its walk.
+struct Found {
+    seq: Seq,
+    collection: CollectionId,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+}
+
+impl Found {
+    fn take(versions: &dyn KvVersions, collection: CollectionId) -> Result<Self> {
+        let value = versions.value();
+        value.map_or(Ok(()), document::check_stored)?;
+        let key = versions.key().get(KEYSPACE_BYTES..).unwrap_or_default();
+        Ok(Self { seq: versions.seq(), collection, key: key.to_vec(), value: value.map(<[u8]>::to_vec) })
+    }
+
+    fn size(&self) -> usize {
+        VersionPage::HEADER + self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// The commit in the middle of those that made what was found; never the last, unless it is the only one.
+fn median(found: &mut [Found]) -> Seq {
+    found.sort_by_key(|one| one.seq);
+    let last = found.last().map_or(Seq::ZERO, |one| one.seq);
+    let earlier = found.partition_point(|one| one.seq < last);
+    let middle = (found.len() / 2).min(earlier.saturating_sub(1));
+    found.get(middle).map_or(last, |one| one.seq)
+}
+
+fn push(page: &mut VersionPage, versions: &dyn KvVersions, collection: CollectionId) -> Result<()> {
+    let value = versions.value();
+    value.map_or(Ok(()), document::check_stored)?;
+    let key = versions.key().get(KEYSPACE_BYTES..).unwrap_or_default();
+    page.push(versions.seq(), collection, key, value);
+    Ok(())
+}
+
+/// The storage keys of a collection's records, or of all that may be records.
+fn range_of(collection: Option<CollectionId>) -> KeyRange {
+    match collection {
+        Some(collection) => collection.storage_range(&KeyRange::default()),
+        None => KeyRange { start: CollectionId::FIRST.prefix().to_vec(), end: None },
+    }
+}

@@ -1,0 +1,112 @@
+//! History: versions of records, changes of commits, differences of moments, as pages of versions.
+
+use fountain_engine::{ChangesRequest, CollectionId, Result, ScanEnd, Seq, Store, VersionPage};
+use napi::Env;
+use napi_derive::napi;
+
+use crate::arguments::{collection, number, sequence, slice};
+use crate::errors::{answer, thrown};
+use crate::mailbox::{Outcome, Ticket};
+use crate::thread::{ticket_for, with_store};
+
+/// Which changes.
+#[napi(object)]
+pub struct ChangesArguments {
+    /// The collection; 0 for all.
+    pub collection: u32,
+    /// After this sequence.
+    pub after: f64,
+    /// Up to this sequence.
+    pub upto: f64,
+    /// Bytes after which the page is full.
+    pub max_bytes: u32,
+}
+
+/// Reads versions of the record whose encoded key is the first `key` bytes of `io`, from `upto` or, if that is negative,
+/// the newest on. Answers with 1 if more may follow, and the length of the page to collect.
+#[napi(catch_unwind)]
+pub fn history(
+    env: Env,
+    ticket: u32,
+    store: u32,
+    collection_id: u32,
+    io: &[u8],
+    key: u32,
+    upto: f64,
+    max_bytes: u32,
+) -> answer::Result<()> {
+    let start = || {
+        let (id, key) = (collection(collection_id)?, slice(io, 0, key)?.to_vec());
+        let upto = if upto < 0.0 { None } else { Some(sequence(upto)?) };
+        read(env, ticket, store, move |engine, page| {
+            let end = engine.history(id, &key, upto, max_bytes as usize, page)?;
+            Ok(f64::from(u8::from(end == ScanEnd::More)))
+        })
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Reads what commits changed, in their order. Answers with the sequence up to which it goes, and the length of the page.
+#[napi(catch_unwind)]
+pub fn changes(env: Env, ticket: u32, store: u32, request: ChangesArguments) -> answer::Result<()> {
+    let start = || {
+        let request = request.checked()?;
+        read(env, ticket, store, move |engine, page| engine.changes(&request, page).map(number))
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Reads how two moments differ, by collection and key, from where the first `start` bytes of `io` say: collection, as a
+/// big-endian `u32`, and encoded key; from the first record on if there are none. Answers as `history`.
+#[napi(catch_unwind)]
+pub fn diff(
+    env: Env,
+    ticket: u32,
+    store: u32,
+    io: &[u8],
+    start: u32,
+    request: ChangesArguments,
+) -> answer::Result<()> {
+    let begin = || {
+        let request = request.checked()?;
+        let behind = (start > 0).then(|| slice(io, 0, start).map(<[u8]>::to_vec)).transpose()?;
+        read(env, ticket, store, move |engine, page| {
+            let end = engine.diff(&request, behind.as_deref(), page)?;
+            Ok(f64::from(u8::from(end == ScanEnd::More)))
+        })
+    };
+    begin().map_err(|error| thrown(&error))
+}
+
+/// The sequence that was the newest at a time, in milliseconds since 1970.
+#[napi(catch_unwind)]
+pub fn sequence_at(store: u32, millis: f64) -> answer::Result<f64> {
+    with_store(store, |engine| engine.sequence_at(millis.max(0.0) as u64).map(number))
+        .map_err(|error| thrown(&error))
+}
+
+/// Fills a page on a read thread and answers with it and the number that `work` returns.
+fn read(
+    env: Env,
+    ticket: u32,
+    store: u32,
+    work: impl FnOnce(&Store, &mut VersionPage) -> Result<f64> + Send + 'static,
+) -> Result<()> {
+    let (engine, ticket): (Store, Ticket) = ticket_for(env, ticket, store)?;
+    // If the store is closing, the job is dropped and with it the ticket, which answers that.
+    let _ = engine.spawn_read(Box::new(move |engine| {
+        let mut page = VersionPage::new();
+        let done = work(engine, &mut page);
+        ticket.answer(done.map(|first| Outcome::bytes(first, page.bytes().to_vec())));
+    }));
+    Ok(())
+}
+
+impl ChangesArguments {
+    fn checked(&self) -> Result<ChangesRequest> {
+        let collection: Option<CollectionId> =
+            if self.collection == 0 { None } else { Some(collection(self.collection)?) };
+        let (after, upto): (Seq, Seq) = (sequence(self.after)?, sequence(self.upto)?);
+        Ok(ChangesRequest { collection, after, upto, max_bytes: self.max_bytes as usize })
+    }
+}
