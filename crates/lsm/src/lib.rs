@@ -55,6 +55,7 @@ mod sites;
 #[doc(hidden)]
 pub mod sites;
 mod snapshot;
+mod staging;
 mod sync;
 mod table;
 mod timeline;
@@ -76,7 +77,9 @@ pub use metrics::Metrics;
 pub use options::Options;
 pub use prefix::KeyPrefix;
 pub use range::{Direction, KeyRange};
-pub use repair::{Note, NoteCode, VerifyOptions, VerifyReport, verify};
+pub use repair::{
+    Loss, LossCode, Note, NoteCode, SalvageReport, VerifyOptions, VerifyReport, salvage, verify,
+};
 pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;
 pub use table::Compression;

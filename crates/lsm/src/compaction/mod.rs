@@ -17,3 +17,4 @@ mod ranges;
 pub(crate) use gc::{Needed, VersionFilter};
 pub(crate) use job::{JobContext, JobOutput, run_job};
 pub(crate) use picker::{Picker, Task};
+pub(crate) use ranges::Clipper;

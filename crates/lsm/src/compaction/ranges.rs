@@ -72,19 +72,19 @@ fn newest_of_stripes(
 }
 
 /// Hands out the tombstones of a compaction to its output tables, in key order.
-pub(super) struct Clipper {
+pub(crate) struct Clipper {
     tombstones: RangeTombstones,
     /// Where the part that has not been handed out begins.
     from: Vec<u8>,
 }
 
 impl Clipper {
-    pub(super) fn new(tombstones: RangeTombstones) -> Self {
+    pub(crate) fn new(tombstones: RangeTombstones) -> Self {
         Self { tombstones, from: Vec::new() }
     }
 
     /// The tombstones of a table that ends before `to`; `None` for the last table.
-    pub(super) fn take(&mut self, to: Option<&[u8]>) -> RangeTombstones {
+    pub(crate) fn take(&mut self, to: Option<&[u8]>) -> RangeTombstones {
         if self.tombstones.is_empty() {
             return RangeTombstones::default();
         }

@@ -55,9 +55,12 @@ pub use changes::Changes;
 pub use checkpoint::CheckpointInfo;
 pub use health::Health;
 use inner::Inner;
+pub(crate) use open::random_store_id;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::{Cursor, Versions};
+pub(crate) use recover::Recoverer;
 pub use recover::{Discarded, RecoveryReport};
+pub(crate) use replayed::Replayed;
 pub use scrub::ScrubReport;
 
 /// An open store. Shared by reference or in an [`Arc`]; every method may be called from any thread.

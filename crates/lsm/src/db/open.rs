@@ -222,7 +222,8 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
     })
 }
 
-fn random_store_id(root: &Path) -> Result<StoreId> {
+/// An id for a new store.
+pub(crate) fn random_store_id(root: &Path) -> Result<StoreId> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|e| Error::system("draw an id for", root, std::io::Error::other(e)))?;
     Ok(StoreId(id))

@@ -55,21 +55,21 @@ pub struct Discarded {
 }
 
 /// Collects replayed commits and writes each memtable full of them as a table.
-pub(super) struct Recoverer<'a> {
-    pub(super) fs: &'a dyn Fs,
-    pub(super) paths: &'a StorePaths,
-    pub(super) store: StoreId,
-    pub(super) memtable_bytes: usize,
-    pub(super) prefixes: Option<KeyPrefix>,
-    pub(super) next_file: FileNumber,
-    pub(super) tables: Vec<TableMeta>,
-    pub(super) replayed: Replayed,
-    pub(super) timekeeper: Timekeeper,
+pub(crate) struct Recoverer<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) paths: &'a StorePaths,
+    pub(crate) store: StoreId,
+    pub(crate) memtable_bytes: usize,
+    pub(crate) prefixes: Option<KeyPrefix>,
+    pub(crate) next_file: FileNumber,
+    pub(crate) tables: Vec<TableMeta>,
+    pub(crate) replayed: Replayed,
+    pub(crate) timekeeper: Timekeeper,
 }
 
 impl Recoverer<'_> {
     /// Writes what is left. Bytes and names of all tables are on disk when this returns.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         self.write_table()?;
         if self.tables.is_empty() {
             return Ok(());
@@ -96,7 +96,7 @@ impl Recoverer<'_> {
     }
 
     /// Removes the tables written so far, when recovery fails: the log still holds everything.
-    pub(super) fn discard(&self) {
+    pub(crate) fn discard(&self) {
         for meta in &self.tables {
             tolerate(self.fs.remove(&self.paths.table(meta.number)));
         }

@@ -12,7 +12,7 @@ use crate::types::Seq;
 
 /// Operations in no order.
 #[derive(Default)]
-pub(super) struct Replayed {
+pub(crate) struct Replayed {
     /// Keys and values, each value behind its key.
     bytes: Vec<u8>,
     ops: Vec<Op>,

@@ -23,9 +23,25 @@ impl FileSalt {
         parts.iter().fold(self.start(offset), |crc, part| crc32c::crc32c_append(crc, part))
     }
 
+    /// A checksum that grows byte by byte, of bytes that begin at `offset` of this file.
+    pub(crate) fn running(self, offset: u64) -> RunningCrc {
+        RunningCrc(self.start(offset))
+    }
+
     fn start(self, offset: u64) -> u32 {
         let offset = if planted::active(Bug::ChecksumWithoutOffset) { 0 } else { offset };
         crc32c::crc32c_append(self.0, &offset.to_le_bytes())
+    }
+}
+
+/// See [`FileSalt::running`].
+pub(crate) struct RunningCrc(u32);
+
+impl RunningCrc {
+    /// Adds a byte; the checksum of all so far.
+    pub(crate) fn push(&mut self, byte: u8) -> u32 {
+        self.0 = crc32c::crc32c_append(self.0, &[byte]);
+        self.0
     }
 }
 
@@ -38,6 +54,8 @@ mod tests {
         let salt = FileSalt::new(StoreId([1; 16]), FileNumber(7));
         let base = salt.crc(4096, b"block");
         assert_eq!(salt.crc_parts(4096, &[b"blo", b"ck"]), base);
+        let mut running = salt.running(4096);
+        assert_eq!(b"block".map(|byte| running.push(byte))[4], base);
         assert_ne!(salt.crc(8192, b"block"), base);
         assert_ne!(salt.crc(4096, b"blocK"), base);
         assert_ne!(FileSalt::new(StoreId([1; 16]), FileNumber(8)).crc(4096, b"block"), base);

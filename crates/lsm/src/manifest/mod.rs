@@ -13,5 +13,5 @@ mod version;
 pub(crate) use edit::{Edit, StoreState};
 pub(crate) use load::{Loaded, load, refuse_newer};
 pub(crate) use log::ManifestLog;
-pub(crate) use survey::{CurrentSurvey, ManifestSurvey, survey_manifests};
+pub(crate) use survey::{CurrentSurvey, ManifestSurvey, survey_manifest, survey_manifests};
 pub(crate) use version::{Probe, Version, arrangement_faults, first_reaching};

@@ -20,7 +20,7 @@ use crate::listing::Listing;
 use crate::types::{FileNumber, StoreId};
 
 /// What was found in a manifest.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ManifestSurvey {
     pub(crate) path: PathBuf,
     pub(crate) number: FileNumber,
@@ -54,12 +54,12 @@ pub(crate) struct CurrentSurvey {
 /// [`Error::Newer`] for a manifest that this version must not judge.
 pub(crate) fn survey_manifests(fs: &dyn Fs, paths: &StorePaths, listing: &Listing) -> Result<CurrentSurvey> {
     match read_current(fs, &paths.current()) {
-        Ok(number) => Ok(CurrentSurvey { fault: None, manifest: Some(survey(fs, paths, number)?) }),
+        Ok(number) => Ok(CurrentSurvey { fault: None, manifest: Some(survey_manifest(fs, paths, number)?) }),
         Err(error) => {
             let fault = Some(Fault::from(&error));
             let mut newest = None;
             for &number in listing.manifests.iter().rev() {
-                let found = survey(fs, paths, number)?;
+                let found = survey_manifest(fs, paths, number)?;
                 if found.faults.is_empty() {
                     return Ok(CurrentSurvey { fault, manifest: Some(found) });
                 }
@@ -70,7 +70,11 @@ pub(crate) fn survey_manifests(fs: &dyn Fs, paths: &StorePaths, listing: &Listin
     }
 }
 
-fn survey(fs: &dyn Fs, paths: &StorePaths, number: FileNumber) -> Result<ManifestSurvey> {
+/// Reads the manifest with this number.
+///
+/// # Errors
+/// As [`survey_manifests`].
+pub(crate) fn survey_manifest(fs: &dyn Fs, paths: &StorePaths, number: FileNumber) -> Result<ManifestSurvey> {
     let path = paths.manifest(number);
     let mut found = ManifestSurvey {
         path,

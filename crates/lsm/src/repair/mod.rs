@@ -1,8 +1,18 @@
 //! For stores that may be damaged and that nobody has open: tell everything that is wrong, save everything that is left.
 //!
-//! `verify` reads a store and writes nothing. `survey` is the look at the directory with which it begins.
+//! `survey` is the look at the directory with which both begin. `verify` reads a store and writes nothing; `notes` are
+//! about files that it has no use for. `salvage` makes a new store: of the `sources` that can be read, by a `merge`, with
+//! each `loss` reported.
 
+mod loss;
+mod merge;
+mod notes;
+mod salvage;
+mod sources;
 mod survey;
 mod verify;
 
-pub use verify::{Note, NoteCode, VerifyOptions, VerifyReport, verify};
+pub use loss::{Loss, LossCode, SalvageReport};
+pub use notes::{Note, NoteCode};
+pub use salvage::salvage;
+pub use verify::{VerifyOptions, VerifyReport, verify};

@@ -37,7 +37,8 @@ impl Survey {
             }
             _ => error,
         })?;
-        if !listing.has_current && !listing.may_hold_data(fs, &paths)? {
+        // A segment that cannot be read may hold anything.
+        if !listing.has_current && !listing.may_hold_data(fs, &paths).unwrap_or(true) {
             return Err(match listing.foreign.first() {
                 Some(foreign) => {
                     let what = format!("it has no CURRENT, but holds {}", foreign.display());

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::notes::{Note, NoteCode, measure, note_rest};
 use super::survey::Survey;
-use crate::batch::OpKind;
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::{Fs, RealFs};
 use crate::manifest::{ManifestSurvey, arrangement_faults};
 use crate::table::{Table, TableMeta};
-use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
-use crate::wal::{LogSurvey, Replay, survey_log};
+use crate::wal::{LogSurvey, Nowhere, survey_log};
 
 /// How [`verify`] works.
 #[derive(Clone)]
@@ -43,45 +42,6 @@ pub struct VerifyReport {
     pub files: Vec<CheckedFile>,
     /// What the store does not need or can do without; nothing of it is wrong.
     pub notes: Vec<Note>,
-}
-
-/// Something that is no fault and yet worth knowing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The file.
-    pub path: PathBuf,
-    /// What is to be said about it.
-    pub code: NoteCode,
-    /// Where in the file it begins; 0 for all of it.
-    pub offset: u64,
-    /// How many bytes.
-    pub bytes: u64,
-}
-
-/// What a [`Note`] says. The list may grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum NoteCode {
-    /// The end of an append that was cut short: never acknowledged as durable. The next open discards it.
-    TornTail,
-    /// A file that the manifest does not name: left over from a crash. The next open removes it.
-    LeftOver,
-    /// A file that recovery moved aside once.
-    Quarantined,
-    /// A file that no store has written. Left alone.
-    Foreign,
-}
-
-impl NoteCode {
-    /// The code as text, for example `"torn_tail"`. Stays the same in later versions.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TornTail => "torn_tail",
-            Self::LeftOver => "left_over",
-            Self::Quarantined => "quarantined",
-            Self::Foreign => "foreign",
-        }
-    }
 }
 
 impl VerifyReport {
@@ -120,8 +80,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
     }
     check.tables(manifest)?;
     let log = check.log(manifest)?;
-    check.rest(manifest);
-    let Check { files, notes, .. } = check;
+    let Check { mut files, mut notes, .. } = check;
+    notes.extend(note_rest(fs, &survey, &mut files));
     survey.confirm_unchanged(fs)?;
     let says_closed =
         manifest.is_some_and(|manifest| manifest.state.closed_cleanly && manifest.torn.is_none());
@@ -135,6 +95,11 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
     })
 }
 
+/// Adds a fault that is not there yet.
+fn add_new(faults: &mut Vec<Fault>, fault: Option<Fault>) {
+    faults.extend(fault.filter(|fault| !faults.contains(fault)));
+}
+
 /// A check under way.
 struct Check<'a> {
     fs: &'a dyn Fs,
@@ -146,9 +111,9 @@ struct Check<'a> {
 impl Check<'_> {
     fn current(&mut self) {
         let path = self.survey.paths.current();
-        let mut file = CheckedFile::new(&path, self.len(&path));
+        let mut file = self.file(&path);
         file.blocks = u64::from(self.survey.current.fault.is_none());
-        file.faults.extend(self.survey.current.fault.clone());
+        add_new(&mut file.faults, self.survey.current.fault.clone());
         self.files.push(file);
     }
 
@@ -186,7 +151,7 @@ impl Check<'_> {
 
     fn table(&self, number: FileNumber, meta: Option<&TableMeta>) -> Result<CheckedFile> {
         let path = self.survey.paths.table(number);
-        let mut file = CheckedFile::new(&path, self.len(&path));
+        let mut file = self.file(&path);
         let Some(store) = self.survey.store else {
             let found = "no file tells to which store it belongs, so nothing in it can be checked";
             file.faults.push(Fault::whole(FaultCode::Tail, found));
@@ -204,7 +169,7 @@ impl Check<'_> {
                 file.faults.extend(faults.iter().map(Fault::from));
             }
             Err(error @ Error::Newer { .. }) => return Err(error),
-            Err(error) => file.faults.push(Fault::from(&error)),
+            Err(error) => add_new(&mut file.faults, Some(Fault::from(&error))),
         }
         Ok(file)
     }
@@ -224,9 +189,7 @@ impl Check<'_> {
         let covered = sound.map(|manifest| manifest.state.last_seq);
         let log = survey_log(self.fs, paths, store, &numbers, covered, &mut Nowhere);
         for segment in &log.segments {
-            if let Some(fault) = segment.faults.iter().find(|fault| fault.code == FaultCode::NewerFormat) {
-                return Err(Error::Newer { path: segment.path.clone(), what: fault.found.clone() });
-            }
+            segment.refuse_newer()?;
             let mut file = CheckedFile::new(&segment.path, segment.bytes);
             file.blocks = segment.commits;
             file.faults.clone_from(&segment.faults);
@@ -244,46 +207,15 @@ impl Check<'_> {
         Ok(log)
     }
 
-    /// Notes every file that was not checked.
-    fn rest(&mut self, manifest: Option<&ManifestSurvey>) {
-        let Survey { listing, paths, .. } = self.survey;
-        let in_use = manifest.map(|manifest| manifest.number);
-        let left = listing.manifests.iter().filter(|number| Some(**number) != in_use);
-        let left = left.map(|&number| paths.manifest(number));
-        let left = left.chain(listing.segments.iter().map(|&number| paths.wal(number)));
-        let left = left.chain(listing.tables.iter().map(|&number| paths.table(number)));
-        let mut left: Vec<PathBuf> = left.chain(listing.current_temp.clone()).collect();
-        left.retain(|path| !self.files.iter().any(|file| file.path == *path));
-        for (code, files) in [
-            (NoteCode::LeftOver, &left),
-            (NoteCode::Quarantined, &listing.quarantined),
-            (NoteCode::Foreign, &listing.foreign),
-        ] {
-            for path in files {
-                let bytes = self.len(path);
-                self.note(path, code, 0, bytes);
-            }
-        }
-    }
-
     fn note(&mut self, path: &Path, code: NoteCode, offset: u64, bytes: u64) {
         self.notes.push(Note { path: path.to_path_buf(), code, offset, bytes });
     }
 
-    fn len(&self, path: &Path) -> u64 {
-        self.fs.open(path).and_then(|file| file.len()).unwrap_or(0)
-    }
-}
-
-/// Takes commits and does nothing with them.
-struct Nowhere;
-
-impl Replay for Nowhere {
-    fn time(&mut self, _: Seq, _: Stamp) {}
-
-    fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {}
-
-    fn commit(&mut self, _: Seq) -> Result<()> {
-        Ok(())
+    /// A file about to be checked. That it cannot be opened or measured is a fault, if only of its own.
+    fn file(&self, path: &Path) -> CheckedFile {
+        let measured = measure(self.fs, path);
+        let mut file = CheckedFile::new(path, *measured.as_ref().unwrap_or(&0));
+        file.faults.extend(measured.err().as_ref().map(Fault::from));
+        file
     }
 }

@@ -32,6 +32,11 @@ const NONE: u8 = 0;
 const LZ4: u8 = 1;
 const ZSTD: u8 = 2;
 
+/// Whether blocks can have this compression byte.
+pub(crate) fn is_compression(byte: u8) -> bool {
+    byte <= ZSTD
+}
+
 /// Place of a block in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handle {

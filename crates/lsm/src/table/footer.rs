@@ -96,6 +96,18 @@ impl Footer {
         Ok(footer)
     }
 
+    /// As [`Self::decode`], whatever mark stands at its end, where the checksum does not reach.
+    pub(crate) fn decode_unmarked(
+        bytes: &[u8; FOOTER_BYTES],
+        salt: FileSalt,
+        offset: u64,
+        path: &Path,
+    ) -> Result<Self> {
+        let mut marked = *bytes;
+        marked[MAGIC_AT..].copy_from_slice(MAGIC);
+        Self::decode(&marked, salt, offset, path)
+    }
+
     /// Whether the checksum was made with `salt` at `offset`.
     pub(crate) fn is_sealed_by(bytes: &[u8; FOOTER_BYTES], salt: FileSalt, offset: u64) -> bool {
         salt.crc(offset, &bytes[..COVERED_BYTES]) == read_u32(bytes, COVERED_BYTES)

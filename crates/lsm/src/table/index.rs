@@ -13,7 +13,7 @@ use super::block::{Block, Entry};
 use super::envelope::Handle;
 use super::reader::Table;
 use super::version_order;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::varint;
 use crate::key::common_prefix;
 use crate::limits::{INDEX_LEAF_ENTRIES, MAX_BLOCK_BYTES};
@@ -182,20 +182,41 @@ impl Index {
         }
         let mut all = Vec::with_capacity(self.len);
         for (number, root) in roots.iter().enumerate() {
-            let leaf = table.read_block(root.target.handle)?;
-            check_entries(&leaf, self.entries_in_leaf(number))?;
-            let found = entries(&leaf)?;
-            let least = found.iter().map(|entry| entry.target.least).min();
-            let greatest = found.iter().map(|entry| entry.target.greatest).max();
-            let separator = found.last().map(|last| (&last.key, last.seq));
-            if (least, greatest) != (Some(root.target.least), Some(root.target.greatest))
-                || separator != Some((&root.key, root.seq))
-            {
-                return Err(leaf.origin().corrupt("an index leaf that is not what the root says"));
-            }
-            all.extend(found);
+            all.extend(self.read_leaf(table, number, root)?);
         }
         Ok(all)
+    }
+
+    /// As [`Self::read_all`], going on where a leaf cannot be read: there is what the root says of it, and why.
+    pub(crate) fn read_what_is_left(&self, table: &Table) -> Result<Vec<(IndexEntry, Option<Error>)>> {
+        let mut all = Vec::with_capacity(self.len);
+        for (number, root) in entries(&self.root)?.into_iter().enumerate() {
+            if !self.has_leaves {
+                all.push((root, None));
+                continue;
+            }
+            match self.read_leaf(table, number, &root) {
+                Ok(found) => all.extend(found.into_iter().map(|entry| (entry, None))),
+                Err(error) => all.push((root, Some(error))),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The entries of the leaf `number`, which the root describes so.
+    fn read_leaf(&self, table: &Table, number: usize, root: &IndexEntry) -> Result<Vec<IndexEntry>> {
+        let leaf = table.read_block(root.target.handle)?;
+        check_entries(&leaf, self.entries_in_leaf(number))?;
+        let found = entries(&leaf)?;
+        let least = found.iter().map(|entry| entry.target.least).min();
+        let greatest = found.iter().map(|entry| entry.target.greatest).max();
+        let separator = found.last().map(|last| (&last.key, last.seq));
+        if (least, greatest) != (Some(root.target.least), Some(root.target.greatest))
+            || separator != Some((&root.key, root.seq))
+        {
+            return Err(leaf.origin().corrupt("an index leaf that is not what the root says"));
+        }
+        Ok(found)
     }
 
     fn leaf(&self, table: &Table, number: usize, tier: ReadTier) -> Result<Arc<Block>> {
@@ -233,6 +254,18 @@ fn target_at(block: &Block, slot: usize) -> Result<Target> {
 
 fn key_of<'a>(block: &'a Block, entry: &Entry) -> (&'a [u8], Seq) {
     (block.suffix(entry), entry.trailer.seq())
+}
+
+/// Whether a block that begins at `offset` can be one of an index: every entry is a restart and names what lies before
+/// it. Data blocks of more than one entry never can.
+pub(crate) fn may_be_index(block: &Block, offset: u64) -> bool {
+    offset > 0
+        && (0..block.restarts()).all(|slot| {
+            let is_restart =
+                block.restart_entry(slot).is_ok_and(|entry| entry.end() == block.restart(slot + 1));
+            let end = target_at(block, slot as usize).ok().and_then(|target| target.handle.end());
+            is_restart && end.is_some_and(|end| end <= offset)
+        })
 }
 
 /// Checks a block of an index, which should have `expected` entries.

@@ -10,8 +10,9 @@
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
 //! lies in the file), `index`, `filter`, `tombstone_block`, `properties` and `footer` (how to find a block and whether to look;
-//! read together by `tail`), `writer`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead and `cursor` on top, and `verify` (proof that a table is what it says).
+//! read together by `tail`), `writer`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead and `cursor` on top, and `verify` (proof that a table is what it says). `remains`, with `anatomy` and `sealed`, reads what is left of a damaged one.
 
+mod anatomy;
 mod block;
 mod block_builder;
 mod block_cursor;
@@ -27,7 +28,9 @@ mod meta;
 mod multi_get;
 mod properties;
 mod reader;
+mod remains;
 mod scrub;
+mod sealed;
 mod section_cursor;
 mod section_writer;
 mod tail;
@@ -47,12 +50,14 @@ use std::cmp::Ordering;
 use crate::types::Seq;
 
 pub(crate) use block::Block;
+pub(crate) use block_cursor::BlockCursor;
 pub(crate) use cursor::TableCursor;
 pub use envelope::Compression;
 pub(crate) use filter::key_hash;
 pub(crate) use meta::TableMeta;
 pub(crate) use multi_get::MultiGet;
 pub(crate) use reader::Table;
+pub(crate) use remains::{Gap, Piece, Remains};
 pub(crate) use unnamed::stored_identity;
 pub(crate) use writer::TableWriter;
 

@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::replay::{MAX_BODY_BYTES, Replay, ReplayEnd, Segment, replay_segment};
-use crate::batch::OpKind;
+use super::replay::{MAX_BODY_BYTES, Nowhere, ReplayEnd, Segment, replay_segment};
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::StorePaths;
 use crate::format::{LogKind, LogScan, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head, read_whole};
-use crate::timeline::Stamp;
 use crate::types::{FileNumber, Seq, StoreId};
 
 /// What was found in one segment.
@@ -93,17 +91,4 @@ fn sequence_before(preamble: &Preamble, bytes: &[u8], oldest: bool) -> Seq {
         first = first.max(frame.number);
     }
     Seq::new(first.saturating_sub(1)).unwrap_or(Seq::MAX)
-}
-
-/// Takes commits and does nothing with them.
-struct Nowhere;
-
-impl Replay for Nowhere {
-    fn time(&mut self, _: Seq, _: Stamp) {}
-
-    fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {}
-
-    fn commit(&mut self, _: Seq) -> Result<()> {
-        Ok(())
-    }
 }

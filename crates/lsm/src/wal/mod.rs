@@ -12,8 +12,8 @@ mod writer;
 
 pub(crate) use check::{SegmentCheck, check_segments};
 pub(crate) use file::WalFile;
-pub(crate) use replay::{Replay, ReplayEnd, replay_segments};
-pub(crate) use survey::{LogSurvey, survey_log};
+pub(crate) use replay::{Nowhere, Replay, ReplayEnd, replay_segments};
+pub(crate) use survey::{LogSurvey, LostCommits, survey_log};
 pub(crate) use writer::{Mark, NextSegment, WalWriter};
 
 /// Operation tags in the body of a commit frame.

@@ -33,6 +33,19 @@ pub(crate) trait Replay {
     fn commit(&mut self, seq: Seq) -> Result<()>;
 }
 
+/// Takes commits and does nothing with them.
+pub(crate) struct Nowhere;
+
+impl Replay for Nowhere {
+    fn time(&mut self, _: Seq, _: Stamp) {}
+
+    fn op(&mut self, _: Seq, _: OpKind, _: &[u8], _: &[u8]) {}
+
+    fn commit(&mut self, _: Seq) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// What replay found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReplayEnd {

@@ -3,9 +3,10 @@
 //! Recovery stops at the first damage, because it must not serve a state with a hole in it. Whoever wants to know all
 //! faults of a store, or to save what is left of it, wants the rest of the log, too. Nothing is written here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::replay::{MAX_BODY_BYTES, Replay, never_used, replay_commit};
+use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::files::StorePaths;
 use crate::format::{FileSalt, Frame, FrameTag, LogEnd, LogKind, LogScan, Preamble};
@@ -20,8 +21,29 @@ pub(crate) struct SegmentSurvey {
     pub(crate) bytes: u64,
     pub(crate) commits: u64,
     pub(crate) faults: Vec<Fault>,
-    /// Stretches of bytes that should hold frames and hold none: where, and how many.
-    pub(crate) gaps: Vec<(u64, u64)>,
+}
+
+impl SegmentSurvey {
+    /// Fails for a segment of a later format, which this version must not judge.
+    pub(crate) fn refuse_newer(&self) -> Result<()> {
+        match self.faults.iter().find(|fault| fault.code == FaultCode::NewerFormat) {
+            Some(fault) => Err(Error::Newer { path: self.path.clone(), what: fault.found.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Commits that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LostCommits {
+    /// Where they should be, or the place at which they turn out to be missing.
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    /// Bytes that should hold them; 0 when that is not known.
+    pub(crate) bytes: u64,
+    pub(crate) first: Seq,
+    /// [`Seq::MAX`] when nothing tells how many there were.
+    pub(crate) last: Seq,
 }
 
 /// What was found in a log.
@@ -32,8 +54,8 @@ pub(crate) struct LogSurvey {
     pub(crate) last_seq: Seq,
     /// Commits that could be read.
     pub(crate) commits: u64,
-    /// Commits between others that could not be read: first and last of each stretch.
-    pub(crate) lost: Vec<(Seq, Seq)>,
+    /// Commits that were there once and could not be read.
+    pub(crate) lost: Vec<LostCommits>,
     /// The end of the newest segment that recovery would discard: path, offset, bytes.
     pub(crate) torn: Option<(PathBuf, u64, u64)>,
     /// The log ends with the record of a clean close.
@@ -52,7 +74,7 @@ pub(crate) fn survey_log(
     covered: Option<Seq>,
     sink: &mut dyn Replay,
 ) -> LogSurvey {
-    let mut walk = Walk { log: LogSurvey::default(), end: ReplayEnd::default() };
+    let mut walk = Walk { log: LogSurvey::default(), end: ReplayEnd::default(), hole: None };
     let mut before: Option<FileNumber> = None;
     let mut next = numbers.first().map(|&number| read(fs, paths, store, number));
     let begin = covered.or_else(|| next.as_ref().and_then(Segment::sequence_before));
@@ -74,6 +96,7 @@ pub(crate) fn survey_log(
         };
         walk.segment(segment, reach, sink);
     }
+    walk.rest();
     walk.log
 }
 
@@ -142,6 +165,8 @@ struct Walk {
     log: LogSurvey,
     /// What the decoder of commits wants to count in.
     end: ReplayEnd,
+    /// Bytes that should hold frames and hold none, behind the last commit that was read: file, offset, length.
+    hole: Option<(PathBuf, u64, u64)>,
 }
 
 impl Walk {
@@ -151,8 +176,8 @@ impl Walk {
             bytes: segment.bytes.len() as u64,
             commits: 0,
             faults: std::mem::take(&mut segment.faults),
-            gaps: Vec::new(),
         };
+        let mut seen = false;
         let end = match reach {
             Reach::To(end) => {
                 usize::try_from(end).map_or(segment.bytes.len(), |end| end.min(segment.bytes.len()))
@@ -164,11 +189,12 @@ impl Walk {
         loop {
             while let Some(frame) = scan.next() {
                 self.frame(&mut survey, &frame, sink);
+                seen = true;
             }
             let at = scan.offset();
             if scan.skip_damage() {
                 let bytes = scan.offset() - at;
-                survey.gaps.push((at, bytes));
+                self.hole = Some((survey.path.clone(), at, bytes));
                 let found =
                     format!("no valid frame in {bytes} bytes, although one follows at {}", scan.offset());
                 survey.faults.push(Fault { offset: at, code: FaultCode::Frame, found });
@@ -176,6 +202,9 @@ impl Walk {
                 self.tail(&mut survey, &scan, reach);
                 break;
             }
+        }
+        if segment.preamble.is_none() && !seen {
+            self.hole = Some((survey.path.clone(), 0, survey.bytes));
         }
         self.log.commits += survey.commits;
         self.log.segments.push(survey);
@@ -192,15 +221,17 @@ impl Walk {
             FrameTag::Commit => {
                 let before = Seq::new(frame.number - 1).unwrap_or(Seq::MAX);
                 if let Some(first) = self.log.last_seq.checked_add(1).filter(|first| *first <= before) {
-                    self.log.lost.push((first, before));
                     fault(FaultCode::Sequence, format!("commit {} where {first} was due", frame.number));
+                    self.lose(&survey.path, frame.offset, first, before);
                 }
+                self.hole = None;
                 self.end.last_seq = before;
                 match replay_commit(&survey.path, frame, &mut self.end, sink) {
                     Ok(()) => survey.commits += 1,
                     Err(error) => {
                         survey.faults.push(Fault::from(&error));
-                        self.log.lost.extend(Seq::new(frame.number).map(|seq| (seq, seq)));
+                        let seq = Seq::new(frame.number).unwrap_or(Seq::MAX);
+                        self.lose(&survey.path, frame.offset, seq, seq);
                     }
                 }
                 self.log.last_seq = Seq::new(frame.number).unwrap_or(Seq::MAX);
@@ -210,13 +241,26 @@ impl Walk {
                 if let Some((first, closed)) = self.log.last_seq.checked_add(1).zip(Seq::new(frame.number))
                     && first <= closed
                 {
-                    self.log.lost.push((first, closed));
+                    self.lose(&survey.path, frame.offset, first, closed);
                 }
             }
-            FrameTag::CleanClose => {}
+            FrameTag::CleanClose => self.hole = None,
             FrameTag::Continued => self.log.missing = Some(FileNumber(frame.number)),
             FrameTag::Edit => fault(FaultCode::Frame, "a manifest edit in the log".to_owned()),
         }
+    }
+
+    /// Notes lost commits: in the hole before, if there is one, or missing at this place.
+    fn lose(&mut self, path: &Path, offset: u64, first: Seq, last: Seq) {
+        let (path, offset, bytes) = self.hole.take().unwrap_or_else(|| (path.to_path_buf(), offset, 0));
+        self.log.lost.push(LostCommits { path, offset, bytes, first, last });
+    }
+
+    /// What is missing at the end: nothing behind it tells how much.
+    fn rest(&mut self) {
+        let Some((path, offset, bytes)) = self.hole.take() else { return };
+        let first = self.log.last_seq.checked_add(1).unwrap_or(Seq::MAX);
+        self.log.lost.push(LostCommits { path, offset, bytes, first, last: Seq::MAX });
     }
 
     /// Judges what lies behind the last valid frame.
@@ -237,7 +281,7 @@ impl Walk {
             }
             _ => return,
         };
-        survey.gaps.push((at, survey.bytes.saturating_sub(at)));
+        self.hole = Some((survey.path.clone(), at, survey.bytes.saturating_sub(at)));
         survey.faults.push(Fault { offset: at, code: FaultCode::Frame, found });
     }
 }
