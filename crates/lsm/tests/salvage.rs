@@ -379,6 +379,32 @@ fn a_left_over_table_does_not_bring_back_what_was_deleted() {
 }
 
 #[test]
+fn a_bulk_ingest_keeps_its_sequence_and_without_the_manifest_its_keys_are_named() {
+    let dir = fast_dir();
+    let live = dir.path().join("live");
+    let db = Db::open(&live, options()).unwrap();
+    let mut model = Model::default();
+    model.commit(&db, vec![Op::Put(key(1), "before".into()), Op::Put(key(9), "before".into())]);
+    let ingested = db.ingest((0..5).map(|number| (key(number), "ingested"))).unwrap();
+    let ops = (0..5).map(|number| Op::Put(key(number), "ingested".into()));
+    model.commits.push(ops.collect());
+    model.keys.extend((0..5).map(key));
+    assert_eq!(ingested.get(), model.newest());
+    model.commit(&db, vec![Op::Put(key(2), "after".into()), Op::Delete(key(3))]);
+    drop(db);
+    assert!(saved(&live, &model, "an ingest").0.is_complete());
+    let manifest = files(&live).into_iter().find(|path| path.to_string_lossy().contains("MANIFEST")).unwrap();
+    std::fs::remove_file(manifest).unwrap();
+    let (report, copy) = saved(&live, &model, "an ingest and no manifest");
+    let order: Vec<_> = report.losses.iter().filter(|loss| loss.code == LossCode::Order).collect();
+    assert!(order.len() == 1 && order[0].keys.contains(key(4).as_bytes()), "{:?}", report.losses);
+    assert!(!order[0].keys.contains(key(9).as_bytes()));
+    for (key, value) in [(1, Some("ingested")), (2, Some("after")), (3, None), (9, Some("before"))] {
+        assert_eq!(support::get(&copy, &self::key(key)).as_deref(), value);
+    }
+}
+
+#[test]
 fn what_must_not_be_is_refused_and_leaves_no_trace() {
     let dir = fast_dir();
     let live = dir.path().join("live");

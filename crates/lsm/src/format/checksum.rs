@@ -25,7 +25,7 @@ impl FileSalt {
 
     /// A checksum that grows byte by byte, of bytes that begin at `offset` of this file.
     pub(crate) fn running(self, offset: u64) -> RunningCrc {
-        RunningCrc(self.start(offset))
+        RunningCrc(!self.start(offset))
     }
 
     fn start(self, offset: u64) -> u32 {
@@ -34,16 +34,34 @@ impl FileSalt {
     }
 }
 
-/// See [`FileSalt::running`].
+/// See [`FileSalt::running`]. Without the processor's instruction, which is fast for many bytes and slow for one.
 pub(crate) struct RunningCrc(u32);
 
 impl RunningCrc {
     /// Adds a byte; the checksum of all so far.
+    #[inline]
     pub(crate) fn push(&mut self, byte: u8) -> u32 {
-        self.0 = crc32c::crc32c_append(self.0, &[byte]);
-        self.0
+        self.0 = CRC_OF_BYTE[usize::from(self.0 as u8 ^ byte)] ^ (self.0 >> 8);
+        !self.0
     }
 }
+
+/// What each byte does to a checksum: the remainders of the Castagnoli polynomial, bits reversed.
+static CRC_OF_BYTE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

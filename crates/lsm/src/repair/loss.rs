@@ -93,8 +93,8 @@ pub enum LossCode {
     /// The manifest cannot be read, so it is not certain which files belong to the store: one that is gone is not missed,
     /// and one that had been replaced may bring back what was deleted.
     Manifest,
-    /// A table of a bulk ingest whose sequence only the manifest knew: it counts as older than everything that may be
-    /// newer.
+    /// A table of a bulk ingest whose sequence only the manifest knew. It was given a likely one; what is older may hide
+    /// what is newer.
     Order,
 }
 

@@ -8,7 +8,7 @@ use super::merge::Target;
 use super::survey::Survey;
 use crate::batch::OpKind;
 use crate::db::{Recoverer, Replayed, SeqRange};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::Fs;
 use crate::manifest::{ManifestSurvey, StoreState, survey_manifest};
@@ -60,10 +60,43 @@ impl Sources {
         for (number, meta) in tables_that_count(survey, manifest.as_ref(), certain) {
             sources.table(Remains::of(fs, survey.paths.table(number), store, number, meta.as_ref())?);
         }
+        let in_source = sources.tables.len();
         let covered = sources.tables.iter().map(Remains::greatest).max().unwrap_or_default();
         sources.last = covered.max(sources.state.last_seq);
         sources.log(fs, survey, store, target)?;
+        if !certain {
+            sources.place_ingested(in_source);
+        }
         Ok(sources)
+    }
+
+    /// Gives tables of bulk ingests, which are among the first `in_source`, a sequence where nobody tells theirs: the first
+    /// one after all tables with smaller numbers that lies in no other table and not in the log.
+    fn place_ingested(&mut self, in_source: usize) {
+        let taken: Vec<(Seq, Seq)> = self
+            .tables
+            .iter()
+            .filter(|left| !left.has_no_place())
+            .filter_map(|left| Some((left.least()?, left.greatest())))
+            .collect();
+        let mut newest = Seq::ZERO;
+        for left in &mut self.tables[..in_source] {
+            if !left.has_no_place() {
+                newest = newest.max(left.greatest());
+                continue;
+            }
+            let next = |seq: Seq| seq.checked_add(1).unwrap_or(Seq::MAX);
+            let mut base = next(newest);
+            while let Some((_, greatest)) =
+                taken.iter().find(|(least, greatest)| (*least..=*greatest).contains(&base))
+                && base < Seq::MAX
+            {
+                base = next(*greatest);
+            }
+            left.place(base);
+            self.last = self.last.max(base);
+            self.losses.push(out_of_order(left, newest));
+        }
     }
 
     fn table(&mut self, left: Remains) {
@@ -100,7 +133,14 @@ impl Sources {
         self.timekeeper = std::mem::take(&mut recoverer.timekeeper);
         for meta in &recoverer.tables {
             let path = target.paths.table(meta.number);
-            self.tables.push(Remains::of(target.fs, path, target.store, meta.number, Some(meta))?);
+            let written = Remains::of(target.fs, path, target.store, meta.number, Some(meta))?;
+            if let Some(fault) = written.faults.first() {
+                // It was written a moment ago.
+                return Err(
+                    Error::corrupt(written.path(), fault.offset, fault.found.clone()).coded(fault.code)
+                );
+            }
+            self.tables.push(written);
         }
         Ok(())
     }
@@ -171,23 +211,35 @@ impl Sources {
 /// The manifest to go by, and whether it is certain that it describes the store.
 ///
 /// If the one that `CURRENT` names is no use, the newest one is right if it is whole: an open that died may have written
-/// it, and then it describes the same store in other words. One that is older than that of `CURRENT` is out of date.
+/// it, and then it describes the same store in other words. One that is older than that of `CURRENT` is out of date. One
+/// without its end may be, too.
 fn choose_manifest(fs: &dyn Fs, survey: &Survey) -> Result<(Option<ManifestSurvey>, bool)> {
     let current = &survey.current;
-    let named =
-        (current.fault.is_none()).then_some(()).and(current.manifest.as_ref()).map(|found| found.number);
-    if named.is_some() && current.manifest.as_ref().is_some_and(ManifestSurvey::is_sound) {
-        return Ok((survey.current.manifest.clone(), true));
+    let named = current.manifest.as_ref().filter(|_| current.fault.is_none());
+    if named.is_some_and(|found| is_whole(found, survey)) {
+        return Ok((current.manifest.clone(), true));
     }
     if let Some(&newest) = survey.listing.manifests.last()
-        && named.is_none_or(|named| newest >= named)
+        && named.is_none_or(|named| newest > named.number)
     {
         let found = survey_manifest(fs, &survey.paths, newest)?;
         if found.is_sound() {
-            return Ok((Some(found), true));
+            let whole = is_whole(&found, survey);
+            return Ok((Some(found), whole));
         }
     }
-    Ok((survey.current.manifest.clone(), false))
+    Ok((current.manifest.clone(), false))
+}
+
+/// Whether a manifest has all of its edits. If it is an older one in the place of another, files that it names are gone and
+/// there are tables of which it cannot know.
+fn is_whole(manifest: &ManifestSurvey, survey: &Survey) -> bool {
+    let (state, listing) = (&manifest.state, &survey.listing);
+    let names_what_is_gone = !listing.segments.contains(&state.log_number)
+        || state.tables.keys().any(|number| !listing.tables.contains(number));
+    let is_out_of_date =
+        names_what_is_gone && listing.tables.last().is_some_and(|newest| *newest >= state.next_file);
+    manifest.is_sound() && manifest.torn.is_none() && !is_out_of_date
 }
 
 fn manifest_files(survey: &Survey, manifest: Option<&ManifestSurvey>) -> Vec<CheckedFile> {
@@ -207,7 +259,11 @@ fn manifest_files(survey: &Survey, manifest: Option<&ManifestSurvey>) -> Vec<Che
 fn uncertain(survey: &Survey, manifest: Option<&ManifestSurvey>) -> Loss {
     let path = manifest.map_or_else(|| survey.paths.current(), |manifest| manifest.path.clone());
     let fault = manifest.and_then(|manifest| manifest.faults.first());
-    let found = fault.map_or("there is no manifest", |fault| fault.found.as_str());
+    let found = match (manifest, fault) {
+        (_, Some(fault)) => fault.found.as_str(),
+        (Some(_), None) => "the manifest is cut short or out of date",
+        (None, None) => "there is no manifest",
+    };
     Loss {
         code: LossCode::Manifest,
         path,
@@ -244,6 +300,21 @@ fn tables_that_count(
     );
     tables.sort_by_key(|(number, _)| *number);
     tables
+}
+
+/// An ingest gets its sequence after its tables got their numbers, so it is newer than every table with a smaller number.
+/// More is not known for certain.
+fn out_of_order(left: &Remains, newest: Seq) -> Loss {
+    Loss {
+        code: LossCode::Order,
+        path: left.path().to_path_buf(),
+        offset: 0,
+        bytes: left.size,
+        keys: left.keys(),
+        sequences: SeqRange { first: newest, last: Seq::MAX },
+        certain: false,
+        found: format!("a table of a bulk ingest; only the manifest knew which commit after {newest} it was"),
+    }
 }
 
 fn lost_in(path: &Path, gap: &Gap, certain: bool) -> Loss {

@@ -75,6 +75,8 @@ pub(crate) struct Remains {
     path: Arc<Path>,
     salt: FileSalt,
     pub(crate) number: FileNumber,
+    /// What is added to every sequence in the file.
+    base: Seq,
     pub(crate) size: u64,
     pub(crate) pieces: Vec<Piece>,
     pub(crate) tombstones: RangeTombstones,
@@ -128,6 +130,7 @@ impl Remains {
             path: path.as_path().into(),
             salt: FileSalt::new(store, number),
             number,
+            base: meta.map_or(Seq::ZERO, |meta| meta.base),
             size: 0,
             pieces: Vec::new(),
             tombstones: RangeTombstones::default(),
@@ -179,6 +182,33 @@ impl Remains {
         self.pieces.iter().map(|piece| piece.greatest).chain(deleted).max().unwrap_or_default()
     }
 
+    /// The oldest commit of which something was found, if anything was.
+    pub(crate) fn least(&self) -> Option<Seq> {
+        let deleted = self.tombstones.fragments().iter().filter_map(|fragment| fragment.seqs.last().copied());
+        self.pieces.iter().map(|piece| piece.least).chain(deleted).min()
+    }
+
+    /// Whether it was ingested and nobody says under which sequence, see `docs/format.md`, section 4.
+    pub(crate) fn has_no_place(&self) -> bool {
+        !self.pieces.is_empty() && self.base == Seq::ZERO && self.greatest() == Seq::ZERO
+    }
+
+    /// Gives an ingested table the sequence `base`, which may be less than the right one.
+    pub(crate) fn place(&mut self, base: Seq) {
+        self.base = base;
+        for piece in &mut self.pieces {
+            (piece.first.1, piece.least, piece.greatest) = (base, base, base);
+        }
+        for gap in &mut self.gaps {
+            (gap.least, gap.greatest) = (base, Seq::MAX);
+        }
+    }
+
+    /// A range that all of its keys lie in.
+    pub(crate) fn keys(&self) -> KeyRange {
+        self.bounds.keys.clone()
+    }
+
     /// The path of the table.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -209,7 +239,8 @@ impl Remains {
 
     fn parse(&self, stored: &[u8], handle: Handle) -> Result<Block> {
         let payload = envelope::open_copy(stored, self.salt, handle.offset, &self.path)?;
-        Block::new(payload, Origin { path: Arc::clone(&self.path), offset: handle.offset })
+        let origin = Origin { path: Arc::clone(&self.path), offset: handle.offset };
+        Ok(Block::new(payload, origin)?.with_base(self.base))
     }
 
     /// The tail is sound: the index says where everything is.
@@ -303,6 +334,7 @@ impl Remains {
             let stored = &bytes[handle.offset as usize..][..handle.stored_bytes()];
             match self.parse(stored, handle).and_then(|block| inspect(block, handle)) {
                 Ok(piece) => self.pieces.push(piece),
+                Err(error @ Error::Newer { .. }) => return Err(error),
                 Err(error) => self.faults.push(Fault::from(&error)),
             }
         }

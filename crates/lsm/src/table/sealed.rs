@@ -102,6 +102,10 @@ mod tests {
         (file, handles)
     }
 
+    fn ends(holes: &[Range<u64>]) -> Vec<(u64, u64)> {
+        holes.iter().map(|hole| (hole.start, hole.end)).collect()
+    }
+
     #[test]
     fn every_block_is_found_without_being_told_where_it_ends() {
         let (file, handles) = file();
@@ -122,9 +126,9 @@ mod tests {
             let bad = expected.iter().rposition(|handle| handle.offset <= at as u64).unwrap();
             let bad = expected.remove(bad);
             assert_eq!(found.blocks, expected, "byte {at}");
-            assert_eq!(found.holes, vec![bad.offset..bad.end().unwrap()], "byte {at}");
+            assert_eq!(ends(&found.holes), [(bad.offset, bad.end().unwrap())], "byte {at}");
         }
         let none = find_sealed(&good, 0..good.len() as u64, salt(), |_| false);
-        assert_eq!((none.blocks, none.holes), (vec![], vec![0..good.len() as u64]));
+        assert_eq!((none.blocks, ends(&none.holes)), (vec![], vec![(0, good.len() as u64)]));
     }
 }

@@ -101,7 +101,7 @@ fn judge_loss(base: &Base, damaged: &Damaged, last: u64, report: &RecoveryReport
     }
 }
 
-fn check_refusal(error: &Error) -> Result<(), String> {
+pub(super) fn check_refusal(error: &Error) -> Result<(), String> {
     match error {
         Error::Corrupt { .. }
         | Error::Io { .. }
@@ -113,7 +113,7 @@ fn check_refusal(error: &Error) -> Result<(), String> {
 }
 
 /// A store that was refused is as it was before.
-fn check_untouched(fs: &SimFs, files: &Image) -> Result<(), String> {
+pub(super) fn check_untouched(fs: &SimFs, files: &Image) -> Result<(), String> {
     fs.with_disk(|disk| {
         for (path, bytes) in files {
             let now = disk.lookup(&Path::new(STORE).join(path)).and_then(|file| disk.bytes(file));

@@ -1,6 +1,7 @@
 //! Damage of every kind to stores of every kind: it is noticed, or undone exactly, or changes nothing.
 //!
 //! `mutant` lists what can happen to the files of a store, `judge` opens what is left and compares it with the truth,
+//! `salvaged` saves what is left into a new store and compares that,
 //! `table` finds blocks to exchange,
 //! `log` and `tail` know what a damaged end of a log may look like, `memory` watches how much is asked for meanwhile.
 //!
@@ -11,6 +12,7 @@ mod judge;
 mod log;
 mod memory;
 mod mutant;
+mod salvaged;
 mod table;
 mod tail;
 #[cfg(test)]
@@ -22,6 +24,7 @@ use fountain_lsm::Durability;
 use judge::{Verdict, check_verify, judge};
 pub use memory::Counting;
 use mutant::Plan;
+use salvaged::check_salvage;
 
 use crate::Outcome;
 use crate::golden::{Base, Change, Maker, RECIPES, Recipe};
@@ -36,6 +39,8 @@ const MOST_MEMORY: usize = 64 << 20;
 
 /// One in so many damaged stores is verified, too.
 const VERIFIED: u64 = 4;
+/// One in so many damaged stores is salvaged, too.
+const SALVAGED: u64 = 12;
 
 /// The stage.
 pub const STAGE: Stage =
@@ -67,6 +72,8 @@ const BLOCK: usize = 4200;
 #[derive(Default)]
 struct Tally {
     done: u64,
+    /// Stores that were salvaged, too.
+    salvaged: u64,
     /// Cases of two faults whose outcome would be a failure after one.
     unsettled: u64,
     verdicts: [u64; Verdict::ALL.len()],
@@ -91,6 +98,7 @@ fn run(ctx: &Context) -> StageReport {
             Case::double(&plans, seed)
         };
         tally.done += 1;
+        tally.salvaged += u64::from(case.is_sampled(SALVAGED));
         match case.check() {
             Ok(verdict) => tally.verdicts[verdict as usize] += 1,
             // That two faults may lead to an earlier commit is known and shown; anything else they do wrong is a failure.
@@ -109,9 +117,14 @@ fn run(ctx: &Context) -> StageReport {
         count: tallies.iter().map(|tally| tally.unsettled).sum(),
         floor: 0,
     };
+    let salvaged = Count {
+        name: "salvaged, too",
+        count: tallies.iter().map(|tally| tally.salvaged).sum(),
+        floor: ctx.floor(12_000),
+    };
     StageReport {
         done: tallies.iter().map(|tally| tally.done).sum(),
-        also: Verdict::ALL.into_iter().map(count).chain([unsettled]).collect(),
+        also: Verdict::ALL.into_iter().map(count).chain([salvaged, unsettled]).collect(),
         failures,
         seconds: 0.0,
     }
@@ -199,6 +212,9 @@ impl<'a> Case<'a> {
             let verdict = judge(self.plan.base(), &damaged)?;
             if self.is_sampled(VERIFIED) {
                 check_verify(self.plan.base(), &damaged, verdict)?;
+            }
+            if self.is_sampled(SALVAGED) {
+                check_salvage(self.plan.base(), &damaged, self.faults.len() == 1)?;
             }
             Ok(verdict)
         });
