@@ -10,12 +10,13 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fountain_lsm::{
     Db, Error, FaultCode, KeyRange, NoteCode, VerifyOptions, VerifyReport, WriteBatch, verify,
 };
-use support::{fast_dir, files, killed, put, seq, small};
+use support::{TestFs, fast_dir, files, killed, put, seq, small};
 
 fn check(dir: &Path) -> VerifyReport {
     verify(dir, &VerifyOptions::default()).unwrap()
@@ -164,6 +165,40 @@ fn missing_files_and_left_overs_are_told_apart() {
         let found = faulty(&check(&live));
         assert!(found.iter().any(|fault| fault.0 == file.path && fault.2 == FaultCode::Missing), "{found:?}");
         std::fs::write(&file.path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn every_file_that_cannot_be_opened_once_or_ever_is_in_the_report() {
+    let dir = fast_dir();
+    let live = dir.path().join("live");
+    drop(filled(&live));
+    std::fs::create_dir_all(live.join("quarantine")).unwrap();
+    std::fs::write(live.join("quarantine/000998.sst"), b"aside").unwrap();
+    std::fs::write(live.join("tables/000999.sst"), b"half a table").unwrap();
+    let fs = TestFs::new();
+    let options = VerifyOptions { fs: fs.clone() };
+    let asked = fs.fail_at(usize::MAX, io::ErrorKind::PermissionDenied);
+    assert!(verify(&live, &options).unwrap().is_sound());
+    let opens = asked.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(opens > 10, "{opens}");
+    for nth in 0..opens {
+        for once in [true, false] {
+            let kind = io::ErrorKind::PermissionDenied;
+            if once {
+                fs.fail_at(nth, kind)
+            } else {
+                fs.fail_from(nth, kind)
+            };
+            match verify(&live, &options) {
+                Ok(report) => {
+                    let codes: Vec<_> = report.faults().map(|(_, fault)| fault.code).collect();
+                    assert!(codes.contains(&FaultCode::Unreadable), "open {nth}: {codes:?}");
+                }
+                Err(Error::Io { op, .. }) => assert_eq!(op, "open"),
+                other => panic!("open {nth}: {other:?}"),
+            }
+        }
     }
 }
 

@@ -244,7 +244,7 @@ fn is_whole(manifest: &ManifestSurvey, survey: &Survey) -> bool {
 
 fn manifest_files(survey: &Survey, manifest: Option<&ManifestSurvey>) -> Vec<CheckedFile> {
     let mut current = CheckedFile::new(&survey.paths.current(), 0);
-    current.faults.extend(survey.current.fault.clone());
+    current.faults.extend(survey.current.fault.clone().or_else(|| survey.unreadable.clone()));
     let named = survey.current.manifest.as_ref().filter(|_| survey.current.fault.is_none());
     let surveys =
         named.into_iter().chain(manifest.filter(|used| named.is_none_or(|named| named.path != used.path)));

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::fault::Fault;
 use crate::files::StorePaths;
 use crate::format::{LogKind, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head, read_whole};
@@ -19,8 +20,10 @@ pub(super) struct Survey {
     pub(super) current: CurrentSurvey,
     /// The store's id, from whatever file has it.
     pub(super) store: Option<StoreId>,
-    /// What `CURRENT` held, to notice that somebody opened the store meanwhile.
-    pointer: Vec<u8>,
+    /// Why `CURRENT` could not be read at first, if it is there.
+    pub(super) unreadable: Option<Fault>,
+    /// What `CURRENT` held, to notice that somebody opened the store meanwhile; `None` if it could not be read.
+    pointer: Option<Vec<u8>>,
 }
 
 impl Survey {
@@ -47,20 +50,27 @@ impl Survey {
                 None => Error::Missing { path: dir.to_path_buf() },
             });
         }
-        let pointer = read_whole(fs, &paths.current()).unwrap_or_default();
+        let (pointer, unreadable) = match read_whole(fs, &paths.current()) {
+            Ok(pointer) => (Some(pointer), None),
+            Err(error) => (None, Some(Fault::from(&error)).filter(|_| listing.has_current)),
+        };
         let current = survey_manifests(fs, &paths, &listing)?;
         let known = current.manifest.as_ref().and_then(|manifest| manifest.store);
         let store = known.or_else(|| find_identity(fs, &paths, &listing));
-        Ok(Self { paths, listing, current, store, pointer })
+        Ok(Self { paths, listing, current, store, unreadable, pointer })
     }
 
     /// Fails if somebody opened the store since: what was read belongs to no one state.
     pub(super) fn confirm_unchanged(&self, fs: &dyn Fs) -> Result<()> {
         refuse_open(fs, &self.paths)?;
-        if read_whole(fs, &self.paths.current()).unwrap_or_default() == self.pointer {
-            return Ok(());
+        match (&self.pointer, read_whole(fs, &self.paths.current())) {
+            (Some(before), Ok(now)) if *before == now => Ok(()),
+            // Unreadable as before, or for a moment only; then what it held counted already.
+            (None, Err(_)) => Ok(()),
+            (Some(_), Err(error @ Error::Io { .. })) => Err(error),
+            (None, Ok(_)) if self.unreadable.is_some() => Ok(()),
+            _ => Err(Error::Locked { path: self.paths.root().to_path_buf(), pid: None }),
         }
-        Err(Error::Locked { path: self.paths.root().to_path_buf(), pid: None })
     }
 }
 

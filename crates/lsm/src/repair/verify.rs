@@ -113,6 +113,7 @@ impl Check<'_> {
         let path = self.survey.paths.current();
         let mut file = self.file(&path);
         file.blocks = u64::from(self.survey.current.fault.is_none());
+        add_new(&mut file.faults, self.survey.unreadable.clone());
         add_new(&mut file.faults, self.survey.current.fault.clone());
         self.files.push(file);
     }
