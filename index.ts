@@ -37,6 +37,7 @@ export {
   type TypeName,
   type Where,
 } from './lib/query-types.js'
+export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js'
 export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js'
 export { Scan } from './lib/scan.js'
 export { Snapshot } from './lib/snapshot.js'

@@ -23,6 +23,8 @@ export interface NativeBinding {
   init(callback: Completion): number
   collect(env: number, into: Uint8Array): number
   open(env: number, ticket: number, path: string, options: object): void
+  verify(env: number, ticket: number, path: string): void
+  salvage(env: number, ticket: number, source: string, destination: string): void
   close(ticket: number, store: number): void
   flush(ticket: number, store: number): void
   compact(ticket: number, store: number): void

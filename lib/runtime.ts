@@ -71,6 +71,15 @@ export class Runtime {
     })
   }
 
+  /** Starts work on the directory `path` that belongs to no open store and answers with a report. */
+  report<R>(path: string, start: (native: NativeBinding, env: number, ticket: number) => void): Promise<R> {
+    return this.request(
+      { path },
+      (ticket) => start(this.native, this.#env, ticket),
+      (_, length) => JSON.parse(this.collect(length).toString()) as R,
+    )
+  }
+
   /** The bytes that came with the completion being delivered. */
   collect(length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length)

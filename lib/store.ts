@@ -8,6 +8,7 @@ import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
+import { type SalvageReport, salvage, type VerifyReport, verify } from './repair.js'
 import type { RecoveryReport, StoreMetrics } from './reports.js'
 import { runtime } from './runtime.js'
 import { Snapshot } from './snapshot.js'
@@ -78,6 +79,29 @@ export class FountainStore implements AsyncDisposable {
     const handle = await thread.open(directory, engine)
     const core = new StoreCore(thread, handle, durability)
     return new FountainStore(core, directory, JSON.parse(core.call((native) => native.recovery(handle))))
+  }
+
+  /**
+   * Reads every file of the store in the directory `path` and proves it: checksums, order, counts, links. Goes on after a
+   * fault, so the report has all of them. Writes nothing, and needs a store that nobody has open, whether it can be opened
+   * or not.
+   *
+   * Rejects with `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_IO`, `ERR_INVALID_ARGUMENT`. What
+   * is wrong with a file is in the report.
+   */
+  static verify(path: string): Promise<VerifyReport> {
+    return verify(path)
+  }
+
+  /**
+   * Saves what can be read of the store in `source`, which stays as it is to the byte, into a new store in `destination`,
+   * which must not be there or be an empty directory. Sequences and history stay, what was deleted stays deleted, and the
+   * report tells exactly what is missing.
+   *
+   * Rejects as `verify`, and with `ERR_DISK_FULL`, and with `ERR_CORRUPT` if nothing of the source can be read at all.
+   */
+  static salvage(source: string, destination: string): Promise<SalvageReport> {
+    return salvage(source, destination)
   }
 
   /** The sequence of the newest commit; 0 for a new store. */

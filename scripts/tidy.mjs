@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { inRoot, ROOT } from './lib/checkout.mjs'
 
 const MAX_LINES = 600
-const SHORT = /^(crates|lib|scripts|examples)\/|^index\.ts$/
+const SHORT = /^(crates|lib|cli|scripts|examples)\/|^index\.ts$/
 const SOURCE = /\.(rs|ts|mts|mjs|cjs)$/
 const TEXT = /\.(rs|ts|mts|mjs|cjs|js|json|md|toml|yml|yaml)$|^\.ci\/run$/
 const GENERATED = /(^|\/)(package-lock\.json|Cargo\.lock)$|\.d\.m?ts$/

@@ -1,12 +1,13 @@
-/** Build step 3: the TypeScript facade compiled to CommonJS, with its declarations, beside the sources. */
+/** Build step 3: the TypeScript facade and the command compiled to CommonJS, with its declarations, beside the sources. */
 import { exists, filesBelow } from './checkout.mjs'
 import { must, say } from './run.mjs'
 import { fingerprint } from './stamp.mjs'
 import { nodeTool } from './tool.mjs'
 
-/** Source files of the facade, relative to the root. */
+/** Source files of the facade and of the command, relative to the root. */
 function sources() {
-  return ['index.ts', ...filesBelow('lib', (path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))]
+  const isSource = (path) => path.endsWith('.ts') && !path.endsWith('.d.ts')
+  return ['index.ts', ...filesBelow('lib', isSource), ...filesBelow('cli', isSource)]
 }
 
 /** True when a source has both of its outputs. */

@@ -14,7 +14,7 @@
 //! `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is
 //! read), `history` and `versions` (what was), `query` (finding and changing by conditions), `transaction`, `commit`
 //! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
-//! (the handle).
+//! (the handle). `repair` is for stores that do not open.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -59,6 +59,7 @@ mod page;
 pub mod query;
 mod read_pool;
 pub mod record;
+mod repair;
 mod scan;
 mod snapshot;
 mod store;
@@ -83,6 +84,7 @@ pub use kv::{Batch, KvCursor, KvPin, KvValue, KvVersions, LocalKv, MemoryKv, Ord
 pub use metrics::Metrics;
 pub use options::StoreOptions;
 pub use page::Page;
+pub use repair::{SalvageReport, VerifyReport, salvage, verify};
 pub use scan::{ScanEnd, ScanRequest};
 pub use snapshot::Snapshot;
 pub use store::Store;

@@ -23,6 +23,7 @@ mod planted;
 mod queries;
 mod reads;
 mod registry;
+mod repair;
 mod reports;
 mod scans;
 mod snapshots;

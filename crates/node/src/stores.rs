@@ -140,7 +140,11 @@ fn upkeep(env: Env, ticket: u32, store: u32, work: fn(&Store) -> Result<()>) -> 
 }
 
 /// Runs `work` on a thread of its own and answers the ticket with what it returns.
-fn run(name: &str, ticket: Ticket, work: impl FnOnce() -> Result<Outcome> + Send + 'static) -> Result<()> {
+pub fn run(
+    name: &str,
+    ticket: Ticket,
+    work: impl FnOnce() -> Result<Outcome> + Send + 'static,
+) -> Result<()> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || ticket.answer(work()));
     match spawned {
         Ok(_) => Ok(()),

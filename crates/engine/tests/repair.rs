@@ -1,0 +1,110 @@
+//! Stores that do not open: what is wrong is told, what is left is saved under the names of its collections.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::path::{Path, PathBuf};
+
+use fountain_engine::keys::{Key, encode};
+use fountain_engine::record::Value;
+use fountain_engine::{
+    Durability, ErrorCode, ReadTier, StorageOptions, Store, StoreOptions, WriteSet, salvage, verify,
+};
+
+fn key(text: &str) -> Vec<u8> {
+    encode(&Key::String(text.to_owned())).unwrap()
+}
+
+fn put(store: &Store, collection: &str, names: &[&str]) {
+    let mut writes = WriteSet::new();
+    let id = store.collection(collection).unwrap();
+    for name in names {
+        let document = store.encode(&Value::Object(vec![("v".into(), Value::Number(1.0))])).unwrap();
+        writes.put(id, &key(name), &document).unwrap();
+    }
+    store.commit(writes, Durability::Disk).unwrap();
+}
+
+fn has(store: &Store, collection: &str, name: &str) -> bool {
+    let id = store.collection(collection).unwrap();
+    store.get(id, &key(name), None, ReadTier::Disk).unwrap().is_some()
+}
+
+/// Whether a document is there and can be unpacked.
+fn reads(store: &Store, collection: &str, name: &str) -> Result<String, ErrorCode> {
+    let id = store.collection(collection).unwrap();
+    let document = store.get(id, &key(name), None, ReadTier::Disk).unwrap().unwrap();
+    store.to_json(&[&[document.codec()], document.body()].concat()).map_err(|error| error.code)
+}
+
+/// A store with two collections, each in a table of its own.
+fn filled(dir: &Path) {
+    let store = Store::open(dir, StoreOptions::default()).unwrap();
+    put(&store, "users", &["ada", "bob"]);
+    store.flush().unwrap();
+    put(&store, "cities", &["Bonn", "Köln"]);
+    store.flush().unwrap();
+    store.close().unwrap();
+}
+
+fn tables(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> =
+        std::fs::read_dir(dir.join("tables")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_lost_table_is_named_by_its_collections_and_the_rest_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));
+    filled(&source);
+    let sound = verify(&source, &StorageOptions::default()).unwrap().to_json();
+    assert!(sound["sound"] == true && sound["sequence"] == 2, "{sound}");
+    std::fs::remove_file(&tables(&source)[1]).unwrap();
+    assert_eq!(Store::open(&source, StoreOptions::default()).err().unwrap().code, ErrorCode::Corrupt);
+    let found = verify(&source, &StorageOptions::default()).unwrap().to_json();
+    assert!(found["sound"] == false, "{found}");
+
+    let report = salvage(&source, &dest, &StorageOptions::default()).unwrap();
+    let json = report.to_json();
+    assert_eq!(json["complete"], false);
+    // The table held the entry of the collection in the catalog, too.
+    assert!(json["losses"][0]["catalog"] == true && json["losses"][0]["code"] == "table", "{json}");
+    let store = Store::open(&dest, StoreOptions::default()).unwrap();
+    assert!(has(&store, "users", "ada") && has(&store, "users", "bob"));
+    assert_eq!(store.collections().unwrap(), ["users"]);
+    put(&store, "more", &["1"]);
+    assert!(!has(&store, "cities", "Bonn") && has(&store, "more", "1"));
+}
+
+#[test]
+fn records_whose_catalog_is_lost_get_a_name_and_no_number_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));
+    let store = Store::open(&source, StoreOptions::default()).unwrap();
+    put(&store, "users", &["ada"]);
+    put(&store, "cities", &["Bonn"]);
+    store.flush().unwrap();
+    // Only records, no entry of the catalog.
+    put(&store, "users", &["bob"]);
+    put(&store, "cities", &["Köln"]);
+    store.flush().unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(&tables(&source)[0]).unwrap();
+    let report = salvage(&source, &dest, &StorageOptions::default()).unwrap();
+    let json = report.to_json();
+    assert_eq!(json["renamed"], serde_json::json!(["recovered-16", "recovered-17"]), "{json}");
+    assert_eq!(json["losses"][0]["collections"], json["renamed"]);
+    let store = Store::open(&dest, StoreOptions::default()).unwrap();
+    assert!(has(&store, "recovered-16", "bob") && has(&store, "recovered-17", "Köln"));
+    assert_eq!(report.storage.sequence, store.sequence());
+    put(&store, "users", &["new"]);
+    assert!(!has(&store, "users", "bob") && has(&store, "recovered-16", "bob"));
+    // The shape of the old records was in the lost table, too: no new one takes its number.
+    assert_eq!(reads(&store, "recovered-16", "bob"), Err(ErrorCode::Corrupt));
+    assert_eq!(reads(&store, "users", "new").unwrap(), r#"{"v":1}"#);
+}
