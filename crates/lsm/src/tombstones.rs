@@ -67,13 +67,15 @@ impl RangeTombstones {
         &self.fragments
     }
 
+    /// The fragment with `key` in its range.
+    pub(crate) fn fragment_over(&self, key: &[u8]) -> Option<&Fragment> {
+        let index = self.fragments.partition_point(|fragment| *fragment.end <= *key);
+        self.fragments.get(index).filter(|fragment| *fragment.start <= *key)
+    }
+
     /// The sequences of the tombstones that cover `key`, descending.
     pub(crate) fn covering(&self, key: &[u8]) -> &[Seq] {
-        let index = self.fragments.partition_point(|fragment| *fragment.end <= *key);
-        match self.fragments.get(index) {
-            Some(fragment) if *fragment.start <= *key => &fragment.seqs,
-            _ => &[],
-        }
+        self.fragment_over(key).map_or(&[], |fragment| &fragment.seqs)
     }
 
     /// The newest tombstone at or before `at` that covers `key`; [`Seq::ZERO`] if there is none.

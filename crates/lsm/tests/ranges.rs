@@ -70,6 +70,48 @@ fn the_versions_of_a_key_show_when_its_range_was_deleted() {
 }
 
 #[test]
+fn scans_pass_over_what_a_deleted_range_hides_without_reading_it() {
+    let dir = fast_dir();
+    let large = Options { memtable_bytes: 1 << 20, table_bytes: 1 << 20, ..small() };
+    let db = Db::open(dir.path(), large).unwrap();
+    let mut batch = WriteBatch::new();
+    for index in 0..2000 {
+        batch.put(format!("gone {index:05}").as_bytes(), &[1; 100]).unwrap();
+    }
+    batch.put(b"first", b"1").unwrap();
+    batch.put(b"last", b"1").unwrap();
+    db.commit(batch, Durability::Os).unwrap();
+    db.flush().unwrap();
+    delete_range(&db, "gone 00100", "gone 01900");
+    put(&db, "gone 01000", "again");
+    let left: Vec<String> = ["first".to_owned()]
+        .into_iter()
+        .chain((0..100).chain([1000]).chain(1900..2000).map(|index| format!("gone {index:05}")))
+        .chain(["last".to_owned()])
+        .collect();
+    let blocks_looked_at = |direction| {
+        let looks = || db.metrics().cache_hits + db.metrics().cache_misses;
+        let before = looks();
+        let mut records = scan(&db, KeyRange::default(), db.visible(), direction);
+        if direction == Direction::Reverse {
+            records.reverse();
+        }
+        let found: Vec<_> = records.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect();
+        assert_eq!(found, left);
+        assert_eq!(scan(&db, KeyRange::default(), seq(1), direction).len(), 2002, "before the deletion");
+        looks() - before
+    };
+    for state in ["in memory", "in a table of its own", "in one table with what it hides"] {
+        for direction in [Direction::Forward, Direction::Reverse] {
+            // A scan of all records looks at more than 50 blocks.
+            let looked_at = blocks_looked_at(direction);
+            assert!((55..85).contains(&looked_at), "{state}, {direction:?}: {looked_at}");
+        }
+        if state == "in memory" { db.flush().unwrap() } else { db.compact().unwrap() }
+    }
+}
+
+#[test]
 fn compaction_lets_go_of_a_deleted_range_where_no_history_is_kept() {
     let dir = fast_dir();
     let options = Options { retention: Retention::LatestOnly, ..small() };

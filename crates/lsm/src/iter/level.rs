@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::manifest::first_reaching;
+use crate::range::Direction;
 use crate::table::{Table, TableCursor, TableMeta};
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 
@@ -83,6 +84,15 @@ impl LevelCursor {
     pub(crate) fn prev(&mut self) -> Result<()> {
         self.with(TableCursor::prev)?;
         self.skip_backward()
+    }
+
+    /// As [`TableCursor::skip_older`], in the table at the position.
+    pub(crate) fn skip_older(&mut self, edge: &[u8], before: Seq, direction: Direction) -> Result<()> {
+        self.with(|cursor| cursor.skip_older(edge, before, direction))?;
+        match direction {
+            Direction::Forward => self.skip_forward(),
+            Direction::Reverse => self.skip_backward(),
+        }
     }
 
     pub(crate) fn valid(&self) -> bool {

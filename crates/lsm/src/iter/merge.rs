@@ -86,6 +86,16 @@ impl MergeCursor {
         self.seek_before(Some(key))
     }
 
+    /// Leaves behind versions whose sequences are less than `before`, up to the key `edge`: forward, keys less than it, in
+    /// reverse all others. Not all of them, but where they fill blocks, blocks that are not looked at.
+    pub(crate) fn skip_older(&mut self, edge: &[u8], before: Seq) -> Result<()> {
+        for source in &mut self.sources {
+            source.skip_older(edge, before, self.direction)?;
+        }
+        self.arrange();
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn valid(&self) -> bool {
         !self.order.is_empty()

@@ -3,8 +3,9 @@
 use super::LevelCursor;
 use crate::error::Result;
 use crate::memtable::MemtableCursor;
+use crate::range::Direction;
 use crate::table::TableCursor;
-use crate::types::Trailer;
+use crate::types::{Seq, Trailer};
 
 /// A cursor over one source. The position methods have the same meaning for every kind: `seek` goes to the first
 /// version at or after a place, `seek_before` to the last version of a smaller user key (without a key: to the last
@@ -60,6 +61,15 @@ impl Source {
             }
             Self::Table(cursor) => cursor.prev(),
             Self::Level(cursor) => cursor.prev(),
+        }
+    }
+
+    /// See [`super::MergeCursor::skip_older`]. The source was last moved in the same direction.
+    pub(crate) fn skip_older(&mut self, edge: &[u8], before: Seq, direction: Direction) -> Result<()> {
+        match self {
+            Self::Memtable(_) => Ok(()),
+            Self::Table(cursor) => cursor.skip_older(edge, before, direction),
+            Self::Level(cursor) => cursor.skip_older(edge, before, direction),
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct VisibleCursor {
     /// Deleted ranges of all sources.
     tombstones: RangeTombstones,
     state: State,
+    /// Keys that were passed and not shown, while there are deleted ranges.
+    passed: usize,
     /// The record at the position. Forward, the value stays in the merge's top source.
     key: Vec<u8>,
     value: Vec<u8>,
@@ -41,7 +43,7 @@ impl VisibleCursor {
         direction: Direction,
     ) -> Self {
         let (key, value) = (Vec::new(), Vec::new());
-        Self { merge, range, at, direction, tombstones, state: State::Unplaced, key, value }
+        Self { merge, range, at, direction, tombstones, state: State::Unplaced, passed: 0, key, value }
     }
 
     /// Moves to the next record in the direction; false at the end, and ever after.
@@ -92,8 +94,28 @@ impl VisibleCursor {
                 return Ok(true);
             }
             self.skip_key()?;
+            self.skip_deleted()?;
         }
         Ok(false)
+    }
+
+    /// After a key was passed and not shown: when that happens often, and a deleted range is the reason, what is older than
+    /// the deletion is left behind up to the end of the range. Newer versions among it stay.
+    fn skip_deleted(&mut self) -> Result<()> {
+        if self.tombstones.is_empty() {
+            return Ok(());
+        }
+        self.passed += 1;
+        if !self.passed.is_multiple_of(STEPS_BEFORE_SEEK) {
+            return Ok(());
+        }
+        let Some(fragment) = self.tombstones.fragment_over(&self.key) else { return Ok(()) };
+        let Some(&deleted) = fragment.seqs.iter().find(|seq| **seq <= self.at) else { return Ok(()) };
+        let edge = match self.direction {
+            Direction::Forward => &fragment.end,
+            Direction::Reverse => &fragment.start,
+        };
+        self.merge.skip_older(edge, deleted)
     }
 
     /// Whether the newest version of the current key that the reader may see is a record.
@@ -161,6 +183,7 @@ impl VisibleCursor {
             if self.take_visible()? {
                 return Ok(true);
             }
+            self.skip_deleted()?;
         }
         Ok(false)
     }

@@ -10,6 +10,7 @@ use super::index::Section;
 use super::reader::{Access, Table};
 use super::section_cursor::SectionCursor;
 use crate::error::Result;
+use crate::range::Direction;
 use crate::types::{ReadTier, Seq, Trailer};
 
 /// A cursor over the versions of a table. It keeps the table and the current blocks in memory.
@@ -114,6 +115,29 @@ impl TableCursor {
             return self.current.prev();
         }
         self.step(false)
+    }
+
+    /// Leaves behind blocks in which all versions are older than `before` and all keys are on this side of `edge`: less
+    /// than it, going forward, and not less than it in reverse.
+    pub(crate) fn skip_older(&mut self, edge: &[u8], before: Seq, direction: Direction) -> Result<()> {
+        let forwards = direction == Direction::Forward;
+        if !self.valid() || self.table_is_newer(before) || (self.history.is_some() && self.ahead != forwards)
+        {
+            return Ok(());
+        }
+        let skip = |cursor: &mut SectionCursor| {
+            if forwards {
+                cursor.skip_older_before(edge, before)
+            } else {
+                cursor.skip_older_from(edge, before)
+            }
+        };
+        let result = skip(&mut self.current).and_then(|()| self.history.as_mut().map_or(Ok(()), skip));
+        self.settle(result)
+    }
+
+    fn table_is_newer(&self, before: Seq) -> bool {
+        self.current.table().meta().least_seq >= before
     }
 
     /// The cursor at the position.

@@ -113,6 +113,48 @@ impl SectionCursor {
         if self.valid() { Ok(()) } else { self.last_before(self.position) }
     }
 
+    /// Moves on to the first block that has a version not older than `before`, or may reach the key `edge`; not at all if
+    /// that is the current one.
+    pub(super) fn skip_older_before(&mut self, edge: &[u8], before: Seq) -> Result<()> {
+        let Some(limit) = self.limit(edge)? else { return Ok(()) };
+        let mut position = self.position;
+        while position < limit && self.is_older(position, before)? {
+            position += 1;
+        }
+        if position > self.position { self.first_from(position) } else { Ok(()) }
+    }
+
+    /// As [`Self::skip_older_before`], backwards: back to the last block that has a version not older than `before`, or
+    /// keys less than `edge`.
+    pub(super) fn skip_older_from(&mut self, edge: &[u8], before: Seq) -> Result<()> {
+        let Some(limit) = self.limit(edge)? else { return Ok(()) };
+        let mut position = self.position;
+        while position > limit && self.is_older(position, before)? {
+            position -= 1;
+        }
+        if position < self.position { self.last_before(position + 1) } else { Ok(()) }
+    }
+
+    /// The only block that may hold keys on both sides of `edge`; `None` if the cursor is not at an entry.
+    fn limit(&self, edge: &[u8]) -> Result<Option<usize>> {
+        match self.table.tail.index(self.section) {
+            Some(index) if self.valid() => {
+                index.lower_bound(&self.table, edge, Seq::MAX, self.access.index_tier()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether all versions in block `position` are older than `before`.
+    fn is_older(&self, position: usize, before: Seq) -> Result<bool> {
+        let Some(index) = self.table.tail.index(self.section) else { return Ok(false) };
+        Ok(index.target(&self.table, position, self.access.index_tier())?.greatest < before)
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Makes the cursor invalid, so that an error on the way cannot leave it at an old position.
     pub(super) fn leave(&mut self) {
         if let Some(inner) = &mut self.inner {
