@@ -63,5 +63,6 @@ export type {
   SyncReadOptions,
   TransactionOptions,
   Version,
+  WatchOptions,
   WriteOptions,
 } from './lib/types.js'

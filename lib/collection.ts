@@ -6,7 +6,7 @@
  */
 import { NEWEST, type StoreCore } from './core.js'
 import { invalidArgument, StoreError } from './errors.js'
-import { readHistory, readMeta } from './history.js'
+import { followCollection, readHistory, readMeta } from './history.js'
 import { type Key, keyBytes, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -25,6 +25,7 @@ import { abortable } from './signal.js'
 import { Snapshot } from './snapshot.js'
 import type {
   BatchItem,
+  Change,
   Commit,
   OperationOptions,
   PutOptions,
@@ -33,6 +34,7 @@ import type {
   Sequence,
   SyncReadOptions,
   Version,
+  WatchOptions,
   WriteOptions,
 } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
@@ -55,6 +57,8 @@ const CHANGE_OPTIONS: OptionRules<ChangeOptions> = {
   limit: integer(1, MAX_QUERY_PAGE_SIZE),
   dryRun: boolean,
 }
+/** @internal */
+export const WATCH_OPTIONS: OptionRules<WatchOptions> = { from: wholeNumber, signal }
 const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
 const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
   key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
@@ -325,6 +329,13 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
    */
   insertOp(document: T): WriteOperation {
     return this.#operation(preparePut(this.source, document, 'absent'))
+  }
+
+  /** What commits change in this collection, as `store.watch` tells it of all. */
+  watch(options?: WatchOptions): AsyncGenerator<Change<T, K>, void> {
+    const { core } = this.source
+    const { from, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
+    return followCollection(this.source, from ?? core.call((native, handle) => native.sequence(handle)), signal)
   }
 
   /**

@@ -23,6 +23,8 @@ export class StoreCore {
   /** When writes resolve unless a call says otherwise. */
   readonly durability: Durability
   readonly queue: WriteQueue
+  /** What ends those who wait for changes. */
+  readonly watches = new Set<() => void>()
   /** For what crosses at once; empty between calls. */
   readonly scratch = new WriteBuffer()
   /** The shapes of the store's records. */
@@ -121,6 +123,7 @@ export class StoreCore {
   }
 
   async #close(): Promise<void> {
+    for (const end of this.watches) end()
     await this.queue.drain()
     if (this.#active > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const { runtime, handle } = this

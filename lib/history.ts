@@ -1,4 +1,7 @@
-/** What was: the versions of one document, and how two moments differ. Both are read page by page on a read thread. */
+/**
+ * What was and what comes: the versions of one document, how two moments differ, and what commits change from a sequence on.
+ * All is read page by page on a read thread.
+ */
 import type { StoreCore } from './core.js'
 import { decodeKey, encodeKey, type Key } from './keys.js'
 import { PAGE_BYTES } from './limits.js'
@@ -74,12 +77,71 @@ export async function* readDiff(
   }
 }
 
+/**
+ * What commits after a sequence change, in their order, without end: until the signal is aborted or the store closed.
+ * `collection` is an id, or 0 for all; `make` is what becomes of each.
+ */
+async function* follow<R>(
+  core: StoreCore,
+  collection: number,
+  from: Sequence,
+  signal: AbortSignal | undefined,
+  make: (version: Packed) => R,
+): AsyncGenerator<R, void> {
+  const watch = core.call((native, handle) => native.watch(handle))
+  const end = () => core.runtime.native.unwatch(watch)
+  core.watches.add(end)
+  signal?.addEventListener('abort', end)
+  try {
+    for (let after = from; ; ) {
+      signal?.throwIfAborted()
+      const { said, versions } = await page(core, (native, ticket) => {
+        native.watchNext(ticket, watch, collection, after, PAGE_BYTES)
+      })
+      for (const version of versions) {
+        yield make(version)
+        signal?.throwIfAborted()
+      }
+      after = said
+    }
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', end)
+    core.watches.delete(end)
+    end()
+  }
+}
+
+/** What commits after a sequence change in all collections. */
+export function followStore(core: StoreCore, from: Sequence, signal?: AbortSignal): AsyncGenerator<StoreChange, void> {
+  const names = new Map<number, string>()
+  return follow(core, 0, from, signal, (version) => {
+    return { collection: nameOf(core, names, version.collection), change: changeOf(core, version) }
+  })
+}
+
+/** What commits after a sequence change in one collection. */
+export function followCollection<T, K extends Key>(
+  source: ReadSource,
+  from: Sequence,
+  signal?: AbortSignal,
+): AsyncGenerator<Change<T, K>, void> {
+  return follow(source.core, source.id, from, signal, (version) => {
+    const { sequence, key, deleted, bytes, start, end } = version
+    const id = decodeKey(key, 0, key.length) as K
+    if (deleted) return { op: 'delete', id, sequence }
+    return { op: 'put', id, doc: asDocument(source, id, bytes, start, end) as T, sequence }
+  })
+}
+
 function historyPage(source: ReadSource, key: Key, upto: Sequence, maxBytes: number): Promise<Page> {
   const { core, id, name } = source
   return page(core, (native, ticket) => {
     const { io } = core.runtime
     const length = encodeKey(key, io, 0, { collection: name, place: 'key' })
-    native.history(ticket, core.handle, id, io, length, upto, maxBytes)
+    native.history(ticket, core.handle, io, { collection: id, key: length, upto, maxBytes })
   })
 }
 

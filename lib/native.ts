@@ -48,22 +48,26 @@ export interface NativeBinding {
   snapshotSequence(snapshot: number): number
   releaseSnapshot(snapshot: number): void
   sequenceAt(store: number, millis: number): number
-  history(
-    ticket: number,
-    store: number,
-    collection: number,
-    io: Uint8Array,
-    key: number,
-    upto: number,
-    maxBytes: number,
-  ): void
+  history(ticket: number, store: number, io: Uint8Array, request: HistoryArguments): void
   changes(ticket: number, store: number, request: ChangesArguments): void
   diff(ticket: number, store: number, io: Uint8Array, start: number, request: ChangesArguments): void
+  watch(store: number): number
+  watchNext(ticket: number, watch: number, collection: number, after: number, maxBytes: number): void
+  unwatch(watch: number): void
   begin(store: number, serializable: boolean): number
   transactionSequence(transaction: number): number
   transactionWrite(transaction: number, bytes: Uint8Array, length: number): void
   commitTransaction(ticket: number, transaction: number, durability: number): void
   rollback(transaction: number): void
+}
+
+/** Which versions to read; the encoded key lies at the start of the block, and a negative `upto` means the newest. */
+export interface HistoryArguments {
+  collection: number
+  /** Bytes of the key. */
+  key: number
+  upto: number
+  maxBytes: number
 }
 
 /** Which changes to read; collection 0 means all. */

@@ -1,9 +1,9 @@
 /** The store: opening, collections, batches, snapshots, upkeep, closing. */
 import { resolve } from 'node:path'
-import { Collection, type CollectionOptions, ReadCollection } from './collection.js'
+import { Collection, type CollectionOptions, ReadCollection, WATCH_OPTIONS } from './collection.js'
 import { StoreCore } from './core.js'
 import { invalidArgument } from './errors.js'
-import { readDiff } from './history.js'
+import { followStore, readDiff } from './history.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -24,6 +24,7 @@ import type {
   Sequence,
   StoreChange,
   TransactionOptions,
+  WatchOptions,
 } from './types.js'
 
 const durability = oneOf('memory', 'os', 'disk')
@@ -224,6 +225,19 @@ export class FountainStore implements AsyncDisposable {
 
   readonly #view = (name: string, options: CollectionOptions | undefined, at: Snapshot) =>
     new ReadCollection<object, Key>(this.#core, name, options, at)
+
+  /**
+   * What commits change from now on, or from `from` on, in their order and each once; within a commit by collection and key.
+   * The loop waits for more at the end, which keeps the process alive, until it is left, the signal is aborted, or the store
+   * closes, when it rejects with `ERR_CLOSED`. One that falls behind is served from the history: it rejects with
+   * `ERR_HISTORY_TRUNCATED` if that is not kept.
+   *
+   * @throws StoreError for bad options
+   */
+  watch(options?: WatchOptions): AsyncGenerator<StoreChange, void> {
+    const { from = this.sequence, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
+    return followStore(this.#core, from, signal)
+  }
 
   #sequenceOf(moment: Sequence | Date, place: string): Sequence {
     if (moment instanceof Date && !Number.isNaN(moment.getTime())) {

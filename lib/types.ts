@@ -50,6 +50,15 @@ export interface StoreChange {
   readonly change: Change<unknown>
 }
 
+/** Options of `watch`. */
+export interface WatchOptions extends AbortOptions {
+  /**
+   * Begin with the first commit after this sequence, which must still be kept in the history. Default: now. To go on where a
+   * loop ended, give the sequence of the last commit of which everything was seen.
+   */
+  from?: Sequence | undefined
+}
+
 /** Options of what takes a while and can be stopped. */
 export interface AbortOptions {
   /** Ends it with the signal's reason when aborted. */

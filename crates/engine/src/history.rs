@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// The collection of a storage key, if it is that of a record.
-    fn collection_of(&self, key: &[u8]) -> Option<CollectionId> {
+    pub(crate) fn collection_of(&self, key: &[u8]) -> Option<CollectionId> {
         CollectionId::of_storage_key(key).filter(|&id| self.inner.catalog.name(id).is_some())
     }
 }

@@ -6,6 +6,7 @@ use std::thread;
 use crate::catalog::Catalog;
 use crate::commit::{CommitThread, Committer};
 use crate::error::{Error, ErrorCode, Result};
+use crate::feed::Feed;
 use crate::gate::{Gate, Pass};
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub commits: CommitThread,
     pub reads: ReadPool,
     pub transactions: Arc<Transactions>,
+    pub feed: Arc<Feed>,
     closed: OnceLock<Result<()>>,
 }
 
@@ -44,19 +46,32 @@ impl Inner {
         let counters = Arc::new(Counters::default());
         let reads = ReadPool::start(read_threads).map_err(|error| no_thread(&error))?;
         let transactions = Arc::new(Transactions::default());
+        let feed = Arc::new(Feed::new(kv.visible()));
         let committer = Committer {
             kv: Arc::clone(kv),
             catalog: Arc::clone(&catalog),
             shapes: Arc::clone(&shapes),
             counters: Arc::clone(&counters),
             transactions: Arc::clone(&transactions),
+            feed: Arc::clone(&feed),
         };
         let commits = CommitThread::start(committer).map_err(|error| {
             reads.close();
             no_thread(&error)
         })?;
         let (gate, closed) = (Gate::default(), OnceLock::new());
-        Ok(Self { kv: Arc::clone(kv), catalog, shapes, counters, gate, commits, reads, transactions, closed })
+        Ok(Self {
+            kv: Arc::clone(kv),
+            catalog,
+            shapes,
+            counters,
+            gate,
+            commits,
+            reads,
+            transactions,
+            feed,
+            closed,
+        })
     }
 
     /// Lets a call in that is about `doing` something, unless the store is closed.
@@ -74,6 +89,7 @@ impl Inner {
     /// not wait for either, and storage must be the last to end.
     fn end(&self) -> Result<()> {
         self.commits.refuse();
+        self.feed.close();
         self.reads.close();
         self.gate.close();
         self.commits.finish()

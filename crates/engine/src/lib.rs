@@ -12,7 +12,8 @@
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
 //! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `record` (documents in bytes),
 //! `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is
-//! read), `history` and `versions` (what was), `query` (finding and changing by conditions), `transaction`, `commit`
+//! read), `history` and `versions` (what was), `feed` and `watch`
+//! (what comes), `query` (finding and changing by conditions), `transaction`, `commit`
 //! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
 //! (the handle). `repair` is for stores that do not open.
 //!
@@ -46,6 +47,7 @@ mod commit;
 mod condition;
 mod document;
 mod error;
+mod feed;
 mod gate;
 mod history;
 mod inner;
@@ -67,6 +69,7 @@ mod sync;
 mod transaction;
 mod versions;
 mod view;
+mod watch;
 mod write_set;
 
 pub use fountain_lsm::{
@@ -91,4 +94,5 @@ pub use store::Store;
 pub use transaction::{Isolation, Transaction};
 pub use versions::VersionPage;
 pub use view::View;
+pub use watch::Watch;
 pub use write_set::WriteSet;

@@ -72,6 +72,8 @@ pub const MAX_TRANSACTION_READ_BYTES: usize = 32 << 20;
 /// Bytes of keys, with 96 for each, of recent commits that are remembered for open transactions: 64 MiB. Transactions
 /// that began before what is over it cannot commit any more.
 pub const MAX_WINDOW_BYTES: usize = 64 << 20;
+/// Bytes of recent commits, with 128 for each, that are kept in memory while somebody watches: 16 MiB.
+pub const MAX_FEED_BYTES: usize = 16 << 20;
 /// Longest collection name in characters, all of them ASCII.
 pub const MAX_NAME_CHARS: usize = 128;
 /// Most collections in one store, counting names that were only asked for.

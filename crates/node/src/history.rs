@@ -9,6 +9,19 @@ use crate::errors::{answer, thrown};
 use crate::mailbox::{Outcome, Ticket};
 use crate::thread::{ticket_for, with_store};
 
+/// Which versions of a record.
+#[napi(object)]
+pub struct HistoryArguments {
+    /// The collection.
+    pub collection: u32,
+    /// Bytes of the encoded key.
+    pub key: u32,
+    /// Up to this sequence; negative for the newest.
+    pub upto: f64,
+    /// Bytes after which the page is full.
+    pub max_bytes: u32,
+}
+
 /// Which changes.
 #[napi(object)]
 pub struct ChangesArguments {
@@ -22,21 +35,18 @@ pub struct ChangesArguments {
     pub max_bytes: u32,
 }
 
-/// Reads versions of the record whose encoded key is the first `key` bytes of `io`, from `upto` or, if that is negative,
-/// the newest on. Answers with 1 if more may follow, and the length of the page to collect.
+/// Reads versions of the record whose encoded key lies at the start of `io`, from the newest to the oldest. Answers with 1 if more may follow, and the length of the page to collect.
 #[napi(catch_unwind)]
 pub fn history(
     env: Env,
     ticket: u32,
     store: u32,
-    collection_id: u32,
     io: &[u8],
-    key: u32,
-    upto: f64,
-    max_bytes: u32,
+    request: HistoryArguments,
 ) -> answer::Result<()> {
     let start = || {
-        let (id, key) = (collection(collection_id)?, slice(io, 0, key)?.to_vec());
+        let HistoryArguments { collection: id, key, upto, max_bytes } = request;
+        let (id, key) = (collection(id)?, slice(io, 0, key)?.to_vec());
         let upto = if upto < 0.0 { None } else { Some(sequence(upto)?) };
         read(env, ticket, store, move |engine, page| {
             let end = engine.history(id, &key, upto, max_bytes as usize, page)?;
@@ -81,8 +91,17 @@ pub fn diff(
 /// The sequence that was the newest at a time, in milliseconds since 1970.
 #[napi(catch_unwind)]
 pub fn sequence_at(store: u32, millis: f64) -> answer::Result<f64> {
-    with_store(store, |engine| engine.sequence_at(millis.max(0.0) as u64).map(number))
-        .map_err(|error| thrown(&error))
+    with_store(store, |engine| engine.sequence_at(whole(millis)).map(number)).map_err(|error| thrown(&error))
+}
+
+/// Milliseconds since 1970; times before are 1970.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounded below, and casts saturate"
+)]
+fn whole(millis: f64) -> u64 {
+    millis.max(0.0) as u64
 }
 
 /// Fills a page on a read thread and answers with it and the number that `work` returns.

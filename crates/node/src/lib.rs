@@ -30,4 +30,5 @@ mod snapshots;
 mod stores;
 mod thread;
 mod transactions;
+mod watches;
 mod writes;

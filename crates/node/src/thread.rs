@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fountain_engine::{Page, Result, Snapshot, Store, Transaction, View};
+use fountain_engine::{Page, Result, Snapshot, Store, Transaction, View, Watch};
 use napi::Env;
 use napi::bindgen_prelude::{BufferSlice, Function};
 use napi_derive::napi;
@@ -46,6 +46,11 @@ struct OpenTransaction {
     transaction: Transaction,
 }
 
+struct OpenWatch {
+    store: u32,
+    watch: Arc<Watch>,
+}
+
 #[derive(Default)]
 struct Tables {
     environments: Vec<Option<Environment>>,
@@ -54,6 +59,8 @@ struct Tables {
     last_snapshot: u32,
     transactions: HashMap<u32, OpenTransaction>,
     last_transaction: u32,
+    watches: HashMap<u32, OpenWatch>,
+    last_watch: u32,
     /// Reused by every scan that is answered from memory.
     page: Page,
 }
@@ -157,6 +164,17 @@ pub fn ticket_for_transaction(env: Env, number: u32, handle: u32) -> Result<(Tra
     })
 }
 
+/// A ticket of the environment whose store the watch follows.
+pub fn ticket_for_watch(env: Env, number: u32, handle: u32) -> Result<(Arc<Watch>, Store, Ticket)> {
+    TABLES.with_borrow_mut(|tables| {
+        let open = tables.watches.get(&handle).ok_or_else(watch_ended)?;
+        let (watch, store) = (Arc::clone(&open.watch), open.store);
+        let open = tables.store(store)?;
+        let (engine, id) = (open.store.engine().clone(), open.env);
+        Ok((watch, engine, tables.ticket(env, number, id)?))
+    })
+}
+
 /// A ticket of an environment.
 pub fn ticket_of(env: Env, number: u32, id: u32) -> Result<Ticket> {
     TABLES.with_borrow_mut(|tables| tables.ticket(env, number, EnvId(id as usize)))
@@ -248,6 +266,29 @@ pub fn view(at: f64) -> Result<View> {
     if at > -2.0 { Ok(View::Newest) } else { transaction((-2.0 - at) as u32).map(View::Transaction) }
 }
 
+/// Begins to follow `store` and returns the watch's handle.
+pub fn keep_watch(store: u32, begin: impl FnOnce(&Store) -> Result<Watch>) -> Result<u32> {
+    TABLES.with_borrow_mut(|tables| {
+        let watch = Arc::new(begin(tables.store(store)?.store.engine())?);
+        let handle = tables.last_watch.wrapping_add(1);
+        tables.last_watch = handle;
+        tables.watches.insert(handle, OpenWatch { store, watch });
+        Ok(handle)
+    })
+}
+
+/// Ends a watch; fine if it has ended.
+pub fn release_watch(handle: u32) {
+    let ended = TABLES.with_borrow_mut(|tables| tables.watches.remove(&handle));
+    if let Some(open) = ended {
+        open.watch.cancel();
+    }
+}
+
+fn watch_ended() -> fountain_engine::Error {
+    fountain_engine::Error::new(fountain_engine::ErrorCode::Closed, "the watch has ended")
+}
+
 fn transaction_ended() -> fountain_engine::Error {
     fountain_engine::Error::new(fountain_engine::ErrorCode::Closed, "the transaction has ended")
 }
@@ -257,6 +298,7 @@ fn transaction_ended() -> fountain_engine::Error {
 struct Held {
     snapshots: Vec<OpenSnapshot>,
     transactions: Vec<OpenTransaction>,
+    watches: Vec<OpenWatch>,
 }
 
 impl Held {
@@ -265,6 +307,9 @@ impl Held {
         drop(self.snapshots);
         for open in self.transactions {
             open.transaction.rollback();
+        }
+        for open in self.watches {
+            open.watch.cancel();
         }
     }
 }
@@ -293,7 +338,12 @@ impl Tables {
     fn take_held(&mut self, store: u32) -> Held {
         let snapshots = self.snapshots.extract_if(|_, open| open.store == store).map(|(_, open)| open);
         let transactions = self.transactions.extract_if(|_, open| open.store == store).map(|(_, open)| open);
-        Held { snapshots: snapshots.collect(), transactions: transactions.collect() }
+        let watches = self.watches.extract_if(|_, open| open.store == store).map(|(_, open)| open);
+        Held {
+            snapshots: snapshots.collect(),
+            transactions: transactions.collect(),
+            watches: watches.collect(),
+        }
     }
 
     fn remove_environment(&mut self, id: EnvId) -> (Option<Environment>, Vec<OpenStore>, Held) {
@@ -307,6 +357,7 @@ impl Tables {
                 let of_store = self.take_held(handle as u32);
                 held.snapshots.extend(of_store.snapshots);
                 held.transactions.extend(of_store.transactions);
+                held.watches.extend(of_store.watches);
             }
         }
         (environment, stores, held)

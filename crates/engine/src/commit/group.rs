@@ -14,6 +14,7 @@ use super::pending::Pending;
 use super::{Committed, Done, Refused, Submission};
 use crate::catalog::{Catalog, Claims};
 use crate::error::{Error, ErrorCode, Result};
+use crate::feed::Feed;
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
 use crate::limits::KEYSPACE_BYTES;
@@ -34,6 +35,8 @@ pub(crate) struct Committer {
     pub counters: Arc<Counters>,
     /// Those that are open, and what was written since they began.
     pub transactions: Arc<Transactions>,
+    /// Whom commits are announced to.
+    pub feed: Arc<Feed>,
 }
 
 /// The part of a group that storage is asked to commit.
@@ -170,6 +173,7 @@ impl Committer {
         self.counters.commits.add(batches.len());
         self.counters.puts.add(staged.puts);
         self.counters.deletes.add(staged.operations - staged.puts);
+        self.feed.note_commits(batches, range);
         Ok(range)
     }
 

@@ -1,0 +1,116 @@
+/** Following the store: every change once and in order, from now or from the past, until told to stop. */
+import test from 'ava'
+import { type Change, FountainStore, type StoreChange } from '../index.mjs'
+import { directory, fails, newStore } from './support.js'
+
+interface Row {
+  id: string
+  n: number
+}
+
+/** The first `count` of what comes. */
+async function take<T>(items: AsyncIterable<T>, count: number): Promise<T[]> {
+  const taken: T[] = []
+  for await (const item of items) if (taken.push(item) === count) break
+  return taken
+}
+
+const brief = ({ collection, change }: StoreChange) => `${collection} ${change.op} ${change.id} ${change.sequence}`
+
+test('changes come in the order of commits, from now on', async (t) => {
+  const store = await newStore(t)
+  const [rows, others] = [store.collection<Row>('rows'), store.collection<Row>('others')]
+  await rows.put({ id: 'before', n: 0 })
+  const seen = take(store.watch(), 5)
+  await rows.batch([{ put: { id: 'b', n: 1 } }, { put: { id: 'a', n: 1 } }, { put: { id: 'b', n: 2 } }])
+  await others.put({ id: 'x', n: 1 })
+  await rows.delete('a')
+  await rows.put({ id: 'c', n: 1 })
+  const changes = await seen
+  t.deepEqual(changes.map(brief), ['rows put a 2', 'rows put b 2', 'others put x 3', 'rows delete a 4', 'rows put c 5'])
+  t.deepEqual(changes[1]?.change, { op: 'put', id: 'b', doc: { id: 'b', n: 2 }, sequence: 2 })
+})
+
+test('a collection is followed by itself, from the past into the present', async (t) => {
+  const path = directory(t)
+  const first = await FountainStore.open(path)
+  await first.collection<Row>('rows').put({ id: 'a', n: 1 })
+  await first.collection<Row>('others').put({ id: 'a', n: 1 })
+  await first.collection<Row>('rows').put({ id: 'a', n: 2 })
+  await first.close()
+  await using store = await FountainStore.open(path)
+  const rows = store.collection<Row>('rows')
+  const show = (change: Change<Row, string>) => [change.sequence, change.op === 'put' ? change.doc.n : undefined]
+  const seen = take(rows.watch({ from: 0 }), 4)
+  await store.collection<Row>('others').put({ id: 'b', n: 1 })
+  await rows.put({ id: 'b', n: 3 })
+  await rows.delete('b')
+  t.deepEqual((await seen).map(show), [
+    [1, 1],
+    [3, 2],
+    [5, 3],
+    [6, undefined],
+  ])
+  t.deepEqual((await take(rows.watch({ from: 3 }), 1)).map(show), [[5, 3]])
+})
+
+test('a watcher misses nothing and sees nothing twice, however it keeps up', async (t) => {
+  const store = await newStore(t, { durability: 'memory', memtableBytes: 64 * 1024 })
+  const rows = store.collection<Row & { text: string }>('rows')
+  const text = 'x'.repeat(2000)
+  const count = 3000
+  const sequences = async (pause: number) => {
+    const seen: number[] = []
+    for await (const { change } of store.watch({ from: 0 })) {
+      seen.push(change.sequence)
+      if (seen.length === count) break
+      if (pause > 0 && seen.length % pause === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    return seen
+  }
+  const watchers = [sequences(0), sequences(50), sequences(7)]
+  for (let n = 0; n < count; n += 100) {
+    const writes = Array.from({ length: 100 }, (_, index) => rows.put({ id: String((n + index) % 37), n, text }))
+    await Promise.all(writes)
+    if (n === 1500) await store.flush()
+  }
+  const expected = Array.from({ length: count }, (_, index) => index + 1)
+  for (const seen of await Promise.all(watchers)) t.deepEqual(seen, expected)
+})
+
+test('a signal and closing the store end a watch, also one that waits', async (t) => {
+  const store = await newStore(t)
+  const controller = new AbortController()
+  const aborted = take(store.watch({ signal: controller.signal }), 1)
+  const closed = take(store.watch(), 1)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  controller.abort(new RangeError('enough'))
+  await t.throwsAsync(aborted, { instanceOf: RangeError, message: 'enough' })
+  const ended = fails(t, () => closed, { code: 'ERR_CLOSED' })
+  await store.close()
+  await ended
+})
+
+test('history that is gone and sequences to come are errors', async (t) => {
+  const store = await newStore(t, { retention: 'latestOnly' })
+  const rows = store.collection<Row>('rows')
+  for (let n = 1; n <= 5; n++) await rows.put({ id: 'a', n })
+  await store.compact()
+  await fails(t, () => take(store.watch({ from: 2 }), 1), { code: 'ERR_HISTORY_TRUNCATED' })
+  await fails(t, () => take(store.watch({ from: 6 }), 1), { code: 'ERR_SEQUENCE' })
+  await fails(t, () => store.watch({ from: -1 }), { code: 'ERR_INVALID_ARGUMENT' })
+  await fails(t, () => rows.watch({ since: 1 } as never), { code: 'ERR_INVALID_ARGUMENT', says: /since/ })
+  const next = take(store.watch({ from: 5 }), 1)
+  await rows.put({ id: 'a', n: 6 })
+  t.is((await next)[0]?.change.sequence, 6)
+})
+
+test('transactions are followed as one commit', async (t) => {
+  const store = await newStore(t)
+  const seen = take(store.watch(), 2)
+  await store.transaction((transaction) => {
+    transaction.collection<Row>('b').put({ id: 'x', n: 1 })
+    transaction.collection<Row>('a').put({ id: 'x', n: 1 })
+  })
+  t.deepEqual((await seen).map(brief).sort(), ['a put x 1', 'b put x 1'])
+})
