@@ -27,4 +27,4 @@ export { Scan } from './lib/scan.js';
 export { Snapshot } from './lib/snapshot.js';
 export { FountainStore } from './lib/store.js';
 export { Transaction, TransactionCollection } from './lib/transaction.js';
-export type { AbortOptions, AnyDocument, BatchItem, BatchOptions, Change, Commit, Durability, Isolation, KeyProperty, OpenOptions, OperationOptions, PutOptions, ReadOptions, ScanOptions, Sequence, StoreChange, SyncReadOptions, TransactionOptions, Version, WatchOptions, WriteOptions, } from './lib/types.js';
+export type { AbortOptions, AnyDocument, BatchItem, BatchOptions, Change, Commit, DeleteChange, DocumentMeta, Durability, Isolation, KeyProperty, OpenOptions, OperationOptions, PutChange, PutOptions, ReadOptions, ScanOptions, Sequence, StoreChange, SyncReadOptions, TransactionOptions, Version, WatchOptions, WriteOptions, } from './lib/types.js';

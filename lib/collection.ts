@@ -27,6 +27,7 @@ import type {
   BatchItem,
   Change,
   Commit,
+  DocumentMeta,
   OperationOptions,
   PutOptions,
   ReadOptions,
@@ -147,7 +148,7 @@ export class ReadCollection<T, K extends Key = Key> {
   }
 
   /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
-  getMeta(key: K, options?: ReadOptions): Promise<{ sequence: Sequence; deleted: boolean } | undefined> {
+  getMeta(key: K, options?: ReadOptions): Promise<DocumentMeta | undefined> {
     try {
       const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMeta')
       signal?.throwIfAborted()

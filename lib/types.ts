@@ -37,10 +37,38 @@ export interface Version<T> {
   readonly doc: T | undefined
 }
 
+/** The newest version of a document, without the document. */
+export interface DocumentMeta {
+  /** The commit that made it. */
+  readonly sequence: Sequence
+  /** Whether that commit deleted the document. */
+  readonly deleted: boolean
+}
+
+/** A document that was put. */
+export interface PutChange<T, K = Key> {
+  /** Tells it from a delete. */
+  readonly op: 'put'
+  /** The document's key. */
+  readonly id: K
+  /** The document. */
+  readonly doc: T
+  /** The commit that put it. */
+  readonly sequence: Sequence
+}
+
+/** A document that was deleted. */
+export interface DeleteChange<K = Key> {
+  /** Tells it from a put. */
+  readonly op: 'delete'
+  /** The document's key. */
+  readonly id: K
+  /** The commit that deleted it. */
+  readonly sequence: Sequence
+}
+
 /** What became of a document. */
-export type Change<T, K = Key> =
-  | { readonly op: 'put'; readonly id: K; readonly doc: T; readonly sequence: Sequence }
-  | { readonly op: 'delete'; readonly id: K; readonly sequence: Sequence }
+export type Change<T, K = Key> = PutChange<T, K> | DeleteChange<K>
 
 /** What became of a document of some collection. */
 export interface StoreChange {
