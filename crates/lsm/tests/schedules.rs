@@ -171,6 +171,19 @@ fn sequences_have_no_gap_and_nothing_durable_is_seen_before_it_is_on_disk() {
 }
 
 #[test]
+fn durable_groups_that_grow_while_another_is_synced_hold_up_nobody_for_ever() {
+    explore(|| {
+        let fs = MemoryFs::default();
+        let db = open(&fs);
+        let durable = ["one", "two", "three"].map(|name| writer(&db, name, Durability::Disk));
+        let done = join(durable.into_iter().chain([writer(&db, "os", Durability::Os)]).collect());
+        assert_eq!(sequences(&done), (1..=8).collect::<Vec<_>>());
+        assert_visible_as_told(&db, &done);
+        assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
+    });
+}
+
+#[test]
 fn a_group_refused_for_want_of_space_leaves_no_trace_between_the_others() {
     static REFUSED: AtomicUsize = AtomicUsize::new(0);
     explore(|| {

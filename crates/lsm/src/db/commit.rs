@@ -3,6 +3,8 @@
 //! Commits that arrive while another group is being appended wait in a queue; the first of them leads the next group.
 //! The leader takes the commit lock, gives the commits their sequences, appends their frames with one write and
 //! inserts them into the memtable; then it lets go of the lock, so that the next group can form, and only then syncs.
+//! The leader of a group of durable commits lets it grow until the sync under way has ended, since its own could not
+//! begin before; it does not as soon as anybody joins who need not wait for the disk.
 //! A group becomes visible when it is synced and all groups before it are visible.
 //!
 //! What always holds: sequences lie in the log in order and without gaps; a commit that was refused for want of space
@@ -44,12 +46,18 @@ pub(super) struct Log {
 #[derive(Default)]
 pub(super) struct CommitQueue {
     state: Mutex<QueueState>,
+    /// Signalled when a leader need not let its group grow any longer.
+    grown: Condvar,
 }
 
 #[derive(Default)]
 struct QueueState {
     waiting: VecDeque<Request>,
     has_leader: bool,
+    /// How many of those who wait do not wait for the disk.
+    hasty: usize,
+    /// How many groups are being synced.
+    syncs: usize,
 }
 
 struct Request {
@@ -67,6 +75,10 @@ enum Entered {
 }
 
 impl Request {
+    fn is_durable(&self) -> bool {
+        self.durability == Durability::Disk
+    }
+
     fn bytes(&self) -> usize {
         self.batches.iter().map(WriteBatch::size_bytes).sum()
     }
@@ -115,6 +127,7 @@ impl Inner {
 
     /// Carries one group through. The leader's own request is the first of it: `own`, or the first of the queue.
     fn lead(&self, own: Option<Request>) -> Result<SeqRange> {
+        self.queue.let_grow(own.as_ref());
         let mut log = locked(&self.log);
         let group = self.queue.take_group(own);
         if group.len() > 1 {
@@ -123,7 +136,7 @@ impl Inner {
         let appended = self.or_poison("appending commits", || self.append(&mut log, &group));
         drop(log);
         self.queue.appoint_next();
-        let durable = group.iter().any(|request| request.durability == Durability::Disk);
+        let durable = group.iter().any(Request::is_durable);
         let outcome = appended.and_then(|appended| self.finish(appended, durable));
         let of = |index: usize| outcome.as_ref().map(|ranges| ranges[index]).map_err(Clone::clone);
         for (index, request) in group.iter().enumerate().skip(1) {
@@ -204,7 +217,12 @@ impl Inner {
             self.visible.store(group.last.get(), Ordering::Release);
         }
         let sync = || group.wal.sync_upto(group.end, &self.counters);
-        let synced = if durable { self.or_poison("syncing the log", sync) } else { Ok(()) };
+        let synced = if durable {
+            let _syncing = self.queue.note_sync();
+            self.or_poison("syncing the log", sync)
+        } else {
+            Ok(())
+        };
         if durable && group.wal.asks_for_length(unsynced) {
             self.signal_work();
         }
@@ -278,8 +296,30 @@ impl CommitQueue {
         }
         let slot = Arc::new(Slot { state: Mutex::new(SlotState::Open), changed: Condvar::new() });
         request.slot = Some(Arc::clone(&slot));
+        if !request.is_durable() {
+            state.hasty += 1;
+            self.grown.notify_one();
+        }
         state.waiting.push_back(request);
         Entered::Waits(slot)
+    }
+
+    /// Lets the leader of a durable group wait for others to join it while an earlier group is being synced: its own
+    /// sync could not begin before. Not if anybody is in the group who does not wait for the disk.
+    fn let_grow(&self, own: Option<&Request>) {
+        if own.is_some_and(|own| !own.is_durable()) {
+            return;
+        }
+        let mut state = locked(&self.state);
+        while state.syncs > 0 && state.hasty == 0 {
+            state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Says that a group is being synced, as long as what it returns lives.
+    fn note_sync(&self) -> Syncing<'_> {
+        locked(&self.state).syncs += 1;
+        Syncing { queue: self }
     }
 
     /// The requests of the next group, in order: `own`, then those that wait.
@@ -292,6 +332,7 @@ impl CommitQueue {
             if !group.is_empty() && bytes > MAX_GROUP_BYTES {
                 break;
             }
+            state.hasty -= usize::from(!request.is_durable());
             group.extend(state.waiting.pop_front());
         }
         group
@@ -304,6 +345,18 @@ impl CommitQueue {
             Some(Request { slot: Some(slot), .. }) => slot.set(SlotState::Lead),
             _ => state.has_leader = false,
         }
+    }
+}
+
+/// See [`CommitQueue::note_sync`].
+struct Syncing<'a> {
+    queue: &'a CommitQueue,
+}
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        locked(&self.queue.state).syncs -= 1;
+        self.queue.grown.notify_one();
     }
 }
 
