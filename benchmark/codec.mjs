@@ -104,15 +104,15 @@ async function alone(documents) {
     const bytes = encoded[name].reduce((sum, bytes) => sum + bytes.length, 0)
     console.log(`  ${'bytes'.padEnd(22)} ${name.padEnd(9)} ${(bytes / DOCUMENTS).toFixed(1).padStart(7)}`)
   }
-  const each = (work) => Object.fromEntries(Object.keys(codecs).map((name) => [name, () => work(name)]))
-  await compare(
-    'encode',
-    each((name) => documents.forEach((document) => codecs[name].encode(document))),
-  )
-  await compare(
-    'decode',
-    each((name) => encoded[name].forEach((bytes) => codecs[name].decode(bytes))),
-  )
+  const each = (work) => Object.fromEntries(Object.keys(codecs).map((name) => [name, () => work(codecs[name], name)]))
+  const encodeAll = ({ encode }) => {
+    for (const document of documents) encode(document)
+  }
+  const decodeAll = ({ decode }, name) => {
+    for (const bytes of encoded[name]) decode(bytes)
+  }
+  await compare('encode', each(encodeAll))
+  await compare('decode', each(decodeAll))
 }
 
 async function throughTheStore(documents) {
