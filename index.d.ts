@@ -20,7 +20,7 @@ export type { Key } from './lib/keys.js';
 export { WriteOperation } from './lib/operation.js';
 export { type Changed, Query } from './lib/query.js';
 export type { ChangeOptions } from './lib/query-spec.js';
-export { type AnyPath, type At, type Cursor, type Explanation, type FindSpec, type Operators, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type TypeName, type Where, } from './lib/query-types.js';
+export { type Alternative, type Analysis, type AnyOperators, type AnyPath, type ArrayOperators, type At, type Cursor, type Explanation, type FindSpec, type Operators, type OrderOperators, type OrderPath, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type StringOperators, type TypeName, type Where, } from './lib/query-types.js';
 export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js';
 export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js';
 export { Scan } from './lib/scan.js';

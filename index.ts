@@ -21,12 +21,18 @@ export { WriteOperation } from './lib/operation.js'
 export { type Changed, Query } from './lib/query.js'
 export type { ChangeOptions } from './lib/query-spec.js'
 export {
+  type Alternative,
+  type Analysis,
+  type AnyOperators,
   type AnyPath,
+  type ArrayOperators,
   type At,
   type Cursor,
   type Explanation,
   type FindSpec,
   type Operators,
+  type OrderOperators,
+  type OrderPath,
   type OrderTerm,
   type Path,
   type PlanNode,
@@ -34,6 +40,7 @@ export {
   type QueryHints,
   type QueryPage,
   type Select,
+  type StringOperators,
   type TypeName,
   type Where,
 } from './lib/query-types.js'

@@ -44,7 +44,10 @@ export type At<T, P extends string> = P extends AnyPath
       : Step<T, P>
 
 /** A path that the types do not check; made by `path`. */
-export type AnyPath = string & { readonly __path: true }
+export type AnyPath = string & {
+  /** Never there; tells the types apart. */
+  readonly __path: true
+}
 
 /** A path that is deeper than the types go, or that they do not know. */
 export function path(text: string): AnyPath {
@@ -66,19 +69,63 @@ export type TypeName =
 
 type Ordered = string | number | bigint | Date | Uint8Array
 
-/** What may be asked of a value of type `V`. */
-export type Operators<V> = {
+/** What may be asked of any value. */
+export interface AnyOperators<V> {
+  /** Equal to this; null also finds a missing value. */
   $eq?: V | null
+  /** Not equal to this. */
   $ne?: V | null
+  /** Equal to one of these. */
   $in?: readonly (V | null)[]
+  /** Equal to none of these. */
   $nin?: readonly (V | null)[]
+  /** Whether there is a value. */
   $exists?: boolean
+  /** Of this type, or of one of these. */
   $type?: TypeName | readonly TypeName[]
-} & (V extends Ordered ? { $gt?: V; $gte?: V; $lt?: V; $lte?: V; $between?: readonly [V, V] } : unknown) &
-  (V extends string ? { $prefix?: string; $contains?: string; $ieq?: string; $regex?: string } : unknown) &
-  (V extends readonly (infer E)[]
-    ? { $all?: readonly E[]; $size?: number; $elem?: E extends Leaf ? Operators<E> : Where<E> }
-    : unknown)
+}
+
+/** What may be asked of values that have an order. */
+export interface OrderOperators<V> {
+  /** Greater than this. */
+  $gt?: V
+  /** This or greater. */
+  $gte?: V
+  /** Less than this. */
+  $lt?: V
+  /** This or less. */
+  $lte?: V
+  /** From the first to the second, both included. */
+  $between?: readonly [V, V]
+}
+
+/** What may be asked of strings. */
+export interface StringOperators {
+  /** Begins with this. */
+  $prefix?: string
+  /** Has this in it. */
+  $contains?: string
+  /** Equal to this but for upper and lower case. */
+  $ieq?: string
+  /** Matches this regular expression, in the syntax of Rust's `regex`; only with `allowRegex`. */
+  $regex?: string
+}
+
+/** What may be asked of arrays as a whole. */
+export interface ArrayOperators<E> {
+  /** Has all of these among its elements. */
+  $all?: readonly E[]
+  /** Has this many elements. */
+  $size?: number
+  /** Has one element for which all of this holds. */
+  $elem?: E extends Leaf ? Operators<E> : Where<E>
+}
+
+/** What may be asked of a value of type `V`. */
+export type Operators<V> = AnyOperators<V> &
+  (V extends Ordered ? OrderOperators<V> : unknown) &
+  (V extends string ? StringOperators : unknown) &
+  (V extends readonly (infer E)[] ? ArrayOperators<E> : unknown)
 
 /** Conditions on a document, all of which must hold. */
 export type Where<T> = IsLoose<T> extends true ? { readonly [path: string]: unknown } : TypedWhere<T>
@@ -95,13 +142,17 @@ export type OrderPath<T> = Path<T> | AnyPath | '$id'
 
 /** One term of an order. */
 export interface OrderTerm<T> {
+  /** What the documents are compared by. */
   readonly path: OrderPath<T>
   /** Default: `'asc'`. */
   readonly dir?: 'asc' | 'desc' | undefined
 }
 
 /** Where a page ended; give it to `after` of the same query. */
-export type Cursor = string & { readonly __cursor: true }
+export type Cursor = string & {
+  /** Never there; tells the types apart. */
+  readonly __cursor: true
+}
 
 /** What the caller knows or demands about how documents are found. */
 export interface QueryHints {
@@ -174,6 +225,32 @@ export interface PlanNode {
   readonly [detail: string]: unknown
 }
 
+/** A way to find documents that was thought of and not taken. */
+export interface Alternative {
+  /** The index that it would have used. */
+  readonly index?: string
+  /** Whether it would have read the whole collection. */
+  readonly scan?: 'full'
+  /** What it would have read. */
+  readonly access?: string
+  /** What it was guessed to cost. */
+  readonly cost: number
+  /** Why it was not taken. */
+  readonly why: string
+}
+
+/** What carrying out a query took. */
+export interface Analysis {
+  /** Index entries and keys read. */
+  readonly keysRead: number
+  /** Documents read. */
+  readonly docsRead: number
+  /** Documents found. */
+  readonly returned: number
+  /** Milliseconds. */
+  readonly ms: number
+}
+
 /** How a query finds its documents. */
 export interface Explanation {
   /** The plan. */
@@ -181,20 +258,9 @@ export interface Explanation {
   /** What it is guessed to cost. */
   readonly cost: number
   /** What else was thought of. */
-  readonly considered: readonly {
-    readonly index?: string
-    readonly scan?: 'full'
-    readonly access?: string
-    readonly cost: number
-    readonly why: string
-  }[]
+  readonly considered: readonly Alternative[]
   /** What could be better. */
   readonly warnings: readonly string[]
   /** What carrying it out took. */
-  readonly analyze?: {
-    readonly keysRead: number
-    readonly docsRead: number
-    readonly returned: number
-    readonly ms: number
-  }
+  readonly analyze?: Analysis
 }

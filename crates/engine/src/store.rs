@@ -105,7 +105,7 @@ impl Store {
     /// A document as records are stored, codec byte first.
     ///
     /// # Errors
-    /// As [`record::write`]; `ERR_CLOSED`.
+    /// As [`record::write()`]; `ERR_CLOSED`.
     pub fn encode(&self, document: &record::Value) -> Result<Vec<u8>> {
         let _pass = self.inner.enter("encoding")?;
         record::write(document, &self.inner.shapes)

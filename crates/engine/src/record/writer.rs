@@ -14,10 +14,10 @@ pub fn write(document: &Value, shapes: &Shapes) -> Result<Vec<u8>> {
     write_with(document, Some(shapes))
 }
 
-/// As [`write`], with every object carrying the names of its members: for what is not stored.
+/// As [`write()`], with every object carrying the names of its members: for what is not stored.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_named(document: &Value) -> Result<Vec<u8>> {
     write_with(document, None)
 }
