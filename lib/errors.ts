@@ -35,8 +35,12 @@ export type StoreErrorCode =
   | 'ERR_TOO_LARGE'
   /** Too many of something at once. */
   | 'ERR_LIMIT'
-  /** There is already a document under the key that was to be new. */
+  /** There is already a document under the key that was to be new, or another index of the name. */
   | 'ERR_EXISTS'
+  /** Another document has this key in a unique index: `details` names `index`, `indexKey` and `holder`. */
+  | 'ERR_UNIQUE'
+  /** The index is still being built. */
+  | 'ERR_INDEX_BUILDING'
   /** Another commit came first: what this one depends on has changed. Read again, then write again. */
   | 'ERR_CONFLICT'
   /** The transaction was open too long, or too much was written meanwhile. */
@@ -67,6 +71,7 @@ export const RETRYABLE: ReadonlySet<StoreErrorCode> = new Set([
   'ERR_WOULD_BLOCK',
   'ERR_CONFLICT',
   'ERR_TRANSACTION_TOO_OLD',
+  'ERR_INDEX_BUILDING',
 ])
 
 /** All codes, in the order of the engine's list. */
@@ -87,6 +92,8 @@ export const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
   'ERR_TOO_LARGE',
   'ERR_LIMIT',
   'ERR_EXISTS',
+  'ERR_UNIQUE',
+  'ERR_INDEX_BUILDING',
   'ERR_CONFLICT',
   'ERR_TRANSACTION_TOO_OLD',
   'ERR_TIMEOUT',

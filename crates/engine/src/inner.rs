@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crate::catalog::Catalog;
-use crate::commit::{CommitThread, Committer};
+use crate::commit::{CommitThread, Committer, Submitter};
 use crate::error::{Error, ErrorCode, Result};
 use crate::feed::Feed;
 use crate::gate::{Gate, Pass};
+use crate::index::Builder;
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
 use crate::read_pool::ReadPool;
@@ -26,6 +27,7 @@ pub(crate) struct Inner {
     pub reads: ReadPool,
     pub transactions: Arc<Transactions>,
     pub feed: Arc<Feed>,
+    pub builder: Arc<Builder>,
     closed: OnceLock<Result<()>>,
 }
 
@@ -47,19 +49,24 @@ impl Inner {
         let reads = ReadPool::start(read_threads).map_err(|error| no_thread(&error))?;
         let transactions = Arc::new(Transactions::default());
         let feed = Arc::new(Feed::new(kv.visible()));
+        let submitter = Submitter::default();
+        let (for_builder, for_shapes) = (Arc::clone(&catalog), Arc::clone(&shapes));
+        let builder = Builder::new(Arc::clone(kv), for_builder, for_shapes, submitter.clone());
         let committer = Committer {
             kv: Arc::clone(kv),
+            builder: Arc::clone(&builder),
             catalog: Arc::clone(&catalog),
             shapes: Arc::clone(&shapes),
             counters: Arc::clone(&counters),
             transactions: Arc::clone(&transactions),
             feed: Arc::clone(&feed),
         };
-        let commits = CommitThread::start(committer).map_err(|error| {
+        let commits = CommitThread::start(&submitter, committer).map_err(|error| {
             reads.close();
             no_thread(&error)
         })?;
         let (gate, closed) = (Gate::default(), OnceLock::new());
+        builder.wake();
         Ok(Self {
             kv: Arc::clone(kv),
             catalog,
@@ -70,6 +77,7 @@ impl Inner {
             reads,
             transactions,
             feed,
+            builder,
             closed,
         })
     }
@@ -85,9 +93,10 @@ impl Inner {
         self.closed.get_or_init(|| self.end()).clone()
     }
 
-    /// The order matters: jobs on the read threads may wait for commits and for calls through the gate, calls may
+    /// The order matters: the builder of indexes waits for commits, jobs on the read threads may wait for commits and for calls through the gate, calls may
     /// not wait for either, and storage must be the last to end.
     fn end(&self) -> Result<()> {
+        self.builder.stop();
         self.commits.refuse();
         self.feed.close();
         self.reads.close();

@@ -10,12 +10,12 @@
 //! - No input panics. Every failure is an [`Error`] with a code from a closed list.
 //!
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
-//! key is whose), `kv` (the seam to storage), `catalog` (names and ids of collections), `record` (documents in bytes),
-//! `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what is
-//! read), `history` and `versions` (what was), `feed` and `watch`
-//! (what comes), `query` (finding and changing by conditions), `transaction`, `commit`
-//! (queue, groups and the one thread that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store`
-//! (the handle). `repair` is for stores that do not open.
+//! key is whose), `kv` (the seam to storage), `catalog` (what collections and indexes there are), `record` (documents in
+//! bytes), `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what
+//! is read), `history` and `versions` (what was), `feed` and `watch` (what comes), `index` (entries that lead from values
+//! to records), `query` (finding and changing by conditions), `transaction`, `commit` (queue, groups and the one thread
+//! that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle), `schema` (what it says
+//! of collections and indexes). `repair` is for stores that do not open.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -50,6 +50,7 @@ mod error;
 mod feed;
 mod gate;
 mod history;
+mod index;
 mod inner;
 pub mod keys;
 mod keyspace;
@@ -63,6 +64,7 @@ mod read_pool;
 pub mod record;
 mod repair;
 mod scan;
+mod schema;
 mod snapshot;
 mod store;
 mod sync;
@@ -77,11 +79,16 @@ pub use fountain_lsm::{
     RecoveryReport, Retention, Seq, SeqRange, fs,
 };
 
+pub use catalog::{CollectionOptions, CollectionRetention};
 pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
 pub use document::Document;
 pub use error::{Error, ErrorCode, ErrorDetails, Result};
 pub use history::ChangesRequest;
+pub use index::{
+    Bounds, BuildStatus, Index, IndexDefinition, IndexId, IndexKind, IndexScan, IndexScanEnd, decode_tuple,
+    encode_tuple,
+};
 pub use keyspace::CollectionId;
 pub use kv::{Batch, KvCursor, KvPin, KvValue, KvVersions, LocalKv, MemoryKv, OrderedKv};
 pub use metrics::Metrics;
@@ -89,6 +96,7 @@ pub use options::StoreOptions;
 pub use page::Page;
 pub use repair::{SalvageReport, VerifyReport, salvage, verify};
 pub use scan::{ScanEnd, ScanRequest};
+pub use schema::CollectionInfo;
 pub use snapshot::Snapshot;
 pub use store::Store;
 pub use transaction::{Isolation, Transaction};

@@ -59,6 +59,20 @@ pub(crate) const MAX_CHANGE_ATTEMPTS: u32 = 16;
 pub(crate) const MAX_PLAN_POINTS: usize = 256;
 /// Most entries that are counted to guess what an index would cost.
 pub(crate) const PLAN_SAMPLE: u32 = 128;
+/// Most paths of a compound index.
+pub const MAX_INDEX_PATHS: usize = 8;
+/// Most indexes of one collection.
+pub const MAX_INDEXES: usize = 64;
+/// Longest index key in bytes: the encoded values of all its paths.
+pub const MAX_INDEX_KEY_BYTES: usize = 2048;
+/// Most entries that one record may have in one index.
+pub const MAX_INDEX_ENTRIES: usize = 4096;
+/// Records that are indexed in one commit while an index is built.
+pub(crate) const BUILD_CHUNK_RECORDS: usize = 256;
+/// Bytes of entries after which a chunk of a build is committed although it has fewer records.
+pub(crate) const BUILD_CHUNK_BYTES: usize = 256 << 10;
+/// Entries kept at once where an index is read at a moment before it was ready.
+pub(crate) const FALLBACK_ENTRIES: usize = 65_536;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.
@@ -80,6 +94,8 @@ pub const MAX_NAME_CHARS: usize = 128;
 pub const MAX_COLLECTIONS: usize = 65_536;
 /// Most read threads of a store.
 pub const MAX_READ_THREADS: usize = 64;
+/// Bytes by which index entries can enlarge one commit: 48 MiB.
+pub const MAX_DERIVED_BYTES: usize = 48 << 20;
 /// Bytes of submitted commits above which a writer should wait before it submits more: 64 MiB. Not enforced:
 /// [`crate::Store::queued_bytes`] tells how much is waiting, and the caller decides.
 pub const QUEUE_SOFT_LIMIT_BYTES: usize = 64 << 20;
@@ -96,5 +112,8 @@ const CATALOG_BYTES: usize = MAX_COLLECTIONS * (MAX_NAME_CHARS + 64);
 const SHAPES_BYTES: usize = MAX_SHAPES * (6 * MAX_SHAPE_BYTES + 4 * MAX_SHAPE_NAMES);
 
 const _: () = assert!(KEYSPACE_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
+const _: () = assert!(KEYSPACE_BYTES + MAX_INDEX_KEY_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
+const _: () = assert!(MAX_INDEX_KEY_BYTES <= MAX_ENCODED_KEY_BYTES);
 const _: () = assert!(MAX_DOCUMENT_BYTES < storage::MAX_VALUE_BYTES);
-const _: () = assert!(MAX_COMMIT_BYTES + CATALOG_BYTES + SHAPES_BYTES <= storage::MAX_COMMIT_BYTES);
+const _: () =
+    assert!(MAX_COMMIT_BYTES + MAX_DERIVED_BYTES + CATALOG_BYTES + SHAPES_BYTES <= storage::MAX_COMMIT_BYTES);

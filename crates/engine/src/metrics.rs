@@ -25,6 +25,8 @@ pub struct Metrics {
     pub scans: u64,
     /// Pages, counts and lists of values of queries answered.
     pub queries: u64,
+    /// Pages of records read through an index.
+    pub index_reads: u64,
     /// Bytes of submitted commits that are waiting.
     pub queued_bytes: u64,
     /// What storage counted.
@@ -43,6 +45,7 @@ pub(crate) struct Counters {
     pub gets: Counter,
     pub scans: Counter,
     pub queries: Counter,
+    pub index_reads: Counter,
 }
 
 #[derive(Debug, Default)]

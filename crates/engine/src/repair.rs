@@ -2,7 +2,8 @@
 //!
 //! Storage does the work. Here a salvaged store also gets a catalog that fits its records: a collection whose name is lost
 //! is named after its number, and no number will be given out again. Where shapes of records may be lost, their numbers
-//! are taken by shapes that fit no record: one that names a lost shape is an error to read, never another document. Both reports can be had as JSON; `docs/repair.md`
+//! are taken by shapes that fit no record: one that names a lost shape is an error to read, never another document. Indexes
+//! are emptied, and built anew when the store is opened: which of their entries are lost, nobody can tell. Both reports can be had as JSON; `docs/repair.md`
 //! says what to do with them, `docs/reports.schema.json` is their form.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +18,14 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::keyspace::{CATALOG, CollectionId, SHAPES};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
+use crate::record::CODEC_RECORD;
 
 /// Begins the key of a collection's entry; its name follows. The key of the next keyspace id.
 const COLLECTION_TAG: u8 = 0x01;
 const NEXT_ID_TAG: u8 = 0x02;
+/// Begins the key of an index's entry, and that of the progress of its build.
+const INDEX_TAG: u8 = 0x03;
+const PROGRESS_TAG: u8 = 0x04;
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,10 +77,17 @@ pub fn salvage(source: &Path, dest: &Path, options: &Options) -> Result<SalvageR
 /// Gives every collection that has records a name, and leaves a next id behind all of them.
 fn mend_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, Vec<CollectionId>)> {
     let (mut names, next) = read_catalog(db)?;
-    let mut batch = WriteBatch::new();
+    let (mut batch, last_index) = empty_indexes(db)?;
     let mut renamed = Vec::new();
-    for id in with_records(db)? {
+    let mut last_used = last_index;
+    for (id, has_records) in keyspaces(db)? {
+        last_used = last_used.max(id.get());
         if names.contains_key(&id) {
+            continue;
+        }
+        if !has_records {
+            // Entries of an index; of one whose definition is lost nothing can be made.
+            batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
             continue;
         }
         let name =
@@ -89,9 +101,9 @@ fn mend_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, Vec<Collecti
         names.insert(id, name);
         renamed.push(id);
     }
-    let least =
-        names.keys().next_back().map_or(CollectionId::FIRST.get(), |last| last.get().saturating_add(1));
-    if next < least && !names.is_empty() {
+    last_used = last_used.max(names.keys().next_back().map_or(0, |last| last.get()));
+    let least = last_used.saturating_add(1);
+    if next < least && last_used > 0 {
         batch.put(&catalog_key(NEXT_ID_TAG, b""), &least.to_le_bytes())?;
     }
     if !batch.is_empty() {
@@ -160,8 +172,33 @@ fn read_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, u32)> {
     Ok((names, next))
 }
 
-/// The collections that have a record now or had one, as far as that is kept.
-fn with_records(db: &Db) -> Result<Vec<CollectionId>> {
+/// Lets every index be built anew: its entries go, and so does what says that it is ready. Returns that as a batch, and the
+/// last id of an index.
+fn empty_indexes(db: &Db) -> Result<(WriteBatch, u32)> {
+    let (mut batch, mut last) = (WriteBatch::new(), 0);
+    let mut cursor =
+        db.cursor(KeyRange::prefix(&CATALOG), db.visible(), Direction::Forward, ReadTier::Disk)?;
+    while cursor.next()? {
+        match cursor.key().get(KEYSPACE_BYTES) {
+            Some(&INDEX_TAG) => {
+                let entry: Option<serde_json::Map<_, _>> = serde_json::from_slice(cursor.value()).ok();
+                let Some(mut entry) = entry else { continue };
+                let id = entry.get("id").and_then(|id| u32::try_from(id.as_u64()?).ok());
+                let Some(id) = id.and_then(CollectionId::new) else { continue };
+                last = last.max(id.get());
+                entry.remove("since");
+                batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
+                batch.put(cursor.key(), Value::Object(entry).to_string().as_bytes())?;
+            }
+            Some(&PROGRESS_TAG) => batch.delete(cursor.key())?,
+            _ => {}
+        }
+    }
+    Ok((batch, last))
+}
+
+/// The keyspaces of collections and indexes that have something in them, and whether it is records.
+fn keyspaces(db: &Db) -> Result<Vec<(CollectionId, bool)>> {
     let mut found = Vec::new();
     let mut from = Some(CollectionId::FIRST);
     while let Some(id) = from {
@@ -172,7 +209,8 @@ fn with_records(db: &Db) -> Result<Vec<CollectionId>> {
         }
         let number = cursor.key().first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
         let Some(id) = number.and_then(CollectionId::new) else { break };
-        found.push(id);
+        // No value of an index entry begins like a record: it is empty, or a key.
+        found.push((id, cursor.value().first() == Some(&CODEC_RECORD)));
         from = id.get().checked_add(1).and_then(CollectionId::new);
     }
     Ok(found)

@@ -291,6 +291,7 @@ impl Store {
             gets: counters.gets.get(),
             scans: counters.scans.get(),
             queries: counters.queries.get(),
+            index_reads: counters.index_reads.get(),
             queued_bytes: self.queued_bytes() as u64,
             storage: self.inner.kv.metrics(),
         }

@@ -5,9 +5,11 @@
 
 use fountain_lsm::Seq;
 
+use crate::catalog::{CollectionOptions, SchemaOp};
 use crate::condition::Condition;
 use crate::document;
 use crate::error::{Error, Result};
+use crate::index::{Chunk, IndexDefinition};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::Batch;
@@ -27,6 +29,10 @@ pub struct WriteSet {
     least: Option<Seq>,
     /// The transaction that this commits.
     claim: Option<Claim>,
+    /// Changes of the catalog, in order; they come before the operations.
+    schema: Vec<SchemaOp>,
+    /// Records that are there already, to be indexed by an index that is being built.
+    chunk: Option<Chunk>,
 }
 
 impl WriteSet {
@@ -90,6 +96,58 @@ impl WriteSet {
         self.least = self.least.max(Some(least));
     }
 
+    /// Stores the entry of a collection, which its first write would do as well, with these options instead of those
+    /// that it had.
+    pub fn set_collection(&mut self, collection: CollectionId, options: CollectionOptions) {
+        self.change(collection, SchemaOp::SetCollection(collection, options));
+    }
+
+    /// Drops a collection with its records and indexes, in the same short time whatever it holds. Reads at earlier
+    /// sequences go on. Its id ends with it: what is written to it later is refused, and its name gets another id.
+    pub fn drop_collection(&mut self, collection: CollectionId) {
+        self.change(collection, SchemaOp::DropCollection(collection));
+    }
+
+    /// Defines an index. It is kept up to date from this commit on, and what was there before is added in the
+    /// background. Fine if there is the same index already; for another one with the same name the commit is refused with
+    /// `ERR_EXISTS`, for too many with `ERR_LIMIT`.
+    pub fn create_index(&mut self, collection: CollectionId, definition: IndexDefinition) {
+        self.change(collection, SchemaOp::CreateIndex(collection, definition));
+    }
+
+    /// Drops an index, in the same short time whatever it holds. Without one the commit is refused with `ERR_NO_INDEX`.
+    pub fn drop_index(&mut self, collection: CollectionId, name: &str) {
+        self.change(collection, SchemaOp::DropIndex(collection, name.to_owned()));
+    }
+
+    /// Makes this the commit of a chunk of a build.
+    pub(crate) fn set_chunk(&mut self, chunk: Chunk) {
+        self.schema.push(chunk.progress());
+        self.chunk = Some(chunk);
+    }
+
+    /// The chunk of a build that this commits.
+    pub(crate) fn chunk(&self) -> Option<&Chunk> {
+        self.chunk.as_ref()
+    }
+
+    /// Changes of the catalog, in order; they come before the operations.
+    pub(crate) fn schema(&self) -> &[SchemaOp] {
+        &self.schema
+    }
+
+    /// Adds a change of the catalog.
+    pub(crate) fn push_schema(&mut self, op: SchemaOp) {
+        self.schema.push(op);
+    }
+
+    fn change(&mut self, collection: CollectionId, op: SchemaOp) {
+        self.schema.push(op);
+        if self.collections.last() != Some(&collection) {
+            self.collections.push(collection);
+        }
+    }
+
     /// Number of operations.
     pub fn len(&self) -> usize {
         self.batch.len()
@@ -97,12 +155,12 @@ impl WriteSet {
 
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+        self.batch.is_empty() && self.schema.is_empty()
     }
 
     /// Bytes of keys and documents.
     pub fn size_bytes(&self) -> usize {
-        self.batch.size_bytes()
+        self.batch.size_bytes() + self.chunk.as_ref().map_or(0, Chunk::size_bytes)
     }
 
     /// The documents that are put.

@@ -89,14 +89,14 @@ fn an_entry_is_carried_once_per_group_and_again_after_a_failed_one() {
 fn names_outside_the_rule_are_refused() {
     let longest = "x".repeat(MAX_NAME_CHARS);
     for name in ["a", "A.b_c-9", ".", longest.as_str()] {
-        assert!(check_name(name).is_ok(), "{name}");
+        assert!(check_name("a name", name).is_ok(), "{name}");
     }
     let over = "x".repeat(MAX_NAME_CHARS + 1);
     for name in ["", "a b", "a/b", "ä", "a\0", "a\n", over.as_str()] {
-        assert_eq!(check_name(name).unwrap_err().code, ErrorCode::InvalidName, "{name:?}");
+        assert_eq!(check_name("a name", name).unwrap_err().code, ErrorCode::InvalidName, "{name:?}");
     }
-    assert_eq!(check_name("ab/").unwrap_err().details.offset, Some(2));
-    assert_eq!(check_name(&over).unwrap_err().details.limit, Some(128));
+    assert_eq!(check_name("a name", "ab/").unwrap_err().details.offset, Some(2));
+    assert_eq!(check_name("a name", &over).unwrap_err().details.limit, Some(128));
 }
 
 #[test]
@@ -125,10 +125,12 @@ fn a_damaged_catalog_is_an_error() {
         &[(b"\x01a\xFF", b"{\"id\":16}"), (b"\x02", next)],
         &[(b"\x01", b"{\"id\":16}"), (b"\x02", next)],
         &[(b"\x02", b"\x12\0\0")],
+        &[(b"\x03", b"{}")],
+        &[(b"\x03\0\0\0\x10x", b"{\"id\":17,\"kind\":\"multi\",\"on\":[\"a\"]}"), (b"\x02", next)],
         &[(b"\x02", &3u32.to_le_bytes())],
     ];
     for entries in damaged {
         assert_eq!(stored(entries).unwrap_err().code, ErrorCode::Corrupt, "{entries:?}");
     }
-    assert_eq!(stored(&[(b"\x03", b"")]).unwrap_err().code, ErrorCode::NewerFormat);
+    assert_eq!(stored(&[(b"\x09", b"")]).unwrap_err().code, ErrorCode::NewerFormat);
 }

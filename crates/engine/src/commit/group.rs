@@ -15,8 +15,9 @@ use super::{Committed, Done, Refused, Submission};
 use crate::catalog::{Catalog, Claims};
 use crate::error::{Error, ErrorCode, Result};
 use crate::feed::Feed;
+use crate::index::{self, Builder};
 use crate::keyspace::CollectionId;
-use crate::kv::OrderedKv;
+use crate::kv::{Batch, OrderedKv};
 use crate::limits::KEYSPACE_BYTES;
 use crate::metrics::Counters;
 use crate::record::{self, Shapes};
@@ -31,6 +32,8 @@ pub(crate) struct Committer {
     pub catalog: Arc<Catalog>,
     /// What the documents in them may refer to.
     pub shapes: Arc<Shapes>,
+    /// Who fills the indexes that they define.
+    pub builder: Arc<Builder>,
     /// What counts them.
     pub counters: Arc<Counters>,
     /// Those that are open, and what was written since they began.
@@ -46,6 +49,14 @@ struct Staged {
     claims: Claims,
     puts: usize,
     operations: usize,
+}
+
+/// What a commit changes beside its operations.
+#[derive(Default)]
+struct Derived {
+    batch: Batch,
+    /// What the group has claimed, with this commit, if that changes the catalog.
+    claims: Option<Claims>,
 }
 
 /// What became of one submission before storage was asked.
@@ -93,7 +104,9 @@ impl Committer {
     /// One result for each request.
     fn commit_all(&self, requests: Vec<(Vec<WriteSet>, Durability)>) -> Vec<Result<Committed>> {
         let mut commits = requests.iter().flat_map(|(commits, _)| commits);
-        let indexed = commits.any(WriteSet::depends_on_state);
+        let indexes = self.catalog.indexes();
+        let indexed = commits
+            .any(|commit| commit.depends_on_state() || !commit.schema().is_empty() || !indexes.is_empty());
         let mut staged = Staged {
             pending: Pending::new(self.kv.visible(), indexed),
             durability: None,
@@ -132,9 +145,9 @@ impl Committer {
             } else {
                 Ok(())
             };
-            match judged {
-                Ok(()) => {
-                    self.stage(commit, durability, staged);
+            match judged.and_then(|()| self.derive(&commit, staged)) {
+                Ok(derived) => {
+                    self.stage(commit, derived, durability, staged);
                     admitted.accepted += 1;
                 }
                 Err(error) => {
@@ -146,13 +159,44 @@ impl Committer {
         admitted
     }
 
+    /// What a commit changes beside its operations: in the catalog, and in indexes.
+    fn derive(&self, commit: &WriteSet, staged: &Staged) -> Result<Derived> {
+        let mut derived = Derived::default();
+        staged.claims.check_kept(commit.collections())?;
+        if !commit.schema().is_empty() {
+            let mut claims = staged.claims.clone();
+            let seq = staged.pending.newest_sequence().checked_add(1).unwrap_or(Seq::MAX);
+            for op in commit.schema() {
+                self.catalog.change(op, seq, &mut derived.batch, &mut claims)?;
+            }
+            let written: Vec<_> =
+                commit.batch().ops().filter_map(|(key, _)| CollectionId::of_storage_key(key)).collect();
+            claims.check_kept(&written)?;
+            derived.claims = Some(claims);
+        }
+        let claims = derived.claims.as_ref().unwrap_or(&staged.claims);
+        let table = self.catalog.indexes_after(claims);
+        if !table.is_empty() {
+            let (kv, pending) = (self.kv.as_ref(), &staged.pending);
+            let state = index::State { kv, pending, shapes: self.shapes.list() };
+            if let Some(chunk) = commit.chunk() {
+                chunk.apply(&state, &table, &mut derived.batch)?;
+            }
+            index::derive(&state, &table, commit.batch(), &mut derived.batch)?;
+        }
+        Ok(derived)
+    }
+
     /// Adds a commit to what storage will be asked to commit.
-    fn stage(&self, commit: WriteSet, durability: Durability, staged: &mut Staged) {
+    fn stage(&self, commit: WriteSet, derived: Derived, durability: Durability, staged: &mut Staged) {
         staged.durability = staged.durability.max(Some(durability));
         staged.puts += commit.puts();
         staged.operations += commit.len();
         let (collections, mut batch) = commit.into_parts();
+        let Derived { batch: others, claims } = derived;
+        staged.claims = claims.unwrap_or_else(|| std::mem::take(&mut staged.claims));
         self.catalog.claim(&collections, &mut batch, &mut staged.claims);
+        batch.append(&others);
         staged.pending.push(batch);
     }
 
@@ -164,10 +208,16 @@ impl Committer {
             return Err(Error::argument("there is nothing to commit"));
         };
         let shapes = self.shapes.claim(first);
-        let range = self.kv.commit_many(&batches, durability)?;
+        let withdrawn = self.catalog.withdraw(&staged.claims);
+        let range =
+            self.kv.commit_many(&batches, durability).inspect_err(|_| self.catalog.restore(withdrawn))?;
         // Only now: what began before this is registered, what begins later sees the commits.
         self.transactions.note_commits(&batches, range);
+        let changed = staged.claims.changes_indexes();
         self.catalog.confirm(staged.claims);
+        if changed {
+            self.builder.wake();
+        }
         self.shapes.confirm(shapes);
         self.counters.commit_groups.add(1);
         self.counters.commits.add(batches.len());

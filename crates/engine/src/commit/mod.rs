@@ -20,7 +20,7 @@ use crate::write_set::WriteSet;
 
 pub(crate) use group::Committer;
 pub(crate) use pending::Pending;
-pub(crate) use thread::CommitThread;
+pub(crate) use thread::{CommitThread, Submitter};
 
 /// Called once with what became of the commits of one submission, or with the reason why none of them happened.
 pub type Done = Box<dyn FnOnce(Result<Committed>) + Send>;

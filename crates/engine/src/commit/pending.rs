@@ -2,12 +2,12 @@
 //! group comes after it and is judged by it.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Deref};
 
 use fountain_lsm::{KeyRange, ReadTier, Seq};
 
 use crate::error::Result;
-use crate::kv::{Batch, OrderedKv};
+use crate::kv::{Batch, KvValue, OrderedKv};
 
 /// Batches of accepted commits, in order, and the newest operation on each of their keys.
 pub(crate) struct Pending {
@@ -16,6 +16,25 @@ pub(crate) struct Pending {
     newest: Option<BTreeMap<Box<[u8]>, Place>>,
     /// The newest sequence in storage; the batches get the ones after it.
     base: Seq,
+}
+
+/// A value, where it is.
+pub(crate) enum Found<'a> {
+    /// Of an accepted commit.
+    Pending(&'a [u8]),
+    /// In storage.
+    Stored(KvValue),
+}
+
+impl Deref for Found<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Pending(value) => value,
+            Self::Stored(value) => value,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +75,14 @@ impl Pending {
         match self.newest.as_ref().and_then(|newest| newest.get(key)) {
             Some(&place) => Ok(self.value(place).map(|_| self.seq(place))),
             None => Ok(kv.get_with_seq(key, None, ReadTier::Disk)?.map(|(seq, _)| seq)),
+        }
+    }
+
+    /// The value of a storage key after everything accepted so far.
+    pub fn get(&self, kv: &dyn OrderedKv, key: &[u8]) -> Result<Option<Found<'_>>> {
+        match self.newest.as_ref().and_then(|newest| newest.get(key)) {
+            Some(&place) => Ok(self.value(place).map(Found::Pending)),
+            None => Ok(kv.get(key, None, ReadTier::Disk)?.map(Found::Stored)),
         }
     }
 

@@ -9,6 +9,19 @@ use super::{Committer, Submission};
 use crate::error::{Error, ErrorCode, Result};
 use crate::sync::lock;
 
+/// A way to the queue of the commit thread, for those who are not to keep the thread itself.
+#[derive(Clone, Default)]
+pub(crate) struct Submitter(Arc<CommitQueue>);
+
+impl Submitter {
+    /// Queues a submission. If none are taken any more, its caller learns that at once, on this thread.
+    pub fn submit(&self, submission: Submission) {
+        if let Err(refused) = self.0.push(submission) {
+            (refused.done)(Err(Error::closed()));
+        }
+    }
+}
+
 /// The commit thread and its queue. As the only one who writes, it also closes storage, as its last act: then no
 /// accepted commit can come too late.
 pub(crate) struct CommitThread {
@@ -18,9 +31,9 @@ pub(crate) struct CommitThread {
 }
 
 impl CommitThread {
-    /// Starts the thread.
-    pub fn start(committer: Committer) -> io::Result<Self> {
-        let queue = Arc::new(CommitQueue::default());
+    /// Starts the thread, which takes what `submitter` submits.
+    pub fn start(submitter: &Submitter, committer: Committer) -> io::Result<Self> {
+        let queue = Arc::clone(&submitter.0);
         let for_thread = Arc::clone(&queue);
         let builder = thread::Builder::new().name("fountain-commit".to_owned());
         let handle = builder.spawn(move || run(&for_thread, &committer))?;
@@ -30,9 +43,7 @@ impl CommitThread {
 
     /// Queues a submission. If none are taken any more, its caller learns that at once, on this thread.
     pub fn submit(&self, submission: Submission) {
-        if let Err(refused) = self.queue.push(submission) {
-            (refused.done)(Err(Error::closed()));
-        }
+        Submitter(Arc::clone(&self.queue)).submit(submission);
     }
 
     /// Bytes of submissions that are not committed yet.

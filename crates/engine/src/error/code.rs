@@ -35,8 +35,12 @@ pub enum ErrorCode {
     TooLarge,
     /// Something is over its limit in number.
     Limit,
-    /// There is already a record where none was to be.
+    /// There is already something where nothing was to be: a record, or another index of the name.
     Exists,
+    /// Another record has the key of a unique index.
+    Unique,
+    /// The index is still being built.
+    IndexBuilding,
     /// Another commit came first: what this one depends on has changed.
     Conflict,
     /// The transaction was open too long, or too much was written meanwhile.
@@ -81,6 +85,8 @@ impl ErrorCode {
             Self::TooLarge => "ERR_TOO_LARGE",
             Self::Limit => "ERR_LIMIT",
             Self::Exists => "ERR_EXISTS",
+            Self::Unique => "ERR_UNIQUE",
+            Self::IndexBuilding => "ERR_INDEX_BUILDING",
             Self::Conflict => "ERR_CONFLICT",
             Self::TransactionTooOld => "ERR_TRANSACTION_TOO_OLD",
             Self::Timeout => "ERR_TIMEOUT",
@@ -100,7 +106,12 @@ impl ErrorCode {
     pub const fn retryable(self) -> bool {
         matches!(
             self,
-            Self::Locked | Self::DiskFull | Self::WouldBlock | Self::Conflict | Self::TransactionTooOld
+            Self::Locked
+                | Self::DiskFull
+                | Self::WouldBlock
+                | Self::Conflict
+                | Self::TransactionTooOld
+                | Self::IndexBuilding
         )
     }
 }

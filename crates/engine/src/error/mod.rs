@@ -61,6 +61,12 @@ pub struct ErrorDetails {
     pub item: Option<u64>,
     /// The sequence of the record that is there.
     pub found: Option<u64>,
+    /// The index concerned.
+    pub index: Option<String>,
+    /// The key in the index: a value, or one for each path of the index.
+    pub index_key: Option<Value>,
+    /// The key of the record that has the index key.
+    pub holder: Option<Value>,
 }
 
 impl Error {
@@ -140,6 +146,9 @@ impl ErrorDetails {
             ("key", self.key.as_ref().map(|key| json!(hexadecimal(key)))),
             ("item", self.item.map(|number| json!(number))),
             ("found", self.found.map(|number| json!(number))),
+            ("index", self.index.as_ref().map(|text| json!(text))),
+            ("indexKey", self.index_key.clone()),
+            ("holder", self.holder.clone()),
         ];
         let set = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Value::Object(set.collect::<Map<_, _>>())

@@ -19,7 +19,7 @@ pub fn decode(bytes: &[u8]) -> Result<Key> {
 fn read_key(reader: &mut Reader<'_>, depth: usize) -> Result<Key> {
     match reader.tag()? {
         tag::NUMBER => reader.number().map(Key::Number),
-        tag::BIGINT => reader.bigint().map(|raw| Key::BigInt(bigint(&raw))),
+        tag::BIGINT => reader.bigint().map(|raw| Key::BigInt(read_bigint(&raw))),
         tag::STRING => read_string(reader).map(Key::String),
         tag::BYTES => read_bytes(reader).map(Key::Bytes),
         tag::ARRAY => {
@@ -34,13 +34,13 @@ fn read_key(reader: &mut Reader<'_>, depth: usize) -> Result<Key> {
     }
 }
 
-fn bigint(raw: &RawBigInt<'_>) -> BigInt {
+pub(crate) fn read_bigint(raw: &RawBigInt<'_>) -> BigInt {
     let mask = if raw.negative { 0xFF } else { 0x00 };
     let magnitude: Vec<u8> = raw.bytes.iter().map(|byte| byte ^ mask).collect();
     BigInt::new(raw.negative, &magnitude)
 }
 
-fn read_string(reader: &mut Reader<'_>) -> Result<String> {
+pub(crate) fn read_string(reader: &mut Reader<'_>) -> Result<String> {
     let mut text = String::new();
     loop {
         let (piece, more) = reader.text_piece()?;
@@ -52,7 +52,7 @@ fn read_string(reader: &mut Reader<'_>) -> Result<String> {
     }
 }
 
-fn read_bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>> {
+pub(crate) fn read_bytes(reader: &mut Reader<'_>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         let (piece, more) = reader.piece()?;

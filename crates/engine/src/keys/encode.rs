@@ -65,15 +65,10 @@ impl Writer<'_> {
     }
 
     fn number(&mut self, number: f64) -> Result<()> {
-        const SIGN: u64 = 1 << 63;
         if number.is_nan() {
             return Err(refused("NaN cannot be a key, because it equals nothing", "not a number"));
         }
-        // Adding 0 turns −0 into 0 and changes nothing else.
-        let bits = (number + 0.0).to_bits();
-        let stored = if bits & SIGN == 0 { bits ^ SIGN } else { !bits };
-        self.out.push(tag::NUMBER);
-        self.out.extend_from_slice(&stored.to_be_bytes());
+        push_number(tag::NUMBER, number, self.out);
         Ok(())
     }
 
@@ -86,15 +81,7 @@ impl Writer<'_> {
                 details.limit = Some(MAX_BIGINT_BYTES as u64);
             }));
         }
-        let count = bytes.len() as u8;
-        self.out.push(tag::BIGINT);
-        if number.is_negative() {
-            self.out.push(BIGINT_NEGATIVE - count);
-            self.out.extend(bytes.iter().map(|byte| !byte));
-        } else {
-            self.out.push(BIGINT_ZERO + count);
-            self.out.extend_from_slice(bytes);
-        }
+        push_bigint(number.is_negative(), bytes, self.out);
         Ok(())
     }
 
@@ -106,13 +93,7 @@ impl Writer<'_> {
 
     fn open_bytes(&mut self, tag: u8, bytes: &[u8]) -> Result<()> {
         self.check_size(bytes.len())?;
-        self.out.push(tag);
-        for (index, piece) in bytes.split(|&byte| byte == 0).enumerate() {
-            if index > 0 {
-                self.out.extend_from_slice(&[0, tag::ESCAPE]);
-            }
-            self.out.extend_from_slice(piece);
-        }
+        push_open_bytes(tag, bytes, self.out);
         self.check_size(0)
     }
 
@@ -137,6 +118,41 @@ impl Writer<'_> {
         }
         Err(Error::too_large("key", size, MAX_ENCODED_KEY_BYTES))
     }
+}
+
+/// Appends a number that is not NaN.
+pub(crate) fn push_number(tag: u8, number: f64, out: &mut Vec<u8>) {
+    const SIGN: u64 = 1 << 63;
+    // Adding 0 turns −0 into 0 and changes nothing else.
+    let bits = (number + 0.0).to_bits();
+    let stored = if bits & SIGN == 0 { bits ^ SIGN } else { !bits };
+    out.push(tag);
+    out.extend_from_slice(&stored.to_be_bytes());
+}
+
+/// Appends an integer of at most [`MAX_BIGINT_BYTES`], given without leading zero bytes.
+pub(crate) fn push_bigint(negative: bool, magnitude: &[u8], out: &mut Vec<u8>) {
+    let count = magnitude.len() as u8;
+    out.push(tag::BIGINT);
+    if negative {
+        out.push(BIGINT_NEGATIVE - count);
+        out.extend(magnitude.iter().map(|byte| !byte));
+    } else {
+        out.push(BIGINT_ZERO + count);
+        out.extend_from_slice(magnitude);
+    }
+}
+
+/// Appends the tag and the bytes of a string or of bytes, but not their end.
+pub(crate) fn push_open_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    let mut rest = bytes;
+    while let Some(zero) = rest.iter().position(|&byte| byte == 0) {
+        out.extend_from_slice(&rest[..=zero]);
+        out.push(tag::ESCAPE);
+        rest = &rest[zero + 1..];
+    }
+    out.extend_from_slice(rest);
 }
 
 fn refused(message: impl Into<String>, what: &'static str) -> Error {

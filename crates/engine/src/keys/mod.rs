@@ -10,12 +10,14 @@ mod bigint;
 mod decode;
 mod encode;
 mod prefix;
-mod reader;
+pub(crate) mod reader;
 mod validate;
 
 pub use bigint::BigInt;
 pub use decode::decode;
+pub(crate) use decode::{read_bigint, read_bytes, read_string};
 pub use encode::{encode, encode_into};
+pub(crate) use encode::{push_bigint, push_number, push_open_bytes};
 pub use prefix::{after, array_prefix, bytes_prefix, string_prefix};
 pub use validate::validate;
 

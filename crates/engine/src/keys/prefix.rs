@@ -27,7 +27,10 @@ pub fn bytes_prefix(prefix: &[u8]) -> Result<KeyRange> {
 /// # Errors
 /// As [`super::encode`] for the array.
 pub fn array_prefix(elements: &[Key]) -> Result<KeyRange> {
-    Ok(KeyRange::prefix(&open_array(elements)?))
+    let start = open_array(elements)?;
+    // The encoding of a last element "a" also begins that of "a\0", which goes on with this byte and no other does.
+    let end = [&start[..], &[tag::ESCAPE]].concat();
+    Ok(KeyRange { start, end: Some(end) })
 }
 
 /// The first bound after `key`: everything greater than `key` lies at or after it.

@@ -5,13 +5,13 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits::{MAX_BIGINT_BYTES, MAX_ENCODED_KEY_BYTES, MAX_KEY_DEPTH};
 
 /// A position in an encoded key. After an error the position does not matter any more.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 /// The parts of a bigint as stored.
-pub(super) struct RawBigInt<'a> {
+pub(crate) struct RawBigInt<'a> {
     pub negative: bool,
     /// Complemented if negative.
     pub bytes: &'a [u8],

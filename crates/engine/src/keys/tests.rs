@@ -273,6 +273,11 @@ fn a_prefix_range_holds_exactly_what_begins_with_the_prefix() {
     let range = array_prefix(&[one()]).unwrap();
     assert!(range.contains(&array(&[one()])) && range.contains(&array(&[one(), one()])));
     assert!(!range.contains(&array(&[])) && !range.contains(&array(&[Key::Number(1.5)])));
+    let text = |text: &str| Key::String(text.to_owned());
+    let range = array_prefix(&[text("a")]).unwrap();
+    assert!(
+        range.contains(&array(&[text("a"), text("\u{10FFFF}")])) && !range.contains(&array(&[text("a\0b")]))
+    );
 }
 
 #[test]

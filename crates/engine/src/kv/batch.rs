@@ -1,11 +1,15 @@
 //! The changes of one commit, in a form that every storage can read.
 
+use fountain_lsm::KeyRange;
+
 /// Puts and deletes in order; the last one on a key wins. Keys and values lie in one buffer, so that filling a batch
 /// allocates little and copying it is one pass.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     ops: Vec<Op>,
+    /// Ranges that are deleted before the operations.
+    ranges: Vec<KeyRange>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,24 @@ impl Batch {
         self.ops.push(Op { start, key_len: prefix.len() + key.len(), value_len: value.map(<[u8]>::len) });
     }
 
+    /// Deletes all keys of a range that has an end, before the operations, whenever they were added.
+    pub fn delete_range(&mut self, range: KeyRange) {
+        self.ranges.push(range);
+    }
+
+    /// The ranges that are deleted before the operations.
+    pub fn ranges(&self) -> &[KeyRange] {
+        &self.ranges
+    }
+
+    /// Adds what another batch does, after what this one does.
+    pub fn append(&mut self, other: &Self) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ops.extend(other.ops.iter().map(|op| Op { start: op.start + base, ..*op }));
+        self.ranges.extend_from_slice(&other.ranges);
+    }
+
     /// The operations in order: key, and value or `None` for a delete.
     pub fn ops(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.ops.iter().map(|op| self.parts(op))
@@ -48,9 +70,9 @@ impl Batch {
         self.ops.len()
     }
 
-    /// Whether there is no operation.
+    /// Whether there is no operation and no range.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.ops.is_empty() && self.ranges.is_empty()
     }
 
     /// Bytes of all keys and values.
@@ -73,5 +95,10 @@ mod tests {
         assert_eq!(ops, [(&b"pa"[..], Some(&b"1"[..])), (&b""[..], Some(&b""[..])), (&b"pb"[..], None)]);
         assert_eq!((batch.op(2), batch.op(3)), (Some(ops[2]), None));
         assert_eq!((batch.len(), batch.size_bytes()), (3, 5));
+
+        let mut both = Batch::default();
+        both.push(b"", b"z", Some(b"2"));
+        both.append(&batch);
+        assert_eq!(both.ops().skip(1).collect::<Vec<_>>(), ops);
     }
 }

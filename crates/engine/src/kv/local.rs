@@ -115,6 +115,9 @@ impl OrderedKv for LocalKv {
 
 fn write_batch(batch: &Batch) -> Result<WriteBatch> {
     let mut out = WriteBatch::new();
+    for range in batch.ranges() {
+        out.delete_range(range)?;
+    }
     for (key, value) in batch.ops() {
         match value {
             Some(value) => out.put(key, value)?,

@@ -101,6 +101,10 @@ impl OrderedKv for MemoryKv {
         };
         for batch in batches {
             let seq = state.visible.checked_add(1).unwrap_or(last);
+            for range in batch.ranges() {
+                let in_range = state.keys.iter_mut().filter(|(key, _)| range.contains(key));
+                in_range.for_each(|(_, versions)| drop(versions.insert(seq, None)));
+            }
             for (key, value) in batch.ops() {
                 state.keys.entry(key.to_vec()).or_default().insert(seq, value.map(Arc::from));
             }

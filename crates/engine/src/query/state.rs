@@ -1,10 +1,13 @@
 //! One state of one collection of an open store, as queries read it.
 
+use std::sync::Arc;
+
 use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
 use super::source::{Entries, IndexInfo, Records, Source};
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
+use crate::index::{Index, IndexCursor, IndexKind, Place};
 use crate::inner::Inner;
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvPin, KvValue, OrderedKv};
@@ -24,6 +27,8 @@ pub(super) struct State<'a> {
     /// Taken after the sequence was fixed, so it has every shape that a record of it names.
     shapes: ShapeList,
     indexes: Vec<IndexInfo>,
+    /// Those that are described, in the same order.
+    stored: Vec<Arc<Index>>,
     /// Keeps a sequence readable while the query runs; a transaction keeps its own.
     _pin: Option<Box<dyn KvPin>>,
 }
@@ -48,12 +53,19 @@ impl<'a> State<'a> {
             View::Newest => inner.kv.visible(),
         };
         let shapes = inner.shapes.list();
-        Ok(Self { inner, collection, view, seq, shapes, indexes: Vec::new(), _pin: pin })
+        // Looked up after the sequence was fixed: an index that is dropped is out of the catalog before it is empty. One
+        // that was not complete at the sequence would be read by a scan, which the planner can do better.
+        let table = inner.catalog.indexes();
+        let ready = table.of(collection).iter().filter(|index| index.is_ready(Some(seq)));
+        let stored: Vec<_> = ready.cloned().collect();
+        let indexes = stored.iter().map(|index| describe(index)).collect();
+        Ok(Self { inner, collection, view, seq, shapes, indexes, stored, _pin: pin })
     }
 
     /// The first path of an index.
-    pub fn index_path(_inner: &Inner, _collection: CollectionId, _name: &str) -> Option<String> {
-        None
+    pub fn index_path(inner: &Inner, collection: CollectionId, name: &str) -> Option<String> {
+        let table = inner.catalog.indexes();
+        table.find(collection, name)?.definition.on().first().map(ToString::to_string)
     }
 
     fn kv(&self) -> &dyn OrderedKv {
@@ -88,19 +100,39 @@ impl Source for State<'_> {
         &self.indexes
     }
 
-    fn entries(
-        &self,
-        index: usize,
-        _range: &KeyRange,
-        _direction: Direction,
-    ) -> Result<Box<dyn Entries + '_>> {
-        Err(Error::new(ErrorCode::Internal, format!("there is no index {index}")))
+    fn entries(&self, index: usize, range: &KeyRange, direction: Direction) -> Result<Box<dyn Entries + '_>> {
+        let (kv, shapes, tier) = (self.kv(), &*self.inner.shapes, ReadTier::Disk);
+        let place = Place { kv, shapes, view: &self.view, tier };
+        let Some(index) = self.stored.get(index) else {
+            return Err(Error::new(ErrorCode::Internal, format!("there is no index {index}")));
+        };
+        Ok(Box::new(IndexCursor::open(place, index, range.clone(), direction)?))
     }
 
     /// The entries of all collections together, which is at least what this one has.
     fn record_count(&self) -> Result<u64> {
         let metrics = self.kv().metrics();
         Ok(metrics.table_entries + metrics.memtable_bytes / GUESSED_RECORD_BYTES)
+    }
+}
+
+fn describe(index: &Index) -> IndexInfo {
+    let definition = &index.definition;
+    IndexInfo {
+        name: definition.name().to_owned(),
+        on: definition.on().to_vec(),
+        unique: definition.kind() == IndexKind::Unique,
+        sparse: definition.is_sparse(),
+    }
+}
+
+impl Entries for IndexCursor<'_> {
+    fn next(&mut self) -> Result<bool> {
+        IndexCursor::next(self)
+    }
+
+    fn record_key(&self) -> &[u8] {
+        IndexCursor::record_key(self)
     }
 }
 

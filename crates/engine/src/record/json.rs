@@ -128,7 +128,7 @@ fn push_floats(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// A moment as JavaScript's `toISOString` writes it. The days are counted as by Howard Hinnant's `civil_from_days`.
 #[expect(clippy::cast_possible_truncation, reason = "dates in records are whole and within ±8.64e15")]
-fn iso_8601(millis: f64) -> String {
+pub(crate) fn iso_8601(millis: f64) -> String {
     let millis = millis as i64;
     let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
     let shifted = days + 719_468;

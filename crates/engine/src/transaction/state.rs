@@ -48,7 +48,7 @@ struct Write {
 }
 
 /// A key that the transaction has written, and its value; `None` for a delete.
-pub(super) type OwnWrite = (Vec<u8>, Option<Arc<[u8]>>);
+pub(crate) type OwnWrite = (Vec<u8>, Option<Arc<[u8]>>);
 
 impl State {
     /// A transaction at the newest sequence.
@@ -179,6 +179,15 @@ impl State {
             }
         };
         found.map(|(key, write)| (key.clone(), write.value.clone()))
+    }
+
+    /// The writes on keys in a range, in order.
+    pub fn writes_in(&self, range: &KeyRange) -> Vec<OwnWrite> {
+        let own = lock(&self.own);
+        let from = own.writes.range::<[u8], _>((Bound::Included(range.start.as_slice()), Bound::Unbounded));
+        from.take_while(|(key, _)| range.contains(key))
+            .map(|(key, write)| (key.clone(), write.value.clone()))
+            .collect()
     }
 
     /// Notes that a range was read, if that matters.

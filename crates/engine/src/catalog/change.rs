@@ -1,0 +1,173 @@
+//! Changes of the catalog that a commit makes: collections and indexes come and go with everything else in the commit.
+
+use std::sync::Arc;
+
+use fountain_lsm::{KeyRange, Seq};
+
+use super::{CATALOG, Catalog, Claims, CollectionOptions, NEXT_ID_KEY, entry};
+use crate::error::{Error, ErrorCode, Result};
+use crate::index::{Index, IndexDefinition, IndexId, IndexTable};
+use crate::keyspace::CollectionId;
+use crate::kv::{Batch, OrderedKv};
+use crate::limits::MAX_INDEXES;
+use crate::sync::lock;
+
+/// One change.
+#[derive(Clone, Debug)]
+pub(crate) enum SchemaOp {
+    /// Stores a collection's entry, with these options.
+    SetCollection(CollectionId, CollectionOptions),
+    /// Removes a collection with its indexes and records.
+    DropCollection(CollectionId),
+    /// Defines an index.
+    CreateIndex(CollectionId, IndexDefinition),
+    /// Removes an index.
+    DropIndex(CollectionId, String),
+    /// Notes how far a build has come.
+    NoteProgress { index: IndexId, records: u64, last: Vec<u8> },
+    /// An index is complete.
+    FinishIndex(IndexId),
+}
+
+impl Catalog {
+    /// The indexes after what the group has changed so far.
+    pub fn indexes_after(&self, claims: &Claims) -> Arc<IndexTable> {
+        claims.indexes.clone().unwrap_or_else(|| self.indexes())
+    }
+
+    /// Adds to `batch`, whose commit gets the sequence `seq`, what a change stores, and to `claims` what it changes.
+    ///
+    /// # Errors
+    /// `ERR_EXISTS` for another index of the same name, `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
+    /// thrown away.
+    pub fn change(&self, op: &SchemaOp, seq: Seq, batch: &mut Batch, claims: &mut Claims) -> Result<()> {
+        match op {
+            SchemaOp::SetCollection(id, options) => self.set_collection(*id, options, batch, claims),
+            SchemaOp::DropCollection(id) => self.drop_collection(*id, batch, claims),
+            SchemaOp::CreateIndex(id, definition) => {
+                return self.create_index(*id, definition, seq, batch, claims);
+            }
+            SchemaOp::DropIndex(id, name) => {
+                let table = self.indexes_after(claims);
+                let index = table.find(*id, name).ok_or_else(|| no_index(name))?;
+                let mut table = IndexTable::clone(&table);
+                remove_index(index, &mut table, batch);
+                claims.indexes = Some(Arc::new(table));
+            }
+            SchemaOp::NoteProgress { index, records, last } => {
+                let value = entry::progress_value(*records, last);
+                batch.push(&CATALOG, &entry::progress_key(*index), Some(&value));
+            }
+            SchemaOp::FinishIndex(id) => {
+                let mut table = IndexTable::clone(&self.indexes_after(claims));
+                let index = table.get(*id).ok_or_else(|| no_index(&id.to_string()))?;
+                let index = Index { since: Some(seq), ..Index::clone(index) };
+                batch.push(&CATALOG, &entry::progress_key(*id), None);
+                batch.push(&CATALOG, &entry::index_key(&index), Some(&entry::index_entry(&index)));
+                table.insert(Arc::new(index));
+                claims.indexes = Some(Arc::new(table));
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the build of an index had come, as stored: how many records were passed, and the last of them.
+    pub fn progress(kv: &dyn OrderedKv, id: IndexId) -> Result<Option<(u64, Vec<u8>)>> {
+        let key = [&CATALOG[..], &entry::progress_key(id)].concat();
+        let value = kv.get(&key, None, fountain_lsm::ReadTier::Disk)?;
+        value.map(|value| entry::parse_progress(&value)).transpose()
+    }
+
+    fn set_collection(
+        &self,
+        id: CollectionId,
+        options: &CollectionOptions,
+        batch: &mut Batch,
+        claims: &mut Claims,
+    ) {
+        claims.options.insert(id, options.clone());
+        if self.is_new(id, claims) {
+            self.claim(&[id], batch, claims);
+        } else if let Some(name) = self.name(id) {
+            batch.push(&CATALOG, &entry::collection_key(&name), Some(&options.to_entry(id)));
+        }
+    }
+
+    fn drop_collection(&self, id: CollectionId, batch: &mut Batch, claims: &mut Claims) {
+        let table = self.indexes_after(claims);
+        let mut left = IndexTable::clone(&table);
+        for index in table.of(id) {
+            remove_index(index, &mut left, batch);
+        }
+        claims.indexes = Some(Arc::new(left));
+        if let Some(name) = self.name(id) {
+            batch.push(&CATALOG, &entry::collection_key(&name), None);
+        }
+        batch.delete_range(KeyRange::prefix(&id.prefix()));
+        claims.dropped.insert(id);
+    }
+
+    fn create_index(
+        &self,
+        collection: CollectionId,
+        definition: &IndexDefinition,
+        seq: Seq,
+        batch: &mut Batch,
+        claims: &mut Claims,
+    ) -> Result<()> {
+        let table = self.indexes_after(claims);
+        if let Some(index) = table.find(collection, definition.name()) {
+            return if index.definition == *definition { Ok(()) } else { Err(exists(&index.definition)) };
+        }
+        let count = table.of(collection).len() + 1;
+        if count > MAX_INDEXES {
+            return Err(Error::too_many("indexes of a collection", count, MAX_INDEXES));
+        }
+        // A collection that nothing was ever written to has nothing to be indexed.
+        let since = self.is_new(collection, claims).then_some(seq);
+        self.claim(&[collection], batch, claims);
+        let id = IndexId::new(self.take_id(batch, claims)?.get());
+        let index = Index { id, collection, definition: definition.clone(), since };
+        batch.push(&CATALOG, &entry::index_key(&index), Some(&entry::index_entry(&index)));
+        let mut table = IndexTable::clone(&table);
+        table.insert(Arc::new(index));
+        claims.indexes = Some(Arc::new(table));
+        Ok(())
+    }
+
+    /// Whether neither storage nor the group has the collection.
+    fn is_new(&self, id: CollectionId, claims: &Claims) -> bool {
+        let stored = lock(&self.state).entries.get(&id).is_some_and(|entry| entry.stored);
+        !stored && !claims.ids.contains(&id)
+    }
+
+    /// An id that nothing has yet, and that nothing else will get.
+    fn take_id(&self, batch: &mut Batch, claims: &mut Claims) -> Result<CollectionId> {
+        let mut state = lock(&self.state);
+        let id = state.take_id()?;
+        let next = id.get().saturating_add(1).max(claims.next.unwrap_or(state.stored_next));
+        batch.push(&CATALOG, &NEXT_ID_KEY, Some(&next.to_le_bytes()));
+        claims.next = Some(next);
+        Ok(id)
+    }
+}
+
+fn remove_index(index: &Index, table: &mut IndexTable, batch: &mut Batch) {
+    batch.push(&CATALOG, &entry::index_key(index), None);
+    batch.push(&CATALOG, &entry::progress_key(index.id), None);
+    batch.delete_range(KeyRange::prefix(&index.id.prefix()));
+    table.remove(index.id);
+}
+
+/// There is no index of this name.
+pub(crate) fn no_index(name: &str) -> Error {
+    Error::new(ErrorCode::NoIndex, format!("there is no index {name}"))
+        .with(|details| details.index = Some(name.to_owned()))
+}
+
+fn exists(definition: &IndexDefinition) -> Error {
+    let name = definition.name();
+    let other = serde_json::Value::Object(definition.to_json());
+    Error::new(ErrorCode::Exists, format!("there is another index {name} already, defined as {other}"))
+        .with(|details| details.index = Some(name.to_owned()))
+}

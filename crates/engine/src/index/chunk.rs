@@ -1,0 +1,116 @@
+//! A part of a build: records as they were at one sequence, with the entries that they are to have.
+
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+
+use super::derive::{Changes, State};
+use super::entries::Entries;
+use super::{Index, IndexId, IndexTable};
+use crate::catalog::{SchemaOp, no_index};
+use crate::error::Result;
+use crate::keys;
+use crate::kv::{Batch, OrderedKv};
+use crate::limits::{BUILD_CHUNK_BYTES, BUILD_CHUNK_RECORDS, KEYSPACE_BYTES};
+use crate::record::{Reader, Shapes};
+
+/// How far a build has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// Records that were passed.
+    pub records: u64,
+    /// The last of them; empty before the first.
+    pub last: Vec<u8>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    index: IndexId,
+    /// The sequence at which the records were read.
+    seq: Seq,
+    records: Vec<ChunkRecord>,
+    position: Position,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct ChunkRecord {
+    key: Vec<u8>,
+    /// Keys without keyspace, and whether their values name the record.
+    entries: Vec<(Vec<u8>, bool)>,
+}
+
+impl Chunk {
+    /// Reads the records behind a position; `None` if there are none.
+    ///
+    /// # Errors
+    /// What reading storage can fail with; `ERR_TOO_LARGE` and `ERR_LIMIT` for a record that cannot be indexed.
+    pub(super) fn read(
+        kv: &dyn OrderedKv,
+        shapes: &Shapes,
+        index: &Index,
+        from: &Position,
+    ) -> Result<Option<Self>> {
+        let pin = kv.pin(None)?;
+        let start = if from.records == 0 { Vec::new() } else { keys::after(&from.last) };
+        let range = index.collection.storage_range(&KeyRange { start, end: None });
+        let mut cursor = kv.cursor(range, pin.seq(), Direction::Forward, ReadTier::Disk)?;
+        let (records, position) = (Vec::new(), from.clone());
+        let mut chunk = Self { index: index.id, seq: pin.seq(), records, position, bytes: 0 };
+        let mut entries = Entries::default();
+        while chunk.records.len() < BUILD_CHUNK_RECORDS && chunk.bytes < BUILD_CHUNK_BYTES && cursor.next()? {
+            let key = cursor.key().get(KEYSPACE_BYTES..).unwrap_or_default();
+            let shapes = shapes.list();
+            entries
+                .fill(index, key, &Reader::new(cursor.value(), &shapes)?)
+                .map_err(|error| error.with(|details| details.holder = Some(super::show::tuple(key, 1))))?;
+            chunk.push(key, &entries);
+        }
+        Ok((!chunk.records.is_empty()).then_some(chunk))
+    }
+
+    /// Where the build stands when this is committed.
+    pub(super) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// What is stored about the progress of the build.
+    pub(crate) fn progress(&self) -> SchemaOp {
+        let Position { records, last } = self.position.clone();
+        SchemaOp::NoteProgress { index: self.index, records, last }
+    }
+
+    /// Bytes of all keys.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds the entries of those records to `out` that are still as they were read. The others were written meanwhile, and
+    /// have been indexed then.
+    ///
+    /// # Errors
+    /// `ERR_UNIQUE` when a key is held by another record; `ERR_NO_INDEX` when nothing is being built any more.
+    pub(crate) fn apply(&self, state: &State<'_>, table: &IndexTable, out: &mut Batch) -> Result<()> {
+        let index = table.get(self.index).filter(|index| index.since.is_none());
+        let index = index.ok_or_else(|| no_index(&self.index.to_string()))?;
+        let mut changes = Changes::default();
+        for record in &self.records {
+            let storage_key = index.collection.storage_key(&record.key);
+            let newest = state.pending.sequence_of(state.kv, &storage_key)?;
+            if newest.is_none_or(|newest| newest > self.seq) {
+                continue;
+            }
+            for (key, exclusive) in &record.entries {
+                changes.add(index, key, *exclusive, &record.key, 0);
+            }
+        }
+        changes.finish(state, out)
+    }
+
+    fn push(&mut self, key: &[u8], entries: &Entries) {
+        let entries: Vec<_> = entries.iter().map(|(key, exclusive)| (key.to_vec(), exclusive)).collect();
+        self.bytes += key.len() + entries.iter().map(|(entry, _)| entry.len()).sum::<usize>();
+        self.position.records += 1;
+        self.position.last = key.to_vec();
+        self.records.push(ChunkRecord { key: key.to_vec(), entries });
+    }
+}

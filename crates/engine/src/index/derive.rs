@@ -1,0 +1,231 @@
+//! What a commit changes in indexes: the entries of the records that it replaces go, those of the new ones come. And
+//! whether it may: no key of a unique index may be held by two records.
+//!
+//! Runs on the commit thread, where nobody else writes: what a record and an index hold now, after the commits accepted
+//! before in the same group, is what they hold when this commit happens.
+
+use std::collections::{HashMap, HashSet};
+
+use super::entries::Entries;
+use super::{Index, IndexTable, show};
+use crate::commit::Pending;
+use crate::error::{Error, ErrorCode, Result};
+use crate::keyspace::CollectionId;
+use crate::kv::{Batch, OrderedKv};
+use crate::limits::{KEYSPACE_BYTES, MAX_DERIVED_BYTES};
+use crate::record::{Reader, ShapeList};
+
+/// What deriving looks at.
+pub(crate) struct State<'a> {
+    /// Storage.
+    pub kv: &'a dyn OrderedKv,
+    /// What was accepted before.
+    pub pending: &'a Pending,
+    /// Shapes of all records concerned.
+    pub shapes: ShapeList,
+}
+
+/// Adds to `out` what the operations of `batch` change in indexes.
+///
+/// # Errors
+/// `ERR_UNIQUE`; `ERR_TOO_LARGE` and `ERR_LIMIT` for entries over their limits; what reading storage can fail with.
+/// `details.item` is the operation. `out` is then to be thrown away.
+pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: &mut Batch) -> Result<()> {
+    if table.is_empty() {
+        return Ok(());
+    }
+    let mut changes = Changes::default();
+    let last = last_operations(batch);
+    for (item, (key, document)) in batch.ops().enumerate() {
+        let Some((collection, record_key)) = split_record_key(key) else { continue };
+        let indexes = table.of(collection);
+        if indexes.is_empty() || last.as_ref().is_some_and(|last| last.get(key) != Some(&item)) {
+            continue;
+        }
+        let changed = changes.replace(state, indexes, key, record_key, document, item);
+        changed.map_err(|error| error.with(|details| details.item = Some(item as u64)))?;
+    }
+    changes.finish(state, out)
+}
+
+/// Where the last operation on each key is, if there are several operations.
+fn last_operations(batch: &Batch) -> Option<HashMap<&[u8], usize>> {
+    let several = batch.len() > 1;
+    several.then(|| batch.ops().enumerate().map(|(item, (key, _))| (key, item)).collect())
+}
+
+fn split_record_key(key: &[u8]) -> Option<(CollectionId, &[u8])> {
+    Some((CollectionId::of_storage_key(key)?, key.get(KEYSPACE_BYTES..)?))
+}
+
+/// The changes of one commit, collected.
+#[derive(Default)]
+pub(super) struct Changes {
+    removed: Batch,
+    added: Batch,
+    /// Storage keys of entries of unique indexes that go, and the new ones with what is to be said about them.
+    released: HashSet<Box<[u8]>>,
+    claimed: Vec<Claimed>,
+    old: Entries,
+    new: Entries,
+}
+
+struct Claimed {
+    name: Box<str>,
+    paths: usize,
+    /// Place among `added`.
+    place: usize,
+    item: usize,
+}
+
+impl Changes {
+    fn replace(
+        &mut self,
+        state: &State<'_>,
+        indexes: &[std::sync::Arc<Index>],
+        storage_key: &[u8],
+        record_key: &[u8],
+        document: Option<&[u8]>,
+        item: usize,
+    ) -> Result<()> {
+        let before = state.pending.get(state.kv, storage_key)?;
+        if before.as_deref() == document {
+            return Ok(());
+        }
+        let reader = |document| Reader::new(document, &state.shapes);
+        let before = before.as_deref().map(reader).transpose()?;
+        let after = document.map(reader).transpose()?;
+        let (mut old, mut new) = (std::mem::take(&mut self.old), std::mem::take(&mut self.new));
+        for index in indexes {
+            old.clear();
+            new.clear();
+            if let Some(before) = &before {
+                old.fill(index, record_key, before)?;
+            }
+            if let Some(after) = &after {
+                new.fill(index, record_key, after)?;
+            }
+            self.compare(state, index, &old, &new, record_key, item)?;
+        }
+        (self.old, self.new) = (old, new);
+        Ok(())
+    }
+
+    /// Both lists are sorted: what is only in the old one goes, what is only in the new one comes.
+    fn compare(
+        &mut self,
+        state: &State<'_>,
+        index: &Index,
+        old: &Entries,
+        new: &Entries,
+        record_key: &[u8],
+        item: usize,
+    ) -> Result<()> {
+        let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+            };
+            if order.is_le()
+                && let Some((key, exclusive)) = old.next()
+                && order.is_lt()
+            {
+                self.remove(state, index, key, exclusive, record_key)?;
+            }
+            if order.is_ge()
+                && let Some((key, exclusive)) = new.next()
+                && order.is_gt()
+            {
+                self.add(index, key, exclusive, record_key, item);
+            }
+        }
+    }
+
+    fn remove(
+        &mut self,
+        state: &State<'_>,
+        index: &Index,
+        key: &[u8],
+        exclusive: bool,
+        record_key: &[u8],
+    ) -> Result<()> {
+        if exclusive {
+            let full = [&index.id.prefix()[..], key].concat();
+            // While it is being built, the record may not have its entry yet, and another one may.
+            if index.since.is_none()
+                && state.pending.get(state.kv, &full)?.is_some_and(|holder| *holder != *record_key)
+            {
+                return Ok(());
+            }
+            self.released.insert(full.into());
+        }
+        self.removed.push(&index.id.prefix(), key, None);
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, index: &Index, key: &[u8], exclusive: bool, record_key: &[u8], item: usize) {
+        if exclusive {
+            let (name, paths) = (index.definition.name().into(), index.definition.on().len());
+            self.claimed.push(Claimed { name, paths, place: self.added.len(), item });
+        }
+        let value: &[u8] = if exclusive { record_key } else { b"" };
+        self.added.push(&index.id.prefix(), key, Some(value));
+    }
+
+    /// Checks the keys of unique indexes and adds everything to `out`: what goes before what comes, since a key may go
+    /// from one record to another.
+    pub(super) fn finish(&self, state: &State<'_>, out: &mut Batch) -> Result<()> {
+        let size = self.removed.size_bytes() + self.added.size_bytes();
+        let size = size + (self.removed.len() + self.added.len()) * ENTRY_OVERHEAD_BYTES;
+        if size > MAX_DERIVED_BYTES {
+            return Err(Error::too_large("index entries of a commit", size, MAX_DERIVED_BYTES));
+        }
+        self.check_unique(state)?;
+        out.append(&self.removed);
+        out.append(&self.added);
+        Ok(())
+    }
+
+    fn check_unique(&self, state: &State<'_>) -> Result<()> {
+        let mut own: HashMap<&[u8], &[u8]> = HashMap::new();
+        for claimed in &self.claimed {
+            let Some((key, Some(record))) = self.added.op(claimed.place) else { continue };
+            if self.claimed.len() > 1
+                && let Some(other) = own.insert(key, record)
+                && other != record
+            {
+                return Err(claimed.refused(key, other));
+            }
+            if self.released.contains(key) {
+                continue;
+            }
+            if let Some(holder) = state.pending.get(state.kv, key)?
+                && *holder != *record
+            {
+                return Err(claimed.refused(key, &holder));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an operation takes beside its bytes, at least.
+const ENTRY_OVERHEAD_BYTES: usize = 8;
+
+impl Claimed {
+    fn refused(&self, key: &[u8], holder: &[u8]) -> Error {
+        let key = show::tuple(&key[KEYSPACE_BYTES.min(key.len())..], self.paths);
+        let holder = show::tuple(holder, 1);
+        let name = &self.name;
+        let message = format!("{name} key={key} is held by record {holder} already");
+        Error::new(ErrorCode::Unique, message).with(|details| {
+            details.index = Some(name.to_string());
+            details.index_key = Some(key);
+            details.holder = Some(holder);
+            details.item = Some(self.item as u64);
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Secondary indexes: ordered entries that lead from values in documents to records (`docs/format.md` §6.6).
+//!
+//! What always holds:
+//! - An index changes in the same commit as the records, so at every sequence at which it is ready its entries are
+//!   exactly those that [`entries`] gives for the records of that sequence.
+//! - Of a unique index no key is held by two records, at any sequence.
+//! - Which entries a record has depends on nothing but the record and the definition.
+//!
+//! `definition` is what the catalog keeps, `encode` turns values into keys, `entries` a record into entries, `bounds`
+//! conditions into ranges of keys. `derive` runs on the commit thread and adds to a commit what it changes in indexes,
+//! `build` fills a new index in the background, `read` answers. `table` is all indexes of a store at one moment.
+
+mod bounds;
+mod build;
+mod chunk;
+mod definition;
+mod derive;
+pub(crate) mod encode;
+pub(crate) mod entries;
+mod fallback;
+mod overlay;
+mod read;
+mod scan;
+mod show;
+mod table;
+
+use std::fmt;
+
+use fountain_lsm::Seq;
+
+use crate::keyspace::CollectionId;
+use crate::limits::KEYSPACE_BYTES;
+
+pub use bounds::Bounds;
+pub use build::BuildStatus;
+pub(crate) use build::Builder;
+pub(crate) use chunk::Chunk;
+pub use definition::{IndexDefinition, IndexKind};
+pub(crate) use derive::{State, derive};
+pub use encode::{decode_tuple, encode_tuple};
+pub(crate) use read::{IndexCursor, Place};
+pub(crate) use scan::fill as fill_page;
+pub use scan::{IndexScan, IndexScanEnd};
+pub(crate) use table::IndexTable;
+
+/// An index of one store: the id of its keyspace, from the same counter as those of collections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexId(u32);
+
+impl IndexId {
+    /// An index id from its number, as [`IndexId::get`] gave it.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// What every storage key of the index begins with.
+    pub(crate) const fn prefix(self) -> [u8; KEYSPACE_BYTES] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Display for IndexId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An index as the store keeps it. It never changes; when the index is ready, another takes its place.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Its id.
+    pub id: IndexId,
+    /// Whose records it leads to.
+    pub collection: CollectionId,
+    /// What it was defined as.
+    pub definition: IndexDefinition,
+    /// From which sequence on it is complete; `None` while it is being built.
+    pub since: Option<Seq>,
+}
+
+impl Index {
+    /// Whether it is complete at `at`, or, without that, at the newest sequence.
+    pub fn is_ready(&self, at: Option<Seq>) -> bool {
+        match (self.since, at) {
+            (Some(since), Some(at)) => at >= since,
+            (since, _) => since.is_some(),
+        }
+    }
+}
