@@ -1,5 +1,6 @@
 //! Queries of open stores: pages that show one state while others write, changes of all that match, transactions.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "numbers in tests are small")]
 
 mod support;
 
@@ -9,7 +10,9 @@ use fountain_engine::keys::{Key, decode, encode};
 use fountain_engine::query::{Answer, Body, Query};
 use fountain_engine::record::Path;
 use fountain_engine::record::from_json;
-use fountain_engine::{CollectionId, Durability, ErrorCode, Isolation, Store, View, WriteSet};
+use fountain_engine::{
+    CollectionId, Durability, ErrorCode, IndexDefinition, IndexKind, Isolation, Store, View, WriteSet,
+};
 use serde_json::{Value as Json, json};
 use support::{Home, LocalHome, MemoryHome};
 
@@ -225,4 +228,119 @@ fn bodies_that_make_no_sense_are_refused_where_they_are_wrong() {
             "{body}"
         );
     }
+}
+
+/// An index that is ready when this returns.
+fn index(store: &Store, collection: CollectionId, name: &str, on: &[&str]) {
+    let definition = IndexDefinition::new(name, IndexKind::Multi, on).unwrap();
+    let id = store.create_index(collection, definition, Durability::Memory).unwrap();
+    store.wait_for_index(id).unwrap();
+}
+
+fn plan(store: &Store, collection: CollectionId, body: &Json) -> String {
+    let mut body = body.clone();
+    body["explain"] = json!("plan");
+    let answer = store.query(collection, &find(store, collection, &body), View::Newest).unwrap();
+    answer.explain.unwrap()["plan"].to_string()
+}
+
+/// With and without indexes, at every sequence and in a transaction, the answers are the same.
+#[test]
+fn indexes_change_plans_and_no_answers() {
+    each_home(|store| {
+        let (plain, indexed) = (store.collection("plain").unwrap(), store.collection("indexed").unwrap());
+        let document = |id: i64, round: i64| {
+            json!({ "id": id, "a": (id + round) % 7, "b": (["x", "y", "z"][(id * round % 3) as usize]),
+                    "tags": [format!("t{}", id % 5), format!("t{}", (id + round) % 4)] })
+        };
+        let bodies = [
+            json!({ "where": { "a": 3 } }),
+            json!({ "where": { "a": { "$gte": 2, "$lt": 5 }, "b": "x" } }),
+            json!({ "where": { "b": "y" }, "orderBy": [{ "path": "a", "dir": "desc" }], "limit": 20 }),
+            json!({ "where": { "tags[]": { "$in": ["t1", "t3"] } }, "orderBy": [{ "path": "$id", "dir": "desc" }] }),
+            json!({ "where": { "$or": [{ "a": 1 }, { "tags[]": "t4" }] } }),
+            json!({ "orderBy": [{ "path": "a" }], "limit": 30 }),
+        ];
+        let mut sequences = Vec::new();
+        for round in 0..4 {
+            for collection in [plain, indexed] {
+                put(store, collection, (0..60).filter(|id| id % 4 != round).map(|id| document(id, round)));
+            }
+            if round == 1 {
+                index(store, indexed, "a", &["a"]);
+                index(store, indexed, "ba", &["b", "a"]);
+                index(store, indexed, "tags", &["tags[]"]);
+            }
+            sequences.push(store.sequence());
+        }
+        assert!(plan(store, indexed, &bodies[0]).contains("\"index\":\"a\""));
+        assert!(plan(store, indexed, &bodies[2]).contains("\"index\":\"ba\""));
+        let transaction = store.begin(Isolation::Serializable).unwrap();
+        for collection in [plain, indexed] {
+            for id in 50..70 {
+                let record = store.encode(&from_json(&document(id, 9).to_string()).unwrap()).unwrap();
+                transaction.put(collection, &encode(&Key::Number(id as f64)).unwrap(), &record).unwrap();
+            }
+        }
+        for body in &bodies {
+            let mut found = 0;
+            let query = find(store, plain, body);
+            let views =
+                sequences.iter().map(|seq| View::At(*seq)).chain([View::from(&transaction), View::Newest]);
+            for view in views {
+                let expected = ids(&store.query(plain, &query, view.clone()).unwrap());
+                found += expected.len();
+                assert_eq!(
+                    ids(&store.query(indexed, &query, view.clone()).unwrap()),
+                    expected,
+                    "{body} in {view:?}"
+                );
+            }
+            assert!(found > 0, "{body}");
+        }
+    });
+}
+
+#[test]
+fn pages_in_the_order_of_an_index_show_one_state_while_others_write() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(store, collection, (0..200).map(|id| json!({ "id": id, "n": id * 7 % 50, "round": 0 })));
+        index(store, collection, "n", &["n"]);
+        let body = json!({ "orderBy": [{ "path": "n", "dir": "desc" }], "limit": 9, "requireIndex": true });
+        let mut query = find(store, collection, &body);
+        let mut seen = Vec::new();
+        loop {
+            let answer = store.query(collection, &query, View::Newest).unwrap();
+            seen.extend(ids(&answer));
+            put(
+                store,
+                collection,
+                (0..200).step_by(3).map(|id| json!({ "id": id, "n": seen.len() % 50, "round": 1 })),
+            );
+            match answer.next {
+                Some(next) => query.cursor = Some(next),
+                None => break,
+            }
+        }
+        let mut expected: Vec<i64> = (0..200).collect();
+        expected.sort_by_key(|id| std::cmp::Reverse((id * 7 % 50, *id)));
+        assert_eq!(seen.iter().map(|id| *id as i64).collect::<Vec<_>>(), expected);
+    });
+}
+
+#[test]
+fn the_legacy_body_of_an_index_finds_its_records() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        put(
+            store,
+            collection,
+            (0..9).map(|id| json!({ "id": id, "city": (["Oslo", "Bonn"][id as usize % 2]) })),
+        );
+        index(store, collection, "byCity", &["city"]);
+        let query =
+            find(store, collection, &json!({ "type": "indexEquals", "index": "byCity", "key": "Bonn" }));
+        assert_eq!(ids(&store.query(collection, &query, View::Newest).unwrap()), [1.0, 3.0, 5.0, 7.0]);
+    });
 }

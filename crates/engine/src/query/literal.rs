@@ -72,18 +72,6 @@ pub(super) fn render(value: &Value) -> Json {
     }
 }
 
-/// The record key that equals `value`, if one can.
-pub(super) fn to_key(value: &Value) -> Option<Key> {
-    Some(match value {
-        Value::Number(number) => Key::Number(*number),
-        Value::BigInt(number) => Key::BigInt(number.clone()),
-        Value::String(text) => Key::String(text.clone()),
-        Value::Bytes(bytes) => Key::Bytes(bytes.clone()),
-        Value::Array(elements) => Key::Array(elements.iter().map(to_key).collect::<Option<_>>()?),
-        _ => return None,
-    })
-}
-
 /// A record key as a value.
 pub(super) fn from_key(key: &Key) -> Value {
     match key {

@@ -7,19 +7,10 @@
 use super::filter::Place;
 use super::request::Order;
 use crate::error::Result;
+use crate::index::encode::tag;
 use crate::keys::{self, BigInt, Key, tag as key_tag};
 use crate::limits::MAX_KEY_DEPTH;
 use crate::record::{Node, Reader};
-
-/// Tags that record keys have not.
-mod tag {
-    pub const MISSING: u8 = 0x04;
-    pub const NULL: u8 = 0x08;
-    pub const FALSE: u8 = 0x10;
-    pub const TRUE: u8 = 0x11;
-    pub const DATE: u8 = 0x2C;
-    pub const OTHER: u8 = 0x60;
-}
 
 /// The sort key of a record, without its key.
 pub(super) fn sort_key(order: &[Order], key: &[u8], record: &Reader<'_>) -> Result<Vec<u8>> {

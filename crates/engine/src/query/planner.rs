@@ -4,7 +4,7 @@
 //! what it answers.
 #![expect(clippy::cast_precision_loss, reason = "numbers of records are guesses here")]
 
-use fountain_lsm::{Direction, KeyRange};
+use fountain_lsm::KeyRange;
 use serde_json::json;
 
 use super::filter::{Filter, Place, Test};
@@ -139,11 +139,7 @@ impl Planner<'_> {
         }
         let mut count = 0.0;
         for range in ranges {
-            let mut entries = self.source.entries(index, range, Direction::Forward)?;
-            let mut found = 0;
-            while found < PLAN_SAMPLE && entries.next()? {
-                found += 1;
-            }
+            let found = self.source.sample(index, range, PLAN_SAMPLE)?;
             count += f64::from(found);
             if found == PLAN_SAMPLE {
                 // There are more, and nothing tells how many.

@@ -5,11 +5,13 @@
 use std::fmt::Write as _;
 
 use fountain_lsm::KeyRange;
+use serde_json::{Value as Json, json};
 
 use super::filter::{Filter, Place, Test};
 use super::literal;
-use crate::keys::{self, Key, tag as key_tag};
-use crate::limits::MAX_PLAN_POINTS;
+use crate::index::{decode_tuple, encode_tuple};
+use crate::keys;
+use crate::limits::{MAX_INDEX_PATHS, MAX_PLAN_POINTS};
 use crate::record::Value;
 
 /// What the parts of a filter that must all hold say about one place.
@@ -132,38 +134,28 @@ fn tag_of(value: &Value) -> Option<u8> {
 
 /// A value as an index encodes it; `None` for what an index cannot tell from other values.
 pub(super) fn encode(value: &Value) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    push(value, 0, &mut out)?;
-    Some(out)
+    encode_tuple(std::slice::from_ref(value)).ok()
 }
 
-fn push(value: &Value, depth: usize, out: &mut Vec<u8>) -> Option<()> {
-    match value {
-        Value::Null => out.push(0x08),
-        Value::Bool(value) => out.push(0x10 + u8::from(*value)),
-        Value::Date(millis) => {
-            let start = out.len();
-            keys::encode_into(&Key::Number(*millis), out).ok()?;
-            out[start] = 0x2C;
-        }
-        Value::Array(_) if depth == crate::limits::MAX_KEY_DEPTH => return None,
-        Value::Array(elements) => {
-            out.push(key_tag::ARRAY);
-            elements.iter().try_for_each(|element| push(element, depth + 1, out))?;
-            out.push(key_tag::END);
-        }
-        Value::Object(_) | Value::Floats(_) => return None,
-        scalar => keys::encode_into(&literal::to_key(scalar)?, out).ok()?,
+/// A bound for people: its values, or, as bounds need not be whole values, its bytes in hexadecimal.
+pub(super) fn describe(bound: &[u8]) -> Json {
+    let values = |bytes: &[u8]| {
+        let decoded = (1..=MAX_INDEX_PATHS).find_map(|count| decode_tuple(bytes, count).ok())?;
+        let value = |value: &Option<Value>| value.as_ref().map_or(Json::Null, literal::render);
+        Some(Json::Array(decoded.iter().map(value).collect()))
+    };
+    if let Some(values) = values(bound) {
+        return values;
     }
-    Some(())
-}
-
-/// A bound for people: its bytes in hexadecimal, as bounds need not be whole values.
-pub(super) fn describe(bound: &[u8]) -> String {
+    if let Some((0xFF, rest)) = bound.split_last()
+        && let Some(values) = values(rest)
+    {
+        return json!({ "after": values });
+    }
     let mut text = String::with_capacity(2 * bound.len());
     for byte in bound {
         // Writing text into memory cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    text
+    Json::String(text)
 }

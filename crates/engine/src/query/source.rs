@@ -26,6 +26,9 @@ pub(crate) trait Source {
     /// The entries of an index in a range of tuples, encoded as `docs/format.md` §6.5 says.
     fn entries(&self, index: usize, range: &KeyRange, direction: Direction) -> Result<Box<dyn Entries + '_>>;
 
+    /// How many entries there are in a range, counted up to `most`, for guesses.
+    fn sample(&self, index: usize, range: &KeyRange, most: u32) -> Result<u32>;
+
     /// About how many records the collection has.
     fn record_count(&self) -> Result<u64>;
 }

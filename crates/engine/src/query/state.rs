@@ -18,6 +18,9 @@ use crate::view::View;
 /// Bytes of memory that a record is guessed to take.
 const GUESSED_RECORD_BYTES: u64 = 256;
 
+/// Most records that are counted where guesses are too coarse.
+const COUNTED_RECORDS: u32 = 512;
+
 /// A state that stays as it is.
 pub(super) struct State<'a> {
     inner: &'a Inner,
@@ -68,6 +71,19 @@ impl<'a> State<'a> {
         table.find(collection, name)?.definition.on().first().map(ToString::to_string)
     }
 
+    fn index_cursor<'b>(
+        &'b self,
+        index: usize,
+        range: &KeyRange,
+        direction: Direction,
+        view: &'b View,
+    ) -> Result<IndexCursor<'b>> {
+        let missing = || Error::new(ErrorCode::Internal, format!("there is no index {index}"));
+        let index = self.stored.get(index).ok_or_else(missing)?;
+        let place = Place { kv: self.kv(), shapes: &self.inner.shapes, view, tier: ReadTier::Disk };
+        IndexCursor::open(place, index, range.clone(), direction)
+    }
+
     fn kv(&self) -> &dyn OrderedKv {
         self.inner.kv.as_ref()
     }
@@ -101,18 +117,34 @@ impl Source for State<'_> {
     }
 
     fn entries(&self, index: usize, range: &KeyRange, direction: Direction) -> Result<Box<dyn Entries + '_>> {
-        let (kv, shapes, tier) = (self.kv(), &*self.inner.shapes, ReadTier::Disk);
-        let place = Place { kv, shapes, view: &self.view, tier };
-        let Some(index) = self.stored.get(index) else {
-            return Err(Error::new(ErrorCode::Internal, format!("there is no index {index}")));
-        };
-        Ok(Box::new(IndexCursor::open(place, index, range.clone(), direction)?))
+        Ok(Box::new(self.index_cursor(index, range, direction, &self.view)?))
     }
 
-    /// The entries of all collections together, which is at least what this one has.
+    /// At the sequence alone, as guesses are no reads of a transaction.
+    fn sample(&self, index: usize, range: &KeyRange, most: u32) -> Result<u32> {
+        let view = View::At(self.seq);
+        let mut entries = self.index_cursor(index, range, Direction::Forward, &view)?;
+        let mut found = 0;
+        while found < most && entries.next()? {
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    /// The entries of all collections together, which is at least what this one has; few records are counted.
     fn record_count(&self) -> Result<u64> {
         let metrics = self.kv().metrics();
-        Ok(metrics.table_entries + metrics.memtable_bytes / GUESSED_RECORD_BYTES)
+        let guessed = metrics.table_entries + metrics.memtable_bytes / GUESSED_RECORD_BYTES;
+        if guessed >= u64::from(COUNTED_RECORDS) {
+            return Ok(guessed);
+        }
+        let range = self.collection.storage_range(&KeyRange::default());
+        let mut records = self.kv().cursor(range, self.seq, Direction::Forward, ReadTier::Disk)?;
+        let mut found = 0;
+        while found < COUNTED_RECORDS && records.next()? {
+            found += 1;
+        }
+        Ok(u64::from(found).max(guessed))
     }
 }
 

@@ -36,7 +36,7 @@ impl MemorySource {
         let mut records = BTreeMap::new();
         for document in documents {
             let value = literal::parse(document, &pointer::Pointer::root()).unwrap();
-            let key = literal::to_key(value.member("id").unwrap()).unwrap();
+            let key = to_key(value.member("id").unwrap()).unwrap();
             records.insert(keys::encode(&key).unwrap(), record::write(&value, &shapes).unwrap());
         }
         let mut source = Self { seq: Seq::ZERO, shapes, records, indexes, entries: Vec::new() };
@@ -146,6 +146,11 @@ impl Source for MemorySource {
         Ok(Box::new(Walked::new(&self.entries[index], range, direction)))
     }
 
+    fn sample(&self, index: usize, range: &KeyRange, most: u32) -> Result<u32> {
+        let entries = self.entries[index].keys().filter(|key| range.contains(key));
+        Ok(entries.take(most as usize).count() as u32)
+    }
+
     fn record_count(&self) -> Result<u64> {
         Ok(self.records.len() as u64)
     }
@@ -168,4 +173,16 @@ pub fn ids(answer: &Answer) -> Vec<Json> {
         other => json!(format!("{other:?}")),
     };
     answer.page.records().map(id).collect()
+}
+
+/// The record key that equals `value`, if one can.
+fn to_key(value: &Value) -> Option<Key> {
+    Some(match value {
+        Value::Number(number) => Key::Number(*number),
+        Value::BigInt(number) => Key::BigInt(number.clone()),
+        Value::String(text) => Key::String(text.clone()),
+        Value::Bytes(bytes) => Key::Bytes(bytes.clone()),
+        Value::Array(elements) => Key::Array(elements.iter().map(to_key).collect::<Option<_>>()?),
+        _ => return None,
+    })
 }
