@@ -4,6 +4,8 @@ import cjs from './index.js'
 export const {
   Collection,
   FountainStore,
+  Index,
+  IndexBuild,
   path,
   Query,
   ReadCollection,

@@ -7,6 +7,19 @@
 import { NEWEST, type StoreCore } from './core.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { followCollection, readHistory, readMeta } from './history.js'
+import {
+  changeSchema,
+  checkedDefinition,
+  Index,
+  type IndexBounds,
+  IndexBuild,
+  type IndexDefinition,
+  type IndexInfo,
+  type IndexKey,
+  indexName,
+  indexQuery,
+  listIndexes,
+} from './indexes.js'
 import { type Key, keyBytes, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -75,6 +88,34 @@ const SCAN_OPTIONS: OptionRules<ScanOptions> = {
   pageSize: integer(1, MAX_PAGE_SIZE),
   snapshot: snapshotOption,
   signal,
+}
+
+/** Options of reads through an index. */
+export interface IndexReadOptions extends ReadOptions {
+  /** From the last key to the first. Default: false. */
+  readonly reverse?: boolean | undefined
+  /** Most documents. Default: all. */
+  readonly limit?: number | undefined
+  /** Documents fetched at once. */
+  readonly pageSize?: number | undefined
+}
+
+/** Options of `rangeIndex`. */
+export interface IndexScanOptions extends IndexReadOptions, IndexBounds {}
+
+const INDEX_READ_OPTIONS: OptionRules<IndexReadOptions> = {
+  reverse: boolean,
+  limit: wholeNumber,
+  pageSize: integer(1, MAX_PAGE_SIZE),
+  snapshot: snapshotOption,
+  signal,
+}
+const INDEX_SCAN_OPTIONS: OptionRules<IndexScanOptions> = {
+  ...INDEX_READ_OPTIONS,
+  gt: anything,
+  gte: anything,
+  lt: anything,
+  lte: anything,
 }
 
 /** What a collection reads through unless told otherwise: a snapshot or a transaction. */
@@ -199,6 +240,47 @@ export class ReadCollection<T, K extends Key = Key> {
     return new Scan(this.source, { range, reverse, limit, pageSize, signal, pin })
   }
 
+  /**
+   * The documents with this key in an index, in the order of their own keys; of a key with fewer values than the index has
+   * paths, those whose keys begin so. Rejects with `ERR_NO_INDEX` and `ERR_INDEX_BUILDING`.
+   */
+  async byIndex(index: string, key: IndexKey, options?: ReadOptions): Promise<T[]> {
+    const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'byIndex')
+    return this.#throughIndex(indexQuery(indexName(index), { equal: key }), { snapshot, signal }).toArray()
+  }
+
+  /**
+   * The documents whose keys in an index lie between bounds, in the order of the index. A document comes once for each of
+   * its keys there.
+   *
+   * @throws StoreError for bad options; errors of reading reject the iteration
+   */
+  rangeIndex(index: string, options?: IndexScanOptions): Scan<T> {
+    const checked = checkOptions(options, INDEX_SCAN_OPTIONS, 'rangeIndex')
+    const { gt, gte, lt, lte, ...others } = checked
+    if (gt !== undefined && gte !== undefined) throw invalidArgument('options.gt', 'absent when there is gte', gt)
+    if (lt !== undefined && lte !== undefined) throw invalidArgument('options.lt', 'absent when there is lte', lt)
+    return this.#throughIndex(indexQuery(indexName(index), { gt, gte, lt, lte }), others)
+  }
+
+  /**
+   * The documents whose keys in an index begin with a text, in the order of the index; of a list all values but the last
+   * must be equal, and the last is text or bytes that keys begin with.
+   *
+   * @throws StoreError for bad options; errors of reading reject the iteration
+   */
+  scanIndex(index: string, prefix: IndexKey, options?: IndexReadOptions): Scan<T> {
+    const checked = checkOptions(options, INDEX_READ_OPTIONS, 'scanIndex')
+    return this.#throughIndex(indexQuery(indexName(index), { prefix }), checked)
+  }
+
+  #throughIndex(query: string, options: IndexReadOptions): Scan<T> {
+    const { snapshot, signal, reverse = false, limit = Number.MAX_SAFE_INTEGER, pageSize = DEFAULT_PAGE_SIZE } = options
+    this.source.core.assertOpen()
+    const pin = () => this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+    return new Scan(this.source, { range: encodeRange({}, this.name), query, reverse, limit, pageSize, signal, pin })
+  }
+
   /** A copy of a key argument that no later change can reach. */
   #plain(key: unknown, place = 'key'): Key {
     this.source.core.assertOpen()
@@ -311,6 +393,39 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
   /** Deletes all documents that match, in one commit: all of them or none. As `updateWhere`. */
   deleteWhere(where: Where<T>, options?: ChangeOptions): Promise<Changed> {
     return this.#change('delete', where, options, () => ({}))
+  }
+
+  /**
+   * Defines an index. It is kept up to date by every write from then on, and what is there already is added in the
+   * background; await the answer to wait until it is ready. Fine if there is the same index already.
+   *
+   * @throws StoreError for what is no definition
+   */
+  define(index: Index): IndexBuild {
+    if (!(index instanceof Index)) throw invalidArgument('index', 'an Index', index)
+    return this.defineIndex(index.name, index)
+  }
+
+  /**
+   * As `define`, with the definition as data.
+   *
+   * @throws StoreError for what is no definition
+   */
+  defineIndex(name: string, definition: IndexDefinition): IndexBuild {
+    const { core } = this.source
+    core.assertOpen()
+    return new IndexBuild(core, this.name, indexName(name), checkedDefinition(definition))
+  }
+
+  /** Drops an index, in the same short time whatever it holds. Rejects with `ERR_NO_INDEX`. */
+  async dropIndex(name: string): Promise<void> {
+    const { core } = this.source
+    await changeSchema(core, { op: 'dropIndex', collection: this.name, index: indexName(name) })
+  }
+
+  /** The collection's indexes, by name. */
+  indexes(): IndexInfo[] {
+    return listIndexes(this.source.core, this.name)
   }
 
   /**

@@ -43,6 +43,11 @@ export interface NativeBinding {
   scanSync(store: number, collection: number, io: Uint8Array, request: ScanArguments): number
   scan(ticket: number, store: number, collection: number, io: Uint8Array, request: ScanArguments): void
   query(ticket: number, store: number, collection: number, body: string, request: QueryArguments): void
+  changeSchema(ticket: number, store: number, change: string): void
+  waitForIndex(ticket: number, store: number, index: number): void
+  indexes(store: number, collection: string): string
+  scanIndexSync(store: number, collection: number, io: Uint8Array, request: IndexScanArguments): number
+  scanIndex(ticket: number, store: number, collection: number, io: Uint8Array, request: IndexScanArguments): void
   snapshot(store: number): number
   snapshotAt(store: number, sequence: number): number
   snapshotSequence(snapshot: number): number
@@ -99,6 +104,18 @@ export interface QueryArguments {
   json: boolean
   /** How durable a change is to be. */
   durability: number
+}
+
+/** One page of a read through an index; the position behind which it begins lies at the start of the block. */
+export interface IndexScanArguments {
+  /** The index and the keys, as JSON text. */
+  query: string
+  /** Bytes of the position; 0 to begin at the first entry. */
+  after: number
+  reverse: boolean
+  at: number
+  maxRecords: number
+  maxBytes: number
 }
 
 /** The oldest Node-API level that has everything the addon uses. */

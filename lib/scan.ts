@@ -6,7 +6,7 @@
  */
 import { fromThrown } from './failures.js'
 import { PAGE_BYTES } from './limits.js'
-import { type ScanArguments, WOULD_BLOCK } from './native.js'
+import { type IndexScanArguments, type ScanArguments, WOULD_BLOCK } from './native.js'
 import type { Lease } from './pin.js'
 import { after, type EncodedRange } from './range.js'
 import { largerBlock, type ReadSource, restoreEncodedKey } from './read.js'
@@ -15,6 +15,8 @@ import { readRecord } from './record/reader.js'
 /** What a scan was asked for, checked. */
 export interface ScanPlan {
   readonly range: EncodedRange
+  /** What is read through an index, as the addon takes it; without it, the documents in the order of their keys. */
+  readonly query?: string
   readonly reverse: boolean
   readonly limit: number
   readonly pageSize: number
@@ -23,6 +25,7 @@ export interface ScanPlan {
   readonly pin: () => Lease
 }
 
+const EMPTY = new Uint8Array(0)
 const PAGE_HEADER = 8
 const RECORD_HEADER = 8
 
@@ -141,6 +144,8 @@ class PageReader<T> {
   readonly #slot: LeaseSlot
   #lower: Uint8Array
   #upper: Uint8Array
+  /** The entry of the index behind which the next page begins. */
+  #after: Uint8Array = EMPTY
   #remaining: number
   #done = false
 
@@ -188,15 +193,21 @@ class PageReader<T> {
       if (answer === WOULD_BLOCK) break
       block = largerBlock(block, answer)
     }
+    const { query } = this.#plan
     const start = (binding: typeof core.runtime.native, ticket: number) =>
-      binding.scan(ticket, core.handle, id, io, this.#request(io, at))
+      query === undefined
+        ? binding.scan(ticket, core.handle, id, io, this.#request(io, at))
+        : binding.scanIndex(ticket, core.handle, id, io, this.#indexRequest(query, io, at))
     return core.request({ collection: this.#source.name }, start, (_, length) => core.runtime.collect(length))
   }
 
   #scanSync(block: Buffer, at: number): number {
     const { core, id, name } = this.#source
+    const { query } = this.#plan
+    const { native } = core.runtime
     try {
-      return core.runtime.native.scanSync(core.handle, id, block, this.#request(block, at))
+      if (query !== undefined) return native.scanIndexSync(core.handle, id, block, this.#indexRequest(query, block, at))
+      return native.scanSync(core.handle, id, block, this.#request(block, at))
     } catch (error) {
       throw fromThrown(error, { collection: name })
     }
@@ -216,7 +227,17 @@ class PageReader<T> {
     }
   }
 
-  /** The documents of a page, `u32 records, u32 more` and records; moves on to what follows them. */
+  /** The arguments of the next page of an index, with the position written into `block`. */
+  #indexRequest(query: string, block: Buffer, at: number): IndexScanArguments {
+    block.set(this.#after, 0)
+    const maxRecords = Math.min(this.#plan.pageSize, this.#remaining)
+    return { query, after: this.#after.length, reverse: this.#plan.reverse, at, maxRecords, maxBytes: PAGE_BYTES }
+  }
+
+  /**
+   * The documents of a page, `u32 records, u32 more` and records; moves on to what follows them. Of an index `more` is the
+   * length of the position that follows the records.
+   */
   #decode(bytes: Buffer): T[] {
     const count = bytes.readUInt32LE(0)
     const page: T[] = []
@@ -231,9 +252,11 @@ class PageReader<T> {
       page.push(restoreEncodedKey(document, this.#source, bytes, keyStart, keyEnd) as T)
       at = end
     }
-    if (count > 0) this.#continueBehind(bytes.subarray(keyStart, keyEnd))
+    const more = bytes.readUInt32LE(4)
+    if (this.#plan.query !== undefined) this.#after = Buffer.from(bytes.subarray(at, at + more))
+    else if (count > 0) this.#continueBehind(bytes.subarray(keyStart, keyEnd))
     this.#remaining -= count
-    if (bytes.readUInt32LE(4) === 0 || this.#remaining <= 0) this.#done = true
+    if (more === 0 || this.#remaining <= 0) this.#done = true
     return page
   }
 

@@ -4,10 +4,11 @@ import { Collection, type CollectionOptions, ReadCollection, WATCH_OPTIONS } fro
 import { StoreCore } from './core.js'
 import { invalidArgument } from './errors.js'
 import { followStore, readDiff } from './history.js'
+import { changeSchema } from './indexes.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
-import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
+import { boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import { type SalvageReport, salvage, type VerifyReport, verify } from './repair.js'
 import type { RecoveryReport, StoreMetrics } from './reports.js'
 import { runtime } from './runtime.js'
@@ -127,6 +128,22 @@ export class FountainStore implements AsyncDisposable {
   /** The names of the collections that have been written to, sorted. */
   async collections(): Promise<string[]> {
     return JSON.parse(this.#core.call((native, handle) => native.collections(handle)))
+  }
+
+  /** Creates a collection before anything is written to it, which its first write would do as well. */
+  async createCollection(name: string): Promise<void> {
+    requireString(name, 'name')
+    await changeSchema(this.#core, { op: 'createCollection', collection: name })
+  }
+
+  /**
+   * Drops a collection with its documents and indexes, in the same short time whatever it holds; snapshots of before still
+   * have it. Collection objects made before it take no more writes: ask the store for a new one. Rejects with
+   * `ERR_NOT_FOUND` if nothing was ever written to it.
+   */
+  async dropCollection(name: string): Promise<void> {
+    requireString(name, 'name')
+    await changeSchema(this.#core, { op: 'dropCollection', collection: name })
   }
 
   /**

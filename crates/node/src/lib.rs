@@ -17,6 +17,7 @@
 mod arguments;
 mod errors;
 mod history;
+mod indexes;
 mod mailbox;
 #[cfg(feature = "planted-panics")]
 mod planted;

@@ -1,0 +1,121 @@
+/** Indexes and collections as users see them: defining, reading, refusing, dropping. */
+import test from 'ava'
+import { Index } from '../index.js'
+import { fails, newStore } from './support.js'
+
+interface Person {
+  id: string
+  email?: string | null
+  city?: string
+  born?: Date
+  tags?: string[]
+}
+
+test('documents are found by their keys in an index, of every type', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  await people.put({ id: 'ada', email: 'a@x', city: 'London', born: new Date(5), tags: ['maths', 'poetry'] })
+  await people.put({ id: 'bob', email: 'b@x', city: 'Oslo', born: new Date(9), tags: ['maths'] })
+  await people.define(Index.unique('byEmail', 'email'))
+  await people.define(Index.multi('byTag', 'tags[]'))
+  await people.defineIndex('byCityBorn', { kind: 'multi', on: ['city', 'born'] })
+  await people.put({ id: 'eve', city: 'Oslo', born: new Date(1) })
+  const ids = async (found: Promise<Person[]>) => (await found).map((person) => person.id)
+  t.deepEqual(await ids(people.byIndex('byEmail', 'b@x')), ['bob'])
+  t.deepEqual(await ids(people.byIndex('byTag', 'maths')), ['ada', 'bob'])
+  t.deepEqual(await ids(people.byIndex('byCityBorn', ['Oslo', new Date(1)])), ['eve'])
+  t.deepEqual(await ids(people.byIndex('byCityBorn', 'Oslo')), ['eve', 'bob'])
+  t.deepEqual(await ids(people.byIndex('byEmail', 'nobody')), [])
+  const range = people.rangeIndex('byCityBorn', { gt: ['Oslo', new Date(1)], lte: 'Oslo' })
+  t.deepEqual(await ids(range.toArray()), ['bob'])
+  const reverse = people.rangeIndex('byTag', { gte: 'm', reverse: true, pageSize: 1 })
+  t.deepEqual(await ids(reverse.toArray()), ['ada', 'bob', 'ada'])
+  t.deepEqual(await ids(people.scanIndex('byEmail', 'a').toArray()), ['ada'])
+  t.deepEqual(
+    people.indexes().map(({ name, kind, on, state }) => ({ name, kind, on, state })),
+    [
+      { name: 'byCityBorn', kind: 'multi', on: ['city', 'born'], state: 'ready' },
+      { name: 'byEmail', kind: 'unique', on: ['email'], state: 'ready' },
+      { name: 'byTag', kind: 'multi', on: ['tags[]'], state: 'ready' },
+    ],
+  )
+})
+
+test('a snapshot reads the index as it was, also before it was defined', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  const { sequence } = await people.put({ id: 'ada', city: 'London' })
+  await people.define(Index.multi('byCity', 'city'))
+  await people.put({ id: 'ada', city: 'Oslo' })
+  const before = store.at(sequence)
+  t.deepEqual(await before.collection<Person>('people').byIndex('byCity', 'London'), [{ id: 'ada', city: 'London' }])
+  t.deepEqual(await people.byIndex('byCity', 'London'), [])
+  await before.close()
+})
+
+test('a transaction finds what it has written', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  await people.define(Index.multi('byCity', 'city'))
+  await people.put({ id: 'ada', city: 'Oslo' })
+  const found = await store.transaction(async (tx) => {
+    const mine = tx.collection<Person>('people')
+    mine.put({ id: 'bob', city: 'Oslo' })
+    mine.put({ id: 'ada', city: 'Rome' })
+    return mine.byIndex('byCity', 'Oslo')
+  })
+  t.deepEqual(found, [{ id: 'bob', city: 'Oslo' }])
+})
+
+test('a second document with a unique key is refused and told whose it is', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  await people.define(Index.unique('byEmail', 'email'))
+  const both = [people.put({ id: 'ada', email: 'a@x' }), people.put({ id: 'bob', email: 'a@x' })]
+  const [first, second] = await Promise.allSettled(both)
+  t.is(first?.status, 'fulfilled')
+  t.is(second?.status, 'rejected')
+  await fails(t, () => people.put({ id: 'bob', email: 'a@x' }), {
+    code: 'ERR_UNIQUE',
+    collection: 'people',
+    says: /byEmail key="a@x" is held by record "ada"/,
+  })
+  await people.put({ id: 'eve' })
+  await people.put({ id: 'eva' })
+})
+
+test('an index over duplicates is not built, and its name is free again', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  await people.batch([{ put: { id: 'a', city: 'Oslo' } }, { put: { id: 'b', city: 'Oslo' } }])
+  const build = people.define(Index.unique('byCity', 'city'))
+  await fails(t, () => build.ready(), { code: 'ERR_UNIQUE', collection: 'people', says: /"Oslo"/ })
+  t.deepEqual(people.indexes(), [])
+  await people.define(Index.multi('byCity', 'city'))
+  await fails(t, () => people.define(Index.multi('byCity', 'email')).ready(), { code: 'ERR_EXISTS', says: /byCity/ })
+  await people.dropIndex('byCity')
+  await fails(t, () => people.byIndex('byCity', 'Oslo'), { code: 'ERR_NO_INDEX', collection: 'people', says: /byCity/ })
+})
+
+test('a dropped collection is gone, but not from its past', async (t) => {
+  const store = await newStore(t)
+  await store.createCollection('empty')
+  const { sequence } = await store.collection('people').put({ id: 'ada' })
+  t.deepEqual(await store.collections(), ['empty', 'people'])
+  const before = store.at(sequence).collection('people')
+  await store.dropCollection('people')
+  t.deepEqual(await store.collections(), ['empty'])
+  t.deepEqual(await before.get('ada'), { id: 'ada' })
+  t.is(await store.collection('people').get('ada'), undefined)
+  await fails(t, () => store.dropCollection('people'), { code: 'ERR_NOT_FOUND', collection: 'people', says: /people/ })
+})
+
+test('what is no definition and no key is refused at once', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  t.throws(() => people.define({} as never), { code: 'ERR_INVALID_ARGUMENT' })
+  t.throws(() => people.defineIndex('x', { kind: 'fts' as never, on: 'a' }), { code: 'ERR_INVALID_ARGUMENT' })
+  t.throws(() => Index.multi('x', []), { code: 'ERR_INVALID_ARGUMENT' })
+  await fails(t, () => people.define(Index.multi('x', 'a..b')).ready(), { code: 'ERR_VALIDATION', says: /a\.\.b/ })
+  await fails(t, () => people.byIndex('x', Number.NaN), { code: 'ERR_INVALID_ARGUMENT', says: /index/ })
+})

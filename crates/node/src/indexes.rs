@@ -1,0 +1,282 @@
+//! Collections and indexes come and go, and records are read through indexes.
+//!
+//! What is rare crosses as JSON text. A page of an index is as one of a scan, with the length of the position behind which
+//! the next page begins instead of `more`, 0 at the end, and that position behind the records.
+
+use std::ops::Bound;
+
+use fountain_engine::record::Value;
+use fountain_engine::{
+    Bounds, BuildStatus, CollectionOptions, Direction, Durability, ErrorCode, Index, IndexDefinition,
+    IndexId, IndexScan, IndexScanEnd, Page, ReadTier, Result, Store,
+};
+use napi::Env;
+use napi::bindgen_prelude::BufferSlice;
+use napi_derive::napi;
+use serde_json::{Value as Json, json};
+
+use crate::arguments::{collection, number, slice};
+use crate::errors::{answer, bad_argument, thrown};
+use crate::mailbox::Outcome;
+use crate::reads::{WOULD_BLOCK, fill};
+use crate::stores::run;
+use crate::thread::{ticket_for, view, with_page, with_store};
+
+/// A page of records read through an index. The position behind which it begins lies at the start of the block.
+#[napi(object)]
+pub struct IndexScanArguments {
+    /// The index and the keys, as JSON text; see [`parse_query`].
+    pub query: String,
+    /// Bytes of the position; 0 to begin at the first entry.
+    pub after: u32,
+    /// From the last entry to the first.
+    pub reverse: bool,
+    /// What to read, see [`view`].
+    pub at: f64,
+    /// Most records in the page.
+    pub max_records: u32,
+    /// Bytes after which the page is full.
+    pub max_bytes: u32,
+}
+
+/// Changes what collections and indexes there are. Answers with the id of an index that was defined, else with a sequence.
+#[napi(catch_unwind)]
+pub fn change_schema(env: Env, ticket: u32, store: u32, change: String) -> answer::Result<()> {
+    let start = || {
+        let (engine, ticket) = ticket_for(env, ticket, store)?;
+        run("fountain-schema", ticket, move || apply(&engine, &change).map(Outcome::number))
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Answers when an index is ready, or with why it will not be.
+#[napi(catch_unwind)]
+pub fn wait_for_index(env: Env, ticket: u32, store: u32, index: u32) -> answer::Result<()> {
+    let start = || {
+        let (engine, ticket) = ticket_for(env, ticket, store)?;
+        run("fountain-schema", ticket, move || {
+            engine.wait_for_index(IndexId::new(index)).map(|()| Outcome::default())
+        })
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// The indexes of a collection, as a JSON array.
+#[napi(catch_unwind)]
+pub fn indexes(store: u32, name: String) -> answer::Result<String> {
+    let list = |engine: &Store| {
+        let info = engine.collection_info(&name)?;
+        let indexes = info.map(|info| info.indexes).unwrap_or_default();
+        indexes.iter().map(|index| describe(engine, index)).collect::<Result<Vec<_>>>()
+    };
+    Ok(json!(with_store(store, list).map_err(|error| thrown(&error))?).to_string())
+}
+
+/// Fills `io` with the next page as far as memory has it. Returns its length, `TOO_SMALL` or `WOULD_BLOCK`.
+#[napi(catch_unwind)]
+pub fn scan_index_sync(
+    store: u32,
+    collection_id: u32,
+    mut io: BufferSlice<'_>,
+    request: IndexScanArguments,
+) -> answer::Result<i32> {
+    let filled = request.checked(collection_id, &io).and_then(|request| {
+        with_page(store, |engine, page| {
+            let end = engine.scan_index(&request, ReadTier::Memory, page)?;
+            let (header, position) = header(page, end);
+            Ok(fill(&mut io, &[&header, page.bytes(), &position]))
+        })
+    });
+    match filled {
+        Err(error) if error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
+        filled => filled.map_err(|error| thrown(&error)),
+    }
+}
+
+/// Reads the next page on a read thread. Answers with the length of the page to collect as the second number.
+#[napi(catch_unwind)]
+pub fn scan_index(
+    env: Env,
+    ticket: u32,
+    store: u32,
+    collection_id: u32,
+    io: &[u8],
+    request: IndexScanArguments,
+) -> answer::Result<()> {
+    let start = || {
+        let (engine, ticket) = ticket_for(env, ticket, store)?;
+        let request = match request.checked(collection_id, io) {
+            Ok(request) => request,
+            Err(error) => {
+                ticket.answer(Err(error));
+                return Ok(());
+            }
+        };
+        // If the store is closing, the job is dropped and with it the ticket, which answers that.
+        let _ = engine.spawn_read(Box::new(move |engine| {
+            let mut page = Page::new();
+            let scanned = engine.scan_index(&request, ReadTier::Disk, &mut page);
+            ticket.answer(scanned.map(|end| {
+                let (header, position) = header(&page, end);
+                Outcome::bytes(0.0, [&header, page.bytes(), &position].concat())
+            }));
+        }));
+        Ok(())
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+fn header(page: &Page, end: IndexScanEnd) -> ([u8; 8], Vec<u8>) {
+    let position = match end {
+        IndexScanEnd::More(position) => position,
+        IndexScanEnd::Done => Vec::new(),
+    };
+    let mut header = [0; 8];
+    header[..4].copy_from_slice(&(page.len() as u32).to_le_bytes());
+    header[4..].copy_from_slice(&(position.len() as u32).to_le_bytes());
+    (header, position)
+}
+
+impl IndexScanArguments {
+    fn checked(&self, collection_id: u32, io: &[u8]) -> Result<IndexScan> {
+        let (index, bounds) = parse_query(&self.query)?;
+        let after = slice(io, 0, self.after)?;
+        Ok(IndexScan {
+            collection: collection(collection_id)?,
+            index,
+            bounds,
+            direction: if self.reverse { Direction::Reverse } else { Direction::Forward },
+            at: view(self.at)?,
+            after: (!after.is_empty()).then(|| after.to_vec()),
+            max_records: self.max_records as usize,
+            max_bytes: self.max_bytes as usize,
+        })
+    }
+}
+
+/// Carries out `{ op, collection, index?, definition? }`.
+fn apply(engine: &Store, change: &str) -> Result<f64> {
+    let change: Json =
+        serde_json::from_str(change).map_err(|error| bad_argument(format!("change: {error}")))?;
+    let text = |name: &str| {
+        let text = change.get(name).and_then(Json::as_str);
+        text.ok_or_else(|| bad_argument(format!("change: there is no {name}")))
+    };
+    let (name, durability) = (text("collection")?, Durability::Disk);
+    match text("op")? {
+        "createCollection" => {
+            engine.create_collection(name, CollectionOptions::default(), durability)?;
+            Ok(number(engine.sequence()))
+        }
+        "dropCollection" => engine.drop_collection(name, durability).map(number),
+        "createIndex" => {
+            let json = change.get("definition").unwrap_or(&Json::Null);
+            let definition = IndexDefinition::from_json(text("index")?, json)?;
+            let id = engine.create_index(engine.collection(name)?, definition, durability)?;
+            Ok(f64::from(id.get()))
+        }
+        "dropIndex" => engine.drop_index(engine.collection(name)?, text("index")?, durability).map(number),
+        other => Err(bad_argument(format!("change: {other:?} is unknown"))),
+    }
+}
+
+fn describe(engine: &Store, index: &Index) -> Result<Json> {
+    let mut out = index.definition.to_json();
+    out.insert("name".to_owned(), json!(index.definition.name()));
+    let (state, records) = match engine.build_status(index.id)? {
+        Some(BuildStatus::Building { records, .. }) => ("building", Some(records)),
+        Some(BuildStatus::Failed(_)) | None => ("failed", None),
+        Some(BuildStatus::Ready) => ("ready", None),
+    };
+    out.insert("state".to_owned(), json!(state));
+    if let Some(records) = records {
+        out.insert("records".to_owned(), json!(records));
+    }
+    Ok(Json::Object(out))
+}
+
+/// The index and the keys of `{ index, equal }`, `{ index, prefix }` or `{ index, gt?, gte?, lt?, lte? }`, each a list of
+/// values for the first paths of the index. Of a prefix the last value is text or bytes that keys begin with.
+fn parse_query(query: &str) -> Result<(String, Bounds)> {
+    let query: Json = serde_json::from_str(query).map_err(|error| bad_argument(format!("query: {error}")))?;
+    let index = query.get("index").and_then(Json::as_str).ok_or_else(|| bad_argument("query: no index"))?;
+    let list = |name: &str| query.get(name).map(parse_values).transpose();
+    let bounds = match (list("equal")?, list("prefix")?) {
+        (Some(values), _) => Bounds::equal(&values)?,
+        (None, Some(values)) => match values.split_last() {
+            Some((last, values)) => Bounds::prefix(values, last)?,
+            None => Bounds::all(),
+        },
+        (None, None) => {
+            let (gt, gte, lt, lte) = (list("gt")?, list("gte")?, list("lt")?, list("lte")?);
+            let bound = |open: &Option<Vec<Value>>, closed: &Option<Vec<Value>>| match (open, closed) {
+                (Some(values), _) => Bound::Excluded(values.clone()),
+                (None, Some(values)) => Bound::Included(values.clone()),
+                (None, None) => Bound::Unbounded,
+            };
+            let (from, to) = (bound(&gt, &gte), bound(&lt, &lte));
+            Bounds::tuple_range(&[], as_slice(&from), as_slice(&to))?
+        }
+    };
+    Ok((index.to_owned(), bounds))
+}
+
+fn as_slice(bound: &Bound<Vec<Value>>) -> Bound<&[Value]> {
+    match bound {
+        Bound::Included(values) => Bound::Included(values),
+        Bound::Excluded(values) => Bound::Excluded(values),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+fn parse_values(json: &Json) -> Result<Vec<Value>> {
+    let Json::Array(values) = json else { return Err(bad_argument("query: keys are lists of values")) };
+    values.iter().map(parse_value).collect()
+}
+
+/// A value as the facade writes it: what JSON has not is `{ "date": milliseconds }`, `{ "bigint": digits }` and
+/// `{ "bytes": numbers }`.
+fn parse_value(json: &Json) -> Result<Value> {
+    let refused = || bad_argument(format!("query: {json} is no value of a key"));
+    match json {
+        Json::Array(elements) => elements.iter().map(parse_value).collect::<Result<_>>().map(Value::Array),
+        Json::Object(members) => match members.iter().next() {
+            Some((kind, Json::Number(millis))) if kind == "date" => {
+                millis.as_f64().map(Value::Date).ok_or_else(refused)
+            }
+            Some((kind, Json::String(digits))) if kind == "bigint" => digits.parse().map(Value::BigInt),
+            Some((kind, Json::Array(bytes))) if kind == "bytes" => {
+                let byte = |byte: &Json| byte.as_u64().and_then(|byte| u8::try_from(byte).ok());
+                bytes.iter().map(byte).collect::<Option<_>>().map(Value::Bytes).ok_or_else(refused)
+            }
+            _ => Err(refused()),
+        },
+        scalar => Value::from_json(scalar),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_name_the_index_and_its_keys() {
+        let (index, bounds) = parse_query(r#"{"index":"x","equal":["a",{"date":5}]}"#).unwrap();
+        let values = [Value::String("a".to_owned()), Value::Date(5.0)];
+        assert_eq!((index.as_str(), bounds), ("x", Bounds::equal(&values).unwrap()));
+        let (_, bounds) =
+            parse_query(r#"{"index":"x","gt":[{"bigint":"7"}],"lte":[{"bytes":[1,255]}]}"#).unwrap();
+        let (from, to) = ([Value::BigInt(7.into())], [Value::Bytes(vec![1, 255])]);
+        let expected = Bounds::tuple_range(&[], Bound::Excluded(&from), Bound::Included(&to)).unwrap();
+        assert_eq!(bounds, expected);
+    }
+
+    #[test]
+    fn what_is_no_query_is_an_error() {
+        for query in ["", "{}", r#"{"index":"x","equal":1}"#, r#"{"index":"x","equal":[{"bytes":[256]}]}"#] {
+            assert_eq!(parse_query(query).unwrap_err().code, ErrorCode::InvalidArgument, "{query}");
+        }
+        let error = parse_query(r#"{"index":"x","prefix":[1]}"#).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidArgument);
+    }
+}
