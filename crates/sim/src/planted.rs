@@ -18,7 +18,7 @@ use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
 use crate::{corruption, crash, faults, isolation, metamorphic};
 
 /// The stage.
-pub const STAGE: Stage = Stage { name: NAME, unit: "planted bugs found", share: 18.0, floor: 0, run, replay };
+pub const STAGE: Stage = Stage { name: NAME, unit: "planted bugs found", share: 24.0, floor: 0, run, replay };
 
 const NAME: &str = "planted";
 

@@ -11,12 +11,11 @@ use crate::cli::{Ci, Command, Soak, help};
 use crate::golden;
 use crate::kill::run_child;
 use crate::parallel::guarded;
+use crate::regressions;
 use crate::report::{below_floor, to_json, to_text};
 use crate::stage::{Context, Failure, Stage, StageReport};
 use crate::stages::{STAGES, named};
 
-/// Cases that failed once.
-const REGRESSIONS: &str = include_str!("../regressions/seeds.txt");
 /// Time to which the floors of stages belong.
 const FULL_RUN: Duration = Duration::from_secs(600);
 
@@ -36,8 +35,7 @@ pub(crate) fn run(command: Command) -> Outcome<bool> {
 }
 
 fn replay_regressions() -> Outcome<bool> {
-    let lines = REGRESSIONS.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(replay).try_fold(true, |good, outcome| Ok(outcome? & good))
+    regressions::known().into_iter().map(replay).try_fold(true, |good, outcome| Ok(outcome? & good))
 }
 
 /// Runs one case again; false if it fails.
@@ -97,7 +95,8 @@ fn run_stage(stage: &Stage, ctx: &Context) -> StageReport {
     report
 }
 
-/// Rounds with ever new seeds; every report is appended to a file, with the seed of its round.
+/// Rounds with ever new seeds; every report is appended to a file, with the seed of its round, and every case that failed
+/// to those that `ci` replays first.
 fn run_soak(soak: Soak) -> Outcome<bool> {
     let end = Instant::now() + soak.time;
     let mut out = OpenOptions::new().create(true).append(true).open(&soak.out)?;
@@ -107,7 +106,10 @@ fn run_soak(soak: Soak) -> Outcome<bool> {
         let seed = round.seed;
         good &= run_stages(&round, &mut |line| {
             writeln!(out, "{}", json!({ "seed": seed, "report": line }))?;
-            Ok(out.flush()?)
+            out.flush()?;
+            let found = line["failures"].as_array().into_iter().flatten();
+            let cases = found.filter_map(|failure| failure["replay"].as_str());
+            Ok(cases.into_iter().try_for_each(|case| regressions::add(&regressions::file(), case))?)
         })?;
         round.seed = round.seed.wrapping_add(1);
     }

@@ -1,7 +1,7 @@
 //! The list of all stages, in the order in which they run.
 
 use crate::stage::Stage;
-use crate::{corruption, crash, determinism, faults, isolation, kill, metamorphic, planted};
+use crate::{corruption, crash, determinism, faults, isolation, kill, marks, metamorphic, planted};
 
 /// Every stage.
 pub const STAGES: &[Stage] = &[
@@ -13,6 +13,7 @@ pub const STAGES: &[Stage] = &[
     isolation::STAGE,
     corruption::STAGE,
     kill::STAGE,
+    marks::STAGE,
 ];
 
 /// The stage with a name.

@@ -13,7 +13,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::format::FileSalt;
-use crate::fs::{File, Fs};
+use crate::fs::{File, Fs, tolerate};
 use crate::types::{FileNumber, StoreId};
 
 impl Table {
@@ -59,7 +59,7 @@ fn read_footer(file: &dyn File, path: &Path) -> Result<([u8; FOOTER_BYTES], u64)
 
 /// The id of the store to which the table `number` belongs, if its footer was made for that.
 pub(crate) fn stored_identity(fs: &dyn Fs, path: &Path, number: FileNumber) -> Option<StoreId> {
-    let file = fs.open(path).ok()?;
+    let file = tolerate(fs.open(path))?;
     let (footer, at) = read_footer(file.as_ref(), path).ok()?;
     let mut start = [0; properties::IDENTITY_BYTES];
     read_exact(file.as_ref(), path, Footer::handles(&footer).properties.offset, &mut start).ok()?;

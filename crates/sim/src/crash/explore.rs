@@ -237,7 +237,7 @@ impl<'a> Explorer<'a> {
 
     /// A store that was recovered must be as good as any: it takes commits, flushes, and opens again.
     fn use_further(&mut self, session: &mut Session<'_>) -> Check<()> {
-        const AFTERWARDS: [Step; 9] = [
+        const AFTERWARDS: [Step; 10] = [
             Step::Commit(Commit::Put, Durability::Disk),
             Step::Commit(Commit::Put, Durability::Disk),
             Step::Commit(Commit::Batch, Durability::Os),
@@ -245,6 +245,7 @@ impl<'a> Explorer<'a> {
             Step::Commit(Commit::Delete, Durability::Disk),
             Step::Flush,
             Step::Compact,
+            Step::Checkpoint,
             Step::Reopen,
             Step::Abandon,
         ];

@@ -50,6 +50,14 @@ pub enum Step {
     Roomy,
     /// The store is closed, loses the end of its manifest, gets a table that nobody knows, and is opened again.
     TearManifest,
+    /// A checkpoint to the place of the next step died half-way.
+    LeaveCopy,
+    /// The store is closed, verified by somebody who does not open it, and opened again.
+    VerifyClosed,
+    /// As [`Step::TearManifest`], but the store is not closed, so that its log is not empty.
+    TearAbandoned,
+    /// As [`Step::VerifyClosed`], but meanwhile neither `CURRENT` nor a manifest says anything.
+    VerifyNameless,
 }
 
 /// What a commit changes.
@@ -71,7 +79,7 @@ pub enum Change {
     Empty,
 }
 
-const WORDS: [(&str, Step); 21] = [
+const WORDS: [(&str, Step); 25] = [
     ("flush", Step::Flush),
     ("compact", Step::Compact),
     ("step-compact", Step::CompactSome),
@@ -92,6 +100,10 @@ const WORDS: [(&str, Step); 21] = [
     ("open-twice", Step::OpenTwice),
     ("roomy", Step::Roomy),
     ("tear-manifest", Step::TearManifest),
+    ("leave-copy", Step::LeaveCopy),
+    ("tear-abandoned", Step::TearAbandoned),
+    ("verify-closed", Step::VerifyClosed),
+    ("verify-nameless", Step::VerifyNameless),
     ("empty", Step::Commit(Change::Empty, Durability::Disk)),
 ];
 
@@ -108,7 +120,7 @@ const DURABILITIES: [(&str, Durability); 3] =
     [("", Durability::Disk), (".os", Durability::Os), (".memory", Durability::Memory)];
 
 /// The scenarios.
-pub const SCENARIOS: [&str; 28] = [
+pub const SCENARIOS: [&str; 31] = [
     "put put.os put.memory many delete put delete-range read",
     "many many.os many.memory batch.os put",
     "big put big.os put big read put",
@@ -137,6 +149,9 @@ pub const SCENARIOS: [&str; 28] = [
     "put tear-manifest put flush tear-manifest read put",
     "latest 3*batch flush 3*batch flush compact big flush step-compact read",
     "big flush put full-manifest flush abandon big checkpoint ingest compact reopen read",
+    "batch flush leave-copy checkpoint put read",
+    "put flush put.os big tear-abandoned put read",
+    "batch flush put.os verify-closed put flush verify-nameless put read",
 ];
 
 /// The steps of a scenario; `None` if it has a word that is none.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fountain_lsm::{
     Db, Durability, Error, Health, Job, ManualClock, Options, Retention, Snapshot, StoreId, Timestamp,
+    VerifyOptions, verify,
 };
 
 use super::fault::{Class, Expected, expected};
@@ -137,12 +138,19 @@ impl Session {
                 self.roomy = true;
                 self.reopen(true)
             }
-            Step::TearManifest => {
-                self.close(true)?;
+            Step::TearManifest | Step::TearAbandoned => {
+                self.close(step == Step::TearManifest)?;
                 self.leave_strange_table();
                 self.disk.change_disk(tear_manifest);
                 self.open(self.truth.promised(Durability::Os))
             }
+            Step::LeaveCopy => {
+                let piece = copy_path(self.place + 1).with_extension("tmp").join("tables/000001.sst");
+                self.disk.change_disk(|disk| disk.put(&piece, vec![7; 300]));
+                Ok(())
+            }
+            Step::VerifyClosed => self.verify_closed(),
+            Step::VerifyNameless => self.verify_nameless(),
             Step::OpenTwice => {
                 let second = Db::open(Path::new(STORE), self.options());
                 match second {
@@ -273,7 +281,7 @@ impl Session {
     }
 
     fn checkpoint(&mut self) -> Result<(), String> {
-        let dest = PathBuf::from(format!("/copies/{}", self.place));
+        let dest = copy_path(self.place);
         let prepared = fountain_lsm::fs::Fs::create_dir(&self.disk, Path::new("/copies"))
             .and_then(|()| fountain_lsm::fs::Fs::sync_dir(&self.disk, Path::new("/")));
         prepared.map_err(|error| error.to_string())?;
@@ -287,6 +295,54 @@ impl Session {
                 Ok(())
             }
             Err(_) => Ok(()),
+        }
+    }
+
+    fn verify_closed(&mut self) -> Result<(), String> {
+        self.close(true)?;
+        self.verified(true)?;
+        self.open(self.truth.promised(Durability::Os))
+    }
+
+    /// Without a manifest the tables have to speak for themselves.
+    fn verify_nameless(&mut self) -> Result<(), String> {
+        self.close(true)?;
+        let whole = self.disk.disk();
+        self.disk.change_disk(|disk| {
+            let store = disk.lookup(Path::new(STORE));
+            let names =
+                store.into_iter().flat_map(|store| disk.entries(store).map(|(name, _)| name.to_string()));
+            let of_manifest = |name: &String| Class::of(Path::new(name)) == Class::Manifest;
+            for name in names.filter(of_manifest).collect::<Vec<_>>() {
+                disk.put(&Path::new(STORE).join(name), b"nothing".to_vec());
+            }
+        });
+        let verified = self.verified(false);
+        self.disk.change_disk(|disk| *disk = whole);
+        verified?;
+        self.open(self.truth.promised(Durability::Os))
+    }
+
+    /// Verifies the store while it is closed. Faults are errors or in the report, and what has none is sound.
+    fn verified(&mut self, is_sound: bool) -> Result<(), String> {
+        let before = self.fs.seen();
+        let outcome = verify(Path::new(STORE), &VerifyOptions { fs: Arc::new(self.fs.clone()) });
+        let now = self.fs.seen();
+        if now.changes > before.changes {
+            return Err("verification changed the disk".to_owned());
+        }
+        let is_disturbed = now.injected > before.injected;
+        match outcome {
+            Err(_) if is_disturbed => Ok(()),
+            Err(error) => Err(format!("verification failed without a reason: {error}")),
+            Ok(report) if !is_disturbed && report.is_sound() != is_sound => {
+                let faults: Vec<_> = report.faults().collect();
+                Err(format!("verification found {faults:?}"))
+            }
+            Ok(report) if now.surfaced > before.surfaced && report.is_sound() => {
+                Err("verification hid an error".to_owned())
+            }
+            Ok(_) => Ok(()),
         }
     }
 
@@ -436,6 +492,11 @@ impl Session {
         self.truth.settle(visible);
         self.read().map_err(|what| format!("after opening: {what}"))
     }
+}
+
+/// Where the step at a place puts its checkpoint.
+fn copy_path(place: usize) -> PathBuf {
+    PathBuf::from(format!("/copies/{place}"))
 }
 
 /// Puts bytes behind the last edit of the manifest that nobody vouches for.

@@ -4,6 +4,7 @@
 //! those of `docs/engine.md`; manifests are read here by the words of `docs/format.md`, with no code of the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::disk::{Disk, FileId, Name, Op, ROOT};
 
@@ -162,6 +163,9 @@ impl Protocol {
         let class = self.files.get(&file).map_or(Class::Other, |known| known.class);
         let store = self.store_of(dir, class);
         let Some((number, described)) = durable_manifest(disk, store) else { return Ok(()) };
+        if is_piece(disk, store) {
+            return Ok(());
+        }
         let needed = match class {
             Class::Table(table) => described.live().contains(&table),
             Class::Segment(segment) => described.log_number.is_some_and(|oldest| segment >= oldest),
@@ -259,4 +263,9 @@ fn class_of(name: &str) -> Class {
     } else {
         number(name.strip_prefix("MANIFEST-")).map_or(Class::Other, Class::Manifest)
     }
+}
+/// Whether a directory is what a checkpoint that died has left: it may be cleared away in any order.
+fn is_piece(disk: &Disk, dir: FileId) -> bool {
+    let Some(parent) = disk.lookup(Path::new("/data")) else { return false };
+    disk.entries(parent).any(|(name, file)| file == dir && name.ends_with(".tmp"))
 }

@@ -78,7 +78,7 @@ impl Pauses {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Called by the work before each change of a table.
+    /// Called by the work before each change of a file that it may be stopped at.
     fn pass(&self) {
         let mut turn = self.lock();
         match *turn {
@@ -111,16 +111,19 @@ impl Drop for AtEnd<'_> {
 pub struct PausingFs {
     fs: Arc<dyn Fs>,
     pauses: Arc<Pauses>,
+    /// Which files' changes are stopped.
+    stops: fn(&Path) -> bool,
 }
 
 impl PausingFs {
     /// Stops changes of tables in `fs` as `pauses` says.
     pub fn new(fs: Arc<dyn Fs>, pauses: Arc<Pauses>) -> Self {
-        Self { fs, pauses }
+        Self::stopping(fs, pauses, |path| path.extension().is_some_and(|extension| extension == "sst"))
     }
 
-    fn is_table(path: &Path) -> bool {
-        path.extension().is_some_and(|extension| extension == "sst")
+    /// Stops changes of the files that `stops` names.
+    pub fn stopping(fs: Arc<dyn Fs>, pauses: Arc<Pauses>, stops: fn(&Path) -> bool) -> Self {
+        Self { fs, pauses, stops }
     }
 }
 
@@ -155,7 +158,7 @@ impl File for PausingFile {
 
 impl Fs for PausingFs {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        if !Self::is_table(path) {
+        if !(self.stops)(path) {
             return self.fs.create_new(path);
         }
         self.pauses.pass();
