@@ -34,6 +34,15 @@ test('bounds include and exclude as they say, in both directions', async (t) => 
   t.deepEqual(await scan({ limit: 0 }), [])
 })
 
+test('a prefix of elements does not select arrays whose element only begins like its last', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: string[] }>('things')
+  const keys = [['a'], ['a', 'b'], ['a\0'], ['a\0b', 'c'], ['ab']]
+  for (const id of keys) await things.put({ id })
+  t.deepEqual(await things.scan({ prefix: ['a'] }).toArray(), [{ id: ['a'] }, { id: ['a', 'b'] }])
+  t.deepEqual((await things.scan({ prefix: [] }).toArray()).length, keys.length)
+})
+
 test('a prefix selects strings, bytes and arrays that begin with it, and nothing else', async (t) => {
   const store = await newStore(t)
   const things = store.collection<{ id: Key }>('things')

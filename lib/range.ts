@@ -33,7 +33,7 @@ export function encodeRange(bounds: Bounds, collection: string): EncodedRange {
     const other = (['gt', 'gte', 'lt', 'lte'] as const).find((name) => bounds[name] !== undefined)
     if (other) throw conflict('prefix', other)
     const lower = prefixBytes(prefix, context('prefix'))
-    return { lower, upper: afterPrefix(lower) }
+    return { lower, upper: Array.isArray(prefix) ? afterElements(lower) : afterPrefix(lower) }
   }
   if (gt !== undefined && gte !== undefined) throw conflict('gt', 'gte')
   if (lt !== undefined && lte !== undefined) throw conflict('lt', 'lte')
@@ -47,6 +47,14 @@ export function encodeRange(bounds: Bounds, collection: string): EncodedRange {
 /** The smallest byte string greater than `key`. */
 export function after(key: Uint8Array): Buffer {
   return Buffer.concat([key, Buffer.from([0])])
+}
+
+/**
+ * The end of the arrays that begin with some elements. The encoding of a last element `a` also begins that of `a\0`, which
+ * goes on with this byte; no element and no end begins with it.
+ */
+function afterElements(prefix: Buffer): Buffer {
+  return Buffer.concat([prefix, Buffer.from([0xff])])
 }
 
 /** The smallest byte string greater than all that begin with `prefix`, whose first byte is a tag and never 0xFF. */
