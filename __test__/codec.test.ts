@@ -160,6 +160,34 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plain(member)]))
 }
 
+test('members behind bytes of any length are what they were, wherever the room ends', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: number; [member: string]: unknown }>('things')
+  const tail = Object.fromEntries(
+    Array.from({ length: 40 }, (_, i) => [`m${i}`, i % 3 === 0 ? true : i % 3 === 1 ? i * 1.1 : 'x']),
+  )
+  for (let length = 65_380; length < 65_560; length += 3) {
+    const document = {
+      id: length,
+      bytes: new Uint8Array(length).fill(7),
+      ...tail,
+      list: [[1.5, 2.5], new Float32Array(9), 2n ** 300n, ...Object.values(tail)],
+    }
+    await things.put(document, { durability: 'memory' })
+    t.deepEqual(await things.get(length), document)
+  }
+})
+
+test('objects whose shapes change at every level are written in time', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: number; value: unknown }>('things')
+  const nest = (depth: number, turn: number): object =>
+    depth === 0 ? {} : { a: nest(depth - 1, turn >> 1), [turn & 1 ? 'b' : 'c']: depth }
+  for (let turn = 0; turn < 64; turn++)
+    await things.put({ id: turn, value: nest(120, turn * 0x55555) }, { durability: 'memory' })
+  for (let turn = 0; turn < 64; turn++) t.deepEqual((await things.get(turn))?.value, nest(120, turn * 0x55555))
+})
+
 test('documents are written and read by shapes that survive reopening', async (t) => {
   const path = join(directory(t), 'store')
   const write = await FountainStore.open(path)

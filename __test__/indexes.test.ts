@@ -1,6 +1,6 @@
 /** Indexes and collections as users see them: defining, reading, refusing, dropping. */
 import test from 'ava'
-import { Index } from '../index.js'
+import { Index } from '../index.mjs'
 import { fails, newStore } from './support.js'
 
 interface Person {

@@ -82,7 +82,7 @@ test('a sequence that is not kept, has not happened or is none is refused', asyn
   t.is(old.details.requested, 1)
   await fails(t, () => store.at(4), { code: 'ERR_SEQUENCE', says: /not happened yet/ })
   for (const wrong of [-1, 1.5, Number.NaN, 2 ** 53, '1', undefined]) {
-    await fails(t, () => store.at(wrong as number), { code: 'ERR_INVALID_ARGUMENT', place: 'sequence' })
+    await fails(t, () => store.at(wrong as number), { code: 'ERR_INVALID_ARGUMENT', place: 'moment' })
   }
 })
 

@@ -93,6 +93,7 @@ class Writer {
   }
 
   #value(value: unknown, place: Place, depth: number): void {
+    this.#reserve(0)
     switch (typeof value) {
       case 'string':
         this.#string(value)
@@ -140,26 +141,14 @@ class Writer {
   /** Writes an object of the shape expected in its place; writes nothing and returns false if it has another. */
   #knownObject(object: object, place: Place, depth: number): boolean {
     const { shape } = place
-    if (shape === undefined) return false
+    // Decided before any member is walked: to walk them and then think better of it could double at every level.
+    if (shape === undefined || !hasShape(object as Record<string, unknown>, shape.names)) return false
     const { names, places } = shape
-    const { length } = names
-    const start = this.#at
-    const text = this.#text
     this.#shapeHead(shape)
-    this.#reserve(length * SCALAR_ROOM)
-    let i = 0
-    for (const name in object) {
-      if (i === length || name !== names[i]) break
-      const value = (object as Record<string, unknown>)[name]
-      if (value === undefined) break
-      this.#value(value, places[i] as Place, depth)
-      i++
+    for (let i = 0; i < names.length; i++) {
+      this.#value((object as Record<string, unknown>)[names[i] as string], places[i] as Place, depth)
     }
-    // Counted again, because what is inherited or comes behind must not be left out or slip in.
-    if (i === length && ownKeys(object).length === length && getOwnPropertySymbols(object).length === 0) return true
-    this.#at = start
-    this.#text = text
-    return false
+    return true
   }
 
   #newObject(object: object, without: string | undefined, place: Place, depth: number): void {
@@ -178,16 +167,14 @@ class Writer {
     place.shape = shape
     if (shape) this.#shapeHead(shape)
     else this.#head(F.NAMED_OBJECT, names.length)
-    this.#reserve(2 * names.length * SCALAR_ROOM)
     for (let i = 0; i < names.length; i++) {
-      if (!shape) this.#string(names[i] as string)
+      if (!shape) this.#value(names[i], place, depth)
       this.#value(values[i], shape ? (shape.places[i] as Place) : place, depth)
     }
   }
 
   #shapeHead(shape: Shape): void {
     if (shape.id <= F.OBJECT_LAST - F.OBJECT) {
-      this.#reserve(1)
       this.#bytes[this.#at++] = F.OBJECT + shape.id
     } else {
       this.#head(F.LONG_OBJECT, shape.id)
@@ -196,7 +183,6 @@ class Writer {
 
   #array(array: readonly unknown[], place: Place, depth: number): void {
     const { length } = array
-    this.#reserve((length + 1) * SCALAR_ROOM)
     if (length <= F.ARRAY_LAST - F.ARRAY) this.#bytes[this.#at++] = F.ARRAY + length
     else this.#head(F.LONG_ARRAY, length)
     for (let i = 0; i < length; i++) this.#value(array[i], place, depth)
@@ -258,7 +244,6 @@ class Writer {
   }
 
   #head(tag: number, number: number): void {
-    this.#reserve(0)
     this.#bytes[this.#at++] = tag
     this.#varint(number)
   }
@@ -272,7 +257,7 @@ class Writer {
     bytes[this.#at++] = number
   }
 
-  /** Makes room for `more` bytes and one scalar. Every container makes room for its members, so scalars need not. */
+  /** Makes room for `more` bytes, and for the tag and the fixed bytes of one value behind them. Every value begins so. */
   #reserve(more: number): void {
     const needed = this.#at + more + SCALAR_ROOM
     if (needed <= this.#bytes.length) return
@@ -281,6 +266,17 @@ class Writer {
     this.#bytes.copy(grown, 0, 0, this.#at)
     this.#bytes = grown
   }
+}
+
+/** Whether these are the names of all members that are to be stored. */
+function hasShape(object: Record<string, unknown>, names: readonly string[]): boolean {
+  const own = ownKeys(object)
+  if (own.length !== names.length) return false
+  for (let i = 0; i < own.length; i++) {
+    const name = own[i] as string
+    if (name !== names[i] || object[name] === undefined) return false
+  }
+  return getOwnPropertySymbols(object).length === 0
 }
 
 /** Bytes of a string in UTF-8. */

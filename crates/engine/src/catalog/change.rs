@@ -41,6 +41,9 @@ impl Catalog {
     /// `ERR_EXISTS` for another index of the same name, `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
     /// thrown away.
     pub fn change(&self, op: &SchemaOp, seq: Seq, batch: &mut Batch, claims: &mut Claims) -> Result<()> {
+        if let SchemaOp::SetCollection(id, _) | SchemaOp::CreateIndex(id, _) = op {
+            claims.check_kept(&[*id])?;
+        }
         match op {
             SchemaOp::SetCollection(id, options) => self.set_collection(*id, options, batch, claims),
             SchemaOp::DropCollection(id) => self.drop_collection(*id, batch, claims),

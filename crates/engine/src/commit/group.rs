@@ -20,7 +20,7 @@ use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::KEYSPACE_BYTES;
 use crate::metrics::Counters;
-use crate::record::{self, Shapes};
+use crate::record::{self, ShapeList, Shapes};
 use crate::transaction::Transactions;
 use crate::write_set::WriteSet;
 
@@ -116,7 +116,7 @@ impl Committer {
         };
         let mut admitted = Vec::with_capacity(requests.len());
         for (commits, durability) in requests {
-            let checked = self.check(&commits);
+            let checked = Self::check(&commits);
             admitted.push(checked.map(|()| self.admit_all(commits, durability, &mut staged)));
         }
         let outcome = self.write(staged);
@@ -124,26 +124,31 @@ impl Committer {
     }
 
     /// Refuses what makes no sense, whatever the state of the store.
-    fn check(&self, commits: &[WriteSet]) -> Result<()> {
+    fn check(commits: &[WriteSet]) -> Result<()> {
         if commits.is_empty() || commits.iter().any(WriteSet::is_empty) {
             return Err(Error::argument("there is nothing to commit: a commit has at least one operation"));
         }
-        commits.iter().try_for_each(|commit| self.catalog.check_known(commit.collections()))?;
-        // Taken after the submission, so it has every shape that a record in it may name.
-        let shapes = self.shapes.list();
-        let documents = commits.iter().flat_map(WriteSet::documents);
-        documents.into_iter().try_for_each(|document| record::check(document, &shapes))
+        Ok(())
+    }
+
+    /// Refuses a commit to collections that do not exist, or of what are no records.
+    fn check_commit(&self, commit: &WriteSet, shapes: &ShapeList) -> Result<()> {
+        self.catalog.check_known(commit.collections())?;
+        commit.documents().try_for_each(|document| record::check(document, shapes))
     }
 
     /// Judges the commits of a submission one by one, and stages those that can happen.
     fn admit_all(&self, commits: Vec<WriteSet>, durability: Durability, staged: &mut Staged) -> Admitted {
         let (newest, start) = (staged.pending.newest_sequence(), staged.pending.len());
         let mut admitted = Admitted { newest, start, accepted: 0, refused: Vec::new() };
+        // Taken after the submission, so it has every shape that a record in it may name.
+        let shapes = self.shapes.list();
         for (place, commit) in commits.into_iter().enumerate() {
-            let judged = if commit.depends_on_state() {
+            let checked = self.check_commit(&commit, &shapes);
+            let judged = if checked.is_ok() && commit.depends_on_state() {
                 admit(&commit, &staged.pending, self.kv.as_ref(), &self.transactions)
             } else {
-                Ok(())
+                checked
             };
             match judged.and_then(|()| self.derive(&commit, staged)) {
                 Ok(derived) => {
@@ -176,14 +181,15 @@ impl Committer {
         }
         let claims = derived.claims.as_ref().unwrap_or(&staged.claims);
         let table = self.catalog.indexes_after(claims);
-        if !table.is_empty() {
-            let (kv, pending) = (self.kv.as_ref(), &staged.pending);
-            let state = index::State { kv, pending, shapes: self.shapes.list() };
-            if let Some(chunk) = commit.chunk() {
-                chunk.apply(&state, &table, &mut derived.batch)?;
-            }
-            index::derive(&state, &table, commit.batch(), &mut derived.batch)?;
+        if table.is_empty() && commit.chunk().is_none() {
+            return Ok(derived);
         }
+        let (kv, pending) = (self.kv.as_ref(), &staged.pending);
+        let state = index::State { kv, pending, shapes: self.shapes.list() };
+        if let Some(chunk) = commit.chunk() {
+            chunk.apply(&state, &table, &mut derived.batch)?;
+        }
+        index::derive(&state, &table, commit.batch(), &mut derived.batch)?;
         Ok(derived)
     }
 
@@ -209,8 +215,11 @@ impl Committer {
         };
         let shapes = self.shapes.claim(first);
         let withdrawn = self.catalog.withdraw(&staged.claims);
-        let range =
-            self.kv.commit_many(&batches, durability).inspect_err(|_| self.catalog.restore(withdrawn))?;
+        let range = self.kv.commit_many(&batches, durability).inspect_err(|_| {
+            self.catalog.restore(withdrawn);
+            // A build may have ended meanwhile, because its index was not to be seen.
+            self.builder.wake();
+        })?;
         // Only now: what began before this is registered, what begins later sees the commits.
         self.transactions.note_commits(&batches, range);
         let changed = staged.claims.changes_indexes();

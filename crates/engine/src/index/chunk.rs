@@ -84,8 +84,8 @@ impl Chunk {
         self.bytes
     }
 
-    /// Adds the entries of those records to `out` that are still as they were read. The others were written meanwhile, and
-    /// have been indexed then.
+    /// Adds the entries of the records to `out`. Those that were written since they were read are read again: the commits
+    /// that wrote them added only what differed from before, as if the entries of before had been there.
     ///
     /// # Errors
     /// `ERR_UNIQUE` when a key is held by another record; `ERR_NO_INDEX` when nothing is being built any more.
@@ -93,14 +93,19 @@ impl Chunk {
         let index = table.get(self.index).filter(|index| index.since.is_none());
         let index = index.ok_or_else(|| no_index(&self.index.to_string()))?;
         let mut changes = Changes::default();
+        let mut entries = Entries::default();
         for record in &self.records {
             let storage_key = index.collection.storage_key(&record.key);
             let newest = state.pending.sequence_of(state.kv, &storage_key)?;
-            if newest.is_none_or(|newest| newest > self.seq) {
-                continue;
-            }
-            for (key, exclusive) in &record.entries {
-                changes.add(index, key, *exclusive, &record.key, 0);
+            if newest.is_some_and(|newest| newest <= self.seq) {
+                for (key, exclusive) in &record.entries {
+                    changes.add(index, key, *exclusive, &record.key, 0);
+                }
+            } else if let Some(document) = state.pending.get(state.kv, &storage_key)? {
+                entries.fill(index, &record.key, &Reader::new(&document, &state.shapes)?)?;
+                for (key, exclusive) in entries.iter() {
+                    changes.add(index, key, exclusive, &record.key, 0);
+                }
             }
         }
         changes.finish(state, out)
@@ -112,5 +117,48 @@ impl Chunk {
         self.position.records += 1;
         self.position.last = key.to_vec();
         self.records.push(ChunkRecord { key: key.to_vec(), entries });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fountain_lsm::Durability;
+
+    use super::super::{IndexDefinition, IndexKind};
+    use super::*;
+    use crate::commit::Pending;
+    use crate::keys::{Key, encode};
+    use crate::keyspace::CollectionId;
+    use crate::kv::MemoryKv;
+    use crate::record::{from_json, write};
+
+    fn put(kv: &MemoryKv, shapes: &Shapes, json: &str) {
+        let record = write(&from_json(json).unwrap(), shapes).unwrap();
+        let mut batch = Batch::default();
+        batch.push(&CollectionId::FIRST.prefix(), &encode(&Key::Number(1.0)).unwrap(), Some(&record));
+        kv.commit_many(&[batch], Durability::Disk).unwrap();
+    }
+
+    #[test]
+    fn a_record_that_is_written_while_its_chunk_is_on_its_way_keeps_the_entries_that_did_not_change() {
+        let (kv, shapes) = (MemoryKv::default(), Shapes::empty());
+        let definition = IndexDefinition::new("n", IndexKind::Multi, &["n[]"]).unwrap();
+        let (id, collection) = (IndexId::new(17), CollectionId::FIRST);
+        let index = Index { id, collection, definition, since: None };
+        put(&kv, &shapes, r#"{"n":["a","b"]}"#);
+        let chunk = Chunk::read(&kv, &shapes, &index, &Position::default()).unwrap().unwrap();
+        put(&kv, &shapes, r#"{"n":["b","c"],"x":1}"#);
+
+        let pending = Pending::new(kv.visible(), true);
+        let state = State { kv: &kv, pending: &pending, shapes: shapes.list() };
+        let mut table = IndexTable::default();
+        table.insert(Arc::new(index));
+        let mut out = Batch::default();
+        chunk.apply(&state, &table, &mut out).unwrap();
+        let texts: Vec<_> = out.ops().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
+        assert_eq!(texts.len(), 2);
+        assert!(texts[0].contains('b') && texts[1].contains('c'), "{texts:?}");
     }
 }
