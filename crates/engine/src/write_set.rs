@@ -9,7 +9,7 @@ use crate::catalog::{CollectionOptions, SchemaOp};
 use crate::condition::Condition;
 use crate::document;
 use crate::error::{Error, Result};
-use crate::index::{Chunk, IndexDefinition};
+use crate::index::{Chunk, IndexDefinition, IndexId};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::Batch;
@@ -118,6 +118,11 @@ impl WriteSet {
     /// Drops an index, in the same short time whatever it holds. Without one the commit is refused with `ERR_NO_INDEX`.
     pub fn drop_index(&mut self, collection: CollectionId, name: &str) {
         self.change(collection, SchemaOp::DropIndex(collection, name.to_owned()));
+    }
+
+    /// Drops an index that could not be built.
+    pub(crate) fn drop_unbuilt(&mut self, index: IndexId) {
+        self.schema.push(SchemaOp::DropUnbuilt(index));
     }
 
     /// Makes this the commit of a chunk of a build.

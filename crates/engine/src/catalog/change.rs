@@ -23,6 +23,8 @@ pub(crate) enum SchemaOp {
     CreateIndex(CollectionId, IndexDefinition),
     /// Removes an index.
     DropIndex(CollectionId, String),
+    /// Removes an index that could not be built, if it is still there; another may have its name by now.
+    DropUnbuilt(IndexId),
     /// Notes how far a build has come.
     NoteProgress { index: IndexId, records: u64, last: Vec<u8> },
     /// An index is complete.
@@ -55,6 +57,12 @@ impl Catalog {
                 let index = table.find(*id, name).ok_or_else(|| no_index(name))?;
                 let mut table = IndexTable::clone(&table);
                 remove_index(index, &mut table, batch);
+                claims.indexes = Some(Arc::new(table));
+            }
+            SchemaOp::DropUnbuilt(id) => {
+                let mut table = IndexTable::clone(&self.indexes_after(claims));
+                let index = Arc::clone(table.get(*id).ok_or_else(|| no_index(&id.to_string()))?);
+                remove_index(&index, &mut table, batch);
                 claims.indexes = Some(Arc::new(table));
             }
             SchemaOp::NoteProgress { index, records, last } => {

@@ -231,7 +231,7 @@ impl Builder {
         lock(&self.state).failed.insert(index.id, Failure { collection, name, error, dropped });
         if dropped {
             let mut writes = WriteSet::new();
-            writes.drop_index(index.collection, index.definition.name());
+            writes.drop_unbuilt(index.id);
             // If even that fails, the build fails in the same way after the next open.
             let _ = self.commit(writes, Durability::Disk);
         }

@@ -72,6 +72,10 @@ impl<'a> IndexCursor<'a> {
                 direction,
                 place.tier,
             )?),
+            // It walks all records, which is too long for a thread that must not wait, even if all are in memory.
+            _ if place.tier == ReadTier::Memory => {
+                return Err(Error::new(ErrorCode::WouldBlock, "the index is younger than what is read"));
+            }
             _ => Walk::Fallback(Box::new(Fallback::new(place, index, range, direction))),
         };
         let index = Arc::clone(index);
