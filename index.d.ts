@@ -14,8 +14,9 @@
  *
  * @packageDocumentation
  */
-export { Collection, type CollectionOptions, ReadCollection } from './lib/collection.js';
+export { Collection, type CollectionOptions, type IndexReadOptions, type IndexScanOptions, ReadCollection, } from './lib/collection.js';
 export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
+export { Index, type IndexBounds, IndexBuild, type IndexDefinition, type IndexInfo, type IndexKey, type IndexKind, type IndexValue, } from './lib/indexes.js';
 export type { Key } from './lib/keys.js';
 export { WriteOperation } from './lib/operation.js';
 export { type Changed, Query } from './lib/query.js';
