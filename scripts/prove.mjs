@@ -3,7 +3,7 @@
  * the demo with three kills. Ends with one line, `N passed, N failed`, summed over all of them.
  *
  * What always holds: everything is run, also after something failed, and each prints how long it took. The stages get
- * FOUNTAINSTORE_STAGES_SECONDS (default 120); a stage that found a failure or did less than its floor has failed.
+ * FOUNTAINSTORE_STAGES_SECONDS (default 200); a stage that found a failure or did less than its floor has failed.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ import { cargo, npm } from './lib/tool.mjs'
 import { cargoTestTotals, sanitizerTotals, stageTotals, summedTotals } from './lib/totals.mjs'
 import { conclude, verdict } from './lib/verdict.mjs'
 
-const STAGES_SECONDS = process.env.FOUNTAINSTORE_STAGES_SECONDS ?? '120'
+const STAGES_SECONDS = process.env.FOUNTAINSTORE_STAGES_SECONDS ?? '200'
 
 const work = mkdtempSync(join(tmpdir(), 'fountainstore-proof-'))
 const script = (name, ...args) => npm('run', '--silent', name, ...(args.length > 0 ? ['--', ...args] : []))
