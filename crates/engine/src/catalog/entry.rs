@@ -11,7 +11,7 @@ use crate::index::{Index, IndexDefinition, IndexId};
 use crate::keyspace::CollectionId;
 use crate::record::Path;
 
-/// What is set about a collection.
+/// What is set about a collection. Expiry and retention are kept, but nothing acts on them yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectionOptions {
     /// The version of the schema that its records follow, as their writer counts.
