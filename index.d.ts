@@ -14,7 +14,7 @@
  *
  * @packageDocumentation
  */
-export { Collection, type CollectionOptions, type IndexReadOptions, type IndexScanOptions, ReadCollection, } from './lib/collection.js';
+export { Collection } from './lib/collection.js';
 export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
 export { Index, type IndexBounds, IndexBuild, type IndexDefinition, type IndexInfo, type IndexKey, type IndexKind, type IndexValue, } from './lib/indexes.js';
 export type { Key } from './lib/keys.js';
@@ -22,6 +22,7 @@ export { WriteOperation } from './lib/operation.js';
 export { type Changed, Query } from './lib/query.js';
 export type { ChangeOptions } from './lib/query-spec.js';
 export { type Alternative, type Analysis, type AnyOperators, type AnyPath, type ArrayOperators, type At, type Cursor, type Explanation, type FindSpec, type Operators, type OrderOperators, type OrderPath, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type StringOperators, type TypeName, type Where, } from './lib/query-types.js';
+export { type CollectionOptions, type IndexReadOptions, type IndexScanOptions, ReadCollection, } from './lib/read-collection.js';
 export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js';
 export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js';
 export { Scan } from './lib/scan.js';

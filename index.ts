@@ -14,13 +14,7 @@
  *
  * @packageDocumentation
  */
-export {
-  Collection,
-  type CollectionOptions,
-  type IndexReadOptions,
-  type IndexScanOptions,
-  ReadCollection,
-} from './lib/collection.js'
+export { Collection } from './lib/collection.js'
 export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js'
 export {
   Index,
@@ -60,6 +54,12 @@ export {
   type TypeName,
   type Where,
 } from './lib/query-types.js'
+export {
+  type CollectionOptions,
+  type IndexReadOptions,
+  type IndexScanOptions,
+  ReadCollection,
+} from './lib/read-collection.js'
 export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js'
 export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js'
 export { Scan } from './lib/scan.js'

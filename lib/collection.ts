@@ -1,68 +1,35 @@
 /**
- * Collections: typed views of the documents under one name. A document carries its key in one of its properties.
- *
- * A collection object holds no state of its own; any number may exist for one name. The key property is a matter of
- * the view, not of the store, so use the same one everywhere.
+ * Writing a collection: documents, batches, changes of all that match, indexes. A document carries its key in one of its
+ * properties.
  */
-import { NEWEST, type StoreCore } from './core.js'
 import { invalidArgument, StoreError } from './errors.js'
-import { followCollection, readHistory, readMeta } from './history.js'
+import { followCollection } from './history.js'
 import {
   changeSchema,
   checkedDefinition,
   Index,
-  type IndexBounds,
   IndexBuild,
   type IndexDefinition,
   type IndexInfo,
-  type IndexKey,
   indexName,
-  indexQuery,
   listIndexes,
 } from './indexes.js'
-import { type Key, keyBytes, plainKey } from './keys.js'
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
+import { type Key, keyBytes } from './keys.js'
+import { MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
-import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
-import type { Lease } from './pin.js'
+import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import { prepareDelete, prepareJson, preparePut } from './prepare.js'
-import { type Changed, change, Query } from './query.js'
+import { type Changed, change } from './query.js'
 import { queryJson } from './query-json.js'
-import { type ChangeOptions, checkedSet, checkedSpec } from './query-spec.js'
-import type { FindSpec, Path, Select, Where } from './query-types.js'
-import { encodeRange } from './range.js'
-import { asDocument, asJson, PENDING, type ReadSource, readLater, readNow } from './read.js'
+import { type ChangeOptions, checkedSet } from './query-spec.js'
+import type { Where } from './query-types.js'
+import type { ReadSource } from './read.js'
+import { ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
-import { Scan } from './scan.js'
-import { abortable } from './signal.js'
-import { Snapshot } from './snapshot.js'
-import type {
-  BatchItem,
-  Change,
-  Commit,
-  DocumentMeta,
-  OperationOptions,
-  PutOptions,
-  ReadOptions,
-  ScanOptions,
-  Sequence,
-  SyncReadOptions,
-  Version,
-  WatchOptions,
-  WriteOptions,
-} from './types.js'
+import type { BatchItem, Change, Commit, OperationOptions, PutOptions, WatchOptions, WriteOptions } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 
-/** Options of `store.collection`. */
-export interface CollectionOptions {
-  /** The property that holds the key. Default: `'id'`. */
-  readonly key?: string | undefined
-}
-
-const snapshotOption = { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot }
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
-const READ_OPTIONS: OptionRules<ReadOptions> = { snapshot: snapshotOption, signal }
-const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOption }
 const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
 const OPERATION_OPTIONS: OptionRules<OperationOptions> = { ifSequence: wholeNumber }
 const PUT_OPTIONS: OptionRules<PutOptions> = { ...WRITE_OPTIONS, ...OPERATION_OPTIONS }
@@ -74,260 +41,6 @@ const CHANGE_OPTIONS: OptionRules<ChangeOptions> = {
 /** @internal */
 export const WATCH_OPTIONS: OptionRules<WatchOptions> = { from: wholeNumber, signal }
 const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
-const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
-  key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
-}
-const SCAN_OPTIONS: OptionRules<ScanOptions> = {
-  prefix: anything,
-  gt: anything,
-  gte: anything,
-  lt: anything,
-  lte: anything,
-  reverse: boolean,
-  limit: wholeNumber,
-  pageSize: integer(1, MAX_PAGE_SIZE),
-  snapshot: snapshotOption,
-  signal,
-}
-
-/** Options of reads through an index. */
-export interface IndexReadOptions extends ReadOptions {
-  /** From the last key to the first. Default: false. */
-  readonly reverse?: boolean | undefined
-  /** Most documents. Default: all. */
-  readonly limit?: number | undefined
-  /** Documents fetched at once. */
-  readonly pageSize?: number | undefined
-}
-
-/** Options of `rangeIndex`. */
-export interface IndexScanOptions extends IndexReadOptions, IndexBounds {}
-
-const INDEX_READ_OPTIONS: OptionRules<IndexReadOptions> = {
-  reverse: boolean,
-  limit: wholeNumber,
-  pageSize: integer(1, MAX_PAGE_SIZE),
-  snapshot: snapshotOption,
-  signal,
-}
-const INDEX_SCAN_OPTIONS: OptionRules<IndexScanOptions> = {
-  ...INDEX_READ_OPTIONS,
-  gt: anything,
-  gte: anything,
-  lt: anything,
-  lte: anything,
-}
-
-/** What a collection reads through unless told otherwise: a snapshot or a transaction. */
-interface Fixed {
-  readonly sequence: Sequence
-  lease(core: StoreCore): Lease
-}
-
-/** The reading half of a collection: all there is on a snapshot. */
-export class ReadCollection<T, K extends Key = Key> {
-  /** The collection's name. */
-  readonly name: string
-  /** @internal */
-  protected readonly source: ReadSource
-  readonly #fixed: Fixed | undefined
-
-  /** @internal Use `store.collection()`, `snapshot.collection()` or `transaction.collection()`. */
-  constructor(core: StoreCore, name: string, options?: CollectionOptions, fixed?: Fixed) {
-    requireString(name, 'name')
-    const { key = 'id' } = checkOptions(options, COLLECTION_OPTIONS, 'collection')
-    const id = core.call((native, handle) => native.collection(handle, name), { collection: name })
-    this.name = name
-    this.source = { core, name, id, keyName: key }
-    this.#fixed = fixed
-  }
-
-  /** The document under `key`, or undefined. Answers without leaving the thread when the document is in memory. */
-  get(key: K, options?: ReadOptions): Promise<T | undefined> {
-    try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'get')
-      signal?.throwIfAborted()
-      return abortable(this.#read(this.#plain(key), snapshot) as Promise<T | undefined>, signal)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /** The document under `key`, or undefined, at once: reads the disk on this thread if the document is not in memory. */
-  getSync(key: K, options?: SyncReadOptions): T | undefined {
-    const { snapshot } = checkOptions(options, SYNC_READ_OPTIONS, 'getSync')
-    const plain = this.#plain(key)
-    const lease = this.#lease(snapshot)
-    try {
-      return readNow(this.source, plain, lease?.sequence ?? NEWEST, false) as T | undefined
-    } finally {
-      lease?.release()
-    }
-  }
-
-  /**
-   * The document under `key` as JSON text, or undefined, for those who pass it on: no object is built. What JSON has no
-   * type for is text: dates as ISO 8601, bigints in decimal digits, bytes in base64.
-   */
-  getJson(key: K, options?: ReadOptions): Promise<string | undefined> {
-    try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getJson')
-      signal?.throwIfAborted()
-      return abortable(this.#read(this.#plain(key), snapshot, asJson), signal) as Promise<string | undefined>
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /**
-   * Every version of the document under `key` that is kept, newest first, deletions included: up to now, or up to the moment
-   * of the snapshot or transaction that is read.
-   */
-  history(key: K, options?: ReadOptions): AsyncGenerator<Version<T>, void> {
-    const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'history')
-    return readHistory(this.source, this.#plain(key), this.#moment(snapshot), signal)
-  }
-
-  /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
-  getMeta(key: K, options?: ReadOptions): Promise<DocumentMeta | undefined> {
-    try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMeta')
-      signal?.throwIfAborted()
-      return abortable(readMeta(this.source, this.#plain(key), this.#moment(snapshot)), signal)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /** The documents under several keys, in their order, all as of one moment; undefined where there is none. */
-  getMany(keys: readonly K[], options?: ReadOptions): Promise<(T | undefined)[]> {
-    try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMany')
-      signal?.throwIfAborted()
-      if (!Array.isArray(keys)) throw invalidArgument('keys', 'an array of keys', keys)
-      const plain = keys.map((key, index) => this.#plain(key, `keys[${index}]`))
-      return abortable(this.#readAll(plain, snapshot), signal)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /**
-   * The documents that match a query (`docs/query.md`). Nothing is read until the answer is asked for.
-   *
-   * @throws StoreError for what is not a query; what only the engine can judge rejects the answer
-   */
-  find<const P extends readonly Path<T>[]>(spec: FindSpec<T> & { readonly select: P }): Query<T, Select<T, P[number]>>
-  find(spec?: FindSpec<T>): Query<T>
-  find(spec?: object): unknown {
-    this.source.core.assertOpen()
-    const { parts, regex, snapshot, signal } = checkedSpec(spec)
-    const lease = () => this.#lease(snapshot)
-    return new Query<T>({ source: this.source, lease, regex, signal }, parts)
-  }
-
-  /**
-   * The documents in key order, within bounds if any are given, as of the moment each iteration begins.
-   *
-   * @throws StoreError for bad options; errors of reading reject the iteration
-   */
-  scan(options?: ScanOptions<K>): Scan<T> {
-    const checked = checkOptions(options as ScanOptions | undefined, SCAN_OPTIONS, 'scan')
-    const { snapshot, signal, reverse = false, limit = Number.MAX_SAFE_INTEGER, pageSize = DEFAULT_PAGE_SIZE } = checked
-    this.source.core.assertOpen()
-    const range = encodeRange(checked, this.name)
-    const pin = () => this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
-    return new Scan(this.source, { range, reverse, limit, pageSize, signal, pin })
-  }
-
-  /**
-   * The documents with this key in an index, in the order of their own keys; of a key with fewer values than the index has
-   * paths, those whose keys begin so. Rejects with `ERR_NO_INDEX` and `ERR_INDEX_BUILDING`.
-   */
-  async byIndex(index: string, key: IndexKey, options?: ReadOptions): Promise<T[]> {
-    const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'byIndex')
-    return this.#throughIndex(indexQuery(indexName(index), { equal: key }), { snapshot, signal }).toArray()
-  }
-
-  /**
-   * The documents whose keys in an index lie between bounds, in the order of the index. A document comes once for each of
-   * its keys there.
-   *
-   * @throws StoreError for bad options; errors of reading reject the iteration
-   */
-  rangeIndex(index: string, options?: IndexScanOptions): Scan<T> {
-    const checked = checkOptions(options, INDEX_SCAN_OPTIONS, 'rangeIndex')
-    const { gt, gte, lt, lte, ...others } = checked
-    if (gt !== undefined && gte !== undefined) throw invalidArgument('options.gt', 'absent when there is gte', gt)
-    if (lt !== undefined && lte !== undefined) throw invalidArgument('options.lt', 'absent when there is lte', lt)
-    return this.#throughIndex(indexQuery(indexName(index), { gt, gte, lt, lte }), others)
-  }
-
-  /**
-   * The documents whose keys in an index begin with a text, in the order of the index; of a list all values but the last
-   * must be equal, and the last is text or bytes that keys begin with.
-   *
-   * @throws StoreError for bad options; errors of reading reject the iteration
-   */
-  scanIndex(index: string, prefix: IndexKey, options?: IndexReadOptions): Scan<T> {
-    const checked = checkOptions(options, INDEX_READ_OPTIONS, 'scanIndex')
-    return this.#throughIndex(indexQuery(indexName(index), { prefix }), checked)
-  }
-
-  #throughIndex(query: string, options: IndexReadOptions): Scan<T> {
-    const { snapshot, signal, reverse = false, limit = Number.MAX_SAFE_INTEGER, pageSize = DEFAULT_PAGE_SIZE } = options
-    this.source.core.assertOpen()
-    const pin = () => this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
-    return new Scan(this.source, { range: encodeRange({}, this.name), query, reverse, limit, pageSize, signal, pin })
-  }
-
-  /** A copy of a key argument that no later change can reach. */
-  #plain(key: unknown, place = 'key'): Key {
-    this.source.core.assertOpen()
-    return plainKey(key, { collection: this.name, place })
-  }
-
-  /** The sequence up to which history is read. */
-  #moment(given: Snapshot | undefined): Sequence {
-    const fixed = given ?? this.#fixed
-    fixed?.lease(this.source.core).release()
-    return fixed?.sequence ?? this.source.core.call((native, handle) => native.sequence(handle))
-  }
-
-  /** A share in the snapshot to read, or undefined to read the newest state. */
-  #lease(given: Snapshot | undefined): Lease | undefined {
-    return (given ?? this.#fixed)?.lease(this.source.core)
-  }
-
-  #read(key: Key, snapshot: Snapshot | undefined, finish = asDocument): Promise<unknown> {
-    const lease = this.#lease(snapshot)
-    return this.#readAt(key, lease?.sequence ?? NEWEST, () => lease?.release(), finish)
-  }
-
-  /** Reads in memory, then on a read thread; `done` is called when nothing more is read. */
-  #readAt(key: Key, at: number, done: () => void, finish = asDocument): Promise<unknown> {
-    try {
-      const found = readNow(this.source, key, at, true, finish)
-      if (found === PENDING) return readLater(this.source, key, at, finish).finally(done)
-      done()
-      const pause = this.source.core.runtime.turn.giveWay()
-      return pause ? pause.then(() => found) : Promise.resolve(found)
-    } catch (error) {
-      done()
-      return Promise.reject(error)
-    }
-  }
-
-  async #readAll(keys: readonly Key[], snapshot: Snapshot | undefined): Promise<(T | undefined)[]> {
-    const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
-    try {
-      const reads = keys.map((key) => this.#readAt(key, lease.sequence, () => undefined))
-      return (await Promise.all(reads)) as (T | undefined)[]
-    } finally {
-      lease.release()
-    }
-  }
-}
 
 /**
  * A collection of documents of type `T` under keys of type `K`.

@@ -2,11 +2,11 @@
  * Snapshots: the store as it was at one sequence. What a snapshot reads never changes, whatever is written, flushed or
  * compacted meanwhile. It keeps old versions alive, so it should be closed: `await using snapshot = store.snapshot()`.
  */
-import type { CollectionOptions, ReadCollection } from './collection.js'
 import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
 import type { Key } from './keys.js'
 import type { Lease, Pin } from './pin.js'
+import type { CollectionOptions, ReadCollection } from './read-collection.js'
 import type { AnyDocument, KeyProperty, Sequence } from './types.js'
 
 /** Makes the view of a collection that a snapshot gives. */

@@ -2,13 +2,13 @@
  * Transactions: reads of one moment, writes that only the transaction sees until it commits, and a commit that happens only
  * if nobody else changed meanwhile what it depends on. Nothing is locked: who commits first wins, and the other runs again.
  */
-import { type CollectionOptions, ReadCollection } from './collection.js'
 import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
 import { fromThrown } from './failures.js'
 import type { Key } from './keys.js'
 import { Lease } from './pin.js'
 import { prepareDelete, preparePut } from './prepare.js'
+import { type CollectionOptions, ReadCollection } from './read-collection.js'
 import type { AnyDocument, Durability, Isolation, KeyProperty, Sequence } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 import { LEVELS } from './write-queue.js'
