@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fountain_engine::{
-    CollectionId, Durability, ErrorCode, MemoryKv, OrderedKv, Page, ReadTier, Seq, Store, StoreOptions,
+    CollectionId, CollectionOptions, Durability, ErrorCode, MemoryKv, OrderedKv, Page, ReadTier, Seq, Store,
+    StoreOptions, WriteSet,
 };
 use support::{Home, LocalHome, MemoryHome, document, everything, key, memory_store, put, submit};
 
@@ -224,4 +225,29 @@ fn opening_refuses_what_it_cannot_open() {
         assert_eq!(error.code, ErrorCode::InvalidArgument);
     }
     assert!(!missing.exists());
+}
+
+#[test]
+fn collections_that_one_commit_creates_and_writes_to_are_there_after_a_reopen() {
+    for home in [&MemoryHome::default() as &dyn Home, &LocalHome::new()] {
+        let store = home.open();
+        let (set, written) = (store.collection("set").unwrap(), store.collection("written").unwrap());
+        let mut writes = put(written, 1);
+        writes.set_collection(set, CollectionOptions::default());
+        store.commit(writes, Durability::Memory).unwrap();
+        store.close().unwrap();
+
+        let store = home.open();
+        assert_eq!(store.collections().unwrap(), ["set", "written"]);
+        let (new, ids) = (store.collection("new").unwrap(), [set, written]);
+        assert!(!ids.contains(&new), "{new} is taken");
+        // One that is dropped before anything was stored of it leaves nothing.
+        let mut writes = WriteSet::new();
+        writes.drop_collection(new);
+        store.commit(writes, Durability::Memory).unwrap();
+        store.close().unwrap();
+        let store = home.open();
+        assert_eq!(store.collections().unwrap(), ["set", "written"]);
+        store.close().unwrap();
+    }
 }

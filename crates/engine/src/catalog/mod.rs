@@ -149,14 +149,14 @@ impl Catalog {
     }
 
     /// Adds to `batch`, which writes to `ids`, the entries that neither storage nor an earlier batch of the same
-    /// group has.
+    /// group has. What the group has dropped gets none.
     pub fn claim(&self, ids: &[CollectionId], batch: &mut Batch, claims: &mut Claims) {
         let state = lock(&self.state);
         let mut next = claims.next.unwrap_or(state.stored_next);
         let before = next;
         for id in ids {
             let Some(entry) = state.entries.get(id) else { continue };
-            if entry.stored || !claims.ids.insert(*id) {
+            if entry.stored || claims.dropped.contains(id) || !claims.ids.insert(*id) {
                 continue;
             }
             let options = claims.options.get(id).unwrap_or(&entry.options);

@@ -201,8 +201,9 @@ impl Committer {
         let (collections, mut batch) = commit.into_parts();
         let Derived { batch: others, claims } = derived;
         staged.claims = claims.unwrap_or_else(|| std::mem::take(&mut staged.claims));
-        self.catalog.claim(&collections, &mut batch, &mut staged.claims);
         batch.append(&others);
+        // Last, as it has the last word on the next id: what is derived may have put a lower one.
+        self.catalog.claim(&collections, &mut batch, &mut staged.claims);
         staged.pending.push(batch);
     }
 
