@@ -295,11 +295,9 @@ impl Run<'_> {
     }
 }
 
-/// Which way an ordered walk goes.
+/// Which way an ordered walk goes: as the ids if they are asked for, since what comes behind them decides nothing, and
+/// what comes before them has one value or the same direction.
 fn direction(order: &[Order]) -> Direction {
-    let term = match order {
-        [first, ..] if first.place == Place::Id => Some(first),
-        order => order.last(),
-    };
+    let term = order.iter().find(|term| term.place == Place::Id).or(order.last());
     if term.is_some_and(|term| term.descending) { Direction::Reverse } else { Direction::Forward }
 }

@@ -157,3 +157,30 @@ fn sorting_that_does_not_fit_in_memory_is_refused() {
         assert!(find(&source, &query(&smaller)).is_ok());
     }
 }
+
+#[test]
+fn ids_between_terms_of_one_value_order_every_page() {
+    let documents: Vec<Json> = (0..7).map(|id| json!({ "id": id, "a": 1, "b": 2 })).collect();
+    let source = MemorySource::new(&documents, vec![index("ab", &["a", "b"]), index("a", &["a"])]);
+    let term = |path: &str, dir: &str| json!({ "path": path, "dir": dir });
+    for (id_dir, last_dir) in [("desc", "asc"), ("asc", "desc")] {
+        let order = json!([term("a", "asc"), term("$id", id_dir), term("b", last_dir)]);
+        let whole = query(&json!({ "where": { "a": 1, "b": 2 }, "orderBy": order, "limit": 2 }));
+        let mut expected: Vec<Json> = (0..7).map(|id| json!(id)).collect();
+        if id_dir == "desc" {
+            expected.reverse();
+        }
+        for plan in planner::every_plan(&source, &whole).unwrap() {
+            let (mut page, mut seen) = (whole.clone(), Vec::new());
+            loop {
+                let answer = run::find_by(&source, &page, &plan).unwrap();
+                seen.extend(ids(&answer));
+                match answer.next {
+                    Some(next) => page.cursor = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!(seen, expected, "{id_dir} {last_dir}: {plan:?}");
+        }
+    }
+}
