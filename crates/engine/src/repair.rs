@@ -1,7 +1,7 @@
 //! For stores that do not open: `verify` tells everything that is wrong, `salvage` saves everything that is left.
 //!
 //! Storage does the work. Here a salvaged store also gets a catalog that fits its records: a collection whose name is lost
-//! is named after its number, and no number will be given out again. Where shapes of records may be lost, their numbers
+//! is named after its number, even if only an index of it is left, and no number will be given out again. Where shapes of records may be lost, their numbers
 //! are taken by shapes that fit no record: one that names a lost shape is an error to read, never another document. Indexes
 //! are emptied, and built anew when the store is opened: which of their entries are lost, nobody can tell. Both reports can be had as JSON; `docs/repair.md`
 //! says what to do with them, `docs/reports.schema.json` is their form.
@@ -74,20 +74,23 @@ pub fn salvage(source: &Path, dest: &Path, options: &Options) -> Result<SalvageR
     Ok(SalvageReport { storage, collections, renamed })
 }
 
-/// Gives every collection that has records a name, and leaves a next id behind all of them.
+/// Gives every collection that has records or indexes a name, and leaves a next id behind all of them.
 fn mend_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, Vec<CollectionId>)> {
     let (mut names, next) = read_catalog(db)?;
-    let (mut batch, last_index) = empty_indexes(db)?;
+    let Emptied { mut batch, last, collections: mut found } = empty_indexes(db)?;
     let mut renamed = Vec::new();
-    let mut last_used = last_index;
+    let mut last_used = last;
     for (id, has_records) in keyspaces(db)? {
         last_used = last_used.max(id.get());
-        if names.contains_key(&id) {
-            continue;
-        }
-        if !has_records {
+        if has_records {
+            found.insert(id);
+        } else if !names.contains_key(&id) {
             // Entries of an index; of one whose definition is lost nothing can be made.
             batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
+        }
+    }
+    for id in found {
+        if names.contains_key(&id) {
             continue;
         }
         let name =
@@ -172,29 +175,39 @@ fn read_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, u32)> {
     Ok((names, next))
 }
 
-/// Lets every index be built anew: its entries go, and so does what says that it is ready. Returns that as a batch, and the
-/// last id of an index.
-fn empty_indexes(db: &Db) -> Result<(WriteBatch, u32)> {
-    let (mut batch, mut last) = (WriteBatch::new(), 0);
+/// What lets every index be built anew.
+struct Emptied {
+    batch: WriteBatch,
+    /// The last id of an index.
+    last: u32,
+    /// The collections that have indexes. One may have lost its name and all its records.
+    collections: BTreeSet<CollectionId>,
+}
+
+/// Lets every index be built anew: its entries go, and so does what says that it is ready.
+fn empty_indexes(db: &Db) -> Result<Emptied> {
+    let (mut batch, mut last, mut collections) = (WriteBatch::new(), 0, BTreeSet::new());
     let mut cursor =
         db.cursor(KeyRange::prefix(&CATALOG), db.visible(), Direction::Forward, ReadTier::Disk)?;
     while cursor.next()? {
-        match cursor.key().get(KEYSPACE_BYTES) {
-            Some(&INDEX_TAG) => {
+        match &cursor.key()[KEYSPACE_BYTES..] {
+            [INDEX_TAG, owner @ ..] => {
                 let entry: Option<serde_json::Map<_, _>> = serde_json::from_slice(cursor.value()).ok();
                 let Some(mut entry) = entry else { continue };
                 let id = entry.get("id").and_then(|id| u32::try_from(id.as_u64()?).ok());
                 let Some(id) = id.and_then(CollectionId::new) else { continue };
                 last = last.max(id.get());
+                let owner = owner.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+                collections.extend(owner.and_then(CollectionId::new));
                 entry.remove("since");
                 batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
                 batch.put(cursor.key(), Value::Object(entry).to_string().as_bytes())?;
             }
-            Some(&PROGRESS_TAG) => batch.delete(cursor.key())?,
+            [PROGRESS_TAG, ..] => batch.delete(cursor.key())?,
             _ => {}
         }
     }
-    Ok((batch, last))
+    Ok(Emptied { batch, last, collections })
 }
 
 /// The keyspaces of collections and indexes that have something in them, and whether it is records.

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use fountain_engine::keys::{Key, encode};
 use fountain_engine::record::Value;
 use fountain_engine::{
-    Durability, ErrorCode, ReadTier, StorageOptions, Store, StoreOptions, WriteSet, salvage, verify,
+    Durability, ErrorCode, IndexDefinition, IndexKind, ReadTier, StorageOptions, Store, StoreOptions,
+    WriteSet, salvage, verify,
 };
 
 fn key(text: &str) -> Vec<u8> {
@@ -107,4 +108,31 @@ fn records_whose_catalog_is_lost_get_a_name_and_no_number_twice() {
     // The shape of the old records was in the lost table, too: no new one takes its number.
     assert_eq!(reads(&store, "recovered-16", "bob"), Err(ErrorCode::Corrupt));
     assert_eq!(reads(&store, "users", "new").unwrap(), r#"{"v":1}"#);
+}
+
+/// What is left of the collection is its index, which was stored later than its name and its records.
+#[test]
+fn an_index_whose_collection_is_lost_gets_one_and_the_store_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));
+    let store = Store::open(&source, StoreOptions::default()).unwrap();
+    put(&store, "users", &["ada", "bob"]);
+    store.flush().unwrap();
+    let definition = IndexDefinition::new("byV", IndexKind::Multi, &["v"]).unwrap();
+    let users = store.collection("users").unwrap();
+    let index = store.create_index(users, definition, Durability::Disk).unwrap();
+    store.wait_for_index(index).unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(&tables(&source)[0]).unwrap();
+
+    let json = salvage(&source, &dest, &StorageOptions::default()).unwrap().to_json();
+    assert_eq!(json["collections"], serde_json::json!(["recovered-16"]), "{json}");
+    assert_eq!(json["renamed"], json["collections"]);
+    let store = Store::open(&dest, StoreOptions::default()).unwrap();
+    let recovered = store.collection("recovered-16").unwrap();
+    let index = store.index(recovered, "byV").unwrap();
+    store.wait_for_index(index.id).unwrap();
+    put(&store, "recovered-16", &["new"]);
+    put(&store, "users", &["eve"]);
+    assert_ne!(store.collection("users").unwrap(), recovered);
 }
