@@ -190,6 +190,35 @@ fn a_record_that_cannot_be_indexed_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn records_that_an_index_being_built_cannot_take_can_be_deleted_and_repaired() {
+    let store = open(&Arc::default());
+    let collection = store.collection("c").unwrap();
+    let large = format!(r#"{{"t":"{}"}}"#, "x".repeat(3000));
+    let many: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
+    let many = format!(r#"{{"t":[{}]}}"#, many.join(","));
+    for (path, json) in [("t", &large), ("t[]", &many)] {
+        store
+            .commit(put(&store, collection, &[(1, json), (2, json), (3, "{}")]), Durability::Memory)
+            .unwrap();
+        let mut define = WriteSet::new();
+        define.create_index(collection, multi("t", path));
+        let mut delete = WriteSet::new();
+        delete.delete(collection, &key(1)).unwrap();
+        let repair = put(&store, collection, &[(2, r#"{"t":"fine"}"#)]);
+        // One group, so that the build cannot have ended before the others are judged.
+        let done = support::submit(&store, vec![define, delete, repair], Durability::Memory);
+        let done = done.recv().unwrap().unwrap();
+        assert!(done.refused.is_empty(), "{path}: {:?}", done.refused);
+        // What is new has to fit all the same.
+        store.wait_for_index(store.index(collection, "t").unwrap().id).unwrap();
+        let refused = store.commit(put(&store, collection, &[(1, json)]), Durability::Memory);
+        assert!(refused.is_err());
+        assert_eq!(store.count_records(collection, View::Newest).unwrap(), 2);
+        store.drop_index(collection, "t", Durability::Memory).unwrap();
+    }
+}
+
+#[test]
 fn a_dropped_collection_is_empty_for_its_name_and_whole_for_the_past() {
     let kv: Arc<MemoryKv> = Arc::default();
     let store = open(&kv);

@@ -58,6 +58,20 @@ fn split_record_key(key: &[u8]) -> Option<(CollectionId, &[u8])> {
     Some((CollectionId::of_storage_key(key)?, key.get(KEYSPACE_BYTES..)?))
 }
 
+/// The entries of a record that goes. One that the index could not take was never in it; it can only be met while the
+/// index is being built, and then removing or repairing it must be possible.
+fn fill_old(old: &mut Entries, index: &Index, record_key: &[u8], record: &Reader<'_>) -> Result<()> {
+    match old.fill(index, record_key, record) {
+        Err(error)
+            if index.since.is_none() && matches!(error.code, ErrorCode::TooLarge | ErrorCode::Limit) =>
+        {
+            old.clear();
+            Ok(())
+        }
+        filled => filled,
+    }
+}
+
 /// The changes of one commit, collected.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -100,7 +114,7 @@ impl Changes {
             old.clear();
             new.clear();
             if let Some(before) = &before {
-                old.fill(index, record_key, before)?;
+                fill_old(&mut old, index, record_key, before)?;
             }
             if let Some(after) = &after {
                 new.fill(index, record_key, after)?;
