@@ -14,6 +14,7 @@
  *
  * @packageDocumentation
  */
+export type { LogEvent, Logger, OperationCounts } from './lib/activity.js';
 export { Collection } from './lib/collection.js';
 export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
 export { Index, type IndexBounds, IndexBuild, type IndexDefinition, type IndexInfo, type IndexKey, type IndexKind, type IndexValue, } from './lib/indexes.js';
@@ -29,4 +30,4 @@ export { Scan } from './lib/scan.js';
 export { Snapshot } from './lib/snapshot.js';
 export { FountainStore } from './lib/store.js';
 export { Transaction, TransactionCollection } from './lib/transaction.js';
-export type { AbortOptions, AnyDocument, BatchItem, BatchOptions, Change, Commit, DeleteChange, DocumentMeta, Durability, Isolation, KeyProperty, OpenOptions, OperationOptions, PutChange, PutOptions, ReadOptions, ScanOptions, Sequence, StoreChange, SyncReadOptions, TransactionOptions, Version, WatchOptions, WriteOptions, } from './lib/types.js';
+export type { AbortOptions, AnyDocument, BatchItem, BatchOptions, Change, Commit, DeleteChange, DocumentMeta, Durability, Isolation, KeyProperty, OpenOptions, OperationOptions, PutChange, PutOptions, ReadOptions, ScanOptions, Sequence, StoreChange, StoreOptions, SyncReadOptions, TransactionOptions, Version, WatchOptions, WriteOptions, } from './lib/types.js';

@@ -14,6 +14,7 @@
  *
  * @packageDocumentation
  */
+export type { LogEvent, Logger, OperationCounts } from './lib/activity.js'
 export { Collection } from './lib/collection.js'
 export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js'
 export {
@@ -86,6 +87,7 @@ export type {
   ScanOptions,
   Sequence,
   StoreChange,
+  StoreOptions,
   SyncReadOptions,
   TransactionOptions,
   Version,

@@ -30,7 +30,8 @@ test('bad arguments of open are refused by name', async (t) => {
   const wrong = (options: unknown, place: string) =>
     fails(t, () => FountainStore.open(path, options as never), { code: 'ERR_INVALID_ARGUMENT', place })
   await wrong({ cacheByte: 1 }, 'options.cacheByte')
-  await wrong({ logger: console.log }, 'options.logger')
+  await wrong({ logger: 'console' }, 'options.logger of open')
+  await wrong({ defaultScanLimit: 0 }, 'options.defaultScanLimit of open')
   await wrong({ cacheBytes: -1 }, 'options.cacheBytes of open')
   await wrong({ cacheBytes: '1' }, 'options.cacheBytes of open')
   await wrong({ memtableBytes: 1.5 }, 'options.memtableBytes of open')

@@ -90,3 +90,10 @@ export function child(path: string, script: string, { env, wrapper = [] }: Child
   }
   return { pid: running.pid as number, ended, said, kill: () => running.kill('SIGKILL') }
 }
+
+/** Everything that an iteration gives, to its end. */
+export async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const one of from) all.push(one)
+  return all
+}

@@ -212,9 +212,24 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
       const { durability = core.durability, signal } = checkOptions(options, rules, where)
       signal?.throwIfAborted()
       const writes = prepare()
-      return core.write(writes, durability)
+      const committed = core.write(writes, durability)
+      this.#note(where, writes)
+      return committed
     } catch (error) {
       return Promise.reject(error)
+    }
+  }
+
+  /** Counts and logs writes that were asked for. */
+  #note(where: string, writes: readonly PreparedWrite[]): void {
+    const { activity } = this.source.core
+    if (where === 'batch') {
+      const puts = writes.reduce((sum, { record }) => (record === undefined ? sum : sum + 1), 0)
+      activity.batch(this.name, puts, writes.length - puts)
+    } else if (where === 'delete') {
+      activity.delete(this.name)
+    } else {
+      activity.put(this.name)
     }
   }
 

@@ -2,6 +2,7 @@
  * What an open store, its collections, snapshots and scans share: the native handle, the write queue, and the knowledge
  * of whether the store is still open and what is under way.
  */
+import { Activity, type Logger } from './activity.js'
 import { StoreError, type StoreErrorDetails } from './errors.js'
 import { fromThrown } from './failures.js'
 import { MAX_BATCH_OPERATIONS } from './limits.js'
@@ -15,6 +16,16 @@ import { WriteQueue } from './write-queue.js'
 /** Means "the newest" where the addon takes a sequence to read at. */
 export const NEWEST = -1
 
+/** What a handle is told when it is opened, beside what is the engine's. */
+export interface HandleOptions {
+  /** When writes resolve unless a call says otherwise. */
+  readonly durability: Durability
+  /** Most documents of a scan that has no limit of its own. */
+  readonly defaultScanLimit: number
+  /** Takes events. */
+  readonly logger: Logger | undefined
+}
+
 /** One open store. */
 export class StoreCore {
   readonly runtime: Runtime
@@ -22,6 +33,10 @@ export class StoreCore {
   readonly handle: number
   /** When writes resolve unless a call says otherwise. */
   readonly durability: Durability
+  /** Most documents of a scan that has no limit of its own. */
+  readonly defaultScanLimit: number
+  /** Counts and logs what is done. */
+  readonly activity: Activity
   readonly queue: WriteQueue
   /** What ends those who wait for changes. */
   readonly watches = new Set<() => void>()
@@ -33,10 +48,12 @@ export class StoreCore {
   #active = 0
   #whenIdle: (() => void) | undefined
 
-  constructor(runtime: Runtime, handle: number, durability: Durability) {
+  constructor(runtime: Runtime, handle: number, { durability, defaultScanLimit, logger }: HandleOptions) {
     this.runtime = runtime
     this.handle = handle
     this.durability = durability
+    this.defaultScanLimit = defaultScanLimit
+    this.activity = new Activity(logger)
     this.queue = new WriteQueue(runtime, handle)
     this.shapes = new ShapeTable({
       reserve: (names) => this.call((native) => native.reserveShape(handle, JSON.stringify(names))),

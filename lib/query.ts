@@ -228,6 +228,7 @@ export function ask<A>(
   finish: (records: number, bytes: Buffer) => A,
 ): Promise<A> {
   const { core, id, name } = source
+  core.activity.query(name)
   return core.request(
     { collection: name },
     (native, ticket) => native.query(ticket, core.handle, id, JSON.stringify(body), how),

@@ -52,7 +52,7 @@ const SCAN_OPTIONS: OptionRules<ScanOptions> = {
 export interface IndexReadOptions extends ReadOptions {
   /** From the last key to the first. Default: false. */
   readonly reverse?: boolean | undefined
-  /** Most documents. Default: all. */
+  /** Most documents. Default: the store's `defaultScanLimit`, which is all unless `open` was told otherwise. */
   readonly limit?: number | undefined
   /** Documents fetched at once. */
   readonly pageSize?: number | undefined
@@ -116,6 +116,7 @@ export class ReadCollection<T, K extends Key = Key> {
     const { snapshot } = checkOptions(options, SYNC_READ_OPTIONS, 'getSync')
     const plain = this.#plain(key)
     const lease = this.#lease(snapshot)
+    this.source.core.activity.get(this.name)
     try {
       return readNow(this.source, plain, lease?.sequence ?? NEWEST, false) as T | undefined
     } finally {
@@ -143,7 +144,9 @@ export class ReadCollection<T, K extends Key = Key> {
    */
   history(key: K, options?: ReadOptions): AsyncGenerator<Version<T>, void> {
     const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'history')
-    return readHistory(this.source, this.#plain(key), this.#moment(snapshot), signal)
+    const [plain, moment] = [this.#plain(key), this.#moment(snapshot)]
+    this.source.core.activity.history(this.name)
+    return readHistory(this.source, plain, moment, signal)
   }
 
   /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
@@ -151,7 +154,9 @@ export class ReadCollection<T, K extends Key = Key> {
     try {
       const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMeta')
       signal?.throwIfAborted()
-      return abortable(readMeta(this.source, this.#plain(key), this.#moment(snapshot)), signal)
+      const [plain, moment] = [this.#plain(key), this.#moment(snapshot)]
+      this.source.core.activity.get(this.name)
+      return abortable(readMeta(this.source, plain, moment), signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -191,10 +196,15 @@ export class ReadCollection<T, K extends Key = Key> {
    */
   scan(options?: ScanOptions<K>): Scan<T> {
     const checked = checkOptions(options as ScanOptions | undefined, SCAN_OPTIONS, 'scan')
-    const { snapshot, signal, reverse = false, limit = Number.MAX_SAFE_INTEGER, pageSize = DEFAULT_PAGE_SIZE } = checked
-    this.source.core.assertOpen()
+    const { core } = this.source
+    const { snapshot, signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = checked
+    core.assertOpen()
     const range = encodeRange(checked, this.name)
-    const pin = () => this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+    const pin = () => {
+      const lease = this.#lease(snapshot) ?? core.pinNewest().lease()
+      core.activity.scan(this.name)
+      return lease
+    }
     return new Scan(this.source, { range, reverse, limit, pageSize, signal, pin })
   }
 
@@ -204,7 +214,8 @@ export class ReadCollection<T, K extends Key = Key> {
    */
   async byIndex(index: string, key: IndexKey, options?: ReadOptions): Promise<T[]> {
     const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'byIndex')
-    return this.#throughIndex(indexQuery(indexName(index), { equal: key }), { snapshot, signal }).toArray()
+    const all = { snapshot, signal, limit: Number.MAX_SAFE_INTEGER }
+    return this.#throughIndex(index, { equal: key }, all).toArray()
   }
 
   /**
@@ -218,7 +229,7 @@ export class ReadCollection<T, K extends Key = Key> {
     const { gt, gte, lt, lte, ...others } = checked
     if (gt !== undefined && gte !== undefined) throw invalidArgument('options.gt', 'absent when there is gte', gt)
     if (lt !== undefined && lte !== undefined) throw invalidArgument('options.lt', 'absent when there is lte', lt)
-    return this.#throughIndex(indexQuery(indexName(index), { gt, gte, lt, lte }), others)
+    return this.#throughIndex(index, { gt, gte, lt, lte }, others)
   }
 
   /**
@@ -229,13 +240,23 @@ export class ReadCollection<T, K extends Key = Key> {
    */
   scanIndex(index: string, prefix: IndexKey, options?: IndexReadOptions): Scan<T> {
     const checked = checkOptions(options, INDEX_READ_OPTIONS, 'scanIndex')
-    return this.#throughIndex(indexQuery(indexName(index), { prefix }), checked)
+    return this.#throughIndex(index, { prefix }, checked)
   }
 
-  #throughIndex(query: string, options: IndexReadOptions): Scan<T> {
-    const { snapshot, signal, reverse = false, limit = Number.MAX_SAFE_INTEGER, pageSize = DEFAULT_PAGE_SIZE } = options
-    this.source.core.assertOpen()
-    const pin = () => this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+  #throughIndex(
+    index: string,
+    keys: Readonly<Record<string, IndexKey | undefined>>,
+    options: IndexReadOptions,
+  ): Scan<T> {
+    const { core } = this.source
+    const { snapshot, signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = options
+    const query = indexQuery(indexName(index), keys)
+    core.assertOpen()
+    const pin = () => {
+      const lease = this.#lease(snapshot) ?? core.pinNewest().lease()
+      core.activity.indexLookup(this.name, index)
+      return lease
+    }
     return new Scan(this.source, { range: encodeRange({}, this.name), query, reverse, limit, pageSize, signal, pin })
   }
 
@@ -259,6 +280,7 @@ export class ReadCollection<T, K extends Key = Key> {
 
   #read(key: Key, snapshot: Snapshot | undefined, finish = asDocument): Promise<unknown> {
     const lease = this.#lease(snapshot)
+    this.source.core.activity.get(this.name)
     return this.#readAt(key, lease?.sequence ?? NEWEST, () => lease?.release(), finish)
   }
 
@@ -278,6 +300,7 @@ export class ReadCollection<T, K extends Key = Key> {
 
   async #readAll(keys: readonly Key[], snapshot: Snapshot | undefined): Promise<(T | undefined)[]> {
     const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+    this.source.core.activity.getMany(this.name, keys.length)
     try {
       const reads = keys.map((key) => this.#readAt(key, lease.sequence, () => undefined))
       return (await Promise.all(reads)) as (T | undefined)[]

@@ -255,6 +255,7 @@ class PageReader<T> {
     const more = bytes.readUInt32LE(4)
     if (this.#plan.query !== undefined) this.#after = Buffer.from(bytes.subarray(at, at + more))
     else if (count > 0) this.#continueBehind(bytes.subarray(keyStart, keyEnd))
+    if (this.#plan.query !== undefined) this.#source.core.activity.found(count)
     this.#remaining -= count
     if (more === 0 || this.#remaining <= 0) this.#done = true
     return page

@@ -1,5 +1,6 @@
 /** The store: opening, collections, batches, snapshots, upkeep, closing. */
 import { resolve } from 'node:path'
+import type { OperationCounts } from './activity.js'
 import { Collection, WATCH_OPTIONS } from './collection.js'
 import { StoreCore } from './core.js'
 import { invalidArgument } from './errors.js'
@@ -10,6 +11,7 @@ import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import { type CollectionOptions, ReadCollection } from './read-collection.js'
+import { isPlainObject } from './record/plain.js'
 import { type SalvageReport, salvage, type VerifyReport, verify } from './repair.js'
 import type { RecoveryReport, StoreMetrics } from './reports.js'
 import { runtime } from './runtime.js'
@@ -25,6 +27,7 @@ import type {
   OpenOptions,
   Sequence,
   StoreChange,
+  StoreOptions,
   TransactionOptions,
   WatchOptions,
 } from './types.js'
@@ -40,6 +43,8 @@ const OPEN_OPTIONS: OptionRules<OpenOptions> = {
   readThreads: integer(1, 64),
   retention: oneOf('unbounded', 'latestOnly'),
   durability,
+  defaultScanLimit: integer(1, Number.MAX_SAFE_INTEGER),
+  logger: { expected: 'a function', accepts: (value) => typeof value === 'function' },
 }
 const BATCH_OPTIONS: OptionRules<BatchOptions> = { durability, signal, requireSequenceAtLeast: wholeNumber }
 const ABORT_OPTIONS: OptionRules<AbortOptions> = { signal }
@@ -73,15 +78,27 @@ export class FountainStore implements AsyncDisposable {
    * Rejects with `ERR_LOCKED` if another process has it open, `ERR_NOT_A_STORE` for a directory of something else,
    * `ERR_NOT_FOUND` without `createIfMissing`, `ERR_NEWER_FORMAT`, `ERR_CORRUPT`, `ERR_IO`, `ERR_INVALID_ARGUMENT`.
    */
-  static async open(path: string, options?: OpenOptions): Promise<FountainStore> {
+  static open(path: string, options?: OpenOptions): Promise<FountainStore>
+  /** As above, with the directory among the options. */
+  static open(options: StoreOptions): Promise<FountainStore>
+  static open(where: string | StoreOptions, options?: OpenOptions): Promise<FountainStore> {
+    if (options !== undefined || !isPlainObject(where)) return FountainStore.#open(where, options)
+    const { path, ...others } = where as unknown as StoreOptions
+    return FountainStore.#open(path, others)
+  }
+
+  static async #open(path: unknown, options: OpenOptions | undefined): Promise<FountainStore> {
     if (typeof path !== 'string') throw invalidArgument('path', 'a string', path)
     if (path === '' || path.includes('\0')) throw invalidArgument('path', 'the name of a directory', path)
-    const { durability = 'disk', ...engine } = checkOptions(options, OPEN_OPTIONS, 'open')
+    const checked = checkOptions(options, OPEN_OPTIONS, 'open')
+    const { durability = 'disk', defaultScanLimit = Number.MAX_SAFE_INTEGER, logger, ...engine } = checked
     const thread = runtime()
     const directory = resolve(path)
     const handle = await thread.open(directory, engine)
-    const core = new StoreCore(thread, handle, durability)
-    return new FountainStore(core, directory, JSON.parse(core.call((native) => native.recovery(handle))))
+    const core = new StoreCore(thread, handle, { durability, defaultScanLimit, logger })
+    const recovery: RecoveryReport = JSON.parse(core.call((native) => native.recovery(handle)))
+    logOpening(core, directory, recovery)
+    return new FountainStore(core, directory, recovery)
   }
 
   /**
@@ -159,7 +176,9 @@ export class FountainStore implements AsyncDisposable {
       checked.signal?.throwIfAborted()
       if (!Array.isArray(operations)) throw invalidArgument('operations', 'an array of operations', operations)
       const writes = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
-      return core.write(writes, checked.durability ?? core.durability, checked.requireSequenceAtLeast)
+      const committed = core.write(writes, checked.durability ?? core.durability, checked.requireSequenceAtLeast)
+      core.activity.storeBatch()
+      return committed
     } catch (error) {
       return Promise.reject(error)
     }
@@ -222,7 +241,19 @@ export class FountainStore implements AsyncDisposable {
     await this.#upkeep('compact')
   }
 
-  /** Counters and sizes, at this moment. */
+  /** How often what was done through this handle since it was opened, or since the last `resetMetrics`. */
+  metricsSnapshot(): OperationCounts {
+    this.#core.assertOpen()
+    return this.#core.activity.counts
+  }
+
+  /** Begins to count anew what is done through this handle; answers with what `metricsSnapshot` said before. */
+  resetMetrics(): OperationCounts {
+    this.#core.assertOpen()
+    return this.#core.activity.reset()
+  }
+
+  /** Counters and sizes of the engine and its storage, at this moment. */
   metrics(): StoreMetrics {
     const engine = JSON.parse(this.#core.call((native, handle) => native.metrics(handle)))
     return { ...engine, queuedWriteBytes: this.#core.queue.bytes }
@@ -233,7 +264,9 @@ export class FountainStore implements AsyncDisposable {
    * `close` itself, which answers as the first time. Open snapshots and scans end.
    */
   close(): Promise<void> {
-    return this.#core.close()
+    const core = this.#core
+    if (core.isOpen) core.activity.log({ type: 'close', path: this.path })
+    return core.close()
   }
 
   /** Closes the store. */
@@ -269,12 +302,23 @@ export class FountainStore implements AsyncDisposable {
     const core = this.#core
     core.assertOpen()
     await core.during(async () => {
+      const begin = performance.now()
       await core.queue.drain()
       await core.request(
         {},
         (native, ticket) => native[kind](ticket, core.handle),
         () => undefined,
       )
+      core.activity.log({ type: kind === 'flush' ? 'flush' : 'compaction', ms: performance.now() - begin })
     })
   }
+}
+
+/** Tells the logger what opening did. */
+function logOpening({ activity }: StoreCore, path: string, recovery: RecoveryReport): void {
+  const { created, clean, replayedCommits, replayedBytes, discarded, quarantined } = recovery
+  activity.log({ type: 'open', path, created })
+  if (created || clean) return
+  const discardedBytes = discarded.reduce((sum, tail) => sum + tail.bytes, 0)
+  activity.log({ type: 'recovery', replayedCommits, replayedBytes, discardedBytes, quarantined: quarantined.length })
 }

@@ -31,6 +31,7 @@ export class Transaction {
     this.#core = core
     this.#handle = core.call((native, store) => native.begin(store, isolation === 'serializable'))
     this.sequence = core.call((native) => native.transactionSequence(this.#handle))
+    core.activity.transaction()
   }
 
   /** The collection as this transaction sees it, with documents that carry their key in `id`. */
@@ -126,6 +127,7 @@ export class TransactionCollection<T extends object, K extends Key = Key> extend
    */
   put(document: T): void {
     this.#transaction.write(preparePut(this.source, document))
+    this.source.core.activity.put(this.name)
   }
 
   /**
@@ -136,6 +138,7 @@ export class TransactionCollection<T extends object, K extends Key = Key> extend
    */
   insert(document: T): void {
     this.#transaction.write(preparePut(this.source, document, 'absent'))
+    this.source.core.activity.put(this.name)
   }
 
   /**
@@ -145,5 +148,6 @@ export class TransactionCollection<T extends object, K extends Key = Key> extend
    */
   delete(key: K): void {
     this.#transaction.write(prepareDelete(this.source, key))
+    this.source.core.activity.delete(this.name)
   }
 }

@@ -1,4 +1,5 @@
 /** The plain types of the public surface: documents, options, answers. */
+import type { Logger } from './activity.js'
 import type { Key } from './keys.js'
 import type { Snapshot } from './snapshot.js'
 
@@ -167,7 +168,7 @@ export interface ScanOptions<K = Key> extends ReadOptions {
   lte?: K | undefined
   /** From the last key to the first. Default: false. */
   reverse?: boolean | undefined
-  /** At most this many documents. Default: no limit. */
+  /** At most this many documents. Default: the store's `defaultScanLimit`, which is none unless `open` was told otherwise. */
   limit?: number | undefined
   /** Most documents fetched at once, 1 to 10,000. Default: 256. */
   pageSize?: number | undefined
@@ -189,4 +190,14 @@ export interface OpenOptions {
   retention?: 'unbounded' | 'latestOnly' | undefined
   /** When writes through this handle resolve unless a call says otherwise. Default: `'disk'`. */
   durability?: Durability | undefined
+  /** Most documents of `scan`, `scanIndex` and `rangeIndex` through this handle when the call has no limit. Default: all. */
+  defaultScanLimit?: number | undefined
+  /** Is told what is done through this handle. What it throws is dropped. Default: nobody is. */
+  logger?: Logger | undefined
+}
+
+/** Options of `FountainStore.open` with the directory among them. */
+export interface StoreOptions extends OpenOptions {
+  /** The store's directory. */
+  path: string
 }
