@@ -198,6 +198,54 @@ test('overlapping calls of next are answered in order', async (t) => {
   )
 })
 
+test('scans that overlap each give their own documents', async (t) => {
+  const store = await newStore(t)
+  const collections = [1, 2, 3].map((n) => store.collection<Item>(`items${n}`))
+  for (const [n, items] of collections.entries()) {
+    await items.batch(Array.from({ length: 7 }, (_, i) => ({ put: { id: String(i), n: 10 * n + i } })))
+    await items.defineIndex('byN', { kind: 'multi', on: 'n' })
+  }
+  const expected = collections.map((_, n) => Array.from({ length: 7 }, (_, i) => 10 * n + i))
+  const found = async (read: (items: Collection<Item, string>) => Promise<Item[]>) =>
+    (await Promise.all(collections.map(read))).map((items) => items.map(({ n }) => n))
+  for (const flushed of [false, true]) {
+    if (flushed) await store.flush()
+    t.deepEqual(await found((items) => items.scan().toArray()), expected)
+    t.deepEqual(await found((items) => items.scan({ pageSize: 2 }).toArray()), expected)
+    t.deepEqual(await found((items) => items.rangeIndex('byN', { pageSize: 2 }).toArray()), expected)
+    t.deepEqual(await found((items) => items.scanIndex('byN', []).toArray()), expected)
+    const seventh = (await Promise.all(collections.map((items, n) => items.byIndex('byN', 10 * n + 6)))).flat()
+    t.deepEqual(
+      seventh.map(({ n }) => n),
+      [6, 16, 26],
+    )
+  }
+})
+
+test('whatever is called between a page being asked for and its coming does not change it', async (t) => {
+  const [store, items] = await filled(t, 4)
+  await items.defineIndex('byN', { kind: 'multi', on: 'n' })
+  const between: Record<string, () => unknown> = {
+    getSync: () => items.getSync('0003'),
+    get: () => items.get('0003'),
+    history: () => items.history('0003').next(),
+    putJson: () => items.putJson('{"id":"0003","n":3}'),
+    scan: () => items.scan({ reverse: true }).toArray(),
+    diff: () => store.diff(0).next(),
+  }
+  for (const [name, call] of Object.entries(between)) {
+    for (const scan of [items.scan({ pageSize: 2 }), items.rangeIndex('byN', { pageSize: 2 })]) {
+      const iterator = scan[Symbol.asyncIterator]()
+      const seen: unknown[] = []
+      for (let n = 0; n < 5; n++) {
+        const next = iterator.next()
+        await Promise.all([call(), next.then(({ value }) => seen.push(value?.n))])
+      }
+      t.deepEqual(seen, [0, 1, 2, 3, undefined], name)
+    }
+  }
+})
+
 test('an abandoned scan gives its snapshot back when it is garbage-collected', async (t) => {
   const [store, items] = await filled(t, 50)
   const { gc } = globalThis as { gc?: () => void }

@@ -168,7 +168,7 @@ class PageReader<T> {
       this.#plan.signal?.throwIfAborted()
       this.#source.core.assertOpen()
       this.#slot.lease ??= this.#plan.pin()
-      const page = this.#remaining > 0 ? this.#decode(await this.#fetch(this.#slot.lease.sequence)) : []
+      const page = this.#remaining > 0 ? await this.#read(this.#slot.lease.sequence) : []
       if (this.#done || page.length === 0) this.close()
       return page.length === 0 ? undefined : page
     } catch (error) {
@@ -183,13 +183,16 @@ class PageReader<T> {
     this.#slot.lease?.release()
   }
 
-  /** The bytes of the next page: from memory if they are there, else from a read thread. */
-  async #fetch(at: number): Promise<Buffer> {
+  /**
+   * The documents of the next page: from memory if they are there, else from a read thread. What memory answers lies in
+   * the block that all reads of this thread share, so it is decoded before anything else can run.
+   */
+  #read(at: number): T[] | Promise<T[]> {
     const { core, id } = this.#source
     const { io } = core.runtime
     for (let block: Buffer = io; ; ) {
       const answer = this.#scanSync(block, at)
-      if (answer >= 0) return block
+      if (answer >= 0) return this.#decode(block)
       if (answer === WOULD_BLOCK) break
       block = largerBlock(block, answer)
     }
@@ -198,7 +201,9 @@ class PageReader<T> {
       query === undefined
         ? binding.scan(ticket, core.handle, id, io, this.#request(io, at))
         : binding.scanIndex(ticket, core.handle, id, io, this.#indexRequest(query, io, at))
-    return core.request({ collection: this.#source.name }, start, (_, length) => core.runtime.collect(length))
+    return core.request({ collection: this.#source.name }, start, (_, length) =>
+      this.#decode(core.runtime.collect(length)),
+    )
   }
 
   #scanSync(block: Buffer, at: number): number {
