@@ -73,6 +73,8 @@ pub(crate) const BUILD_CHUNK_RECORDS: usize = 256;
 pub(crate) const BUILD_CHUNK_BYTES: usize = 256 << 10;
 /// Entries kept at once where an index is read at a moment before it was ready.
 pub(crate) const FALLBACK_ENTRIES: usize = 65_536;
+/// Most own writes in a collection with which a transaction reads an index on a thread that must not wait.
+pub(crate) const MAX_OVERLAY_WITHOUT_WAITING: usize = 256;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.

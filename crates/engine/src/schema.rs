@@ -162,7 +162,11 @@ impl Store {
         // Entries and records must be those of one state, which has to be chosen before the index is looked up: an index
         // that is dropped is out of the catalog before it is empty.
         let pin = matches!(request.at, View::Newest).then(|| kv.pin(None)).transpose()?;
-        let view = pin.as_ref().map_or_else(|| request.at.clone(), |pin| View::At(pin.seq()));
+        let view = match (&request.at, &pin) {
+            (_, Some(pin)) => View::At(pin.seq()),
+            (View::Transaction(transaction), None) => View::Transaction(transaction.frozen()),
+            (view, None) => view.clone(),
+        };
         let table = self.inner.catalog.indexes();
         let index = table.find(request.collection, &request.index).ok_or_else(|| no_index(&request.index))?;
         let place = Place { kv, shapes: &self.inner.shapes, view: &view, tier };

@@ -15,7 +15,7 @@ pub enum View {
     Newest,
     /// That which the commit with this sequence left.
     At(Seq),
-    /// That at which the transaction began, with its own writes.
+    /// That at which the transaction began, with its own writes up to the moment when the read begins.
     Transaction(Transaction),
 }
 
@@ -25,7 +25,7 @@ impl View {
         match self {
             Self::Newest => kv.get(key, None, tier),
             Self::At(seq) => kv.get(key, Some(*seq), tier),
-            Self::Transaction(transaction) => transaction.state().get(kv, key, tier),
+            Self::Transaction(transaction) => transaction.get(kv, key, tier),
         }
     }
 
@@ -40,7 +40,7 @@ impl View {
         match self {
             Self::Newest => kv.cursor(range, kv.visible(), direction, tier),
             Self::At(seq) => kv.cursor(range, *seq, direction, tier),
-            Self::Transaction(transaction) => transaction.state().cursor(kv, range, direction, tier),
+            Self::Transaction(transaction) => transaction.cursor(kv, range, direction, tier),
         }
     }
 }

@@ -10,8 +10,9 @@ use fountain_engine::keys::{Key, encode};
 use fountain_engine::query::Body;
 use fountain_engine::record::{Value, from_json};
 use fountain_engine::{
-    BuildStatus, CollectionId, CollectionOptions, Durability, ErrorCode, IndexDefinition, IndexKind,
-    MemoryKv, OrderedKv, Page, ReadTier, StorageOptions, Store, StoreOptions, View, WriteSet, salvage,
+    Bounds, BuildStatus, CollectionId, CollectionOptions, Direction, Durability, ErrorCode, IndexDefinition,
+    IndexKind, IndexScan, Isolation, MemoryKv, OrderedKv, Page, ReadTier, StorageOptions, Store,
+    StoreOptions, View, WriteSet, salvage,
 };
 use serde_json::json;
 
@@ -310,6 +311,41 @@ fn a_query_reads_an_index_where_it_must_and_finds_the_same_without() {
     assert_eq!(count(json!({ "where": { "n": 3 } }), View::At(earlier)).unwrap(), 50);
     let required = count(json!({ "where": { "n": 3 }, "requireIndex": true }), View::At(earlier));
     assert_eq!(required.unwrap_err().code, ErrorCode::NoIndex);
+}
+
+/// A thread that must not wait gets no index that has to be put together, though all of it is in memory.
+#[test]
+fn an_index_in_a_transaction_is_read_without_waiting_only_if_that_is_little_work() {
+    let store = open(&Arc::default());
+    let collection = fill(&store, 1000);
+    let earlier = store.begin(Isolation::Snapshot).unwrap();
+    let id = store.create_index(collection, multi("n", "n"), Durability::Memory).unwrap();
+    store.wait_for_index(id).unwrap();
+    let later = store.begin(Isolation::Snapshot).unwrap();
+    let own = store.encode(&from_json(r#"{"n":"own"}"#).unwrap()).unwrap();
+    let scan = |transaction, tier| {
+        let request = IndexScan {
+            collection,
+            index: "n".to_owned(),
+            bounds: Bounds::all(),
+            direction: Direction::Reverse,
+            at: View::from(transaction),
+            after: None,
+            max_records: 2,
+            max_bytes: usize::MAX,
+        };
+        let mut page = Page::new();
+        store.scan_index(&request, tier, &mut page).map(|_| page.len()).map_err(|error| error.code)
+    };
+    assert_eq!(scan(&earlier, ReadTier::Memory), Err(ErrorCode::WouldBlock));
+    assert_eq!(scan(&earlier, ReadTier::Disk), Ok(2));
+    for number in 0..256 {
+        later.put(collection, &key(number), &own).unwrap();
+    }
+    assert_eq!(scan(&later, ReadTier::Memory), Ok(2));
+    later.put(collection, &key(256), &own).unwrap();
+    assert_eq!(scan(&later, ReadTier::Memory), Err(ErrorCode::WouldBlock));
+    assert_eq!(scan(&later, ReadTier::Disk), Ok(2));
 }
 
 #[test]

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use fountain_lsm::{Direction, KeyRange};
+use fountain_lsm::{Direction, KeyRange, ReadTier};
 
 use super::Index;
 use super::entries::{self, Entries};
 use super::fallback::Fallback;
 use super::read::{Place, entries_in, storage_range};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::kv::KvCursor;
-use crate::limits::KEYSPACE_BYTES;
+use crate::limits::{KEYSPACE_BYTES, MAX_OVERLAY_WITHOUT_WAITING};
 use crate::transaction::Transaction;
 
 /// See the module.
@@ -41,6 +41,9 @@ enum Base<'a> {
 
 impl<'a> Overlay<'a> {
     /// A walk over the entries in `range`.
+    ///
+    /// # Errors
+    /// `ERR_WOULD_BLOCK` when only memory may be read and much work is to be done before the first entry.
     pub fn open(
         place: Place<'a>,
         index: &Arc<Index>,
@@ -49,18 +52,24 @@ impl<'a> Overlay<'a> {
         direction: Direction,
     ) -> Result<Self> {
         let (mut written, mut own) = (HashSet::new(), BTreeMap::new());
-        let base = if index.is_ready(Some(transaction.sequence())) {
+        let (writes, records) = (transaction.writes(), index.collection.storage_range(&KeyRange::default()));
+        let is_ready = index.is_ready(Some(transaction.sequence()));
+        // Both mean to look at many records, which is too long for a thread that must not wait.
+        if place.tier == ReadTier::Memory
+            && (!is_ready || writes.within(&records).nth(MAX_OVERLAY_WITHOUT_WAITING).is_some())
+        {
+            return Err(Error::new(ErrorCode::WouldBlock, "the index has to be put together"));
+        }
+        let base = if is_ready {
             let mut scratch = Entries::default();
-            for (key, document) in
-                transaction.state().writes_in(&index.collection.storage_range(&KeyRange::default()))
-            {
+            for (key, write) in writes.within(&records) {
                 let record_key = key.get(KEYSPACE_BYTES..).unwrap_or_default();
-                if let Some(document) = document {
+                if let Some(document) = &write.value {
                     entries_in(
                         index,
                         &range,
                         record_key,
-                        &document,
+                        document,
                         place.shapes,
                         &mut scratch,
                         &mut |key| {

@@ -43,7 +43,8 @@ impl<'a> State<'a> {
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`.
     pub fn new(inner: &'a Inner, collection: CollectionId, view: View) -> Result<Self> {
         let (view, pin) = match view {
-            View::Transaction(transaction) => (View::Transaction(transaction), None),
+            // Before the shapes are listed, which have to be those of its writes, too.
+            View::Transaction(transaction) => (View::Transaction(transaction.frozen()), None),
             View::Newest => {
                 let pin = inner.kv.pin(None)?;
                 (View::At(pin.seq()), Some(pin))

@@ -1,7 +1,7 @@
 //! A walk over a range as a transaction sees it: storage at its moment, with its own writes over it.
 //!
-//! Own writes are looked up step by step, so what is written behind the position during a walk is seen. When the walk
-//! ends, early or late, the part of the range that was seen is noted as read.
+//! The own writes are those of one moment; what is written during a walk is not seen. When the walk ends, early or late,
+//! the part of the range that was seen is noted as read. When the transaction ends, so does the walk, with an error.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fountain_lsm::{Direction, KeyRange};
 
 use super::state::State;
+use super::writes::Writes;
 use crate::error::Result;
 use crate::keys;
 use crate::kv::KvCursor;
@@ -16,6 +17,7 @@ use crate::kv::KvCursor;
 /// See the module.
 pub(super) struct TransactionCursor {
     state: Arc<State>,
+    writes: Arc<Writes>,
     base: Box<dyn KvCursor>,
     base_at: BaseAt,
     range: KeyRange,
@@ -41,25 +43,33 @@ enum BaseAt {
 
 impl TransactionCursor {
     /// `base` walks over `range` in `direction`.
-    pub fn new(state: Arc<State>, base: Box<dyn KvCursor>, range: KeyRange, direction: Direction) -> Self {
-        Self { state, base, base_at: BaseAt::Passed, range, direction, key: None, own: None, ended: false }
+    pub fn new(
+        state: Arc<State>,
+        writes: Arc<Writes>,
+        base: Box<dyn KvCursor>,
+        range: KeyRange,
+        direction: Direction,
+    ) -> Self {
+        let (base_at, key, own) = (BaseAt::Passed, None, None);
+        Self { state, writes, base, base_at, range, direction, key, own, ended: false }
     }
 
     fn step(&mut self) -> Result<bool> {
+        self.state.check_not_ended()?;
         loop {
             if self.base_at == BaseAt::Passed {
                 self.base_at = if self.base.next()? { BaseAt::Ahead } else { BaseAt::Ended };
             }
-            let own = self.state.write_behind(self.key.as_deref(), &self.range, self.direction);
-            let Some((key, value)) = own else { return Ok(self.take_base()) };
-            match self.compare_with_base(&key) {
+            let own = self.writes.behind(self.key.as_deref(), &self.range, self.direction);
+            let Some((key, write)) = own else { return Ok(self.take_base()) };
+            match self.compare_with_base(key) {
                 Ordering::Greater => return Ok(self.take_base()),
                 Ordering::Equal => self.base_at = BaseAt::Passed,
                 Ordering::Less => {}
             }
-            self.key = Some(key);
-            if value.is_some() {
-                self.own = value;
+            self.key = Some(key.to_vec());
+            if write.value.is_some() {
+                self.own.clone_from(&write.value);
                 return Ok(true);
             }
         }

@@ -6,7 +6,7 @@
 //! that it has read was. So of transactions in each other's way the first to commit wins, and one that only reads never
 //! fails.
 //!
-//! `state` is what one transaction has done so far, `reads` its read set, `cursor` a walk over storage and its own writes;
+//! `state` is what one transaction has done so far, `writes` and `reads` what it has written and read, `cursor` a walk over storage and its own writes;
 //! `registry` and `window` are what the commit thread knows of all of them, `validate` is its judgement.
 
 mod cursor;
@@ -15,11 +15,12 @@ mod registry;
 mod state;
 mod validate;
 mod window;
+mod writes;
 
 use std::fmt;
 use std::sync::{Arc, mpsc};
 
-use fountain_lsm::{Durability, Seq};
+use fountain_lsm::{Direction, Durability, KeyRange, ReadTier, Seq};
 
 use crate::commit::{Committed, Done};
 use crate::condition::Condition;
@@ -27,10 +28,12 @@ use crate::document;
 use crate::error::{Error, ErrorCode, Result};
 use crate::keys;
 use crate::keyspace::CollectionId;
+use crate::kv::{KvCursor, KvValue, OrderedKv};
 use crate::store::Store;
 
 pub(crate) use registry::Transactions;
 pub(crate) use state::{Claim, State};
+pub(crate) use writes::Writes;
 
 /// What a transaction is protected from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,11 +52,13 @@ pub enum Isolation {
 pub struct Transaction {
     store: Store,
     state: Arc<State>,
+    /// The own writes that reads see, if not the newest.
+    seen: Option<Arc<Writes>>,
 }
 
 impl Transaction {
     pub(crate) fn new(store: Store, state: Arc<State>) -> Self {
-        Self { store, state }
+        Self { store, state, seen: None }
     }
 
     /// The moment it reads.
@@ -146,9 +151,31 @@ impl Transaction {
         }
     }
 
-    /// What reads of its store see through it.
-    pub(crate) fn state(&self) -> &Arc<State> {
-        &self.state
+    /// A handle whose reads see what it has written up to now and nothing that it writes later, for reads that take several
+    /// steps, of which each must see what the others did.
+    pub(crate) fn frozen(&self) -> Self {
+        Self { seen: Some(self.writes()), ..self.clone() }
+    }
+
+    /// The own writes that reads see.
+    pub(crate) fn writes(&self) -> Arc<Writes> {
+        self.seen.clone().unwrap_or_else(|| self.state.writes())
+    }
+
+    /// The value of a storage key.
+    pub(crate) fn get(&self, kv: &dyn OrderedKv, key: &[u8], tier: ReadTier) -> Result<Option<KvValue>> {
+        self.state.get(kv, key, tier, self.seen.as_deref())
+    }
+
+    /// A walk over a range of storage keys.
+    pub(crate) fn cursor(
+        &self,
+        kv: &dyn OrderedKv,
+        range: KeyRange,
+        direction: Direction,
+        tier: ReadTier,
+    ) -> Result<Box<dyn KvCursor>> {
+        self.state.cursor(kv, range, direction, tier, self.writes())
     }
 
     /// Whether it is one of this store's.

@@ -1,8 +1,6 @@
 //! One transaction: what it has written and read so far.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -13,6 +11,7 @@ use super::Isolation;
 use super::cursor::TransactionCursor;
 use super::reads::ReadSet;
 use super::registry::{Registration, Transactions};
+use super::writes::{Write, Writes};
 use crate::condition::Condition;
 use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::CollectionId;
@@ -34,21 +33,10 @@ pub(crate) struct State {
 
 #[derive(Default)]
 struct Own {
-    /// By storage key.
-    writes: BTreeMap<Vec<u8>, Write>,
+    writes: Arc<Writes>,
     bytes: usize,
     reads: ReadSet,
 }
-
-struct Write {
-    /// `None` for a delete.
-    value: Option<Arc<[u8]>>,
-    /// What must be true of the record as it was before the transaction.
-    condition: Option<Condition>,
-}
-
-/// A key that the transaction has written, and its value; `None` for a delete.
-pub(crate) type OwnWrite = (Vec<u8>, Option<Arc<[u8]>>);
 
 impl State {
     /// A transaction at the newest sequence.
@@ -78,11 +66,25 @@ impl State {
         self.isolation
     }
 
-    /// The value of a storage key.
-    pub fn get(&self, kv: &dyn OrderedKv, key: &[u8], tier: ReadTier) -> Result<Option<KvValue>> {
+    /// What it has written so far. While somebody keeps this, its next write copies all of it.
+    pub fn writes(&self) -> Arc<Writes> {
+        Arc::clone(&lock(&self.own).writes)
+    }
+
+    /// The value of a storage key, with the writes in `seen`, or without them the newest.
+    pub fn get(
+        &self,
+        kv: &dyn OrderedKv,
+        key: &[u8],
+        tier: ReadTier,
+        seen: Option<&Writes>,
+    ) -> Result<Option<KvValue>> {
+        let value = |writes: &Writes| writes.get(key).map(|write| write.value.clone());
+        let written = seen.map_or_else(|| value(&lock(&self.own).writes), value);
+        // Looked at afterwards: when it ends its writes go to the commit, and were not to be found.
         self.check_running()?;
-        if let Some(write) = lock(&self.own).writes.get(key) {
-            return Ok(write.value.clone().map(KvValue::Shared));
+        if let Some(value) = written {
+            return Ok(value.map(KvValue::Shared));
         }
         let value = kv.get(key, Some(self.snapshot), tier)?;
         if self.isolation == Isolation::Serializable {
@@ -91,23 +93,25 @@ impl State {
         Ok(value)
     }
 
-    /// A walk over a range of storage keys.
+    /// A walk over a range of storage keys, with the writes in `seen`.
     pub fn cursor(
         self: &Arc<Self>,
         kv: &dyn OrderedKv,
         range: KeyRange,
         direction: Direction,
         tier: ReadTier,
+        seen: Arc<Writes>,
     ) -> Result<Box<dyn KvCursor>> {
         self.check_running()?;
         let base = kv.cursor(range.clone(), self.snapshot, direction, tier)?;
-        Ok(Box::new(TransactionCursor::new(Arc::clone(self), base, range, direction)))
+        Ok(Box::new(TransactionCursor::new(Arc::clone(self), seen, base, range, direction)))
     }
 
     /// Writes a storage key; `None` deletes.
     pub fn write(&self, key: &[u8], value: Option<&[u8]>, condition: Option<Condition>) -> Result<()> {
-        self.check_running()?;
         let mut own = lock(&self.own);
+        // Under the lock, so that what is written before it ends goes to the commit.
+        self.check_running()?;
         own.reads.check_complete()?;
         let before = own.writes.get(key);
         if let (Some(write), Some(condition)) = (before, condition) {
@@ -129,7 +133,7 @@ impl State {
         // What an earlier write asked of the record before the transaction still has to hold.
         let condition = before.map_or(condition, |write| write.condition);
         own.bytes = bytes;
-        own.writes.insert(key.to_vec(), Write { value: value.map(Arc::from), condition });
+        Arc::make_mut(&mut own.writes).insert(key, Write { value: value.map(Arc::from), condition });
         Ok(())
     }
 
@@ -157,39 +161,6 @@ impl State {
         drop(registration);
     }
 
-    /// The write on the first key behind `after`, or of all, within a range and in a direction.
-    pub(super) fn write_behind(
-        &self,
-        after: Option<&[u8]>,
-        range: &KeyRange,
-        direction: Direction,
-    ) -> Option<OwnWrite> {
-        let own = lock(&self.own);
-        let end = range.end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let start = Bound::Included(range.start.as_slice());
-        if range.is_empty() {
-            return None;
-        }
-        let found = match direction {
-            Direction::Forward => {
-                own.writes.range::<[u8], _>((after.map_or(start, Bound::Excluded), end)).next()
-            }
-            Direction::Reverse => {
-                own.writes.range::<[u8], _>((start, after.map_or(end, Bound::Excluded))).next_back()
-            }
-        };
-        found.map(|(key, write)| (key.clone(), write.value.clone()))
-    }
-
-    /// The writes on keys in a range, in order.
-    pub fn writes_in(&self, range: &KeyRange) -> Vec<OwnWrite> {
-        let own = lock(&self.own);
-        let from = own.writes.range::<[u8], _>((Bound::Included(range.start.as_slice()), Bound::Unbounded));
-        from.take_while(|(key, _)| range.contains(key))
-            .map(|(key, write)| (key.clone(), write.value.clone()))
-            .collect()
-    }
-
     /// Notes that a range was read, if that matters.
     pub(super) fn note_range(&self, range: KeyRange) {
         if self.isolation == Isolation::Serializable {
@@ -202,10 +173,13 @@ impl State {
         judge(&lock(&self.own).reads)
     }
 
+    /// Refuses to go on with a read of a transaction that has ended.
+    pub(super) fn check_not_ended(&self) -> Result<()> {
+        if self.ended.load(Ordering::Acquire) { Err(ended()) } else { Ok(()) }
+    }
+
     fn check_running(&self) -> Result<()> {
-        if self.ended.load(Ordering::Acquire) {
-            return Err(ended());
-        }
+        self.check_not_ended()?;
         let age = self.begun.elapsed();
         if age <= MAX_TRANSACTION_AGE {
             return Ok(());
@@ -223,7 +197,7 @@ impl State {
         if !writes.is_empty() {
             own.reads.check_complete()?;
         }
-        for (storage_key, Write { value, condition }) in &writes {
+        for (storage_key, Write { value, condition }) in writes.iter() {
             // Everything was checked when it was written, and only keys of collections were.
             let Some(collection) = CollectionId::of_storage_key(storage_key) else { continue };
             let key = &storage_key[KEYSPACE_BYTES..];

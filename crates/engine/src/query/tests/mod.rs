@@ -5,6 +5,7 @@ mod language;
 mod naive;
 mod property;
 mod semantics;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
