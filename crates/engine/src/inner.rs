@@ -93,10 +93,14 @@ impl Inner {
         self.closed.get_or_init(|| self.end()).clone()
     }
 
-    /// The order matters: the builder of indexes waits for commits, jobs on the read threads may wait for commits and for calls through the gate, calls may
-    /// not wait for either, and storage must be the last to end.
+    /// The order matters: the builder of indexes waits for commits, jobs on the read threads may wait for commits and for
+    /// calls through the gate, calls may not wait for either, and storage must be the last to end.
     fn end(&self) -> Result<()> {
         self.builder.stop();
+        // The commit thread owes the builder an answer, so there it cannot be waited for; with the answer it ends.
+        if !self.commits.is_current_thread() {
+            self.builder.join();
+        }
         self.commits.refuse();
         self.feed.close();
         self.reads.close();

@@ -5,6 +5,7 @@ mod support;
 
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fountain_engine::keys::{Key, encode};
 use fountain_engine::query::Body;
@@ -15,6 +16,7 @@ use fountain_engine::{
     StoreOptions, View, WriteSet, salvage,
 };
 use serde_json::json;
+use support::test_kv::TestKv;
 
 fn open(kv: &Arc<MemoryKv>) -> Store {
     Store::with_kv(kv.clone(), StoreOptions::default()).unwrap()
@@ -130,6 +132,27 @@ fn a_unique_index_over_duplicates_fails_with_both_records_and_is_gone() {
     store.close().unwrap();
     let store = open(&Arc::new(kv.reopen()));
     assert_eq!(store.collection_info("c").unwrap().unwrap().indexes.len(), 1);
+}
+
+/// Nobody waits for the disk to have room, and once it has, the index goes.
+#[test]
+fn an_index_that_cannot_be_built_nor_dropped_has_failed_and_is_dropped_later() {
+    let kv = Arc::new(TestKv::default());
+    let store = Store::with_kv(kv.clone(), StoreOptions::default()).unwrap();
+    let collection = fill(&store, 30);
+    // The entries of indexes in the catalog.
+    *kv.fails_deleting.lock().unwrap() = vec![0, 0, 0, 0, 3];
+    let id = store.create_index(collection, unique("n", "n"), Durability::Memory).unwrap();
+    assert_eq!(store.wait_for_index(id).unwrap_err().code, ErrorCode::Unique);
+    assert_eq!(store.index(collection, "n").unwrap().id, id);
+    kv.fails_deleting.lock().unwrap().clear();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.index(collection, "n").is_ok() {
+        assert!(Instant::now() < deadline, "the index was not dropped");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(store.wait_for_index(id).unwrap_err().code, ErrorCode::Unique);
+    store.close().unwrap();
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fountain_engine::{
-    CollectionId, CollectionOptions, Durability, ErrorCode, MemoryKv, OrderedKv, Page, ReadTier, Seq, Store,
-    StoreOptions, WriteSet,
+    CollectionId, CollectionOptions, Durability, ErrorCode, IndexDefinition, IndexKind, MemoryKv, OrderedKv,
+    Page, ReadTier, Seq, Store, StoreOptions, WriteSet,
 };
 use support::{Home, LocalHome, MemoryHome, document, everything, key, memory_store, put, submit};
 
@@ -169,6 +169,30 @@ fn the_last_handle_may_be_dropped_on_the_threads_of_the_store() {
         assert!(later.recv().unwrap().is_ok());
         assert_ends(&weak);
     }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_on_the_commit_thread_while_an_index_is_built() {
+    let kv = Arc::new(MemoryKv::default());
+    let weak = Arc::downgrade(&kv);
+    let store = Store::with_kv(kv, StoreOptions::default()).unwrap();
+    let collection = store.collection("c").unwrap();
+    store.commit(put(collection, 1), Durability::Disk).unwrap();
+    let mut writes = WriteSet::new();
+    writes.create_index(collection, IndexDefinition::new("b", IndexKind::Multi, &["b"]).unwrap());
+    let (last, (go, wait)) = (store.clone(), channel::<()>());
+    let done = Box::new(move |_| {
+        let _ = wait.recv();
+        // The builder then waits for an answer of this thread.
+        while last.queued_bytes() == 0 {
+            thread::yield_now();
+        }
+        drop(last);
+    });
+    store.submit(vec![writes], Durability::Disk, done);
+    drop(store);
+    go.send(()).unwrap();
+    assert_ends(&weak);
 }
 
 #[test]

@@ -39,8 +39,8 @@ pub enum BuildStatus {
         /// What keeps the build from going on, if something does; it is tried again.
         trouble: Option<Error>,
     },
-    /// It could not be built and was dropped: `ERR_UNIQUE` for two records with one key, or a record that cannot be
-    /// indexed.
+    /// It could not be built and was dropped, or will be as soon as the disk has room: `ERR_UNIQUE` for two records with
+    /// one key, or a record that cannot be indexed. After any other error the build is begun again at the next open.
     Failed(Error),
 }
 
@@ -70,11 +70,12 @@ struct Failure {
     collection: CollectionId,
     name: String,
     error: Error,
-    /// It is dropped for it; until that is done it counts as being built.
+    /// It is being dropped for it, and until that is done it counts as being built. Not if it stays, or if dropping it
+    /// has failed.
     dropped: bool,
 }
 
-/// How long to wait before a chunk that failed is tried again.
+/// How long to wait before what failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Builder {
@@ -151,10 +152,14 @@ impl Builder {
         }
     }
 
-    /// Ends the thread after its chunk at hand.
+    /// Lets the thread end after its chunk at hand.
     pub fn stop(&self) {
         lock(&self.state).stopping = true;
         self.changed.notify_all();
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(&self) {
         let handle = lock(&self.thread).take();
         if let Some(handle) = handle {
             // Its work is caught, so it does not end by a panic.
@@ -215,7 +220,10 @@ impl Builder {
                     None => break,
                 },
                 Err(error) if matches!(error.code, ErrorCode::NoIndex | ErrorCode::Closed) => break,
-                Err(error) if error.code == ErrorCode::DiskFull => self.pause(index, &position, error),
+                Err(error) if error.code == ErrorCode::DiskFull => {
+                    lock(&self.state).building.insert(index.id, (position.records, Some(error)));
+                    self.pause();
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -230,23 +238,34 @@ impl Builder {
         // Before it is dropped, so that nobody finds neither the index nor the reason.
         lock(&self.state).failed.insert(index.id, Failure { collection, name, error, dropped });
         if dropped {
-            let mut writes = WriteSet::new();
-            writes.drop_unbuilt(index.id);
-            // If even that fails, the build fails in the same way after the next open.
-            let _ = self.commit(writes, Durability::Disk);
+            self.drop_unbuilt(index.id);
         }
         lock(&self.state).building.remove(&index.id);
     }
 
+    /// Drops an index that could not be built. While the disk is full it is tried again and again; after any other error
+    /// the build fails in the same way after the next open.
+    fn drop_unbuilt(&self, id: IndexId) {
+        while !lock(&self.state).stopping {
+            let mut writes = WriteSet::new();
+            writes.drop_unbuilt(id);
+            let Err(error) = self.commit(writes, Durability::Disk) else { return };
+            // Whoever waits must not have to wait for a disk with room.
+            if let Some(failure) = lock(&self.state).failed.get_mut(&id) {
+                failure.dropped = false;
+            }
+            self.changed.notify_all();
+            if error.code != ErrorCode::DiskFull {
+                return;
+            }
+            self.pause();
+        }
+    }
+
     /// Waits a little before the next try, but not when the store closes.
-    fn pause(&self, index: &Index, position: &Position, error: Error) {
-        let mut state = lock(&self.state);
-        state.building.insert(index.id, (position.records, Some(error)));
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(state, RETRY, |state| !state.stopping)
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        drop(state);
+    fn pause(&self) {
+        let waited = self.changed.wait_timeout_while(lock(&self.state), RETRY, |state| !state.stopping);
+        drop(waited.unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
     fn commit(&self, writes: WriteSet, durability: Durability) -> Result<()> {

@@ -16,6 +16,8 @@ pub struct TestKv {
     pub kv: MemoryKv,
     /// Commits fail.
     pub fails: AtomicBool,
+    /// Commits fail that delete a key which begins like this; none if empty.
+    pub fails_deleting: Mutex<Vec<u8>>,
     /// The call that panics, by its name here; none if empty.
     pub panics_in: Mutex<&'static str>,
     /// Groups of commits that had to be synced.
@@ -28,12 +30,18 @@ impl TestKv {
         let panics_in = *self.panics_in.lock().unwrap();
         assert!(panics_in != call, "told to panic");
     }
+
+    fn deletes_what_it_must_not(&self, batches: &[Batch]) -> bool {
+        let start = self.fails_deleting.lock().unwrap();
+        let mut ops = batches.iter().flat_map(Batch::ops);
+        !start.is_empty() && ops.any(|(key, value)| value.is_none() && key.starts_with(&start))
+    }
 }
 
 impl OrderedKv for TestKv {
     fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange> {
         self.trip("commit_many");
-        if self.fails.load(Ordering::SeqCst) {
+        if self.fails.load(Ordering::SeqCst) || self.deletes_what_it_must_not(batches) {
             return Err(Error::new(ErrorCode::DiskFull, "told to fail"));
         }
         self.durable_groups.fetch_add(usize::from(durability == Durability::Disk), Ordering::SeqCst);
