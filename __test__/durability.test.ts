@@ -73,6 +73,68 @@ test('a program that outruns the disk is held back, and nothing is lost or reord
   t.is((await items.get(count - 1))?.s?.length, s.length)
 })
 
+test('flushing, compacting and changing the schema end although something is being written all the time', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item>('items')
+  const others = store.collection<Item>('others')
+  await others.put({ id: 1 })
+  let id = 0
+  let writing = true
+  // Two writers, so that there is always a write under way.
+  const writers = [0, 1].map(async () => {
+    while (writing) await items.put({ id: id++ })
+  })
+  const upkeep: (() => PromiseLike<unknown>)[] = [
+    () => store.flush(),
+    () => store.compact(),
+    () => store.createCollection('created'),
+    () => others.defineIndex('byS', { kind: 'multi', on: 's' }),
+    () => others.dropIndex('byS'),
+    () => others.updateWhere({ id: 1 }, { s: 'x' }),
+    () => store.dropCollection('created'),
+  ]
+  for (const call of upkeep) {
+    const before = id
+    await call()
+    t.true(id > before, 'the writers went on')
+  }
+  writing = false
+  await Promise.all(writers)
+  t.is((await items.scan().toArray()).length, id)
+})
+
+test('a flush comes after the writes before it, also those that wait until the engine takes them', async (t) => {
+  const store = await newStore(t, { durability: 'memory' })
+  const items = store.collection<Item>('items')
+  const done: string[] = []
+  // More than the engine is given at a time, so that some wait here.
+  const s = 'x'.repeat(1_000_000)
+  const count = Math.ceil((MAX_QUEUED_BYTES + 4 * WRITE_CHUNK_BYTES) / s.length)
+  const before = Array.from({ length: count }, (_, id) => items.put({ id, s }).then(() => done.push('before')))
+  await store.flush()
+  done.push('flush')
+  t.deepEqual(done, [...before.map(() => 'before'), 'flush'])
+})
+
+test('updates and deletes of all that match come after the writes before them', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item>('items')
+  const put = items.put({ id: 1 })
+  t.is((await items.updateWhere({ id: 1 }, { s: 'new' })).changed, 1)
+  t.deepEqual(items.getSync(1), { id: 1, s: 'new' })
+  void items.put({ id: 2 }, { durability: 'memory' })
+  void items.put({ id: 3 }, { durability: 'disk' })
+  t.is((await items.deleteWhere({})).changed, 3)
+  t.deepEqual(await items.scan().toArray(), [])
+  const controller = new AbortController()
+  void items.put({ id: 4 })
+  const aborted = items.deleteWhere({}, { signal: controller.signal })
+  controller.abort(new RangeError('enough'))
+  await t.throwsAsync(aborted, { message: 'enough' })
+  t.deepEqual(items.getSync(4), { id: 4 })
+  await put
+})
+
 test('a process that ends by itself waits for its pending put, which is then durable', async (t) => {
   const path = join(directory(t), 'store')
   const script = `

@@ -96,8 +96,8 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
   }
 
   /**
-   * Gives members of all documents that match new values, in one commit: all of them or none. No document that was changed
-   * since it was found is overwritten; the search is then begun anew.
+   * Gives members of all documents that match new values, in one commit: all of them or none. It comes after the writes that
+   * were called before it. No document that was changed since it was found is overwritten; the search is then begun anew.
    */
   updateWhere(where: Where<T>, set: Partial<T>, options?: ChangeOptions): Promise<Changed> {
     return this.#change('update', where, options, (source) => ({ set: checkedSet(set, source.keyName) }))
@@ -194,7 +194,11 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
       const { durability = core.durability, signal, ...rest } = checkOptions(options, CHANGE_OPTIONS, `${type}Where`)
       signal?.throwIfAborted()
       const body = { type, where: queryJson(where, 'where'), ...rest, ...more(this.source) }
-      return core.during(() => change(this.source, body, durability))
+      return core.during(async () => {
+        await core.queue.drain()
+        signal?.throwIfAborted()
+        return change(this.source, body, durability)
+      })
     } catch (error) {
       return Promise.reject(error)
     }

@@ -27,6 +27,8 @@ interface Chunk {
   readonly buffer: WriteBuffer
   /** One per transaction, in order. */
   readonly waiters: Waiter[]
+  /** Those who wait until it has been answered. */
+  readonly drains: (() => void)[]
 }
 
 /** What became of the transactions of a chunk: those that were refused have an error, as JSON text, by their places. */
@@ -47,17 +49,21 @@ function settleAll(waiters: readonly Waiter[], { first, refused }: Outcome): voi
   }
 }
 
+function settleDrains({ drains }: Chunk): void {
+  for (const resolve of drains) resolve()
+}
+
 /** The write queue of one open store. */
 export class WriteQueue {
   readonly #runtime: Runtime
   readonly #store: number
   /** Not yet submitted, in program order; writes join the last one. */
   readonly #waiting: Chunk[] = []
+  /** With the engine and not yet answered; answers need not come in order. */
+  readonly #submitted = new Set<Chunk>()
   #spare: WriteBuffer | undefined
   #scheduled = false
-  #submitted = 0
   #submittedBytes = 0
-  #whenIdle: (() => void)[] = []
 
   /** A queue for the store with native handle `store`. */
   constructor(runtime: Runtime, store: number) {
@@ -83,16 +89,17 @@ export class WriteQueue {
     })
   }
 
-  /** Resolves when everything pushed so far has been answered. */
+  /** Resolves when everything pushed so far has been answered, whatever is pushed meanwhile. */
   async drain(): Promise<void> {
     this.#flush()
-    while (this.#submitted > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+    const chunks = [...this.#submitted, ...this.#waiting]
+    await Promise.all(chunks.map(({ drains }) => new Promise<void>((resolve) => drains.push(resolve))))
   }
 
   #openChunk(durability: Durability): Chunk {
     const last = this.#waiting.at(-1)
     if (last && last.durability === durability && last.buffer.length < WRITE_CHUNK_BYTES) return last
-    const chunk: Chunk = { durability, buffer: this.#spare ?? new WriteBuffer(), waiters: [] }
+    const chunk: Chunk = { durability, buffer: this.#spare ?? new WriteBuffer(), waiters: [], drains: [] }
     this.#spare = undefined
     this.#waiting.push(chunk)
     return chunk
@@ -112,12 +119,14 @@ export class WriteQueue {
       const chunk = this.#waiting.shift()
       if (chunk === undefined) return
       if (chunk.waiters.length > 0) this.#submit(chunk)
+      else settleDrains(chunk)
     }
   }
 
-  #submit({ durability, buffer, waiters }: Chunk): void {
+  #submit(chunk: Chunk): void {
+    const { durability, buffer, waiters } = chunk
     const bytes = buffer.length
-    this.#submitted++
+    this.#submitted.add(chunk)
     this.#submittedBytes += bytes
     const start = (ticket: number) =>
       this.#runtime.native.submit(ticket, this.#store, buffer.bytes, bytes, LEVELS[durability])
@@ -133,17 +142,14 @@ export class WriteQueue {
           for (const { reject } of waiters) reject(error)
         },
       )
-      .finally(() => this.#settled(bytes))
+      .finally(() => this.#settled(chunk, bytes))
   }
 
-  #settled(bytes: number): void {
-    this.#submitted--
+  #settled(chunk: Chunk, bytes: number): void {
+    this.#submitted.delete(chunk)
     this.#submittedBytes -= bytes
     this.#flush()
-    if (this.#submitted > 0) return
-    const idle = this.#whenIdle
-    this.#whenIdle = []
-    for (const resolve of idle) resolve()
+    settleDrains(chunk)
   }
 
   /** The native side has copied the bytes, so the buffer can take the next tick's writes. */
