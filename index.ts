@@ -27,6 +27,7 @@ export {
   type IndexKind,
   type IndexValue,
 } from './lib/indexes.js'
+export type { SettingsChange } from './lib/keeping.js'
 export type { Key } from './lib/keys.js'
 export { WriteOperation } from './lib/operation.js'
 export { type Changed, Query } from './lib/query.js'
@@ -73,6 +74,8 @@ export type {
   BatchItem,
   BatchOptions,
   Change,
+  CollectionInfo,
+  CollectionSettings,
   Commit,
   DeleteChange,
   DocumentMeta,
@@ -84,12 +87,14 @@ export type {
   PutChange,
   PutOptions,
   ReadOptions,
+  Retention,
   ScanOptions,
   Sequence,
   StoreChange,
   StoreOptions,
   SyncReadOptions,
   TransactionOptions,
+  Ttl,
   Version,
   WatchOptions,
   WriteOptions,

@@ -146,13 +146,19 @@ export class IndexBuild implements PromiseLike<void> {
 /** The indexes of a collection, by name. */
 export function listIndexes(core: StoreCore, collection: string): IndexInfo[] {
   const listed = JSON.parse(core.call((native, handle) => native.indexes(handle, collection), { collection }))
-  return listed.map((index: IndexInfo) => ({ ...index, sparse: index.sparse === true }))
+  return listed.map(completeInfo)
+}
+
+/** The description of an index with what the addon leaves out. */
+export function completeInfo(index: IndexInfo): IndexInfo {
+  return { ...index, sparse: index.sparse === true }
 }
 
 /** A change of what collections and indexes there are. */
 export interface SchemaChange {
-  readonly op: 'createCollection' | 'dropCollection' | 'createIndex' | 'dropIndex'
+  readonly op: 'createCollection' | 'alterCollection' | 'dropCollection' | 'createIndex' | 'dropIndex'
   readonly collection: string
+  readonly options?: object | undefined
   readonly index?: string
   readonly definition?: IndexDefinition
 }

@@ -46,6 +46,7 @@ export interface NativeBinding {
   changeSchema(ticket: number, store: number, change: string): void
   waitForIndex(ticket: number, store: number, index: number): void
   indexes(store: number, collection: string): string
+  collectionInfo(store: number, collection: string): string
   scanIndexSync(store: number, collection: number, io: Uint8Array, request: IndexScanArguments): number
   scanIndex(ticket: number, store: number, collection: number, io: Uint8Array, request: IndexScanArguments): void
   snapshot(store: number): number

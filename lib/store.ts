@@ -5,7 +5,8 @@ import { Collection, WATCH_OPTIONS } from './collection.js'
 import { StoreCore } from './core.js'
 import { invalidArgument } from './errors.js'
 import { followStore, readDiff } from './history.js'
-import { changeSchema } from './indexes.js'
+import { changeSchema, completeInfo } from './indexes.js'
+import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -22,6 +23,8 @@ import type {
   AbortOptions,
   AnyDocument,
   BatchOptions,
+  CollectionInfo,
+  CollectionSettings,
   Commit,
   KeyProperty,
   OpenOptions,
@@ -41,7 +44,7 @@ const OPEN_OPTIONS: OptionRules<OpenOptions> = {
   memtableBytes: integer(64 * 1024, 4096 * MEBIBYTE),
   walSegmentBytes: integer(64 * 1024, 4096 * MEBIBYTE),
   readThreads: integer(1, 64),
-  retention: oneOf('unbounded', 'latestOnly'),
+  retention: retentionRule,
   durability,
   defaultScanLimit: integer(1, Number.MAX_SAFE_INTEGER),
   logger: { expected: 'a function', accepts: (value) => typeof value === 'function' },
@@ -91,10 +94,11 @@ export class FountainStore implements AsyncDisposable {
     if (typeof path !== 'string') throw invalidArgument('path', 'a string', path)
     if (path === '' || path.includes('\0')) throw invalidArgument('path', 'the name of a directory', path)
     const checked = checkOptions(options, OPEN_OPTIONS, 'open')
-    const { durability = 'disk', defaultScanLimit = Number.MAX_SAFE_INTEGER, logger, ...engine } = checked
+    const { durability = 'disk', defaultScanLimit = Number.MAX_SAFE_INTEGER, logger, retention, ...engine } = checked
+    const kept = retention === undefined ? {} : { retention: openRetention(retention) }
     const thread = runtime()
     const directory = resolve(path)
-    const handle = await thread.open(directory, engine)
+    const handle = await thread.open(directory, { ...engine, ...kept })
     const core = new StoreCore(thread, handle, { durability, defaultScanLimit, logger })
     const recovery: RecoveryReport = JSON.parse(core.call((native) => native.recovery(handle)))
     logOpening(core, directory, recovery)
@@ -148,10 +152,27 @@ export class FountainStore implements AsyncDisposable {
     return JSON.parse(this.#core.call((native, handle) => native.collections(handle)))
   }
 
-  /** Creates a collection before anything is written to it, which its first write would do as well. */
-  async createCollection(name: string): Promise<void> {
+  /**
+   * Creates a collection before anything is written to it, which its first write would do as well, with settings. Fine if it
+   * is there with the same settings, or if none are given; else it rejects with `ERR_EXISTS`.
+   */
+  async createCollection(name: string, settings?: CollectionSettings): Promise<void> {
+    await this.#changeSettings('createCollection', name, settings)
+  }
+
+  /**
+   * Changes settings of a collection, from the commit that does it on; `null` takes one back. What a retention no longer
+   * keeps goes with the next compaction. Rejects with `ERR_NOT_FOUND` if nothing was ever written to the collection.
+   */
+  async alterCollection(name: string, settings: SettingsChange): Promise<void> {
+    await this.#changeSettings('alterCollection', name, settings)
+  }
+
+  /** A collection with its settings and indexes; undefined if nothing was ever written to it. */
+  async collectionInfo(name: string): Promise<CollectionInfo | undefined> {
     requireString(name, 'name')
-    await changeSchema(this.#core, { op: 'createCollection', collection: name })
+    const info = JSON.parse(this.#core.call((native, handle) => native.collectionInfo(handle, name)))
+    return info === null ? undefined : { ...info, indexes: info.indexes.map(completeInfo) }
   }
 
   /**
@@ -289,6 +310,13 @@ export class FountainStore implements AsyncDisposable {
   watch(options?: WatchOptions): AsyncGenerator<StoreChange, void> {
     const { from = this.sequence, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
     return followStore(this.#core, from, signal)
+  }
+
+  async #changeSettings(op: 'createCollection' | 'alterCollection', name: string, settings: unknown): Promise<void> {
+    requireString(name, 'name')
+    const options =
+      settings === undefined ? undefined : checkedSettings(settings, op, (time) => this.#sequenceOf(time, 'since'))
+    await changeSchema(this.#core, { op, collection: name, options })
   }
 
   #sequenceOf(moment: Sequence | Date, place: string): Sequence {

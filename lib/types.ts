@@ -1,5 +1,6 @@
 /** The plain types of the public surface: documents, options, answers. */
 import type { Logger } from './activity.js'
+import type { IndexInfo } from './indexes.js'
 import type { Key } from './keys.js'
 import type { Snapshot } from './snapshot.js'
 
@@ -174,6 +175,41 @@ export interface ScanOptions<K = Key> extends ReadOptions {
   pageSize?: number | undefined
 }
 
+/**
+ * Which old versions are kept: all; only what open snapshots need; the newest ones of each document, this many, deletions
+ * included; what is needed to read every state from a commit or a time on; or every state of the last so many milliseconds.
+ */
+export type Retention =
+  | 'unbounded'
+  | 'latestOnly'
+  | { readonly count: number }
+  | { readonly since: Sequence | Date }
+  | { readonly maxAge: number }
+
+/**
+ * When documents expire: at the moment that the path leads to, a Date or a number of milliseconds since 1970, or so many
+ * milliseconds after it. Documents in which it leads to something else, or nothing, do not.
+ */
+export type Ttl = string | { readonly field: string; readonly after?: number | undefined }
+
+/** What is set about a collection. */
+export interface CollectionSettings {
+  /** The version of the schema that its documents follow, as their writer counts. */
+  readonly schemaVersion?: number | undefined
+  /** When its documents expire. Default: never. */
+  readonly ttl?: Ttl | undefined
+  /** Which old versions are kept. Default: as `open` was told. */
+  readonly retention?: Retention | undefined
+}
+
+/** A collection as the store has it. */
+export interface CollectionInfo extends CollectionSettings {
+  /** Its name. */
+  readonly name: string
+  /** Its indexes, by name. */
+  readonly indexes: readonly IndexInfo[]
+}
+
 /** Options of `FountainStore.open`. Unknown names and wrong types are refused. */
 export interface OpenOptions {
   /** Create the store if there is none. Default: true. */
@@ -186,8 +222,8 @@ export interface OpenOptions {
   walSegmentBytes?: number | undefined
   /** Threads for reads that must go to the disk. Default: 2. */
   readThreads?: number | undefined
-  /** Which old versions are kept: all, or only what open snapshots need. Default: `'unbounded'`. */
-  retention?: 'unbounded' | 'latestOnly' | undefined
+  /** Which old versions are kept, where a collection has no retention of its own. Default: `'unbounded'`. */
+  retention?: Retention | undefined
   /** When writes through this handle resolve unless a call says otherwise. Default: `'disk'`. */
   durability?: Durability | undefined
   /** Most documents of `scan`, `scanIndex` and `rangeIndex` through this handle when the call has no limit. Default: all. */

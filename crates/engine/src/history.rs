@@ -63,6 +63,10 @@ impl Store {
     pub fn changes(&self, request: &ChangesRequest, page: &mut VersionPage) -> Result<Seq> {
         page.clear();
         let _pass = self.inner.enter("reading changes")?;
+        self.try_changes(request, page).map_err(|error| self.in_request(error, request))
+    }
+
+    fn try_changes(&self, request: &ChangesRequest, page: &mut VersionPage) -> Result<Seq> {
         let mut limit = request.max_bytes.min(MAX_PAGE_BYTES);
         let mut upto = request.upto;
         let mut found = Vec::new();
@@ -104,6 +108,15 @@ impl Store {
     ) -> Result<ScanEnd> {
         page.clear();
         let _pass = self.inner.enter("comparing")?;
+        self.try_diff(request, start, page).map_err(|error| self.in_request(error, request))
+    }
+
+    fn try_diff(
+        &self,
+        request: &ChangesRequest,
+        start: Option<&[u8]>,
+        page: &mut VersionPage,
+    ) -> Result<ScanEnd> {
         let kv = self.inner.kv.as_ref();
         let mut range = range_of(request.collection);
         if let Some(start) = start {
@@ -145,6 +158,14 @@ impl Store {
                 ),
             )
         })
+    }
+
+    /// Names the collection that a request is about.
+    fn in_request(&self, error: Error, request: &ChangesRequest) -> Error {
+        match request.collection {
+            Some(collection) => self.in_collection(error, collection),
+            None => error,
+        }
     }
 
     /// The collection of a storage key, if it is that of a record.

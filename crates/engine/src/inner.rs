@@ -11,6 +11,7 @@ use crate::gate::{Gate, Pass};
 use crate::index::Builder;
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
+use crate::options::StoreOptions;
 use crate::read_pool::ReadPool;
 use crate::record::Shapes;
 use crate::transaction::Transactions;
@@ -33,8 +34,8 @@ pub(crate) struct Inner {
 
 impl Inner {
     /// Loads the catalog and starts the threads; closes storage if that fails.
-    pub fn start(kv: &Arc<dyn OrderedKv>, read_threads: usize) -> Result<Self> {
-        let started = Self::try_start(kv, read_threads);
+    pub fn start(kv: &Arc<dyn OrderedKv>, options: &StoreOptions) -> Result<Self> {
+        let started = Self::try_start(kv, options);
         if started.is_err() {
             // The failure to start is what the caller must learn.
             let _ = kv.close();
@@ -42,11 +43,12 @@ impl Inner {
         started
     }
 
-    fn try_start(kv: &Arc<dyn OrderedKv>, read_threads: usize) -> Result<Self> {
+    fn try_start(kv: &Arc<dyn OrderedKv>, options: &StoreOptions) -> Result<Self> {
         let catalog = Arc::new(Catalog::load(kv.as_ref())?);
+        kv.set_retention(&catalog.rules(options.retention));
         let shapes = Arc::new(Shapes::load(kv.as_ref())?);
         let counters = Arc::new(Counters::default());
-        let reads = ReadPool::start(read_threads).map_err(|error| no_thread(&error))?;
+        let reads = ReadPool::start(options.read_threads).map_err(|error| no_thread(&error))?;
         let transactions = Arc::new(Transactions::default());
         let feed = Arc::new(Feed::new(kv.visible()));
         let submitter = Submitter::default();
@@ -60,6 +62,7 @@ impl Inner {
             counters: Arc::clone(&counters),
             transactions: Arc::clone(&transactions),
             feed: Arc::clone(&feed),
+            retention: options.retention,
         };
         let commits = CommitThread::start(&submitter, committer).map_err(|error| {
             reads.close();

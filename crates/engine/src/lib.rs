@@ -79,7 +79,7 @@ pub use fountain_lsm::{
     RecoveryReport, Retention, Seq, SeqRange, fs,
 };
 
-pub use catalog::{CollectionOptions, CollectionRetention};
+pub use catalog::{CollectionOptions, CollectionRetention, Ttl};
 pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
 pub use document::Document;

@@ -20,7 +20,7 @@ pub struct StoreOptions {
     pub memtable_bytes: usize,
     /// Bytes after which a log segment is followed by a new one. Default: 64 MiB.
     pub wal_segment_bytes: u64,
-    /// Which old versions are kept. Default: all.
+    /// Which old versions are kept, where a collection has no retention of its own. Default: all.
     pub retention: Retention,
     /// Threads for reads that go to the disk, 1 to [`MAX_READ_THREADS`]. Default: 2.
     pub read_threads: usize,
@@ -55,14 +55,14 @@ impl StoreOptions {
         )))
     }
 
-    /// The options of the storage below.
+    /// The options of the storage below. It keeps everything until the catalog has said what it need not.
     pub(crate) fn storage(&self) -> Options {
         Options {
             create_if_missing: self.create_if_missing,
             cache_bytes: self.cache_bytes,
             memtable_bytes: self.memtable_bytes,
             wal_segment_bytes: self.wal_segment_bytes,
-            retention: self.retention,
+            retention: Retention::Unbounded,
             fs: Arc::clone(&self.fs),
             ..Options::default()
         }

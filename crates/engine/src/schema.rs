@@ -39,10 +39,10 @@ impl Store {
         Ok(Some(CollectionInfo { id, options, indexes }))
     }
 
-    /// Stores a collection before anything is written to it, with options; those of one that is there are replaced.
+    /// Stores a collection before anything is written to it, with options.
     ///
     /// # Errors
-    /// As [`Store::collection`] and [`Store::commit`].
+    /// `ERR_EXISTS` for one that is there with other options; as [`Store::collection`] and [`Store::commit`].
     pub fn create_collection(
         &self,
         name: &str,
@@ -51,9 +51,27 @@ impl Store {
     ) -> Result<CollectionId> {
         let id = self.collection(name)?;
         let mut writes = WriteSet::new();
-        writes.set_collection(id, options);
+        writes.create_collection(id, options);
         self.commit(writes, durability)?;
         Ok(id)
+    }
+
+    /// Changes the options of a collection; `change` is given those that it has.
+    ///
+    /// # Errors
+    /// What `change` fails with; `ERR_NOT_FOUND` if the catalog has none of this name; as [`Store::commit`].
+    pub fn alter_collection(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CollectionOptions) -> Result<()>,
+        durability: Durability,
+    ) -> Result<Seq> {
+        let info = self.collection_info(name)?.ok_or_else(|| no_collection(name))?;
+        let mut options = info.options;
+        change(&mut options)?;
+        let mut writes = WriteSet::new();
+        writes.set_collection(info.id, options);
+        self.commit(writes, durability)
     }
 
     /// Drops a collection, as [`WriteSet::drop_collection`] does.
@@ -61,11 +79,7 @@ impl Store {
     /// # Errors
     /// `ERR_NOT_FOUND` if the catalog has none of this name; as [`Store::commit`].
     pub fn drop_collection(&self, name: &str, durability: Durability) -> Result<Seq> {
-        let info = self.collection_info(name)?;
-        let info = info.ok_or_else(|| {
-            Error::new(ErrorCode::NotFound, format!("there is no collection {name}"))
-                .with(|details| details.collection = Some(name.to_owned()))
-        })?;
+        let info = self.collection_info(name)?.ok_or_else(|| no_collection(name))?;
         let mut writes = WriteSet::new();
         writes.drop_collection(info.id);
         self.commit(writes, durability)
@@ -220,4 +234,9 @@ impl Store {
         });
         counted.map_err(|error| self.in_collection(error, collection))
     }
+}
+
+fn no_collection(name: &str) -> Error {
+    Error::new(ErrorCode::NotFound, format!("there is no collection {name}"))
+        .with(|details| details.collection = Some(name.to_owned()))
 }

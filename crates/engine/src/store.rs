@@ -41,7 +41,7 @@ impl Store {
         Self::with_kv(Arc::new(kv), options)
     }
 
-    /// Opens a store on any storage. Only `read_threads` of the options applies. The store closes the storage.
+    /// Opens a store on any storage. Only `read_threads` and `retention` of the options apply. The store closes the storage.
     ///
     /// # Errors
     /// `ERR_CORRUPT` and `ERR_NEWER_FORMAT` for what the catalog may hold, `ERR_IO` when a thread cannot be started,
@@ -49,7 +49,7 @@ impl Store {
     #[expect(clippy::needless_pass_by_value, reason = "the same shape as `open`")]
     pub fn with_kv(kv: Arc<dyn OrderedKv>, options: StoreOptions) -> Result<Self> {
         options.check()?;
-        Ok(Self { inner: Arc::new(Inner::start(&kv, options.read_threads)?) })
+        Ok(Self { inner: Arc::new(Inner::start(&kv, &options)?) })
     }
 
     /// Closes the store: waits for submitted commits, queued reads and calls in flight, makes everything durable and
@@ -319,7 +319,12 @@ impl Store {
     }
 
     pub(crate) fn in_collection(&self, error: Error, collection: CollectionId) -> Error {
-        error.with(|details| details.collection = self.inner.catalog.name(collection))
+        let name = self.inner.catalog.name(collection);
+        let mut error = error.with(|details| details.collection.clone_from(&name));
+        if let (ErrorCode::HistoryTruncated, Some(name)) = (error.code, name) {
+            error.message = format!("collection {name}: {}", error.message);
+        }
+        error
     }
 }
 

@@ -3,7 +3,7 @@
 
 use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
-use crate::error::Result;
+use crate::error::{ErrorCode, Result};
 use crate::kv::{KvCursor, KvValue, OrderedKv};
 use crate::transaction::Transaction;
 
@@ -38,9 +38,25 @@ impl View {
         tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>> {
         match self {
-            Self::Newest => kv.cursor(range, kv.visible(), direction, tier),
+            Self::Newest => newest_cursor(kv, &range, direction, tier),
             Self::At(seq) => kv.cursor(range, *seq, direction, tier),
             Self::Transaction(transaction) => transaction.cursor(kv, range, direction, tier),
+        }
+    }
+}
+
+/// A cursor over the newest state. What is the newest may be dropped already when it is read, if much happened in between.
+fn newest_cursor(
+    kv: &dyn OrderedKv,
+    range: &KeyRange,
+    direction: Direction,
+    tier: ReadTier,
+) -> Result<Box<dyn KvCursor>> {
+    loop {
+        let at = kv.visible();
+        match kv.cursor(range.clone(), at, direction, tier) {
+            Err(error) if error.code == ErrorCode::HistoryTruncated && kv.visible() > at => {}
+            cursor => return cursor,
         }
     }
 }

@@ -96,8 +96,13 @@ impl WriteSet {
         self.least = self.least.max(Some(least));
     }
 
-    /// Stores the entry of a collection, which its first write would do as well, with these options instead of those
-    /// that it had.
+    /// Stores the entry of a collection, which its first write would do as well. Fine if it is there with the same options;
+    /// with others the commit is refused with `ERR_EXISTS`.
+    pub fn create_collection(&mut self, collection: CollectionId, options: CollectionOptions) {
+        self.change(collection, SchemaOp::CreateCollection(collection, options));
+    }
+
+    /// Gives a collection these options instead of those that it has. A collection that is new is stored.
     pub fn set_collection(&mut self, collection: CollectionId, options: CollectionOptions) {
         self.change(collection, SchemaOp::SetCollection(collection, options));
     }

@@ -37,17 +37,16 @@ fn history_that_was_dropped_is_an_error_and_a_snapshot_prevents_it() {
         assert_eq!(keys, [key(1), key(2)]);
         assert!(store.get(collection, &key(5), None, ReadTier::Disk).unwrap().is_some());
     }
-    let kv = Arc::new(MemoryKv::new(Retention::LatestOnly));
-    check(&Store::with_kv(kv, StoreOptions::default()).unwrap());
-    let home = LocalHome::new();
     let options = StoreOptions { retention: Retention::LatestOnly, ..StoreOptions::default() };
+    check(&Store::with_kv(Arc::new(MemoryKv::default()), options.clone()).unwrap());
+    let home = LocalHome::new();
     check(&Store::open(home.path(), options).unwrap());
 }
 
 #[test]
 fn reads_of_the_newest_state_never_fail_while_history_is_being_dropped() {
-    let kv = Arc::new(MemoryKv::new(Retention::LatestOnly));
-    let store = Store::with_kv(kv, StoreOptions::default()).unwrap();
+    let options = StoreOptions { retention: Retention::LatestOnly, ..StoreOptions::default() };
+    let store = Store::with_kv(Arc::new(MemoryKv::default()), options).unwrap();
     let collection = store.collection("c").unwrap();
     store.commit(put(collection, 1), Durability::Memory).unwrap();
     thread::scope(|scope| {
@@ -59,6 +58,9 @@ fn reads_of_the_newest_state_never_fail_while_history_is_being_dropped() {
         });
         while !writer.is_finished() {
             assert!(store.get(collection, &key(1), None, ReadTier::Disk).unwrap().is_some());
+            let mut page = Page::new();
+            store.scan(&everything(&store, None), ReadTier::Disk, &mut page).unwrap();
+            assert_eq!(page.len(), 1);
         }
     });
 }

@@ -175,8 +175,8 @@ fn one_that_only_reads_never_fails() {
 
 #[test]
 fn its_moment_stays_readable_without_history() {
-    let kv = Arc::new(MemoryKv::new(Retention::LatestOnly));
-    let store = Store::with_kv(kv, StoreOptions::default()).unwrap();
+    let options = StoreOptions { retention: Retention::LatestOnly, ..StoreOptions::default() };
+    let store = Store::with_kv(Arc::new(MemoryKv::default()), options).unwrap();
     let collection = store.collection("c").unwrap();
     store.commit(put(collection, 1), Durability::Disk).unwrap();
     let transaction = store.begin(Isolation::Snapshot).unwrap();

@@ -69,25 +69,31 @@ impl<T: Copy + PartialEq> RangeMap<T> {
         if range.is_empty() {
             return;
         }
-        self.cut_at(&range.start);
-        if let Some(end) = &range.end {
-            self.cut_at(end);
+        let first = self.cut_at(&range.start);
+        let end = range.end.as_ref().map_or(self.stretches.len(), |end| self.cut_at(end));
+        for (_, value) in &mut self.stretches[first..end] {
+            *value = change(*value);
         }
-        for (start, value) in &mut self.stretches {
-            if range.contains(start) {
-                *value = change(*value);
+        // What is equal now to its neighbour is one stretch with it; only in and around the range can that be.
+        let mut at = first.max(1);
+        for _ in first.max(1)..=end {
+            if self.stretches.get(at).is_some_and(|next| next.1 == self.stretches[at - 1].1) {
+                self.stretches.remove(at);
+            } else {
+                at += 1;
             }
         }
-        self.stretches.dedup_by(|next, before| next.1 == before.1);
     }
 
-    /// Makes a stretch begin at `key`.
-    fn cut_at(&mut self, key: &[u8]) {
+    /// Makes a stretch begin at `key`, and says which it is.
+    fn cut_at(&mut self, key: &[u8]) -> usize {
         let index = self.index_of(key);
-        if self.stretches[index].0 != key {
-            let value = self.stretches[index].1;
-            self.stretches.insert(index + 1, (key.to_vec(), value));
+        if self.stretches[index].0 == key {
+            return index;
         }
+        let value = self.stretches[index].1;
+        self.stretches.insert(index + 1, (key.to_vec(), value));
+        index + 1
     }
 
     /// The stretches that share keys with a range.

@@ -2,8 +2,8 @@
 //!
 //! What always holds: the versions that a complete pin sees are kept. A compaction announces its floors here *before*
 //! it decides what to drop, under the same lock under which snapshots are taken, so there is no moment at which a new
-//! snapshot could miss the decision. A pin is *complete* if it was taken when no key had a floor above it; one that
-//! was taken later protects only the keys whose floor was not above it.
+//! snapshot could miss the decision. A pin protects the keys whose floor was not above it when it was taken; it is
+//! *complete* if that was so for all keys, and else remembers the floors.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,8 @@ struct RegistryState {
 #[derive(Debug)]
 struct Pin {
     count: usize,
-    complete: bool,
+    /// The floors when it was first pinned, unless none was above it.
+    above: Option<Floors>,
 }
 
 impl SnapshotRegistry {
@@ -67,14 +68,16 @@ impl SnapshotRegistry {
     }
 
     fn add(self: &Arc<Self>, state: &mut RegistryState, seq: Seq) -> Snapshot {
-        let complete = seq >= state.floors.greatest();
-        state.pinned.entry(seq).or_insert(Pin { count: 0, complete }).count += 1;
+        let RegistryState { pinned, floors } = &mut *state;
+        let new = || Pin { count: 0, above: (seq < floors.greatest()).then(|| floors.clone()) };
+        pinned.entry(seq).or_insert_with(new).count += 1;
         Snapshot { seq, registry: Arc::clone(self) }
     }
 
-    /// Whether some snapshot keeps everything that was visible at exactly this sequence.
-    pub(crate) fn keeps_all_of(&self, seq: Seq) -> bool {
-        self.lock().pinned.get(&seq).is_some_and(|pin| pin.complete)
+    /// Whether some snapshot keeps what was visible at exactly this sequence of the keys whose floor `floor` looks up.
+    pub(crate) fn keeps(&self, seq: Seq, floor: impl Fn(&Floors) -> Seq) -> bool {
+        let state = self.lock();
+        state.pinned.get(&seq).is_some_and(|pin| pin.above.as_ref().is_none_or(|above| seq >= floor(above)))
     }
 
     /// The oldest sequence at which anything can be newly pinned.
@@ -93,6 +96,12 @@ impl SnapshotRegistry {
         let newest = newest();
         raise(&mut state.floors, newest);
         (newest, state.pinned.keys().copied().collect())
+    }
+
+    /// Runs `change` at a moment at which no floors are being announced.
+    pub(crate) fn between_announcements(&self, change: impl FnOnce()) {
+        let _state = self.lock();
+        change();
     }
 
     /// The pinned sequences now, ascending.
@@ -189,18 +198,19 @@ mod tests {
         let _held = registry.pin(seq(5), seq(9)).unwrap();
         announce(&registry, &KeyRange::default(), 9);
         let _again = registry.pin(seq(5), seq(9)).unwrap();
-        assert!(registry.keeps_all_of(seq(5)));
+        assert!(registry.keeps(seq(5), Floors::greatest));
         let error = registry.pin(seq(6), seq(9)).unwrap_err();
         assert!(matches!(error, Error::HistoryTruncated { floor, .. } if floor == seq(9)));
     }
 
     #[test]
-    fn a_pin_taken_below_the_floor_of_some_keys_does_not_claim_to_keep_them() {
+    fn a_pin_taken_below_the_floor_of_some_keys_keeps_the_others_whatever_their_floor_becomes() {
         let registry = SnapshotRegistry::new(Floors::default());
         announce(&registry, &KeyRange { start: b"m".to_vec(), end: None }, 9);
         let _pin = registry.pin(seq(6), seq(9)).unwrap();
-        assert!(!registry.keeps_all_of(seq(6)));
-        assert_eq!(registry.pinned(), [seq(6)]);
+        assert_eq!(announce(&registry, &KeyRange::default(), 12), [seq(6)]);
+        let keeps = |key: &[u8]| registry.keeps(seq(6), |floors| floors.of(key));
+        assert!(keeps(b"a") && !keeps(b"m") && !registry.keeps(seq(6), Floors::greatest));
     }
 
     #[test]

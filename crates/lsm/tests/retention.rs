@@ -86,6 +86,38 @@ fn a_snapshot_keeps_what_it_sees_in_every_range() {
 }
 
 #[test]
+fn a_snapshot_below_the_floor_of_some_ranges_keeps_the_others() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    keep(&db, "latest/", Retention::LatestOnly);
+    for number in 1..=4 {
+        put(&db, if number % 2 == 0 { "all/k" } else { "latest/k" }, &number.to_string());
+    }
+    db.compact().unwrap();
+    let _snapshot = db.snapshot_at(seq(2)).unwrap();
+    keep(&db, "all/", Retention::LatestOnly);
+    put(&db, "all/k", "5");
+    db.compact().unwrap();
+    assert_eq!(versions(&db, "all/k"), [5, 2]);
+    assert_eq!(get_at(&db, "all/k", seq(2)).as_deref(), Some("2"));
+    let below = db.get(b"latest/k", seq(2), ReadTier::Disk);
+    assert!(matches!(below, Err(Error::HistoryTruncated { floor, .. }) if floor == seq(5)));
+}
+
+#[test]
+fn several_retentions_are_set_at_once_the_later_over_the_earlier() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    let all = KeyRange::prefix(b"all/");
+    db.set_retentions(&[(KeyRange::default(), Retention::LatestOnly), (all, Retention::Unbounded)]);
+    for key in ["all/k", "latest/k", "all/k", "latest/k"] {
+        put(&db, key, "value");
+    }
+    db.compact().unwrap();
+    assert_eq!((versions(&db, "all/k"), versions(&db, "latest/k")), (vec![3, 1], vec![4]));
+}
+
+#[test]
 fn compaction_finds_tombstones_and_old_versions_when_nobody_asks() {
     let dir = fast_dir();
     let options = Options { retention: Retention::LatestOnly, background: true, ..small() };

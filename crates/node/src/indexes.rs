@@ -154,7 +154,21 @@ impl IndexScanArguments {
     }
 }
 
-/// Carries out `{ op, collection, index?, definition? }`.
+/// A collection with its options and indexes, as a JSON object; null if there is none.
+#[napi(catch_unwind)]
+pub fn collection_info(store: u32, name: String) -> answer::Result<String> {
+    let info = |engine: &Store| {
+        let Some(info) = engine.collection_info(&name)? else { return Ok(Json::Null) };
+        let indexes = info.indexes.iter().map(|index| describe(engine, index)).collect::<Result<Vec<_>>>()?;
+        let mut out = info.options.to_json();
+        out.insert("name".to_owned(), json!(name));
+        out.insert("indexes".to_owned(), json!(indexes));
+        Ok(Json::Object(out))
+    };
+    Ok(with_store(store, info).map_err(|error| thrown(&error))?.to_string())
+}
+
+/// Carries out `{ op, collection, options?, index?, definition? }`.
 fn apply(engine: &Store, change: &str) -> Result<f64> {
     let change: Json =
         serde_json::from_str(change).map_err(|error| bad_argument(format!("change: {error}")))?;
@@ -164,9 +178,10 @@ fn apply(engine: &Store, change: &str) -> Result<f64> {
     };
     let (name, durability) = (text("collection")?, Durability::Disk);
     match text("op")? {
-        "createCollection" => {
-            engine.create_collection(name, CollectionOptions::default(), durability)?;
-            Ok(number(engine.sequence()))
+        "createCollection" => create_collection(engine, name, change.get("options")),
+        "alterCollection" => {
+            let options = change.get("options").unwrap_or(&Json::Null);
+            engine.alter_collection(name, |known| known.update(options), durability).map(number)
         }
         "dropCollection" => engine.drop_collection(name, durability).map(number),
         "createIndex" => {
@@ -178,6 +193,18 @@ fn apply(engine: &Store, change: &str) -> Result<f64> {
         "dropIndex" => engine.drop_index(engine.collection(name)?, text("index")?, durability).map(number),
         other => Err(bad_argument(format!("change: {other:?} is unknown"))),
     }
+}
+
+/// Without options one that is there is fine, whatever its options.
+fn create_collection(engine: &Store, name: &str, options: Option<&Json>) -> Result<f64> {
+    let mut wanted = CollectionOptions::default();
+    if let Some(options) = options {
+        wanted.update(options)?;
+    }
+    if options.is_some() || engine.collection_info(name)?.is_none() {
+        engine.create_collection(name, wanted, Durability::Disk)?;
+    }
+    Ok(number(engine.sequence()))
 }
 
 fn describe(engine: &Store, index: &Index) -> Result<Json> {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::thread;
 
-use fountain_engine::{Error, ErrorCode, Result, Retention, Store};
+use fountain_engine::{CollectionRetention, Error, ErrorCode, Result, Store};
 use napi::Env;
 use napi_derive::napi;
 
@@ -26,6 +26,7 @@ pub struct OpenOptions {
     pub memtable_bytes: Option<f64>,
     pub wal_segment_bytes: Option<f64>,
     pub read_threads: Option<u32>,
+    /// As JSON text.
     pub retention: Option<String>,
 }
 
@@ -157,9 +158,11 @@ impl OpenOptions {
     fn given(&self) -> Result<GivenOptions> {
         let retention = match self.retention.as_deref() {
             None => None,
-            Some("unbounded") => Some(Retention::Unbounded),
-            Some("latestOnly") => Some(Retention::LatestOnly),
-            Some(other) => return Err(bad_argument(format!("retention {other:?} is unknown"))),
+            Some(json) => {
+                let json: serde_json::Value = serde_json::from_str(json)
+                    .map_err(|error| bad_argument(format!("retention: {error}")))?;
+                Some(CollectionRetention::from_json(&json)?.of_records())
+            }
         };
         Ok(GivenOptions {
             create_if_missing: self.create_if_missing,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fountain_lsm::{KeyRange, Seq};
 
-use super::{CATALOG, Catalog, Claims, CollectionOptions, NEXT_ID_KEY, entry};
+use super::{CATALOG, Catalog, Claims, CollectionOptions, CollectionRetention, NEXT_ID_KEY, entry};
 use crate::error::{Error, ErrorCode, Result};
 use crate::index::{Index, IndexDefinition, IndexId, IndexTable};
 use crate::keyspace::CollectionId;
@@ -15,6 +15,8 @@ use crate::sync::lock;
 /// One change.
 #[derive(Clone, Debug)]
 pub(crate) enum SchemaOp {
+    /// Stores the entry of a collection that is new.
+    CreateCollection(CollectionId, CollectionOptions),
     /// Stores a collection's entry, with these options.
     SetCollection(CollectionId, CollectionOptions),
     /// Removes a collection with its indexes and records.
@@ -40,13 +42,24 @@ impl Catalog {
     /// Adds to `batch`, whose commit gets the sequence `seq`, what a change stores, and to `claims` what it changes.
     ///
     /// # Errors
-    /// `ERR_EXISTS` for another index of the same name, `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
+    /// `ERR_EXISTS` for another collection or index of the same name, `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
     /// thrown away.
     pub fn change(&self, op: &SchemaOp, seq: Seq, batch: &mut Batch, claims: &mut Claims) -> Result<()> {
-        if let SchemaOp::SetCollection(id, _) | SchemaOp::CreateIndex(id, _) = op {
+        if let SchemaOp::CreateCollection(id, _)
+        | SchemaOp::SetCollection(id, _)
+        | SchemaOp::CreateIndex(id, _) = op
+        {
             claims.check_kept(&[*id])?;
         }
         match op {
+            SchemaOp::CreateCollection(id, options) => {
+                if !self.is_new(*id, claims) && self.options_after(*id, claims) != *options {
+                    let message = "there is a collection of this name already, with other options";
+                    return Err(Error::new(ErrorCode::Exists, message)
+                        .with(|details| details.collection = self.name(*id)));
+                }
+                self.set_collection(*id, options, batch, claims);
+            }
             SchemaOp::SetCollection(id, options) => self.set_collection(*id, options, batch, claims),
             SchemaOp::DropCollection(id) => self.drop_collection(*id, batch, claims),
             SchemaOp::CreateIndex(id, definition) => {
@@ -56,13 +69,13 @@ impl Catalog {
                 let table = self.indexes_after(claims);
                 let index = table.find(*id, name).ok_or_else(|| no_index(name))?;
                 let mut table = IndexTable::clone(&table);
-                remove_index(index, &mut table, batch);
+                self.remove_index(index, &mut table, batch, claims);
                 claims.indexes = Some(Arc::new(table));
             }
             SchemaOp::DropUnbuilt(id) => {
                 let mut table = IndexTable::clone(&self.indexes_after(claims));
                 let index = Arc::clone(table.get(*id).ok_or_else(|| no_index(&id.to_string()))?);
-                remove_index(&index, &mut table, batch);
+                self.remove_index(&index, &mut table, batch, claims);
                 claims.indexes = Some(Arc::new(table));
             }
             SchemaOp::NoteProgress { index, records, last } => {
@@ -107,10 +120,13 @@ impl Catalog {
     fn drop_collection(&self, id: CollectionId, batch: &mut Batch, claims: &mut Claims) {
         let table = self.indexes_after(claims);
         let mut left = IndexTable::clone(&table);
-        for index in table.of(id) {
-            remove_index(index, &mut left, batch);
+        for index in table.all_of(id) {
+            self.remove_index(index, &mut left, batch, claims);
         }
         claims.indexes = Some(Arc::new(left));
+        if let Some(kept) = self.retention_after(id, claims) {
+            retire(id.get(), kept, batch, claims);
+        }
         if let Some(name) = self.name(id) {
             batch.push(&CATALOG, &entry::collection_key(&name), None);
         }
@@ -146,6 +162,27 @@ impl Catalog {
         Ok(())
     }
 
+    fn remove_index(&self, index: &Index, table: &mut IndexTable, batch: &mut Batch, claims: &mut Claims) {
+        batch.push(&CATALOG, &entry::index_key(index), None);
+        batch.push(&CATALOG, &entry::progress_key(index.id), None);
+        batch.delete_range(KeyRange::prefix(&index.id.prefix()));
+        table.remove(index.id);
+        if let Some(kept) = self.retention_after(index.collection, claims) {
+            retire(index.id.get(), kept.of_entries(), batch, claims);
+        }
+    }
+
+    fn retention_after(&self, id: CollectionId, claims: &Claims) -> Option<CollectionRetention> {
+        self.options_after(id, claims).retention
+    }
+
+    /// The options of a collection after what the group has changed so far.
+    fn options_after(&self, id: CollectionId, claims: &Claims) -> CollectionOptions {
+        let options = claims.options.get(&id).cloned();
+        let stored = || lock(&self.state).entries.get(&id).map(|entry| entry.options.clone());
+        options.or_else(stored).unwrap_or_default()
+    }
+
     /// Whether neither storage nor the group has the collection.
     fn is_new(&self, id: CollectionId, claims: &Claims) -> bool {
         let stored = lock(&self.state).entries.get(&id).is_some_and(|entry| entry.stored);
@@ -163,11 +200,11 @@ impl Catalog {
     }
 }
 
-fn remove_index(index: &Index, table: &mut IndexTable, batch: &mut Batch) {
-    batch.push(&CATALOG, &entry::index_key(index), None);
-    batch.push(&CATALOG, &entry::progress_key(index.id), None);
-    batch.delete_range(KeyRange::prefix(&index.id.prefix()));
-    table.remove(index.id);
+/// Lets a keyspace that is dropped keep its rule: its old versions outlive it.
+fn retire(keyspace: u32, kept: CollectionRetention, batch: &mut Batch, claims: &mut Claims) {
+    let value = kept.to_json().to_string();
+    batch.push(&CATALOG, &entry::dropped_key(keyspace), Some(value.as_bytes()));
+    claims.retired.push((keyspace, kept));
 }
 
 /// There is no index of this name.

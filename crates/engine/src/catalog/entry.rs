@@ -5,74 +5,121 @@ use std::time::Duration;
 use fountain_lsm::Seq;
 use serde_json::{Map, Value, json};
 
-use super::{COLLECTION_TAG, INDEX_TAG, PROGRESS_TAG, damaged};
+use super::{COLLECTION_TAG, CollectionRetention, DROPPED_TAG, INDEX_TAG, PROGRESS_TAG, damaged};
 use crate::error::{Error, ErrorCode, Result};
 use crate::index::{Index, IndexDefinition, IndexId};
 use crate::keyspace::CollectionId;
 use crate::record::Path;
 
-/// What is set about a collection. Expiry and retention are kept, but nothing acts on them yet.
+/// What is set about a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectionOptions {
     /// The version of the schema that its records follow, as their writer counts.
     pub schema_version: Option<u64>,
-    /// The path of the moment at which a record expires.
-    pub ttl: Option<Path>,
+    /// When its records expire.
+    pub ttl: Option<Ttl>,
     /// Which old versions are kept; as the store keeps them if not set.
     pub retention: Option<CollectionRetention>,
 }
 
-/// Which old versions of a collection's records are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CollectionRetention {
-    /// All.
-    Unbounded,
-    /// None.
-    LatestOnly,
-    /// The newest ones of each record, this many.
-    Count(u64),
-    /// Those that were the newest at some moment in this span before now; whole milliseconds count.
-    Since(Duration),
+/// When the records of a collection expire: a while after the moment that a field of each holds. Records without it, or with
+/// something else in it, do not expire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ttl {
+    /// The path of the moment: a date, or a number of milliseconds since 1970. It leads to one place, so it has no `[]`.
+    pub field: Path,
+    /// How long after that moment; whole milliseconds count.
+    pub after: Duration,
+}
+
+impl Ttl {
+    /// Reads a path, or `{"field":path,"after":milliseconds}`.
+    ///
+    /// # Errors
+    /// `ERR_VALIDATION`, `ERR_LIMIT` (of paths).
+    pub fn from_json(json: &Value) -> Result<Self> {
+        let refused = || {
+            let message = format!("a ttl is a path or {{\"field\":path,\"after\":milliseconds}}, not {json}");
+            Error::new(ErrorCode::Validation, message)
+        };
+        let (field, after) = match json {
+            Value::String(field) => (field.as_str(), 0),
+            Value::Object(members) if members.keys().all(|name| name == "field" || name == "after") => {
+                let field = members.get("field").and_then(Value::as_str).ok_or_else(refused)?;
+                let after = members.get("after").map_or(Some(0), Value::as_u64);
+                (field, after.ok_or_else(refused)?)
+            }
+            _ => return Err(refused()),
+        };
+        let field = Path::parse(field)?;
+        if field.is_multiple() {
+            let message = format!("the field of a ttl is one place, but {field} may be several");
+            return Err(Error::new(ErrorCode::Validation, message));
+        }
+        Ok(Self { field, after: Duration::from_millis(after) })
+    }
+
+    /// As [`Ttl::from_json`] reads it.
+    pub fn to_json(&self) -> Value {
+        let field = self.field.to_string();
+        match u64::try_from(self.after.as_millis()).unwrap_or(u64::MAX) {
+            0 => json!(field),
+            after => json!({ "field": field, "after": after }),
+        }
+    }
 }
 
 impl CollectionOptions {
-    /// The entry of a collection.
-    pub(super) fn to_entry(&self, id: CollectionId) -> Vec<u8> {
+    /// What is set, as members of a JSON object.
+    pub fn to_json(&self) -> Map<String, Value> {
         let mut out = Map::new();
-        out.insert("id".to_owned(), json!(id.get()));
         if let Some(version) = self.schema_version {
             out.insert("schemaVersion".to_owned(), json!(version));
         }
-        if let Some(path) = &self.ttl {
-            out.insert("ttl".to_owned(), json!(path.to_string()));
+        if let Some(ttl) = &self.ttl {
+            out.insert("ttl".to_owned(), ttl.to_json());
         }
         if let Some(retention) = self.retention {
             out.insert("retention".to_owned(), retention.to_json());
         }
-        Value::Object(out).to_string().into_bytes()
+        out
     }
-}
 
-impl CollectionRetention {
-    fn to_json(self) -> Value {
-        match self {
-            Self::Unbounded => json!("unbounded"),
-            Self::LatestOnly => json!("latestOnly"),
-            Self::Count(count) => json!({ "count": count }),
-            Self::Since(span) => {
-                json!({ "since": u64::try_from(span.as_millis()).unwrap_or(u64::MAX) })
+    /// Sets what a JSON object of options has: `schemaVersion`, `ttl` and `retention`; null takes one back.
+    ///
+    /// # Errors
+    /// `ERR_VALIDATION`; nothing was set then.
+    pub fn update(&mut self, json: &Value) -> Result<()> {
+        let refused =
+            |what: String| Error::new(ErrorCode::Validation, format!("options of a collection: {what}"));
+        let Value::Object(members) = json else { return Err(refused(format!("{json} is no object"))) };
+        let mut options = self.clone();
+        for (name, value) in members {
+            let set = !value.is_null();
+            match name.as_str() {
+                "schemaVersion" => {
+                    let version = value.as_u64();
+                    if set && version.is_none() {
+                        return Err(refused(format!("schemaVersion {value} is no whole number")));
+                    }
+                    options.schema_version = version;
+                }
+                "ttl" => options.ttl = set.then(|| Ttl::from_json(value)).transpose()?,
+                "retention" => {
+                    options.retention = set.then(|| CollectionRetention::from_json(value)).transpose()?;
+                }
+                _ => return Err(refused(format!("{name:?} is unknown"))),
             }
         }
+        *self = options;
+        Ok(())
     }
 
-    fn from_json(json: &Value) -> Option<Self> {
-        match (json.as_str(), json.get("count"), json.get("since")) {
-            (Some("unbounded"), ..) => Some(Self::Unbounded),
-            (Some("latestOnly"), ..) => Some(Self::LatestOnly),
-            (None, Some(count), None) => count.as_u64().map(Self::Count),
-            (None, None, Some(span)) => span.as_u64().map(Duration::from_millis).map(Self::Since),
-            _ => None,
-        }
+    /// The entry of a collection.
+    pub(super) fn to_entry(&self, id: CollectionId) -> Vec<u8> {
+        let mut out = self.to_json();
+        out.insert("id".to_owned(), json!(id.get()));
+        Value::Object(out).to_string().into_bytes()
     }
 }
 
@@ -87,8 +134,8 @@ pub(super) fn parse_collection(value: &[u8]) -> Option<(CollectionId, Collection
     let id = CollectionId::new(entry.get("id")?.as_u64()?.try_into().ok()?)?;
     let options = CollectionOptions {
         schema_version: optional(&entry, "schemaVersion", Value::as_u64).ok()?,
-        ttl: optional(&entry, "ttl", |path| Path::parse(path.as_str()?).ok()).ok()?,
-        retention: optional(&entry, "retention", CollectionRetention::from_json).ok()?,
+        ttl: optional(&entry, "ttl", |json| Ttl::from_json(json).ok()).ok()?,
+        retention: optional(&entry, "retention", |json| CollectionRetention::from_json(json).ok()).ok()?,
     };
     Some((id, options))
 }
@@ -168,4 +215,16 @@ pub(super) fn parse_progress(value: &[u8]) -> Result<(u64, Vec<u8>)> {
         Some((records, last)) => Ok((u64::from_le_bytes(*records), last.to_vec())),
         None => Err(damaged(format_args!("{value:?} is not the progress of a build"))),
     }
+}
+
+/// The key of what is kept of a keyspace that was dropped.
+pub(super) fn dropped_key(keyspace: u32) -> Vec<u8> {
+    [&[DROPPED_TAG][..], &keyspace.to_be_bytes()].concat()
+}
+
+/// A keyspace that was dropped, and which versions of it are kept; `key` is without the catalog's keyspace.
+pub(super) fn load_dropped(key: &[u8], value: &[u8]) -> Result<(u32, CollectionRetention)> {
+    let keyspace = key.get(1..).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
+    let kept = serde_json::from_slice(value).ok().and_then(|json| CollectionRetention::from_json(&json).ok());
+    keyspace.zip(kept).ok_or_else(|| damaged(format_args!("{key:?} of a dropped keyspace is {value:?}")))
 }

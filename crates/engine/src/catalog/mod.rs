@@ -12,6 +12,7 @@
 
 mod change;
 mod entry;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,7 +29,9 @@ use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_NAME_CHARS};
 use crate::sync::lock;
 
 pub(crate) use change::{SchemaOp, no_index};
-pub use entry::{CollectionOptions, CollectionRetention};
+pub use entry::{CollectionOptions, Ttl};
+pub use retention::CollectionRetention;
+pub(crate) use retention::RuleChange;
 
 /// Begins the key of a collection's entry; its name follows.
 const COLLECTION_TAG: u8 = 0x01;
@@ -38,6 +41,8 @@ const NEXT_ID_KEY: [u8; 1] = [0x02];
 const INDEX_TAG: u8 = 0x03;
 /// Begins the key of the progress of a build; the id of the index follows.
 const PROGRESS_TAG: u8 = 0x04;
+/// Begins the key of what is kept of a keyspace that was dropped; its id follows.
+const DROPPED_TAG: u8 = 0x05;
 
 /// The collections of one store, by name and by id.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ struct State {
     next: u32,
     /// The next id as the stored catalog has it.
     stored_next: u32,
+    /// Which versions are kept of keyspaces that were dropped, where that was set.
+    dropped: BTreeMap<u32, CollectionRetention>,
 }
 
 #[derive(Debug)]
@@ -71,6 +78,8 @@ pub(crate) struct Claims {
     next: Option<u32>,
     options: BTreeMap<CollectionId, CollectionOptions>,
     dropped: BTreeSet<CollectionId>,
+    /// Keyspaces that are dropped, and which of their versions are kept, where that is set.
+    retired: Vec<(u32, CollectionRetention)>,
     indexes: Option<Arc<IndexTable>>,
 }
 
@@ -80,14 +89,15 @@ impl Catalog {
         let range = KeyRange::prefix(&CATALOG);
         let mut cursor = kv.cursor(range, kv.visible(), Direction::Forward, ReadTier::Disk)?;
         let first = CollectionId::FIRST.get();
-        let (ids, entries) = (BTreeMap::new(), BTreeMap::new());
-        let mut state = State { ids, entries, next: first, stored_next: first };
+        let (ids, entries, dropped) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut state = State { ids, entries, next: first, stored_next: first, dropped };
         let mut indexes = IndexTable::default();
         while cursor.next()? {
             let key = &cursor.key()[KEYSPACE_BYTES..];
             match key.first() {
                 Some(&INDEX_TAG) => indexes.insert(Arc::new(entry::load_index(key, cursor.value())?)),
                 Some(&PROGRESS_TAG) => {}
+                Some(&DROPPED_TAG) => state.dropped.extend([entry::load_dropped(key, cursor.value())?]),
                 _ => state.load_entry(key, cursor.value())?,
             }
         }
@@ -208,6 +218,7 @@ impl Catalog {
                 state.ids.remove(&entry.name);
             }
         }
+        state.dropped.extend(claims.retired);
         state.stored_next = claims.next.unwrap_or(state.stored_next);
         if let Some(indexes) = claims.indexes {
             self.indexes.store(indexes);
@@ -222,6 +233,11 @@ impl Claims {
             Some(id) => Err(Error::argument(format!("the collection with id {id} was just dropped"))),
             None => Ok(()),
         }
+    }
+
+    /// Whether options or indexes change.
+    pub fn changes_schema(&self) -> bool {
+        self.indexes.is_some() || !self.options.is_empty()
     }
 
     /// Whether indexes come, go or become ready.

@@ -7,12 +7,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fountain_lsm::{Durability, Seq, SeqRange};
+use fountain_lsm::{Durability, Retention, Seq, SeqRange};
 
 use super::admission::admit;
 use super::pending::Pending;
 use super::{Committed, Done, Refused, Submission};
-use crate::catalog::{Catalog, Claims};
+use crate::catalog::{Catalog, Claims, RuleChange};
 use crate::error::{Error, ErrorCode, Result};
 use crate::feed::Feed;
 use crate::index::{self, Builder};
@@ -40,6 +40,8 @@ pub(crate) struct Committer {
     pub transactions: Arc<Transactions>,
     /// Whom commits are announced to.
     pub feed: Arc<Feed>,
+    /// Which versions are kept where a collection says nothing.
+    pub retention: Retention,
 }
 
 /// The part of a group that storage is asked to commit.
@@ -215,14 +217,18 @@ impl Committer {
             return Err(Error::argument("there is nothing to commit"));
         };
         let shapes = self.shapes.claim(first);
+        let rules = self.rule_change(&staged.claims);
+        self.kv.set_retention(&rules.meanwhile);
         let withdrawn = self.catalog.withdraw(&staged.claims);
         let range = self.kv.commit_many(&batches, durability).inspect_err(|_| {
+            self.kv.set_retention(&rules.before);
             self.catalog.restore(withdrawn);
             // A build may have ended meanwhile, because its index was not to be seen.
             self.builder.wake();
         })?;
         // Only now: what began before this is registered, what begins later sees the commits.
         self.transactions.note_commits(&batches, range);
+        self.kv.set_retention(&rules.after);
         let changed = staged.claims.changes_indexes();
         self.catalog.confirm(staged.claims);
         if changed {
@@ -235,6 +241,15 @@ impl Committer {
         self.counters.deletes.add(staged.operations - staged.puts);
         self.feed.note_commits(batches, range);
         Ok(range)
+    }
+
+    /// How a group changes which versions storage keeps; most often not at all.
+    fn rule_change(&self, claims: &Claims) -> RuleChange {
+        if claims.changes_schema() {
+            self.catalog.rule_change(claims, self.retention)
+        } else {
+            RuleChange::default()
+        }
     }
 
     /// Names the record that an error about an operation concerns.

@@ -29,6 +29,11 @@ impl IndexTable {
         self.by_collection.get(&collection).map_or(&[], Vec::as_slice)
     }
 
+    /// All of a collection, whoever made them.
+    pub fn all_of(&self, collection: CollectionId) -> impl Iterator<Item = &Arc<Index>> {
+        self.of(collection).iter()
+    }
+
     /// The one with this id.
     pub fn get(&self, id: IndexId) -> Option<&Arc<Index>> {
         self.by_id.get(&id)

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use fountain_lsm::{
-    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, ReadTier, RecoveryReport, Seq,
-    SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
+    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, ReadTier, RecoveryReport,
+    Retention, Seq, SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
 };
 
 use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv};
@@ -82,6 +82,12 @@ impl OrderedKv for LocalKv {
             None => self.db.snapshot(),
         };
         Ok(Box::new(snapshot))
+    }
+
+    fn set_retention(&self, rules: &[(KeyRange, Retention)]) {
+        if !rules.is_empty() {
+            self.db.set_retentions(rules);
+        }
     }
 
     fn flush(&self) -> Result<()> {

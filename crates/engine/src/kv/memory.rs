@@ -21,7 +21,6 @@ type Versions = BTreeMap<Seq, Option<Arc<[u8]>>>;
 #[derive(Default)]
 pub struct MemoryKv {
     state: Arc<Mutex<State>>,
-    retention: Retention,
     report: RecoveryReport,
 }
 
@@ -29,24 +28,23 @@ pub struct MemoryKv {
 struct State {
     keys: BTreeMap<Vec<u8>, Versions>,
     visible: Seq,
-    floor: Seq,
+    /// Which versions are kept; of rules over one key the last counts.
+    rules: Vec<(KeyRange, Retention)>,
+    /// The floors of keys with old versions that were dropped.
+    floors: BTreeMap<Vec<u8>, Seq>,
     pinned: BTreeMap<Seq, usize>,
     closed: bool,
     poisoned: Option<String>,
 }
 
 impl MemoryKv {
-    /// An empty store.
-    pub fn new(retention: Retention) -> Self {
-        Self { retention, ..Self::default() }
-    }
-
     /// A store with the same data, as if this one had been closed and opened again. Pins stay behind.
     #[must_use]
     pub fn reopen(&self) -> Self {
         let kept = lock(&self.state).clone();
-        let state = State { pinned: BTreeMap::new(), closed: false, poisoned: None, ..kept };
-        Self { state: Arc::new(Mutex::new(state)), retention: self.retention, ..Self::default() }
+        let (pinned, rules) = (BTreeMap::new(), Vec::new());
+        let state = State { pinned, rules, closed: false, poisoned: None, ..kept };
+        Self { state: Arc::new(Mutex::new(state)), ..Self::default() }
     }
 
     fn open_state(&self) -> Result<MutexGuard<'_, State>> {
@@ -64,27 +62,44 @@ impl MemoryKv {
 }
 
 impl State {
-    fn check_readable(&self, at: Seq) -> Result<()> {
+    /// Whether the keys of a range can be read at a sequence.
+    fn check_readable(&self, range: &KeyRange, at: Seq) -> Result<()> {
         if at > self.visible {
             return Err(StorageError::FutureSequence { requested: at, newest: self.visible }.into());
         }
-        if at < self.floor && !self.pinned.contains_key(&at) {
-            return Err(StorageError::HistoryTruncated { requested: at, floor: self.floor }.into());
+        let floors = self.floors.iter().filter(|(key, _)| range.contains(key));
+        let floor = floors.map(|(_, floor)| *floor).max().unwrap_or_default();
+        if at < floor && !self.pinned.contains_key(&at) {
+            return Err(StorageError::HistoryTruncated { requested: at, floor }.into());
         }
         Ok(())
     }
 
-    /// Keeps, of every key, the versions that the pinned sequences and the newest one see.
+    /// Keeps, of every key, the versions that its rule, the pinned sequences and the newest one need.
     fn drop_old_versions(&mut self) {
-        self.floor = self.visible;
-        let mut needed: Vec<Seq> = self.pinned.keys().copied().collect();
-        needed.push(self.floor);
-        for versions in self.keys.values_mut() {
-            let seen = needed.iter().filter_map(|&at| version_at(versions, at));
-            let kept: Versions = seen.map(|(seq, value)| (seq, value.clone())).collect();
+        for (key, versions) in &mut self.keys {
+            let rule = self.rules.iter().rev().find(|(range, _)| range.contains(key));
+            let (floor, newest) = match rule.map_or(Retention::Unbounded, |(_, retention)| *retention) {
+                // It has no clock, so nothing is ever too old.
+                Retention::Unbounded | Retention::MaxAge(_) => continue,
+                Retention::LatestOnly => (self.visible, 0),
+                Retention::Versions(count) => (self.visible, count.get() as usize),
+                Retention::Since(seq) => (seq.min(self.visible), 0),
+            };
+            let mut needed: Vec<Seq> = self.pinned.keys().copied().filter(|&at| at < floor).collect();
+            needed.push(floor);
+            let mut kept: Versions = needed
+                .iter()
+                .filter_map(|&at| version_at(versions, at))
+                .map(|(seq, value)| (seq, value.clone()))
+                .collect();
+            let last = versions.iter().rev().take(newest);
+            kept.extend(last.map(|(&seq, value)| (seq, value.clone())));
+            kept.extend(versions.range(floor..).map(|(&seq, value)| (seq, value.clone())));
             *versions = kept;
+            let own = self.floors.entry(key.clone()).or_default();
+            *own = floor.max(*own);
         }
-        self.keys.retain(|_, versions| !versions.is_empty());
     }
 }
 
@@ -120,7 +135,7 @@ impl OrderedKv for MemoryKv {
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, _tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
         let state = self.open_state()?;
         let at = at.unwrap_or(state.visible);
-        state.check_readable(at)?;
+        state.check_readable(&KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) }, at)?;
         let version = state.keys.get(key).and_then(|versions| version_at(versions, at));
         Ok(version.and_then(|(seq, value)| Some((seq, KvValue::Shared(value.clone()?)))))
     }
@@ -133,7 +148,7 @@ impl OrderedKv for MemoryKv {
         _tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>> {
         let state = self.open_state()?;
-        state.check_readable(at)?;
+        state.check_readable(&range, at)?;
         let in_range = state.keys.iter().filter(|(key, _)| range.contains(key));
         let mut records: Vec<(Vec<u8>, Arc<[u8]>)> = in_range
             .filter_map(|(key, versions)| Some((key.clone(), version_at(versions, at)?.1.clone()?)))
@@ -156,8 +171,8 @@ impl OrderedKv for MemoryKv {
 
     fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
         let state = self.open_state()?;
-        state.check_readable(upto)?;
-        state.check_readable(after.min(upto))?;
+        state.check_readable(&range, upto)?;
+        state.check_readable(&range, after.min(upto))?;
         let keys = state.keys.iter().filter(|(key, _)| range.contains(key));
         let versions = keys.flat_map(|(key, versions)| {
             let made = versions.iter().rev().filter(|&(&seq, _)| seq > after && seq <= upto);
@@ -178,9 +193,13 @@ impl OrderedKv for MemoryKv {
     fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
         let mut state = self.open_state()?;
         let seq = at.unwrap_or(state.visible);
-        state.check_readable(seq)?;
+        state.check_readable(&KeyRange::prefix(&[0; 4]), seq)?;
         *state.pinned.entry(seq).or_default() += 1;
         Ok(Box::new(MemoryPin { seq, state: Arc::clone(&self.state) }))
+    }
+
+    fn set_retention(&self, rules: &[(KeyRange, Retention)]) {
+        lock(&self.state).rules.extend_from_slice(rules);
     }
 
     fn flush(&self) -> Result<()> {
@@ -188,11 +207,7 @@ impl OrderedKv for MemoryKv {
     }
 
     fn compact(&self) -> Result<()> {
-        let mut state = self.writable_state()?;
-        if self.retention == Retention::LatestOnly {
-            state.drop_old_versions();
-        }
-        Ok(())
+        self.writable_state().map(|mut state| state.drop_old_versions())
     }
 
     fn poison(&self, cause: &str) {

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fountain_lsm::{
-    Direction, Durability, KeyRange, Metrics, ReadTier, RecoveryReport, Seq, SeqRange, Value,
+    Direction, Durability, KeyRange, Metrics, ReadTier, RecoveryReport, Retention, Seq, SeqRange, Value,
 };
 
 use crate::error::Result;
@@ -81,6 +81,10 @@ pub trait OrderedKv: Send + Sync {
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED` and `ERR_SEQUENCE` when `at` cannot be read.
     fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>>;
+
+    /// Sets which versions are kept of the keys in ranges, one after another but at once. Until it is called everything
+    /// is kept; it is not remembered beyond [`OrderedKv::close`].
+    fn set_retention(&self, rules: &[(KeyRange, Retention)]);
 
     /// Moves what is in memory into its durable, sorted form.
     ///

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fountain_engine::{
     Batch, Direction, Durability, Error, ErrorCode, KeyRange, KvCursor, KvPin, KvValue, KvVersions, MemoryKv,
-    OrderedKv, ReadTier, RecoveryReport, Result, Seq, SeqRange, StorageMetrics,
+    OrderedKv, ReadTier, RecoveryReport, Result, Retention, Seq, SeqRange, StorageMetrics,
 };
 
 /// Storage in memory that can be told to fail or to panic, and counts what was asked of it.
@@ -83,6 +83,9 @@ impl OrderedKv for TestKv {
     fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
         self.trip("pin");
         self.kv.pin(at)
+    }
+    fn set_retention(&self, rules: &[(KeyRange, Retention)]) {
+        self.kv.set_retention(rules);
     }
     fn flush(&self) -> Result<()> {
         self.trip("flush");

@@ -78,8 +78,7 @@ impl Inner {
     }
 
     fn merge(&self, version: &Version, task: &Task) -> Result<()> {
-        let rules = self.rules_now();
-        let (needed, floors) = self.announce(&rules, &task.range());
+        let (rules, needed, floors) = self.announce(&task.range());
         let context = JobContext {
             fs: self.options.fs.as_ref(),
             paths: &self.paths,
@@ -113,14 +112,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Announces the floors that a flush or a compaction of `range` will leave, before it decides what to drop.
-    pub(super) fn announce(
-        &self,
-        rules: &RetentionRules,
-        range: &KeyRange,
-    ) -> (Needed, Vec<(KeyRange, Seq)>) {
-        let mut raised = Vec::new();
+    /// Announces the floors that a flush or a compaction of `range` will leave, before it decides what to drop. The rules
+    /// are those at that moment.
+    pub(super) fn announce(&self, range: &KeyRange) -> (Arc<RetentionRules>, Needed, Vec<(KeyRange, Seq)>) {
+        let (mut raised, mut rules) = (Vec::new(), None);
         let raise = |floors: &mut Floors, newest: Seq| {
+            let rules = rules.insert(self.rules_now());
             for (stretch, retention) in rules.over(range) {
                 if let Some(floor) = retention.floor(newest) {
                     floors.raise(&stretch, floor);
@@ -130,7 +127,7 @@ impl Inner {
             }
         };
         let (newest, pins) = self.snapshots.announce(|| self.visible(), raise);
-        (Needed { pins, newest }, raised)
+        (rules.unwrap_or_default(), Needed { pins, newest }, raised)
     }
 
     fn compression_of(&self, version: &Version, target: usize) -> Compression {

@@ -73,8 +73,7 @@ impl Inner {
         self.check_poison()?;
         self.check_place()?;
         let _timer = self.counters.latencies.flush.time();
-        let rules = self.rules_now();
-        let (needed, floors) = self.announce(&rules, &KeyRange::default());
+        let (rules, needed, floors) = self.announce(&KeyRange::default());
         let keep = Keep { rules: &rules, needed: &needed };
         let meta = if memtable.is_empty() { None } else { Some(self.write_table(&memtable, keep)?) };
         let number = meta.as_ref().map(|meta| meta.number);

@@ -115,11 +115,14 @@ impl Inner {
         FileNumber(self.next_file.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_retention(&self, range: &KeyRange, retention: Retention) {
-        self.rules.rcu(|rules| {
-            let mut rules = RetentionRules::clone(rules);
-            rules.set(range, retention);
-            rules
+    /// Not while floors are announced: what is decided after this follows the new rules.
+    pub(super) fn set_retentions(&self, changes: &[(KeyRange, Retention)]) {
+        self.snapshots.between_announcements(|| {
+            let mut rules = RetentionRules::clone(&self.rules.load());
+            for (range, retention) in changes {
+                rules.set(range, *retention);
+            }
+            self.rules.store(Arc::new(rules));
         });
         self.signal_work();
     }

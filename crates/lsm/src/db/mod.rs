@@ -259,11 +259,17 @@ impl Db {
         self.inner.compaction_status()
     }
 
-    /// Sets which old versions of the keys in `range` are kept. Takes effect with the compactions that begin after
-    /// it; it is not stored: whoever opens the store says it again. Until then [`Options::retention`] holds, so that
+    /// Sets which old versions of the keys in `range` are kept. Takes effect with the flushes and compactions that begin
+    /// after it; it is not stored: whoever opens the store says it again. Until then [`Options::retention`] holds, so that
     /// should keep at least as much.
     pub fn set_retention(&self, range: &KeyRange, retention: Retention) {
-        self.inner.set_retention(range, retention);
+        self.set_retentions(&[(range.clone(), retention)]);
+    }
+
+    /// As [`Db::set_retention`] for several ranges, one after another, but at once: nothing is ever dropped by a part of
+    /// the changes.
+    pub fn set_retentions(&self, changes: &[(KeyRange, Retention)]) {
+        self.inner.set_retentions(changes);
     }
 
     /// Writes many records at once, straight into tables: all of them under one sequence, which is returned when they

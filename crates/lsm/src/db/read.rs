@@ -15,6 +15,7 @@ use crate::memtable::MemtableCursor;
 use crate::metrics::Counters;
 use crate::planted::{self, Bug};
 use crate::range::{Direction, KeyRange};
+use crate::retention::Floors;
 use crate::table::{Table, key_hash};
 use crate::tombstones::RangeTombstones;
 use crate::types::{Kind, ReadTier, Seq, Trailer};
@@ -43,7 +44,7 @@ impl Inner {
         let current = self.current.load();
         let Some(at) = at else { return lookup(&current, key, self.visible(), tier) };
         self.check_not_future(at)?;
-        self.check_kept(current.floors.of(key), at)?;
+        self.check_kept(&current, at, |floors| floors.of(key))?;
         lookup(&current, key, at, tier)
     }
 
@@ -52,7 +53,7 @@ impl Inner {
         self.check_open()?;
         self.check_not_future(at)?;
         let current = self.current.load();
-        self.check_kept(current.floors.of(key), at)?;
+        self.check_kept(&current, at, |floors| floors.of(key))?;
         Ok(lookup(&current, key, at, tier)?.map(|(_, value)| value))
     }
 
@@ -66,7 +67,7 @@ impl Inner {
         self.check_not_future(at)?;
         let current = self.current.load();
         for key in keys {
-            self.check_kept(current.floors.of(key.as_ref()), at)?;
+            self.check_kept(&current, at, |floors| floors.of(key.as_ref()))?;
         }
         let mut found: Vec<Option<Value>> = keys.iter().map(|_| None).collect();
         let mut left = Vec::with_capacity(keys.len());
@@ -94,7 +95,7 @@ impl Inner {
         self.check_open()?;
         self.check_not_future(at)?;
         let current = self.current.load_full();
-        self.check_kept(current.floors.greatest_over(&range), at)?;
+        self.check_kept(&current, at, |floors| floors.greatest_over(&range))?;
         let deleted = deleted_ranges(&current, &range);
         let merge = MergeCursor::new(sources(&current, &range, View::AsOf(at, tier)), direction);
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
@@ -116,7 +117,7 @@ impl Inner {
         self.check_not_future(upto)?;
         let current = self.current.load_full();
         // What is readable at `after` has lost no version that is newer.
-        self.check_kept(current.floors.greatest_over(&range), after.min(upto))?;
+        self.check_kept(&current, after.min(upto), |floors| floors.greatest_over(&range))?;
         let view = View::Between(after, upto, tier);
         let merge = MergeCursor::new(sources(&current, &range, view), Direction::Forward);
         Ok(Changes::new(merge, range, after, upto))
@@ -132,8 +133,9 @@ impl Inner {
     }
 
     /// Below the floor of what is read, only sequences pinned in time are complete.
-    fn check_kept(&self, floor: Seq, at: Seq) -> Result<()> {
-        if at >= floor || self.snapshots.keeps_all_of(at) || planted::active(Bug::FloorNotChecked) {
+    fn check_kept(&self, current: &Current, at: Seq, floor_of: impl Fn(&Floors) -> Seq) -> Result<()> {
+        let floor = floor_of(&current.floors);
+        if at >= floor || self.snapshots.keeps(at, floor_of) || planted::active(Bug::FloorNotChecked) {
             return Ok(());
         }
         hit(Mark::HistoryTruncated);

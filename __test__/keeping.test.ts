@@ -1,0 +1,97 @@
+/** What is kept of a collection, as its settings say, and what happens below that. */
+import { join } from 'node:path'
+import test from 'ava'
+import { FountainStore, type Retention } from '../index.mjs'
+import { directory, fails, newStore } from './support.js'
+
+interface Row {
+  id: string
+  n: number
+}
+
+async function sequences(store: FountainStore, name: string): Promise<number[]> {
+  const found: number[] = []
+  for await (const { sequence } of store.collection<Row>(name).history('a')) found.push(sequence)
+  return found
+}
+
+test('every collection keeps what its retention says, also after a reopen', async (t) => {
+  const path = join(directory(t), 'store')
+  const before = await FountainStore.open(path, { durability: 'memory' })
+  const retentions: Record<string, Retention> = {
+    all: 'unbounded',
+    count: { count: 2 },
+    latest: 'latestOnly',
+    since: { since: 9 },
+    young: { maxAge: 3_600_000 },
+  }
+  const names = Object.keys(retentions)
+  for (const name of names) await before.createCollection(name, { retention: retentions[name] })
+  for (const n of [1, 2, 3]) for (const name of names) await before.collection<Row>(name).put({ id: 'a', n })
+  await before.close()
+
+  await using store = await FountainStore.open(path)
+  await store.compact()
+  t.deepEqual(await sequences(store, 'all'), [16, 11, 6])
+  t.deepEqual(await sequences(store, 'count'), [17, 12])
+  t.deepEqual(await sequences(store, 'latest'), [18])
+  t.deepEqual(await sequences(store, 'since'), [19, 14, 9])
+  t.deepEqual(await sequences(store, 'young'), [20, 15, 10])
+  t.deepEqual(await store.collectionInfo('count'), { name: 'count', retention: { count: 2 }, indexes: [] })
+  t.is(await store.collectionInfo('nobody'), undefined)
+
+  using past = store.at(12)
+  t.is((await past.collection<Row>('all').get('a'))?.n, 2)
+  const error = await fails(t, () => past.collection<Row>('latest').get('a'), {
+    code: 'ERR_HISTORY_TRUNCATED',
+    collection: 'latest',
+  })
+  t.is(error.details.floor, 20)
+})
+
+test('settings are changed one by one, and given once only when a collection is created', async (t) => {
+  const store = await newStore(t)
+  const settings = { schemaVersion: 1, retention: { maxAge: 1000 } } as const
+  await store.createCollection('c', settings)
+  await store.createCollection('c', settings)
+  await store.createCollection('c')
+  await fails(t, () => store.createCollection('c', { retention: 'unbounded' }), { code: 'ERR_EXISTS', collection: 'c' })
+  await store.alterCollection('c', { retention: null, schemaVersion: 2 })
+  await store.collection('c').defineIndex('byN', { kind: 'multi', on: 'n' })
+  const info = await store.collectionInfo('c')
+  t.deepEqual(
+    { ...info, indexes: info?.indexes.map(({ name }) => name) },
+    { name: 'c', schemaVersion: 2, indexes: ['byN'] },
+  )
+  await fails(t, () => store.alterCollection('nobody', { schemaVersion: 1 }), { code: 'ERR_NOT_FOUND' })
+})
+
+test('an altered retention holds from its commit on', async (t) => {
+  const store = await newStore(t, { durability: 'memory', retention: { count: 1 } })
+  const rows = store.collection<Row>('rows')
+  await rows.put({ id: 'a', n: 1 })
+  await rows.put({ id: 'a', n: 2 })
+  await store.alterCollection('rows', { retention: { since: new Date(Date.now() + 60_000) } })
+  for (const n of [3, 4]) {
+    await rows.put({ id: 'a', n })
+    await store.compact()
+  }
+  t.deepEqual(await sequences(store, 'rows'), [5, 4, 2])
+})
+
+test('what is no setting is refused', async (t) => {
+  const store = await newStore(t)
+  const refused = (settings: object) =>
+    fails(t, () => store.createCollection('c', settings), { code: 'ERR_INVALID_ARGUMENT' })
+  for (const retention of ['all', 1, {}, { count: 0 }, { count: 1, since: 2 }, { since: -1 }, { maxAge: 0.5 }]) {
+    await refused({ retention })
+  }
+  await refused({ since: new Date(Number.NaN) })
+  await refused({ ttl: 5 })
+  await refused({ ttl: { path: 'a' } })
+  await refused({ colour: 'red' })
+  await fails(t, () => store.createCollection('c', { ttl: 'a[]' }), { code: 'ERR_VALIDATION' })
+  await fails(t, () => FountainStore.open(join(directory(t), 's'), { retention: { since: new Date() } }), {
+    code: 'ERR_INVALID_ARGUMENT',
+  })
+})
