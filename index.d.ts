@@ -14,9 +14,10 @@
  *
  * @packageDocumentation
  */
-export type { LogEvent, Logger, OperationCounts } from './lib/activity.js';
+export type { BatchEvent, CloseEvent, CollectionEvent, IndexEvent, LogEvent, Logger, OpenEvent, OperationCounts, RecoveryEvent, TransactionEvent, UpkeepEvent, } from './lib/activity.js';
 export { Collection } from './lib/collection.js';
-export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
+export type { AnyIndexes, CollectionDefinition, DocumentOf, IndexDeclarations, IndexKeys, KeyIn, NeedsKey, PathIndex, WritableOf, } from './lib/definition.js';
+export { type SchemaIssue, StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
 export { Index, type IndexBounds, IndexBuild, type IndexDefinition, type IndexInfo, type IndexKey, type IndexKind, type IndexValue, } from './lib/indexes.js';
 export type { SettingsChange } from './lib/keeping.js';
 export type { Key } from './lib/keys.js';
@@ -28,6 +29,7 @@ export { type CollectionOptions, type IndexReadOptions, type IndexScanOptions, R
 export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js';
 export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js';
 export { Scan } from './lib/scan.js';
+export { type Schema, type SchemaInput, type SchemaOutput, type SchemaResult, type SchemaTypes, type StandardIssue, type StandardStep, type, } from './lib/schema.js';
 export { Snapshot } from './lib/snapshot.js';
 export { FountainStore } from './lib/store.js';
 export { Transaction, TransactionCollection } from './lib/transaction.js';

@@ -14,5 +14,6 @@ export const {
   StoreError,
   Transaction,
   TransactionCollection,
+  type,
   WriteOperation,
 } = cjs

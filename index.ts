@@ -14,9 +14,32 @@
  *
  * @packageDocumentation
  */
-export type { LogEvent, Logger, OperationCounts } from './lib/activity.js'
+export type {
+  BatchEvent,
+  CloseEvent,
+  CollectionEvent,
+  IndexEvent,
+  LogEvent,
+  Logger,
+  OpenEvent,
+  OperationCounts,
+  RecoveryEvent,
+  TransactionEvent,
+  UpkeepEvent,
+} from './lib/activity.js'
 export { Collection } from './lib/collection.js'
-export { StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js'
+export type {
+  AnyIndexes,
+  CollectionDefinition,
+  DocumentOf,
+  IndexDeclarations,
+  IndexKeys,
+  KeyIn,
+  NeedsKey,
+  PathIndex,
+  WritableOf,
+} from './lib/definition.js'
+export { type SchemaIssue, StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js'
 export {
   Index,
   type IndexBounds,
@@ -65,6 +88,16 @@ export {
 export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js'
 export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js'
 export { Scan } from './lib/scan.js'
+export {
+  type Schema,
+  type SchemaInput,
+  type SchemaOutput,
+  type SchemaResult,
+  type SchemaTypes,
+  type StandardIssue,
+  type StandardStep,
+  type,
+} from './lib/schema.js'
 export { Snapshot } from './lib/snapshot.js'
 export { FountainStore } from './lib/store.js'
 export { Transaction, TransactionCollection } from './lib/transaction.js'

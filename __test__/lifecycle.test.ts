@@ -115,7 +115,7 @@ test('require and import see the same classes, and share one engine', async (t) 
   `
   const { stdout, stderr } = await child(join(directory(t), 'store'), script).ended
   const classes =
-    'Collection,FountainStore,Index,IndexBuild,Query,ReadCollection,Scan,Snapshot,StoreError,Transaction,TransactionCollection,WriteOperation,path'
+    'Collection,FountainStore,Index,IndexBuild,Query,ReadCollection,Scan,Snapshot,StoreError,Transaction,TransactionCollection,WriteOperation,path,type'
   t.is(stdout.trim(), `${classes} true 1 true`, stderr)
 })
 

@@ -26,6 +26,7 @@ test('what must compile compiles, and every expected error occurs', (t) => {
     'false',
     '__test__/types.ts',
     '__test__/query-types.ts',
+    '__test__/definition-types.ts',
   ]
   const { status, stdout } = spawnSync(process.execPath, [...args, '--ignoreConfig'], { cwd: root, encoding: 'utf8' })
   t.is(status, 0, stdout)

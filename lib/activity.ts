@@ -28,30 +28,90 @@ export interface OperationCounts {
   readonly transactions: number
 }
 
+/** The store was opened. */
+export interface OpenEvent {
+  /** Tells it from other events. */
+  readonly type: 'open'
+  /** The store's directory. */
+  readonly path: string
+  /** Whether there was no store before. */
+  readonly created: boolean
+}
+
+/** The store had not been closed in good order; what its log had was taken from there. It follows an `OpenEvent`. */
+export interface RecoveryEvent {
+  /** Tells it from other events. */
+  readonly type: 'recovery'
+  /** As in `RecoveryReport`. */
+  readonly replayedCommits: number
+  /** As in `RecoveryReport`. */
+  readonly replayedBytes: number
+  /** Bytes at the ends of logs that were not used. */
+  readonly discardedBytes: number
+  /** Files that were moved aside. */
+  readonly quarantined: number
+}
+
+/** The handle was closed. */
+export interface CloseEvent {
+  /** Tells it from other events. */
+  readonly type: 'close'
+  /** The store's directory. */
+  readonly path: string
+}
+
+/** A call of `flush` or `compact` succeeded. */
+export interface UpkeepEvent {
+  /** Tells it from other events. */
+  readonly type: 'flush' | 'compaction'
+  /** How long it took, in milliseconds. */
+  readonly ms: number
+}
+
+/** Something was done in a collection. */
+export interface CollectionEvent {
+  /** What was done. */
+  readonly type: 'put' | 'get' | 'delete' | 'scan' | 'history' | 'query'
+  /** The collection's name. */
+  readonly collection: string
+}
+
+/** Something was read through an index. */
+export interface IndexEvent {
+  /** Tells it from other events. */
+  readonly type: 'indexLookup'
+  /** The collection's name. */
+  readonly collection: string
+  /** The index's name. */
+  readonly index: string
+}
+
+/** Several things were done in a collection at once: a batch, or reads of several documents. */
+export interface BatchEvent {
+  /** What was done. */
+  readonly type: 'batch' | 'getMany'
+  /** The collection's name. */
+  readonly collection: string
+  /** How many. */
+  readonly count: number
+}
+
+/** An attempt of a transaction began. */
+export interface TransactionEvent {
+  /** Tells it from other events. */
+  readonly type: 'transaction'
+}
+
 /** What a logger is told: plain data, that JSON holds. */
 export type LogEvent =
-  /** The store was opened. */
-  | { readonly type: 'open'; readonly path: string; readonly created: boolean }
-  /** The store had not been closed in good order, and what was in its log was taken from there. */
-  | {
-      readonly type: 'recovery'
-      readonly replayedCommits: number
-      readonly replayedBytes: number
-      readonly discardedBytes: number
-      readonly quarantined: number
-    }
-  /** The handle was closed. */
-  | { readonly type: 'close'; readonly path: string }
-  /** A call of `flush` or `compact` succeeded, after so many milliseconds. */
-  | { readonly type: 'flush' | 'compaction'; readonly ms: number }
-  /** Something was done in a collection. */
-  | { readonly type: 'put' | 'get' | 'delete' | 'scan' | 'history' | 'query'; readonly collection: string }
-  /** Something was read through an index. */
-  | { readonly type: 'indexLookup'; readonly collection: string; readonly index: string }
-  /** Several things were done in a collection: a batch, or reads of several documents. */
-  | { readonly type: 'batch' | 'getMany'; readonly collection: string; readonly count: number }
-  /** An attempt of a transaction began. */
-  | { readonly type: 'transaction' }
+  | OpenEvent
+  | RecoveryEvent
+  | CloseEvent
+  | UpkeepEvent
+  | CollectionEvent
+  | IndexEvent
+  | BatchEvent
+  | TransactionEvent
 
 /** Takes events. */
 export type Logger = (event: LogEvent) => void

@@ -2,6 +2,8 @@
  * Writing a collection: documents, batches, changes of all that match, indexes. A document carries its key in one of its
  * properties.
  */
+
+import type { AnyIndexes } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { followCollection } from './history.js'
 import {
@@ -27,6 +29,7 @@ import type { ReadSource } from './read.js'
 import { ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
 import type { BatchItem, Change, Commit, OperationOptions, PutOptions, WatchOptions, WriteOptions } from './types.js'
+import { updateHere } from './update-here.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
@@ -50,12 +53,17 @@ const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
  * of writes are with the engine at a time; what a program writes beyond that waits in this process's memory, as
  * `store.metrics().queuedWriteBytes` tells.
  */
-export class Collection<T extends object, K extends Key = Key> extends ReadCollection<T, K> {
+export class Collection<
+  T extends object,
+  K extends Key = Key,
+  I = AnyIndexes,
+  In extends object = T,
+> extends ReadCollection<T, K, I> {
   /**
    * Stores a document under the key it carries, replacing one that is there. With `ifSequence` only the one that this
    * commit put there, otherwise it rejects with `ERR_CONFLICT`.
    */
-  put(document: T, options?: PutOptions): Promise<Commit> {
+  put(document: In, options?: PutOptions): Promise<Commit> {
     return this.#write(() => [preparePut(this.source, document, options?.ifSequence)], options, PUT_OPTIONS, 'put')
   }
 
@@ -68,12 +76,12 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
   }
 
   /** Stores a document under a key that has none; rejects with `ERR_EXISTS` if there is one. */
-  insert(document: T, options?: WriteOptions): Promise<Commit> {
+  insert(document: In, options?: WriteOptions): Promise<Commit> {
     return this.#write(() => [preparePut(this.source, document, 'absent')], options, WRITE_OPTIONS, 'insert')
   }
 
   /** As `insert`, but resolves with undefined, having written nothing, if there is a document under the key. */
-  async putIfAbsent(document: T, options?: WriteOptions): Promise<Commit | undefined> {
+  async putIfAbsent(document: In, options?: WriteOptions): Promise<Commit | undefined> {
     try {
       return await this.insert(document, options)
     } catch (error) {
@@ -91,16 +99,24 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
    * Several puts, inserts and deletes as one commit: all of them happen or none. The last one on a key wins. An empty
    * batch writes nothing and answers with the newest sequence.
    */
-  batch(items: readonly BatchItem<T, K>[], options?: WriteOptions): Promise<Commit> {
+  batch(items: readonly BatchItem<In, K>[], options?: WriteOptions): Promise<Commit> {
     return this.#write(() => this.#prepareBatch(items), options, WRITE_OPTIONS, 'batch')
   }
 
   /**
-   * Gives members of all documents that match new values, in one commit: all of them or none. It comes after the writes that
-   * were called before it. No document that was changed since it was found is overwritten; the search is then begun anew.
+      // A copy, as it may be needed again.
+      const set = structuredClone(here)
+      return core.during(async () => {
+        await core.queue.drain()
+        signal?.throwIfAborted()
+        if (set === undefined) return change(this.source, body, durability)
+        return updateHere(core, this, body.where as Where<T>, set, { ...rest, durability, signal })
+      })
    */
-  updateWhere(where: Where<T>, set: Partial<T>, options?: ChangeOptions): Promise<Changed> {
-    return this.#change('update', where, options, (source) => ({ set: checkedSet(set, source.keyName) }))
+  updateWhere(where: Where<T>, set: Partial<In>, options?: ChangeOptions): Promise<Changed> {
+    const more = (source: ReadSource) => ({ set: checkedSet(set, source.keyName) })
+    const here = this.source.schema !== undefined && options?.dryRun !== true
+    return this.#change('update', where, options, more, here ? set : undefined)
   }
 
   /** Deletes all documents that match, in one commit: all of them or none. As `updateWhere`. */
@@ -142,11 +158,20 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
   }
 
   /**
+   * Defines the indexes that the collection was declared with and that the store has not yet; resolves when all are ready.
+   * Rejects with `ERR_EXISTS` if the store has an index of the name that is another one.
+   */
+  async ready(): Promise<void> {
+    const builds = [...this.source.indexes].map(([name, definition]) => this.defineIndex(name, definition))
+    await Promise.all(builds)
+  }
+
+  /**
    * A put for `store.batch`, which may span collections. The document is encoded now; later changes to it do not count.
    *
    * @throws StoreError as `put` rejects with
    */
-  putOp(document: T, options?: OperationOptions): WriteOperation {
+  putOp(document: In, options?: OperationOptions): WriteOperation {
     const { ifSequence } = checkOptions(options, OPERATION_OPTIONS, 'putOp')
     return this.#operation(preparePut(this.source, document, ifSequence))
   }
@@ -156,7 +181,7 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
    *
    * @throws StoreError as `put` rejects with
    */
-  insertOp(document: T): WriteOperation {
+  insertOp(document: In): WriteOperation {
     return this.#operation(preparePut(this.source, document, 'absent'))
   }
 
@@ -187,6 +212,7 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
     where: unknown,
     options: ChangeOptions | undefined,
     more: (source: ReadSource) => object,
+    here?: object,
   ): Promise<Changed> {
     try {
       const { core } = this.source
@@ -194,10 +220,13 @@ export class Collection<T extends object, K extends Key = Key> extends ReadColle
       const { durability = core.durability, signal, ...rest } = checkOptions(options, CHANGE_OPTIONS, `${type}Where`)
       signal?.throwIfAborted()
       const body = { type, where: queryJson(where, 'where'), ...rest, ...more(this.source) }
+      // A copy, as it may be needed again.
+      const set = structuredClone(here)
       return core.during(async () => {
         await core.queue.drain()
         signal?.throwIfAborted()
-        return change(this.source, body, durability)
+        if (set === undefined) return change(this.source, body, durability)
+        return updateHere(core, this, body.where as Where<T>, set, { ...rest, durability, signal })
       })
     } catch (error) {
       return Promise.reject(error)
@@ -263,11 +292,12 @@ function checkedKey(write: PreparedWrite): PreparedWrite {
 /** The same error with the item of the batch that it concerns. */
 function atItem(error: unknown, index: number): unknown {
   if (!(error instanceof StoreError)) return error
-  const { code, message, collection, key, place } = error
+  const { code, message, collection, key, place, issues } = error
   return new StoreError(code, `items[${index}]: ${message}`, {
     collection,
     key,
     place,
+    issues,
     cause: error,
     details: { item: index },
   })

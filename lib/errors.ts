@@ -53,7 +53,10 @@ export type StoreErrorCode =
   | 'ERR_BAD_CURSOR'
   /** No index can be used, and the query requires one. */
   | 'ERR_NO_INDEX'
-  /** A document that cannot be stored exactly, `place` says where; or a query, `details.pointer` says where. */
+  /**
+   * A document that cannot be stored exactly, `place` says where; one that does not fit its schema, `issues` says why; or a
+   * query, `details.pointer` says where.
+   */
   | 'ERR_VALIDATION'
   /** An argument or option of a wrong type or an unknown name. */
   | 'ERR_INVALID_ARGUMENT'
@@ -107,6 +110,16 @@ export const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
   'ERR_NO_BINARY',
 ])
 
+/** Something that the schema of a collection found wrong with a document. */
+export interface SchemaIssue {
+  /** What is wrong, in the words of the validator. */
+  readonly message: string
+  /** The way from the document to the place. */
+  readonly path: readonly PropertyKey[]
+  /** The same as text, for example `$.address.tags[3]`. */
+  readonly place: string
+}
+
 /** What is known about an error besides its code and message. */
 export interface StoreErrorDetails {
   /** The collection concerned. */
@@ -121,6 +134,8 @@ export interface StoreErrorDetails {
   readonly pid?: number | undefined
   /** Numbers and names that the engine knows about the failure. */
   readonly details?: Readonly<Record<string, unknown>> | undefined
+  /** What the schema found wrong. */
+  readonly issues?: readonly SchemaIssue[] | undefined
   /** The error that caused this one. */
   readonly cause?: unknown
 }
@@ -141,6 +156,8 @@ export class StoreError extends Error {
   readonly path: string | undefined
   /** The process that holds the store's lock, for `ERR_LOCKED`. */
   readonly pid: number | undefined
+  /** What the schema of the collection found wrong, if that is the error. */
+  readonly issues: readonly SchemaIssue[] | undefined
   /** What else the engine knows: for example `size` and `limit`, `requested` and `floor`, `offset`, `osError`. */
   readonly details: Readonly<Record<string, unknown>>
 
@@ -155,6 +172,7 @@ export class StoreError extends Error {
     this.place = details.place
     this.path = details.path
     this.pid = details.pid
+    this.issues = details.issues
     this.details = details.details ?? {}
   }
 

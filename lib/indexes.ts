@@ -42,15 +42,15 @@ export interface IndexInfo {
 }
 
 /** Bounds of a read through an index: each a key, or the first values of one, which stand for all keys that begin so. */
-export interface IndexBounds {
+export interface IndexBounds<V = IndexKey> {
   /** Keys greater than this one. */
-  readonly gt?: IndexKey | undefined
+  readonly gt?: V | undefined
   /** Keys from this one on. */
-  readonly gte?: IndexKey | undefined
+  readonly gte?: V | undefined
   /** Keys less than this one. */
-  readonly lt?: IndexKey | undefined
+  readonly lt?: V | undefined
   /** Keys up to this one, and those that begin with it. */
-  readonly lte?: IndexKey | undefined
+  readonly lte?: V | undefined
 }
 
 /** A named index, for `collection.define`. */
@@ -185,12 +185,17 @@ export function indexName(name: unknown): string {
 }
 
 /** The definition, if it is one. */
-export function checkedDefinition(definition: unknown): IndexDefinition {
+export function checkedDefinition(definition: unknown, place = 'definition'): IndexDefinition {
   const { kind, on, sparse } = (definition ?? {}) as Partial<IndexDefinition>
-  if (kind !== 'unique' && kind !== 'multi') throw invalidArgument('definition.kind', '"unique" or "multi"', kind)
-  if (sparse !== undefined && typeof sparse !== 'boolean')
-    throw invalidArgument('definition.sparse', 'a boolean', sparse)
-  return { kind, on: checkedPaths(on, 'definition.on'), sparse }
+  if (kind !== 'unique' && kind !== 'multi') throw invalidArgument(`${place}.kind`, '"unique" or "multi"', kind)
+  if (sparse !== undefined && typeof sparse !== 'boolean') throw invalidArgument(`${place}.sparse`, 'a boolean', sparse)
+  return { kind, on: checkedPaths(on, `${place}.on`), sparse }
+}
+
+/** Definitions by name, each checked. */
+export function checkedDefinitions(given: Readonly<Record<string, unknown>>): ReadonlyMap<string, IndexDefinition> {
+  const entries = Object.entries(given)
+  return new Map(entries.map(([name, definition]) => [name, checkedDefinition(definition, `indexes.${name}`)]))
 }
 
 function checkedPaths(on: unknown, place: string): readonly string[] {

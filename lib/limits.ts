@@ -35,6 +35,8 @@ export const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
 /** How often `store.transaction` runs again after a conflict unless told otherwise. */
 export const DEFAULT_TRANSACTION_RETRIES = 10
+/** How often an update of all that match is tried before it is a conflict; the engine tries as often. */
+export const MAX_CHANGE_ATTEMPTS = 16
 /** How long `store.transaction` may take with all its attempts unless told otherwise, in milliseconds. */
 export const DEFAULT_TRANSACTION_MS = 30_000
 /** Longest time that `store.transaction` may be given: the engine refuses transactions that are open for longer. */

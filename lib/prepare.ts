@@ -5,18 +5,21 @@ import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey
 import { requireString } from './options.js'
 import { largerBlock, type ReadSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
+import { validated } from './schema.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 /** What a write may demand of the record that it replaces. */
 export type WriteCondition = PreparedWrite['condition']
 
 /**
- * A put. Runs the caller's getters, if the document has any, so nothing may be half-written when it is called.
+ * A put of what the schema makes of a document. Runs the caller's getters, if the document has any, and the schema, so
+ * nothing may be half-written when it is called.
  *
  * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
-export function preparePut(source: ReadSource, document: unknown, condition?: WriteCondition): PreparedWrite {
+export function preparePut(source: ReadSource, given: unknown, condition?: WriteCondition): PreparedWrite {
   const { id, name, keyName } = source
+  const document = validated(source, given)
   if (!isPlainObject(document)) {
     const message = `a document of collection ${JSON.stringify(name)} is a plain object, not ${describe(document)}`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
@@ -40,13 +43,14 @@ function encode(source: ReadSource, document: object, key: Key, context: KeyCont
 }
 
 /**
- * A put of a document in JSON text.
+ * A put of a document in JSON text. With a schema the document is made, to be judged.
  *
  * @throws StoreError `ERR_INVALID_ARGUMENT`, `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
 export function prepareJson(source: ReadSource, json: unknown, condition?: WriteCondition): PreparedWrite {
   requireString(json, 'json')
   const { core, id, name, keyName } = source
+  if (source.schema !== undefined) return preparePut(source, parseJson(source, json), condition)
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   for (let block: Buffer = core.runtime.io; ; ) {
     const into = block
@@ -60,6 +64,15 @@ export function prepareJson(source: ReadSource, json: unknown, condition?: Write
     // The block is used again before the write is.
     const record = Buffer.from(block.subarray(keyEnd, length))
     return { collectionId: id, key: decodeKey(block, 4, keyEnd), record, context, condition }
+  }
+}
+
+function parseJson({ name }: ReadSource, json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch (cause) {
+    const message = `this is no JSON text: ${(cause as Error).message}`
+    throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$', cause })
   }
 }
 

@@ -2,6 +2,7 @@
  * The types of queries: which paths a document has, what may be asked of the value at each, and what a projection leaves.
  * Paths go four steps deep; `path('a.b.c.d.e')` is for deeper ones. The language itself is described in `docs/query.md`.
  */
+import type { AnyIndexes } from './definition.js'
 import type { Snapshot } from './snapshot.js'
 import type { ReadOptions } from './types.js'
 
@@ -155,9 +156,9 @@ export type Cursor = string & {
 }
 
 /** What the caller knows or demands about how documents are found. */
-export interface QueryHints {
+export interface QueryHints<I = AnyIndexes> {
   /** The index to use. */
-  index?: string | undefined
+  index?: (keyof I & string) | undefined
   /** Reject with `ERR_NO_INDEX` instead of reading the whole collection. */
   requireIndex?: boolean | undefined
   /** Most documents and index entries to read; then it rejects with `ERR_LIMIT`. */
@@ -167,7 +168,7 @@ export interface QueryHints {
 }
 
 /** A query in one object. */
-export interface FindSpec<T> extends ReadOptions {
+export interface FindSpec<T, I = AnyIndexes> extends ReadOptions {
   /** Which documents. Default: all. */
   where?: Where<T> | undefined
   /** In which order. Default: by key. */
@@ -177,7 +178,7 @@ export interface FindSpec<T> extends ReadOptions {
   /** Where a page of the same query ended. */
   cursor?: Cursor | undefined
   /** The index to use. */
-  hint?: { readonly index: string } | undefined
+  hint?: { readonly index: keyof I & string } | undefined
   /** As in `QueryHints`. */
   requireIndex?: boolean | undefined
   /** As in `QueryHints`. */

@@ -3,6 +3,7 @@
  * read before an answer is asked for, and then on the store's read threads.
  */
 import { NEWEST } from './core.js'
+import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
 import { DEFAULT_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import type { Lease } from './pin.js'
@@ -55,7 +56,7 @@ interface Meta {
 }
 
 /** A query of documents `T` that answers with `R`. Iterating it reads one state, page by page. */
-export class Query<T, R = T> implements AsyncIterable<R> {
+export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   readonly #context: QueryContext
   readonly #parts: QueryParts
 
@@ -66,34 +67,34 @@ export class Query<T, R = T> implements AsyncIterable<R> {
   }
 
   /** Only documents for which these conditions hold, too. */
-  where(conditions: Where<T>): Query<T, R> {
+  where(conditions: Where<T>): Query<T, R, I> {
     const added = queryJson(conditions, 'where')
     const { where } = this.#parts
     return this.#with({ where: where === undefined ? added : { $and: [where, added] } })
   }
 
   /** Only what these paths lead to, in the objects and arrays around it. Replaces an earlier selection. */
-  select<const P extends readonly Path<T>[]>(...paths: P): Query<T, Select<T, P[number]>> {
-    return new Query<T, Select<T, P[number]>>(this.#context, { ...this.#parts, select: [...paths] })
+  select<const P extends readonly Path<T>[]>(...paths: P): Query<T, Select<T, P[number]>, I> {
+    return new Query<T, Select<T, P[number]>, I>(this.#context, { ...this.#parts, select: [...paths] })
   }
 
   /** Ordered by this path, after the paths given before. */
-  orderBy(path: OrderPath<T>, dir: 'asc' | 'desc' = 'asc'): Query<T, R> {
+  orderBy(path: OrderPath<T>, dir: 'asc' | 'desc' = 'asc'): Query<T, R, I> {
     return this.#with({ orderBy: [...(this.#parts.orderBy ?? []), { path, dir }] })
   }
 
   /** At most this many documents, at least 1. */
-  limit(count: number): Query<T, R> {
+  limit(count: number): Query<T, R, I> {
     return this.#with({ limit: checkedSize(count, 'limit') })
   }
 
   /** Only what comes after the page that ended there. */
-  after(cursor: Cursor): Query<T, R> {
+  after(cursor: Cursor): Query<T, R, I> {
     return this.#with({ cursor })
   }
 
   /** What is known or demanded about how documents are found. */
-  hint({ index, requireIndex, maxScanned, timeoutMs }: QueryHints): Query<T, R> {
+  hint({ index, requireIndex, maxScanned, timeoutMs }: QueryHints<I>): Query<T, R, I> {
     return this.#with({
       ...(index !== undefined && { hint: { index } }),
       ...(requireIndex !== undefined && { requireIndex }),
@@ -170,8 +171,8 @@ export class Query<T, R = T> implements AsyncIterable<R> {
     return meta.explain as Explanation
   }
 
-  #with(parts: QueryParts): Query<T, R> {
-    return new Query<T, R>(this.#context, { ...this.#parts, ...parts })
+  #with(parts: QueryParts): Query<T, R, I> {
+    return new Query<T, R, I>(this.#context, { ...this.#parts, ...parts })
   }
 
   /** Pages of what is fetched in larger and larger pieces, so that few queries run and the first page comes soon. */

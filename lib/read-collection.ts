@@ -5,9 +5,17 @@
  * the view, not of the store, so use the same one everywhere.
  */
 import { NEWEST, type StoreCore } from './core.js'
-import { invalidArgument } from './errors.js'
+import type { AnyIndexes } from './definition.js'
+import { invalidArgument, StoreError } from './errors.js'
 import { readHistory, readMeta } from './history.js'
-import { type IndexBounds, type IndexKey, indexName, indexQuery } from './indexes.js'
+import {
+  checkedDefinitions,
+  type IndexBounds,
+  type IndexDefinition,
+  type IndexKey,
+  indexName,
+  indexQuery,
+} from './indexes.js'
 import { type Key, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, requireString, signal } from './options.js'
@@ -17,7 +25,9 @@ import { checkedSpec } from './query-spec.js'
 import type { FindSpec, Path, Select } from './query-types.js'
 import { encodeRange } from './range.js'
 import { asDocument, asJson, PENDING, type ReadSource, readLater, readNow } from './read.js'
+import { isPlainObject } from './record/plain.js'
 import { Scan } from './scan.js'
+import { type Schema, schemaRule } from './schema.js'
 import { abortable } from './signal.js'
 import { Snapshot } from './snapshot.js'
 import type { DocumentMeta, ReadOptions, ScanOptions, Sequence, SyncReadOptions, Version } from './types.js'
@@ -26,6 +36,10 @@ import type { DocumentMeta, ReadOptions, ScanOptions, Sequence, SyncReadOptions,
 export interface CollectionOptions {
   /** The property that holds the key. Default: `'id'`. */
   readonly key?: string | undefined
+  /** What documents must be when they are written. Default: anything. */
+  readonly schema?: Schema | undefined
+  /** The indexes that `ready()` defines, by name. Default: none. */
+  readonly indexes?: Readonly<Record<string, IndexDefinition>> | undefined
 }
 
 const snapshotOption = { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot }
@@ -34,6 +48,8 @@ const READ_OPTIONS: OptionRules<ReadOptions> = { snapshot: snapshotOption, signa
 const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOption }
 const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
   key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
+  schema: schemaRule,
+  indexes: { expected: 'an object of definitions', accepts: isPlainObject },
 }
 const SCAN_OPTIONS: OptionRules<ScanOptions> = {
   prefix: anything,
@@ -59,7 +75,7 @@ export interface IndexReadOptions extends ReadOptions {
 }
 
 /** Options of `rangeIndex`. */
-export interface IndexScanOptions extends IndexReadOptions, IndexBounds {}
+export interface IndexScanOptions<V = IndexKey> extends IndexReadOptions, IndexBounds<V> {}
 
 const INDEX_READ_OPTIONS: OptionRules<IndexReadOptions> = {
   reverse: boolean,
@@ -83,9 +99,15 @@ interface Fixed {
 }
 
 /** The reading half of a collection: all there is on a snapshot. */
-export class ReadCollection<T, K extends Key = Key> {
+export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   /** The collection's name. */
   readonly name: string
+  /**
+   * What it was made with.
+   *
+   * @internal
+   */
+  readonly options: CollectionOptions
   /** @internal */
   protected readonly source: ReadSource
   readonly #fixed: Fixed | undefined
@@ -93,10 +115,11 @@ export class ReadCollection<T, K extends Key = Key> {
   /** @internal Use `store.collection()`, `snapshot.collection()` or `transaction.collection()`. */
   constructor(core: StoreCore, name: string, options?: CollectionOptions, fixed?: Fixed) {
     requireString(name, 'name')
-    const { key = 'id' } = checkOptions(options, COLLECTION_OPTIONS, 'collection')
+    this.options = checkOptions(options, COLLECTION_OPTIONS, 'collection')
+    const { key = 'id', schema, indexes = {} } = this.options
     const id = core.call((native, handle) => native.collection(handle, name), { collection: name })
     this.name = name
-    this.source = { core, name, id, keyName: key }
+    this.source = { core, name, id, keyName: key, schema, indexes: checkedDefinitions(indexes) }
     this.#fixed = fixed
   }
 
@@ -180,13 +203,15 @@ export class ReadCollection<T, K extends Key = Key> {
    *
    * @throws StoreError for what is not a query; what only the engine can judge rejects the answer
    */
-  find<const P extends readonly Path<T>[]>(spec: FindSpec<T> & { readonly select: P }): Query<T, Select<T, P[number]>>
-  find(spec?: FindSpec<T>): Query<T>
+  find<const P extends readonly Path<T>[]>(
+    spec: FindSpec<T, I> & { readonly select: P },
+  ): Query<T, Select<T, P[number]>, I>
+  find(spec?: FindSpec<T, I>): Query<T, T, I>
   find(spec?: object): unknown {
     this.source.core.assertOpen()
     const { parts, regex, snapshot, signal } = checkedSpec(spec)
     const lease = () => this.#lease(snapshot)
-    return new Query<T>({ source: this.source, lease, regex, signal }, parts)
+    return new Query<T, T, I>({ source: this.source, lease, regex, signal }, parts)
   }
 
   /**
@@ -212,7 +237,7 @@ export class ReadCollection<T, K extends Key = Key> {
    * The documents with this key in an index, in the order of their own keys; of a key with fewer values than the index has
    * paths, those whose keys begin so. Rejects with `ERR_NO_INDEX` and `ERR_INDEX_BUILDING`.
    */
-  async byIndex(index: string, key: IndexKey, options?: ReadOptions): Promise<T[]> {
+  async byIndex<N extends keyof I & string>(index: N, key: I[N], options?: ReadOptions): Promise<T[]> {
     const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'byIndex')
     const all = { snapshot, signal, limit: Number.MAX_SAFE_INTEGER }
     return this.#throughIndex(index, { equal: key }, all).toArray()
@@ -224,8 +249,8 @@ export class ReadCollection<T, K extends Key = Key> {
    *
    * @throws StoreError for bad options; errors of reading reject the iteration
    */
-  rangeIndex(index: string, options?: IndexScanOptions): Scan<T> {
-    const checked = checkOptions(options, INDEX_SCAN_OPTIONS, 'rangeIndex')
+  rangeIndex<N extends keyof I & string>(index: N, options?: IndexScanOptions<I[N]>): Scan<T> {
+    const checked = checkOptions(options as IndexScanOptions | undefined, INDEX_SCAN_OPTIONS, 'rangeIndex')
     const { gt, gte, lt, lte, ...others } = checked
     if (gt !== undefined && gte !== undefined) throw invalidArgument('options.gt', 'absent when there is gte', gt)
     if (lt !== undefined && lte !== undefined) throw invalidArgument('options.lt', 'absent when there is lte', lt)
@@ -238,19 +263,15 @@ export class ReadCollection<T, K extends Key = Key> {
    *
    * @throws StoreError for bad options; errors of reading reject the iteration
    */
-  scanIndex(index: string, prefix: IndexKey, options?: IndexReadOptions): Scan<T> {
+  scanIndex<N extends keyof I & string>(index: N, prefix: I[N], options?: IndexReadOptions): Scan<T> {
     const checked = checkOptions(options, INDEX_READ_OPTIONS, 'scanIndex')
     return this.#throughIndex(index, { prefix }, checked)
   }
 
-  #throughIndex(
-    index: string,
-    keys: Readonly<Record<string, IndexKey | undefined>>,
-    options: IndexReadOptions,
-  ): Scan<T> {
+  #throughIndex(index: string, keys: Readonly<Record<string, unknown>>, options: IndexReadOptions): Scan<T> {
     const { core } = this.source
     const { snapshot, signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = options
-    const query = indexQuery(indexName(index), keys)
+    const query = indexQuery(indexName(index), keys as Readonly<Record<string, IndexKey | undefined>>)
     core.assertOpen()
     const pin = () => {
       const lease = this.#lease(snapshot) ?? core.pinNewest().lease()
@@ -258,6 +279,15 @@ export class ReadCollection<T, K extends Key = Key> {
       return lease
     }
     return new Scan(this.source, { range: encodeRange({}, this.name), query, reverse, limit, pageSize, signal, pin })
+  }
+
+  /**
+   * Whether it is one of this store.
+   *
+   * @internal
+   */
+  belongsTo(core: StoreCore): boolean {
+    return this.source.core === core
   }
 
   /** A copy of a key argument that no later change can reach. */
@@ -308,4 +338,15 @@ export class ReadCollection<T, K extends Key = Key> {
       lease.release()
     }
   }
+}
+
+/** A collection, or the name of one, as the arguments with which a view of it is made. */
+export function viewed(
+  core: StoreCore,
+  of: string | ReadCollection<object, Key, never>,
+  options: CollectionOptions | undefined,
+): [name: string, options: CollectionOptions | undefined] {
+  if (!(of instanceof ReadCollection)) return [of, options]
+  if (of.belongsTo(core)) return [of.name, of.options]
+  throw new StoreError('ERR_INVALID_ARGUMENT', 'the collection belongs to another store', { place: 'collection' })
 }

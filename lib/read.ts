@@ -3,10 +3,12 @@
  */
 import type { StoreCore } from './core.js'
 import { fromThrown } from './failures.js'
+import type { IndexDefinition } from './indexes.js'
 import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, TOO_SMALL, WOULD_BLOCK } from './native.js'
 import { readRecord } from './record/reader.js'
+import type { Schema } from './schema.js'
 
 /** What reading a collection needs to know of it. */
 export interface ReadSource {
@@ -17,6 +19,10 @@ export interface ReadSource {
   readonly id: number
   /** The property that holds the key. */
   readonly keyName: string
+  /** What documents must be when they are written. */
+  readonly schema: Schema | undefined
+  /** The indexes that the program has declared, by name. */
+  readonly indexes: ReadonlyMap<string, IndexDefinition>
 }
 
 /** The answer is not in memory. */

@@ -6,7 +6,7 @@ import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
 import type { Key } from './keys.js'
 import type { Lease, Pin } from './pin.js'
-import type { CollectionOptions, ReadCollection } from './read-collection.js'
+import { type CollectionOptions, type ReadCollection, viewed } from './read-collection.js'
 import type { AnyDocument, KeyProperty, Sequence } from './types.js'
 
 /** Makes the view of a collection that a snapshot gives. */
@@ -65,9 +65,12 @@ export class Snapshot implements AsyncDisposable, Disposable {
     name: string,
     options: { readonly key: P },
   ): ReadCollection<T, Extract<T[P], Key>>
-  collection(name: string, options?: CollectionOptions): ReadCollection<object, Key> {
+  /** A collection as this snapshot sees it. */
+  collection<T, K extends Key, I>(of: ReadCollection<T, K, I>): ReadCollection<T, K, I>
+  collection(of: string | ReadCollection<object, Key, never>, options?: CollectionOptions): unknown {
     this.#assertOpen()
-    return this.#view(name, options, this)
+    const [name, checked] = viewed(this.#core, of, options)
+    return this.#view(name, checked, this)
   }
 
   /** Lets go of the old versions. Reads under way finish; later ones fail with `ERR_CLOSED`. Idempotent. */

@@ -3,6 +3,15 @@ import { resolve } from 'node:path'
 import type { OperationCounts } from './activity.js'
 import { Collection, WATCH_OPTIONS } from './collection.js'
 import { StoreCore } from './core.js'
+import type {
+  CollectionDefinition,
+  DocumentOf,
+  IndexDeclarations,
+  IndexKeys,
+  KeyIn,
+  NeedsKey,
+  WritableOf,
+} from './definition.js'
 import { invalidArgument } from './errors.js'
 import { followStore, readDiff } from './history.js'
 import { changeSchema, completeInfo } from './indexes.js'
@@ -16,6 +25,7 @@ import { isPlainObject } from './record/plain.js'
 import { type SalvageReport, salvage, type VerifyReport, verify } from './repair.js'
 import type { RecoveryReport, StoreMetrics } from './reports.js'
 import { runtime } from './runtime.js'
+import type { Schema } from './schema.js'
 import { Snapshot } from './snapshot.js'
 import { transact } from './transact.js'
 import type { Transaction } from './transaction.js'
@@ -143,7 +153,19 @@ export class FountainStore implements AsyncDisposable {
     name: string,
     options: { readonly key: P },
   ): Collection<T, Extract<T[P], Key>>
-  collection(name: string, options?: CollectionOptions): Collection<object, Key> {
+  /**
+   * A collection with a schema, which judges every document that is written through it, and with indexes. All types follow
+   * from these: what is written, what is read, names and keys of indexes.
+   */
+  collection<
+    S extends Schema,
+    const I extends IndexDeclarations<DocumentOf<S>> = Readonly<Record<never, never>>,
+    P extends KeyProperty<DocumentOf<S>> = KeyProperty<DocumentOf<S>> & 'id',
+  >(
+    name: string,
+    definition: CollectionDefinition<S, P, I> & NeedsKey<DocumentOf<S>, P>,
+  ): Collection<DocumentOf<S>, KeyIn<DocumentOf<S>, P>, IndexKeys<DocumentOf<S>, I>, WritableOf<S>>
+  collection(name: string, options?: CollectionOptions): unknown {
     return new Collection(this.#core, name, options)
   }
 

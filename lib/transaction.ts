@@ -2,13 +2,15 @@
  * Transactions: reads of one moment, writes that only the transaction sees until it commits, and a commit that happens only
  * if nobody else changed meanwhile what it depends on. Nothing is locked: who commits first wins, and the other runs again.
  */
+import type { Collection } from './collection.js'
 import type { StoreCore } from './core.js'
+import type { AnyIndexes } from './definition.js'
 import { StoreError } from './errors.js'
 import { fromThrown } from './failures.js'
 import type { Key } from './keys.js'
 import { Lease } from './pin.js'
 import { prepareDelete, preparePut } from './prepare.js'
-import { type CollectionOptions, ReadCollection } from './read-collection.js'
+import { type CollectionOptions, ReadCollection, viewed } from './read-collection.js'
 import type { AnyDocument, Durability, Isolation, KeyProperty, Sequence } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 import { LEVELS } from './write-queue.js'
@@ -25,6 +27,7 @@ export class Transaction {
   readonly #core: StoreCore
   readonly #handle: number
   #ended = false
+  #committed: Sequence | undefined
 
   /** @internal Use `store.transaction()`. */
   constructor(core: StoreCore, isolation: Isolation) {
@@ -44,9 +47,23 @@ export class Transaction {
     name: string,
     options: { readonly key: P },
   ): TransactionCollection<T, Extract<T[P], Key>>
-  collection(name: string, options?: CollectionOptions): TransactionCollection<object, Key> {
+  /** A collection as this transaction sees it, with its schema and indexes. */
+  collection<T extends object, K extends Key, I, In extends object>(
+    of: Collection<T, K, I, In>,
+  ): TransactionCollection<T, K, I, In>
+  collection(of: string | Collection<object, Key, never>, options?: CollectionOptions): unknown {
     this.#assertRunning()
-    return new TransactionCollection(this.#core, name, options, this)
+    const [name, checked] = viewed(this.#core, of, options)
+    return new TransactionCollection(this.#core, name, checked, this)
+  }
+
+  /**
+   * The sequence that its commit was answered with.
+   *
+   * @internal
+   */
+  get committed(): Sequence | undefined {
+    return this.#committed
   }
 
   /**
@@ -86,11 +103,12 @@ export class Transaction {
   async commit(durability: Durability): Promise<Sequence> {
     this.#assertRunning()
     this.#ended = true
-    return this.#core.request(
+    this.#committed = await this.#core.request(
       {},
       (native, ticket) => native.commitTransaction(ticket, this.#handle, LEVELS[durability]),
       (sequence) => sequence,
     )
+    return this.#committed
   }
 
   /**
@@ -111,7 +129,12 @@ export class Transaction {
 }
 
 /** A collection as a transaction sees it, its own writes included. Writes are made at once; they need not be awaited. */
-export class TransactionCollection<T extends object, K extends Key = Key> extends ReadCollection<T, K> {
+export class TransactionCollection<
+  T extends object,
+  K extends Key = Key,
+  I = AnyIndexes,
+  In extends object = T,
+> extends ReadCollection<T, K, I> {
   readonly #transaction: Transaction
 
   /** @internal Use `transaction.collection()`. */
@@ -125,7 +148,7 @@ export class TransactionCollection<T extends object, K extends Key = Key> extend
    *
    * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`, `ERR_LIMIT`, `ERR_CLOSED`
    */
-  put(document: T): void {
+  put(document: In): void {
     this.#transaction.write(preparePut(this.source, document))
     this.source.core.activity.put(this.name)
   }
@@ -136,7 +159,7 @@ export class TransactionCollection<T extends object, K extends Key = Key> extend
    *
    * @throws StoreError as `put`, and `ERR_EXISTS`
    */
-  insert(document: T): void {
+  insert(document: In): void {
     this.#transaction.write(preparePut(this.source, document, 'absent'))
     this.source.core.activity.put(this.name)
   }
