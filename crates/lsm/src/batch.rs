@@ -133,6 +133,7 @@ impl WriteBatch {
         let overhead = (self.ops.len() + 1) * OP_OVERHEAD_BYTES;
         check("commit", self.bytes.len() + key.len() + value.len() + overhead, MAX_COMMIT_BYTES)?;
         let start = self.bytes.len();
+        self.bytes.reserve(key.len() + value.len());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
         self.ops.push(Op { kind, start, key_len: key.len(), value_len: value.len(), live: true });

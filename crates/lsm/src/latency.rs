@@ -4,8 +4,9 @@
 //! of their bucket and so at most 12.5 % away from the true value; below 16 ns they are at most 16 ns away, above 68 s
 //! the greatest duration stands for all. Count, mean and greatest are exact.
 //!
-//! Recording is two relaxed additions and a comparison, without a lock. Reads are so short that even looking at the
-//! clock would show, so only about one in 64 of them, drawn at random, is timed.
+//! Recording is two relaxed additions and a comparison, without a lock. Reads, and writes to the log that no sync
+//! follows, are so short that even looking at the clock would show, so only about one in 64 of them, drawn at random, is
+//! timed.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,7 +17,7 @@ const SUB_BUCKETS: u64 = 4;
 /// Power of two of the shortest duration told apart, in nanoseconds.
 const FIRST_OCTAVE: u32 = 4;
 const BUCKETS: usize = 128;
-/// One read in 2 to this power is timed.
+/// One short call in 2 to this power is timed.
 const SAMPLE_SHIFT: u32 = 6;
 
 /// Durations of one kind.
@@ -77,7 +78,7 @@ macro_rules! latencies {
 latencies! {
     /// Commits as their callers saw them: waiting for room, for the group, for log and sync, and to become visible.
     commit,
-    /// Writes of a group of commits to the log.
+    /// Writes of a group of commits to the log; where nobody waits for the disk, one in 64, drawn at random, is timed.
     wal_write,
     /// Syncs of the log.
     wal_sync,

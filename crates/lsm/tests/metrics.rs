@@ -51,6 +51,20 @@ fn reads_are_timed_by_sample() {
 }
 
 #[test]
+fn writes_to_the_log_alone_are_timed_by_sample() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), Options { memtable_bytes: 32 << 20, ..small() }).unwrap();
+    for index in 0..6400 {
+        let mut batch = WriteBatch::new();
+        batch.put(format!("key {index}").as_bytes(), b"value").unwrap();
+        db.commit(batch, Durability::Os).unwrap();
+    }
+    let latencies = db.metrics().latencies;
+    assert_eq!(latencies.commit.count, 6400);
+    assert!((30..300).contains(&latencies.wal_write.count), "{latencies:?}");
+}
+
+#[test]
 fn a_waiting_writer_shows_in_the_write_stalls() {
     let dir = fast_dir();
     let db = Db::open(dir.path(), Options { memtable_bytes: 4 * 1024, ..small() }).unwrap();

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::inner::{Inner, locked};
+use super::inner::{Current, Inner, locked};
 use crate::error::{Error, Result};
 use crate::limits::{LEVEL0_STOP, MAX_SEALED_MEMTABLES};
 use crate::marks::{Mark, hit};
@@ -145,7 +145,7 @@ impl Inner {
     /// Returns once a commit may be added without piling up more than the store can flush and compact. Called
     /// without any lock.
     pub(super) fn wait_for_room(&self) -> Result<()> {
-        if self.writers_never_wait() || !self.is_crowded() {
+        if self.writers_never_wait() || !self.is_crowded(&self.current.load()) {
             return Ok(());
         }
         self.counters.write_stalls.add(1);
@@ -162,15 +162,14 @@ impl Inner {
         !self.options.background && !self.options.writers_make_room
     }
 
-    fn is_crowded(&self) -> bool {
-        let current = self.current.load();
+    pub(super) fn is_crowded(&self, current: &Current) -> bool {
         let sealed = if self.options.background { MAX_SEALED_MEMTABLES } else { 1 };
         current.sealed.len() >= sealed || current.version.level(0).len() >= LEVEL0_STOP
     }
 
     fn wait_for_threads(&self) -> Result<()> {
         let mut work = locked(&self.work);
-        while self.is_crowded() {
+        while self.is_crowded(&self.current.load()) {
             self.check_writable()?;
             if let Some(error) = self.health.hopeless() {
                 return Err(error);

@@ -15,17 +15,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::SeqRange;
+use super::group::{Batches, Group, Request, Slot};
 use super::inner::{Inner, locked};
 use crate::batch::WriteBatch;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
 use crate::marks::{Mark, hit};
-use crate::memtable::Memtable;
 use crate::planted::{self, Bug};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use crate::timeline::Stamp;
 use crate::types::{Durability, Seq};
 use crate::wal::{WalFile, WalWriter};
 
@@ -60,13 +59,6 @@ struct QueueState {
     syncs: usize,
 }
 
-struct Request {
-    batches: Vec<WriteBatch>,
-    durability: Durability,
-    /// Where its owner waits; a lone writer leads at once and has none.
-    slot: Option<Arc<Slot>>,
-}
-
 /// What somebody who enters the queue is to do.
 enum Entered {
     /// Lead the next group, with this request as its first.
@@ -74,51 +66,28 @@ enum Entered {
     Waits(Arc<Slot>),
 }
 
-impl Request {
-    fn is_durable(&self) -> bool {
-        self.durability == Durability::Disk
-    }
-
-    fn bytes(&self) -> usize {
-        self.batches.iter().map(WriteBatch::size_bytes).sum()
-    }
-}
-
-/// Where a waiting thread learns what became of its request.
-struct Slot {
-    state: Mutex<SlotState>,
-    changed: Condvar,
-}
-
-enum SlotState {
-    /// Nothing is decided, and the owner does not sleep.
-    Open,
-    /// The owner sleeps until something is.
-    Waiting,
-    Lead,
-    Done(Result<SeqRange>),
-}
-
 /// A group that is in the log and the memtable, but not yet durable and visible.
 struct Appended {
     ticket: u64,
     last: Seq,
-    ranges: Vec<SeqRange>,
-    wal: Arc<WalFile>,
-    end: u64,
+    /// The segment to be synced, and up to where, if anybody waits for the disk.
+    unsynced: Option<(Arc<WalFile>, u64)>,
 }
 
 impl Inner {
     pub(super) fn commit_many(&self, batches: Vec<WriteBatch>, durability: Durability) -> Result<SeqRange> {
-        self.check_writable()?;
         if batches.is_empty() {
+            self.check_writable()?;
             let newest = self.visible();
             return Ok(SeqRange { first: newest, last: newest });
         }
+        self.commit(Batches::Many(batches), durability)
+    }
+
+    pub(super) fn commit(&self, batches: Batches, durability: Durability) -> Result<SeqRange> {
+        self.check_writable()?;
         let _timer = self.counters.latencies.commit.time();
-        let bytes = batches.iter().map(WriteBatch::size_bytes).sum();
-        self.wait_for_room()?;
-        self.slow_down(bytes);
+        self.admit(batches.bytes())?;
         match self.queue.enter(Request { batches, durability, slot: None }) {
             Entered::Leads(request) => self.lead(Some(request)),
             Entered::Waits(slot) => slot.wait().unwrap_or_else(|| self.lead(None)),
@@ -130,36 +99,29 @@ impl Inner {
         self.queue.let_grow(own.as_ref());
         let mut log = locked(&self.log);
         let group = self.queue.take_group(own);
-        if group.len() > 1 {
+        if !group.others.is_empty() {
             hit(Mark::GroupOfSeveral);
         }
+        let before = log.last;
         let appended = self.or_poison("appending commits", || self.append(&mut log, &group));
         drop(log);
         self.queue.appoint_next();
-        let durable = group.iter().any(Request::is_durable);
-        let outcome = appended.and_then(|appended| self.finish(appended, durable));
-        let of = |index: usize| outcome.as_ref().map(|ranges| ranges[index]).map_err(Clone::clone);
-        for (index, request) in group.iter().enumerate().skip(1) {
-            if let Some(slot) = &request.slot {
-                slot.finish(of(index));
-            }
-        }
-        of(0)
+        let outcome = appended.and_then(|appended| self.finish(appended));
+        group.answer(before, &outcome)
     }
 
     /// Under the commit lock: sequences, log, memtable.
-    fn append(&self, log: &mut Log, group: &[Request]) -> Result<Appended> {
+    fn append(&self, log: &mut Log, group: &Group) -> Result<Appended> {
         self.check_writable()?;
-        let bytes = group.iter().map(Request::bytes).sum();
+        let bytes = group.bytes();
         self.make_room(log, bytes)?;
-        let first = log.last;
+        let before = log.last;
         let mark = log.wal.mark();
         let stamp = self.stamp(log);
-        let ranges = encode_group(&mut log.wal, first, group, stamp)?;
-        let last = ranges.last().map_or(first, |range| range.last);
-        let in_memory = group.iter().all(|request| request.durability == Durability::Memory);
-        if !(in_memory && log.wal.buffered() < WAL_BUFFER_BYTES)
-            && let Err(error) = log.wal.write_out()
+        let last = group.encode(&mut log.wal, before, stamp)?;
+        let durable = group.is_durable();
+        if !(group.is_in_memory() && log.wal.buffered() < WAL_BUFFER_BYTES)
+            && let Err(error) = self.write_out(&mut log.wal, durable)
         {
             return Err(self.refuse(log, mark, error));
         }
@@ -169,21 +131,26 @@ impl Inner {
             hit(Mark::CommitsBuffered);
         }
         self.counters.commit_groups.add(1);
-        self.counters.commits.add(last.get() - first.get());
+        self.counters.commits.add(last.get() - before.get());
         self.counters.commit_bytes.add(bytes as u64);
-        insert_group(&self.current.load().active, first, group);
-        if let (Some(stamp), Some(first)) = (stamp, ranges.first()) {
-            self.note_stamp(log, stamp, first.first);
+        group.insert(&self.current.load().active, before);
+        if let (Some(stamp), Some(first)) = (stamp, before.checked_add(1)) {
+            self.note_stamp(log, stamp, first);
         }
         log.last = last;
         log.groups += 1;
-        Ok(Appended {
-            ticket: log.groups,
-            last,
-            ranges,
-            wal: Arc::clone(log.wal.file()),
-            end: log.wal.file().written(),
-        })
+        let file = log.wal.file();
+        let unsynced = durable.then(|| (Arc::clone(file), file.written()));
+        Ok(Appended { ticket: log.groups, last, unsynced })
+    }
+
+    fn write_out(&self, wal: &mut WalWriter, durable: bool) -> Result<()> {
+        let latency = &self.counters.latencies.wal_write;
+        // Beside a sync two looks at the clock are nothing; beside a write alone they would show.
+        let timer = if durable { Some(latency.time()) } else { latency.sample() };
+        let written = wal.write_out();
+        drop(timer);
+        written
     }
 
     /// Takes a group back out of the log after its write failed.
@@ -211,26 +178,24 @@ impl Inner {
     }
 
     /// Without the commit lock: sync, then publish in order.
-    fn finish(&self, group: Appended, durable: bool) -> Result<Vec<SeqRange>> {
-        let unsynced = group.end.saturating_sub(group.wal.synced());
+    fn finish(&self, group: Appended) -> Result<()> {
         if planted::active(Bug::VisibleBeforeSync) {
             self.visible.store(group.last.get(), Ordering::Release);
         }
-        let sync = || group.wal.sync_upto(group.end, &self.counters);
-        let synced = if durable {
-            let _syncing = self.queue.note_sync();
-            self.or_poison("syncing the log", sync)
-        } else {
-            Ok(())
-        };
-        if durable && group.wal.asks_for_length(unsynced) {
+        let synced = group.unsynced.map_or(Ok(()), |(file, end)| self.sync(&file, end));
+        let published = self.publish(group.ticket, group.last);
+        synced.and(published)
+    }
+
+    fn sync(&self, file: &WalFile, end: u64) -> Result<()> {
+        let appended = end.saturating_sub(file.synced());
+        let syncing = self.queue.note_sync();
+        let synced = self.or_poison("syncing the log", || file.sync_upto(end, &self.counters));
+        drop(syncing);
+        if file.asks_for_length(appended) {
             self.signal_work();
         }
-        if let Err(error) = &synced {
-            self.poison_unless_harmless(error);
-        }
-        let published = self.publish(group.ticket, group.last);
-        synced.and(published).map(|()| group.ranges)
+        synced.inspect_err(|error| self.poison_unless_harmless(error))
     }
 
     /// Makes everything up to `last` visible once all groups before `ticket` are.
@@ -244,45 +209,11 @@ impl Inner {
     }
 }
 
-fn encode_group(
-    wal: &mut WalWriter,
-    last: Seq,
-    group: &[Request],
-    mut stamp: Option<Stamp>,
-) -> Result<Vec<SeqRange>> {
-    let count: usize = group.iter().map(|request| request.batches.len()).sum();
-    if last.checked_add(count as u64).is_none() {
-        let limit = Seq::MAX.get() as usize;
-        return Err(Error::TooLarge { what: "number of commits", size: limit, limit });
-    }
-    let mut next = last.get();
-    let mut take = || {
-        next += 1;
-        Seq::new(next).unwrap_or(Seq::MAX)
-    };
-    let mut ranges = Vec::with_capacity(group.len());
-    for request in group {
-        let mut range: Option<SeqRange> = None;
-        for batch in &request.batches {
-            let seq = take();
-            wal.encode(batch, seq, stamp.take());
-            range = Some(SeqRange { first: range.map_or(seq, |range| range.first), last: seq });
-        }
-        ranges.extend(range);
-    }
-    debug_assert_eq!(ranges.len(), group.len(), "no request is empty");
-    Ok(ranges)
-}
-
-fn insert_group(memtable: &Memtable, last: Seq, group: &[Request]) {
-    let mut writer = memtable.writer();
-    let mut number = last.get();
-    for batch in group.iter().flat_map(|request| &request.batches) {
-        number += 1;
-        let seq = Seq::new(number).unwrap_or(Seq::MAX);
-        for (kind, key, value) in batch.ops() {
-            writer.apply(kind, key, seq, value);
-        }
+impl QueueState {
+    fn pop(&mut self) -> Option<Request> {
+        let request = self.waiting.pop_front()?;
+        self.hasty -= usize::from(!request.is_durable());
+        Some(request)
     }
 }
 
@@ -294,7 +225,7 @@ impl CommitQueue {
             debug_assert!(state.waiting.is_empty());
             return Entered::Leads(request);
         }
-        let slot = Arc::new(Slot { state: Mutex::new(SlotState::Open), changed: Condvar::new() });
+        let slot = Arc::new(Slot::new());
         request.slot = Some(Arc::clone(&slot));
         if !request.is_durable() {
             state.hasty += 1;
@@ -322,18 +253,17 @@ impl CommitQueue {
         Syncing { queue: self }
     }
 
-    /// The requests of the next group, in order: `own`, then those that wait.
-    fn take_group(&self, own: Option<Request>) -> Vec<Request> {
+    /// The next group: `own`, or the first that waits, and then those that wait.
+    fn take_group(&self, own: Option<Request>) -> Group {
         let mut state = locked(&self.state);
-        let mut bytes = own.as_ref().map_or(0, Request::bytes);
-        let mut group = Vec::from_iter(own);
+        let mut group = Group { first: own.or_else(|| state.pop()), others: Vec::new() };
+        let mut bytes = group.bytes();
         while let Some(request) = state.waiting.front() {
             bytes += request.bytes();
-            if !group.is_empty() && bytes > MAX_GROUP_BYTES {
+            if bytes > MAX_GROUP_BYTES {
                 break;
             }
-            state.hasty -= usize::from(!request.is_durable());
-            group.extend(state.waiting.pop_front());
+            group.others.extend(state.pop());
         }
         group
     }
@@ -342,7 +272,7 @@ impl CommitQueue {
     fn appoint_next(&self) {
         let mut state = locked(&self.state);
         match state.waiting.front() {
-            Some(Request { slot: Some(slot), .. }) => slot.set(SlotState::Lead),
+            Some(Request { slot: Some(slot), .. }) => slot.lead(),
             _ => state.has_leader = false,
         }
     }
@@ -357,35 +287,6 @@ impl Drop for Syncing<'_> {
     fn drop(&mut self) {
         locked(&self.queue.state).syncs -= 1;
         self.queue.grown.notify_one();
-    }
-}
-
-impl Slot {
-    /// Waits for the outcome; `None` means that the waiting thread must lead.
-    fn wait(&self) -> Option<Result<SeqRange>> {
-        let mut state = locked(&self.state);
-        loop {
-            match std::mem::replace(&mut *state, SlotState::Open) {
-                SlotState::Done(result) => return Some(result),
-                SlotState::Lead => return None,
-                SlotState::Open | SlotState::Waiting => {
-                    *state = SlotState::Waiting;
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
-    }
-
-    fn finish(&self, result: Result<SeqRange>) {
-        self.set(SlotState::Done(result));
-    }
-
-    fn set(&self, next: SlotState) {
-        let before = std::mem::replace(&mut *locked(&self.state), next);
-        // A wake-up is a system call even if nobody sleeps, and a lone writer never sleeps here.
-        if matches!(before, SlotState::Waiting) {
-            self.changed.notify_one();
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod close;
 mod commit;
 mod compact;
 mod flush;
+mod group;
 mod health;
 mod ingest;
 mod inner;
@@ -53,6 +54,7 @@ use crate::value::Value;
 pub use background::Job;
 pub use changes::Changes;
 pub use checkpoint::CheckpointInfo;
+use group::Batches;
 pub use health::Health;
 use inner::Inner;
 pub(crate) use open::random_store_id;
@@ -106,7 +108,7 @@ impl Db {
     /// [`Error::Closed`]; [`Error::DiskFull`], after which nothing has changed; [`Error::Poisoned`] or [`Error::Io`],
     /// after which it is open until the next open whether the commit has happened.
     pub fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<Seq> {
-        self.commit_many(vec![batch], durability).map(|range| range.first)
+        self.inner.commit(Batches::One(batch), durability).map(|range| range.first)
     }
 
     /// Commits several batches, each atomically and under its own sequence, consecutive in the given order. They

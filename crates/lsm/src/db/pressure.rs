@@ -7,25 +7,47 @@
 
 use std::time::{Duration, Instant};
 
-use super::inner::{Inner, locked};
+use super::inner::{Current, Inner, locked};
+use crate::error::Result;
 use crate::limits::{
     DEBT_SOFT_BASES, DEBT_STOP_BASES, LEVEL0_SOFT, LEVEL0_STOP, LONGEST_WRITE_DELAY, MAX_SEALED_MEMTABLES,
     PRESSURED_BYTES_PER_SECOND,
 };
 use crate::sync::Mutex;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// When the next byte may be written, if writers are slowed.
 #[derive(Default)]
 pub(super) struct Throttle {
     next: Mutex<Option<Instant>>,
+    /// Whether `next` is set; cheaper to ask.
+    is_set: AtomicBool,
 }
 
 impl Inner {
-    /// 0: write at full speed; 1: stop.
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    pub(super) fn pressure(&self) -> f64 {
+    /// Lets a writer of `bytes` wait as long as what piles up demands.
+    pub(super) fn admit(&self, bytes: usize) -> Result<()> {
+        if self.writers_never_wait() {
+            return Ok(());
+        }
         let current = self.current.load();
+        let mut pressure = self.pressure_of(&current);
+        if self.is_crowded(&current) {
+            drop(current);
+            self.wait_for_room()?;
+            pressure = self.pressure();
+        }
+        self.slow_down(bytes, pressure);
+        Ok(())
+    }
+
+    /// 0: write at full speed; 1: stop.
+    pub(super) fn pressure(&self) -> f64 {
+        self.pressure_of(&self.current.load())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    fn pressure_of(&self, current: &Current) -> f64 {
         let tables = current.version.level(0).len();
         let level0 = share(tables as f64, LEVEL0_SOFT as f64, LEVEL0_STOP as f64);
         let memtables = share(current.sealed.len() as f64, 1.0, MAX_SEALED_MEMTABLES as f64);
@@ -36,16 +58,17 @@ impl Inner {
     }
 
     /// Lets a writer of `bytes` wait for its share of the rate that the pressure allows.
-    pub(super) fn slow_down(&self, bytes: usize) {
-        if self.writers_never_wait() {
-            return;
-        }
-        let pressure = self.pressure();
-        let mut next = locked(&self.throttle.next);
+    fn slow_down(&self, bytes: usize, pressure: f64) {
+        let throttle = &self.throttle;
         if pressure <= 0.0 {
-            *next = None;
+            if throttle.is_set.load(Ordering::Relaxed) {
+                *locked(&throttle.next) = None;
+                throttle.is_set.store(false, Ordering::Relaxed);
+            }
             return;
         }
+        throttle.is_set.store(true, Ordering::Relaxed);
+        let mut next = locked(&throttle.next);
         let now = Instant::now();
         let begin = next.map_or(now, |next| next.max(now.checked_sub(LONGEST_WRITE_DELAY).unwrap_or(now)));
         let due = begin + self.time_for(bytes, pressure);

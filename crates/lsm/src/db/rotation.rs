@@ -31,9 +31,11 @@ impl Inner {
     /// log segment when only that is full. So a memtable holds at most half again of what it should, or one group of
     /// its own: a sorted run that goes to disk as one table.
     pub(super) fn make_room(&self, log: &mut Log, incoming: usize) -> Result<()> {
-        let full = self.full(log);
-        let (limit, held) = (self.options.memtable_bytes, self.current.load().active.size_bytes());
-        let too_large = held + incoming > limit + limit / 2 && !self.current.load().active.is_empty();
+        let current = self.current.load();
+        let (full, limit) = (self.full(log, &current.active), self.options.memtable_bytes);
+        let too_large =
+            current.active.size_bytes() + incoming > limit + limit / 2 && !current.active.is_empty();
+        drop(current);
         let segment_limit = self.options.wal_segment_bytes;
         let urgent = too_large || log.wal.end() >= segment_limit + segment_limit / 2;
         if full == Full::Nothing && !too_large {
@@ -60,8 +62,7 @@ impl Inner {
         })
     }
 
-    fn full(&self, log: &Log) -> Full {
-        let active = &self.current.load().active;
+    fn full(&self, log: &Log, active: &Memtable) -> Full {
         if active.size_bytes() >= self.options.memtable_bytes && !active.is_empty() {
             Full::Memtable
         } else if log.wal.end() >= self.options.wal_segment_bytes {
@@ -102,7 +103,7 @@ impl Inner {
         let next = NextSegment::create(fs, &self.paths, self.take_file_number())?;
         let mut log = locked(&self.log);
         let is_wanted = self.check_writable().is_ok() && Arc::ptr_eq(log.wal.file(), segment);
-        match if is_wanted { self.full(&log) } else { Full::Nothing } {
+        match if is_wanted { self.full(&log, &self.current.load().active) } else { Full::Nothing } {
             Full::Memtable => self.seal_active(&mut log, Some(next)),
             Full::Segment => self.rotate_log(&mut log, Some(next)).map(|_| ()),
             Full::Nothing => {

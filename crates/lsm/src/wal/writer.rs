@@ -133,9 +133,7 @@ impl WalWriter {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let timer = self.counters.latencies.wal_write.time();
         self.file.append(&self.buffer)?;
-        drop(timer);
         self.counters.wal_bytes.add(self.buffer.len() as u64);
         self.buffer.clear();
         // One huge commit must not pin its memory for ever.
