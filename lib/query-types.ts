@@ -8,41 +8,57 @@ import type { ReadOptions } from './types.js'
 
 /** What has no members that a path could lead to. */
 type Leaf = string | number | boolean | bigint | symbol | null | undefined | Date | Uint8Array | Float32Array
-type Less = [never, 0, 1, 2, 3]
-type Below<K extends string, V, D extends number> = V extends Leaf
+/*
+ * Paths are put together level by level, each level a type of its own and without a counter: a program with many
+ * collections is checked in two thirds of the time that way. `Keys1` are the last steps.
+ */
+type Keys1<T, K extends keyof T = keyof T> = K extends string ? (T[K] extends Leaf ? K : K | List<K, T[K]>) : never
+type List<K extends string, V> = V extends readonly unknown[] ? `${K}[]` : never
+type Keys2<T, K extends keyof T = keyof T> = K extends string ? (T[K] extends Leaf ? K : K | Below2<K, T[K]>) : never
+type Below2<K extends string, V> = V extends Leaf
   ? never
   : V extends readonly (infer E)[]
-    ? `${K}[]` | (NonNullable<E> extends Leaf ? never : `${K}[].${Path<NonNullable<E>, D>}`)
-    : `${K}.${Path<V, D>}`
+    ? `${K}[]` | (E extends Leaf ? never : `${K}[].${Keys1<E>}`)
+    : `${K}.${Keys1<V>}`
+type Keys3<T, K extends keyof T = keyof T> = K extends string ? (T[K] extends Leaf ? K : K | Below3<K, T[K]>) : never
+type Below3<K extends string, V> = V extends Leaf
+  ? never
+  : V extends readonly (infer E)[]
+    ? `${K}[]` | (E extends Leaf ? never : `${K}[].${Keys2<E>}`)
+    : `${K}.${Keys2<V>}`
+type Keys4<T, K extends keyof T = keyof T> = K extends string ? (T[K] extends Leaf ? K : K | Below4<K, T[K]>) : never
+type Below4<K extends string, V> = V extends Leaf
+  ? never
+  : V extends readonly (infer E)[]
+    ? `${K}[]` | (E extends Leaf ? never : `${K}[].${Keys3<E>}`)
+    : `${K}.${Keys3<V>}`
 
 /** Whether any name may be a member, so that nothing is known of paths. */
 type IsLoose<T> = string extends keyof T ? true : false
 
 /** Paths of at most four steps, with `[]` for every element: `age`, `address.city`, `tags[]`, `orders[].sku`. */
-export type Path<T, D extends number = 3> = [D] extends [never]
-  ? never
-  : T extends Leaf
-    ? never
-    : { [K in keyof T & string]: K | Below<K, NonNullable<T[K]>, Less[D]> }[keyof T & string]
+export type Path<T> = T extends Leaf ? never : Keys4<T>
 
-type Step<T, S extends string> = S extends `${infer A}[]`
-  ? A extends keyof T
-    ? NonNullable<T[A]> extends readonly (infer E)[]
-      ? NonNullable<E>
+type Step<T, S extends string> = S extends keyof T
+  ? NonNullable<T[S]>
+  : S extends `${infer A}[]`
+    ? A extends keyof T
+      ? NonNullable<T[A]> extends readonly (infer E)[]
+        ? NonNullable<E>
+        : never
       : never
-    : never
-  : S extends keyof T
-    ? NonNullable<T[S]>
     : never
 
 /** The type of the values at a path. */
-export type At<T, P extends string> = P extends AnyPath
-  ? unknown
-  : IsLoose<T> extends true
+export type At<T, P extends string> = P extends keyof T
+  ? string extends keyof T
     ? unknown
-    : P extends `${infer H}.${infer R}`
-      ? At<Step<T, H>, R>
-      : Step<T, P>
+    : NonNullable<T[P]>
+  : P extends AnyPath
+    ? unknown
+    : Walk<T, P>
+
+type Walk<T, P extends string> = P extends `${infer H}.${infer R}` ? At<Step<T, H>, R> : Step<T, P>
 
 /** A path that the types do not check; made by `path`. */
 export type AnyPath = string & {
