@@ -17,6 +17,11 @@ pub const MAX_BIGINT_BYTES: usize = 64;
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// Deepest nesting of objects and arrays in a document; the document itself is at depth 1.
 pub const MAX_DOCUMENT_DEPTH: usize = 128;
+/// Most bytes of names of members in a document that is unpacked: 256 MiB. A record has them once for all objects with the
+/// same ones, so they can be many times as long as the record.
+pub const MAX_UNPACKED_NAME_BYTES: usize = 256 << 20;
+/// Longest JSON text that is written, in bytes: 512 MiB, which is what JavaScript can hold in one string.
+pub const MAX_JSON_BYTES: usize = 512 << 20;
 /// Most names in a shape. Objects with more members carry their names themselves.
 pub const MAX_SHAPE_NAMES: usize = 128;
 /// Most bytes of all names of a shape together.
@@ -57,8 +62,13 @@ pub const MAX_DISTINCT_BYTES: usize = 64 << 20;
 pub(crate) const MAX_CHANGE_ATTEMPTS: u32 = 16;
 /// Most values that are looked up one by one in an index; with more the index is not used for them.
 pub(crate) const MAX_PLAN_POINTS: usize = 256;
-/// Most entries that are counted to guess what an index would cost.
+/// Most entries of one range that are counted to guess what an index would cost.
 pub(crate) const PLAN_SAMPLE: u32 = 128;
+/// Most ranges of one access in which entries are counted.
+pub(crate) const PLAN_SAMPLE_RANGES: usize = 32;
+/// Most ranges in which entries are counted for one query, and most entries.
+pub(crate) const MAX_PLAN_RANGES: u32 = 256;
+pub(crate) const MAX_PLAN_ENTRIES: u32 = 4096;
 /// Most paths of a compound index.
 pub const MAX_INDEX_PATHS: usize = 8;
 /// Most indexes of one collection.

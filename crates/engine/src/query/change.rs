@@ -6,10 +6,11 @@
 use fountain_lsm::{Durability, Seq};
 
 use super::body::Change;
+use super::meter::Meter;
 use super::run::each_match;
 use super::state::State;
 use super::walk::Flow;
-use super::{Query, meter, planner};
+use super::{Query, planner};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::CollectionId;
 use crate::limits::MAX_CHANGE_ATTEMPTS;
@@ -60,10 +61,11 @@ fn stage(
     transaction: &Transaction,
 ) -> Result<u64> {
     let state = State::new(&store.inner, collection, View::At(transaction.sequence()))?;
-    let plan = planner::plan(&state, query)?;
+    let mut meter = Meter::new(&query.hints);
+    let plan = planner::plan(&state, query, &meter)?;
     let limit = query.limit.map_or(u64::MAX, |limit| limit as u64);
     let mut records = 0;
-    each_match(&state, query, &plan.access, &mut meter::Meter::new(&query.hints), &mut |key, record| {
+    each_match(&state, query, &plan.access, &mut meter, &mut |key, record| {
         if records == limit {
             return Ok(Flow::Stop);
         }

@@ -23,6 +23,15 @@ pub(super) fn holds(test: &Test, reader: &Reader<'_>) -> Result<bool> {
                 {
                     false
                 }
+                // They are in the order of types.
+                Test::In(values)
+                    if values
+                        .binary_search_by_key(&(node_type(&node) as u8), |value| type_of(value) as u8)
+                        .is_err() =>
+                {
+                    false
+                }
+                Test::AllOf(_) if node_type(&node) != Type::Array => false,
                 Test::Prefix(_) | Test::Contains(_) | Test::EqIgnoreCase(_) | Test::Regex(_) => false,
                 _ => holds_value(test, &Value::read(&mut reader.clone())?),
             });

@@ -35,15 +35,16 @@ impl Meter {
                 details.limit = Some(limit);
             }));
         }
+        if self.keys_read.is_multiple_of(CLOCK_INTERVAL) { self.check_time() } else { Ok(()) }
+    }
+
+    /// Ends the query when it has taken longer than it may.
+    pub fn check_time(&self) -> Result<()> {
         match self.hints.timeout {
-            Some(timeout)
-                if self.keys_read.is_multiple_of(CLOCK_INTERVAL) && self.started.elapsed() > timeout =>
-            {
-                Err(Error::new(
-                    ErrorCode::Timeout,
-                    format!("the query took longer than {} ms", timeout.as_millis()),
-                ))
-            }
+            Some(timeout) if self.started.elapsed() > timeout => Err(Error::new(
+                ErrorCode::Timeout,
+                format!("the query took longer than {} ms", timeout.as_millis()),
+            )),
             _ => Ok(()),
         }
     }

@@ -8,12 +8,14 @@ use fountain_lsm::KeyRange;
 use serde_json::json;
 
 use super::filter::{Filter, Place, Test};
+use super::meter::Meter;
 use super::plan::{Access, EntryOrder, IndexAccess, Plan};
 use super::ranges::{self, Bounds};
 use super::request::{Order, Query};
+use super::sampler::Sampler;
 use super::source::{IndexInfo, Source};
 use crate::error::{Error, ErrorCode, Result};
-use crate::limits::{MAX_PLAN_POINTS, PLAN_SAMPLE};
+use crate::limits::MAX_PLAN_POINTS;
 
 /// What reading an index entry costs, beside a record of a scan.
 const ENTRY_COST: f64 = 0.5;
@@ -33,9 +35,9 @@ struct Candidate {
 /// The plan for a query.
 ///
 /// # Errors
-/// `ERR_NO_INDEX` when the hint cannot be followed, or an index is required and none is of use.
-pub(super) fn plan(source: &dyn Source, query: &Query) -> Result<Plan> {
-    let planner = Planner { source, query, records: source.record_count()? as f64 };
+/// `ERR_NO_INDEX` when the hint cannot be followed, or an index is required and none is of use; `ERR_TIMEOUT`.
+pub(super) fn plan(source: &dyn Source, query: &Query, meter: &Meter) -> Result<Plan> {
+    let planner = Planner::new(source, query, meter)?;
     let parts = query.filter.conjuncts();
     let mut candidates = planner.candidates(&parts)?;
     candidates.extend(planner.intersection(&candidates).filter(|(_, pays)| *pays).map(|(both, _)| both));
@@ -47,7 +49,8 @@ pub(super) fn plan(source: &dyn Source, query: &Query) -> Result<Plan> {
 /// Every plan that could be thought of, whether it pays or not.
 #[cfg(test)]
 pub(super) fn every_plan(source: &dyn Source, query: &Query) -> Result<Vec<Plan>> {
-    let planner = Planner { source, query, records: source.record_count()? as f64 };
+    let meter = Meter::new(&query.hints);
+    let planner = Planner::new(source, query, &meter)?;
     let parts = query.filter.conjuncts();
     let mut candidates = planner.candidates(&parts)?;
     candidates.extend(planner.intersection(&candidates).map(|(both, _)| both));
@@ -60,9 +63,15 @@ struct Planner<'a> {
     source: &'a dyn Source,
     query: &'a Query,
     records: f64,
+    sampler: Sampler<'a>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(source: &'a dyn Source, query: &'a Query, meter: &'a Meter) -> Result<Self> {
+        let records = source.record_count()? as f64;
+        Ok(Self { source, query, records, sampler: Sampler::new(source, meter, records) })
+    }
+
     /// The collection itself, or the part of it that the ids demand.
     fn all(&self, parts: &[&Filter]) -> Candidate {
         let ordered = ids_suffice(&self.query.order, parts);
@@ -112,7 +121,7 @@ impl Planner<'_> {
             return Ok(Candidate { access: Access::Nothing, size: 0.0, ordered: true });
         }
         let exact = index.unique && fixed_points(index, parts);
-        let size = if exact { ranges.len() as f64 } else { self.entries(number, &ranges)? };
+        let size = if exact { ranges.len() as f64 } else { self.sampler.entries(number, &ranges)? };
         let order = match fixed {
             Some(fixed) if fixed == index.on.len() => EntryOrder::Ids,
             Some(fixed) if serves(index, fixed, &self.query.order) => {
@@ -127,26 +136,6 @@ impl Planner<'_> {
         };
         let access = IndexAccess { index: number, name: index.name.clone(), ranges, order };
         Ok(Candidate { access: Access::Index(access), size, ordered })
-    }
-
-    /// About how many entries lie in `ranges`: counted if they are few.
-    fn entries(&self, index: usize, ranges: &[KeyRange]) -> Result<f64> {
-        if let [only] = ranges
-            && only.start.is_empty()
-            && only.end.is_none()
-        {
-            return Ok(self.records);
-        }
-        let mut count = 0.0;
-        for range in ranges {
-            let found = self.source.sample(index, range, PLAN_SAMPLE)?;
-            count += f64::from(found);
-            if found == PLAN_SAMPLE {
-                // There are more, and nothing tells how many.
-                return Ok((count * 4.0).max(self.records / 4.0));
-            }
-        }
-        Ok(count)
     }
 
     /// The two smallest of several indexes together, and whether reading both is less work than testing what one finds.

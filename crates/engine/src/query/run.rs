@@ -86,14 +86,14 @@ pub(crate) fn sequence(query: &Query) -> Result<Option<Seq>> {
 
 /// One page of a query.
 pub(crate) fn find(source: &dyn Source, query: &Query) -> Result<Answer> {
-    let plan = planner::plan(source, query)?;
-    find_by(source, query, &plan)
+    let meter = Meter::new(&query.hints);
+    let plan = planner::plan(source, query, &meter)?;
+    find_by(source, query, &plan, meter)
 }
 
 /// One page of a query, by a given plan.
 #[expect(clippy::cast_sign_loss, reason = "numbers of records are not negative")]
-pub(super) fn find_by(source: &dyn Source, query: &Query, plan: &Plan) -> Result<Answer> {
-    let mut meter = Meter::new(&query.hints);
+pub(super) fn find_by(source: &dyn Source, query: &Query, plan: &Plan, mut meter: Meter) -> Result<Answer> {
     let mut answer = Answer { seq: source.seq(), shapes: source.shapes(), ..Answer::default() };
     if query.explain == Explain::Plan {
         answer.explain = Some(explain::describe(query, plan, None));
@@ -118,11 +118,12 @@ pub(super) fn find_by(source: &dyn Source, query: &Query, plan: &Plan) -> Result
 /// How many records match.
 pub(crate) fn count(source: &dyn Source, query: &Query) -> Result<u64> {
     let query = Query { order: Vec::new(), limit: None, cursor: None, ..query.clone() };
-    let plan = planner::plan(source, &query)?;
+    let mut meter = Meter::new(&query.hints);
+    let plan = planner::plan(source, &query, &meter)?;
     if query.filter.is_always() && query.count == Count::Estimate {
         return source.record_count();
     }
-    count_with(source, &query, &plan, &mut Meter::new(&query.hints))
+    count_with(source, &query, &plan, &mut meter)
 }
 
 fn count_with(source: &dyn Source, query: &Query, plan: &Plan, meter: &mut Meter) -> Result<u64> {
@@ -136,10 +137,11 @@ fn count_with(source: &dyn Source, query: &Query, plan: &Plan, meter: &mut Meter
 
 /// The different values that a path leads to in the records that match, in order.
 pub(crate) fn distinct(source: &dyn Source, query: &Query, path: &Path) -> Result<Vec<Value>> {
-    let plan = planner::plan(source, query)?;
+    let mut meter = Meter::new(&query.hints);
+    let plan = planner::plan(source, query, &meter)?;
     let (mut values, mut bytes) = (BTreeMap::new(), 0);
     let limit = query.limit.unwrap_or(usize::MAX);
-    each_match(source, query, &plan.access, &mut Meter::new(&query.hints), &mut |_, record| {
+    each_match(source, query, &plan.access, &mut meter, &mut |_, record| {
         path.visit(record, &mut |mut found| {
             let value = Value::read(&mut found)?;
             let key = distinct_key(&value);

@@ -145,6 +145,8 @@ impl Walk<'_> {
             }
             Access::Index(access) => {
                 for range in &access.ranges {
+                    // There may be many, and nothing in them.
+                    meter.check_time()?;
                     let mut entries = self.source.entries(access.index, range, Direction::Forward)?;
                     while entries.next()? {
                         meter.key()?;

@@ -14,6 +14,7 @@ use super::value::floats;
 use super::{Node, Reader, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keys::BigInt;
+use crate::limits::MAX_JSON_BYTES;
 
 impl Value {
     /// A value from JSON text. When an object has a name twice, the last member counts, in the place of the first.
@@ -49,8 +50,16 @@ pub fn from_json(text: &str) -> Result<Value> {
 /// Appends the next value of a record as JSON text.
 ///
 /// # Errors
-/// `ERR_CORRUPT`.
+/// `ERR_CORRUPT`; `ERR_TOO_LARGE` when the text becomes longer than [`MAX_JSON_BYTES`].
 pub fn to_json(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<()> {
+    push_value(reader, out, MAX_JSON_BYTES)
+}
+
+/// A few bytes of a record can stand for many members with long names, so `out` is limited, not the record.
+pub(super) fn push_value(reader: &mut Reader<'_>, out: &mut Vec<u8>, limit: usize) -> Result<()> {
+    if out.len() > limit {
+        return Err(Error::too_large("JSON text", out.len(), limit));
+    }
     match reader.next()? {
         Node::Null => out.extend_from_slice(b"null"),
         Node::Bool(true) => out.extend_from_slice(b"true"),
@@ -65,7 +74,7 @@ pub fn to_json(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<()> {
             out.push(b'[');
             for index in 0..count {
                 comma(index, out);
-                to_json(reader, out)?;
+                push_value(reader, out, limit)?;
             }
             out.push(b']');
         }
@@ -75,7 +84,7 @@ pub fn to_json(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<()> {
                 comma(index, out);
                 push_string(name, out);
                 out.push(b':');
-                to_json(reader, out)?;
+                push_value(reader, out, limit)?;
             }
             out.push(b'}');
         }
@@ -86,7 +95,7 @@ pub fn to_json(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<()> {
                 let Node::String(name) = reader.next()? else { return Err(malformed("a name is not text")) };
                 push_string(name, out);
                 out.push(b':');
-                to_json(reader, out)?;
+                push_value(reader, out, limit)?;
             }
             out.push(b'}');
         }

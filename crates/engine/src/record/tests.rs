@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::ErrorCode;
 use crate::keys::BigInt;
-use crate::limits::{MAX_DOCUMENT_DEPTH, MAX_SHAPE_NAMES, MAX_SHAPES};
+use crate::limits::{MAX_DOCUMENT_DEPTH, MAX_SHAPE_NAMES, MAX_SHAPES, MAX_UNPACKED_NAME_BYTES};
 
 fn document(json: &str) -> Value {
     from_json(json).unwrap()
@@ -289,4 +289,30 @@ fn the_last_of_two_members_with_one_name_counts() {
     let shapes = Shapes::empty();
     let record = write(&document(r#"{"a":1,"b":2,"a":3}"#), &shapes).unwrap();
     assert_eq!(json_of(&record, &shapes.list()), r#"{"a":3,"b":2}"#);
+}
+
+/// Names are stored once, so a small record can stand for very much text.
+#[test]
+fn what_a_record_unpacks_to_is_limited() {
+    let shapes = Shapes::empty();
+    let name = "n".repeat(1000);
+    let element = format!("{{\"{name}\":null}}");
+    let record = write(&document(&format!("{{\"a\":[{}]}}", vec![element; 100].join(","))), &shapes).unwrap();
+    let list = shapes.list();
+    let mut out = Vec::new();
+    let error = json::push_value(&mut Reader::new(&record, &list).unwrap(), &mut out, 50_000).unwrap_err();
+    assert_eq!((error.code, error.details.what), (ErrorCode::TooLarge, Some("JSON text")));
+    assert!(record.len() < 300 && out.len() < 52_000, "{} {}", record.len(), out.len());
+    out.clear();
+    json::push_value(&mut Reader::new(&record, &list).unwrap(), &mut out, 200_000).unwrap();
+    assert!(out.len() > 100_000);
+
+    let elements = [0xA1, 0xE0].repeat(300_000);
+    let structure = [&[0xE8, 0xE0, 0xA7, 0x12][..], &elements].concat();
+    let record = [&[2, 2][..], &(structure.len() as u32).to_le_bytes(), &structure].concat();
+    let error = Value::read(&mut Reader::new(&record, &list).unwrap()).unwrap_err();
+    assert_eq!(
+        (error.code, error.details.limit),
+        (ErrorCode::TooLarge, Some(MAX_UNPACKED_NAME_BYTES as u64))
+    );
 }

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use super::reader::malformed;
 use super::{Node, Reader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::{BigInt, Key};
-use crate::limits::MAX_DOCUMENT_DEPTH;
+use crate::limits::{MAX_DOCUMENT_DEPTH, MAX_UNPACKED_NAME_BYTES};
 
 /// A value of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,35 +37,9 @@ impl Value {
     /// Unpacks the next value of a record with everything in it.
     ///
     /// # Errors
-    /// `ERR_CORRUPT`.
+    /// `ERR_CORRUPT`; `ERR_TOO_LARGE` when the names of all members take more than [`MAX_UNPACKED_NAME_BYTES`].
     pub fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        Self::read_at(reader, 0)
-    }
-
-    fn read_at(reader: &mut Reader<'_>, depth: usize) -> Result<Self> {
-        if depth > MAX_DOCUMENT_DEPTH {
-            return Err(malformed("nested too deep"));
-        }
-        Ok(match reader.next()? {
-            Node::Null => Self::Null,
-            Node::Bool(value) => Self::Bool(value),
-            Node::Number(number) => Self::Number(number),
-            Node::BigInt(negative, magnitude) => Self::BigInt(BigInt::new(negative, magnitude)),
-            Node::Date(millis) => Self::Date(millis),
-            Node::String(text) => Self::String(text.to_owned()),
-            Node::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-            Node::Floats(bytes) => Self::Floats(floats(bytes).collect()),
-            Node::Array(count) => {
-                Self::Array((0..count).map(|_| Self::read_at(reader, depth + 1)).collect::<Result<_>>()?)
-            }
-            Node::Object(shape) => {
-                let mut member = |name: &str| Ok((name.to_owned(), Self::read_at(reader, depth + 1)?));
-                Self::Object(shape.names().iter().map(|name| member(name)).collect::<Result<_>>()?)
-            }
-            Node::Named(count) => {
-                Self::Object((0..count).map(|_| named_member(reader, depth)).collect::<Result<_>>()?)
-            }
-        })
+        Unpacker { name_bytes: 0 }.value(reader, 0)
     }
 
     /// The member of an object.
@@ -125,9 +99,52 @@ pub(super) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk))
 }
 
-fn named_member(reader: &mut Reader<'_>, depth: usize) -> Result<(String, Value)> {
-    let Node::String(name) = reader.next()? else { return Err(malformed("a name is not text")) };
-    Ok((name.to_owned(), Value::read_at(reader, depth + 1)?))
+/// Unpacks one value.
+struct Unpacker {
+    /// Bytes of the names so far.
+    name_bytes: usize,
+}
+
+impl Unpacker {
+    fn value(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<Value> {
+        if depth > MAX_DOCUMENT_DEPTH {
+            return Err(malformed("nested too deep"));
+        }
+        Ok(match reader.next()? {
+            Node::Null => Value::Null,
+            Node::Bool(value) => Value::Bool(value),
+            Node::Number(number) => Value::Number(number),
+            Node::BigInt(negative, magnitude) => Value::BigInt(BigInt::new(negative, magnitude)),
+            Node::Date(millis) => Value::Date(millis),
+            Node::String(text) => Value::String(text.to_owned()),
+            Node::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+            Node::Floats(bytes) => Value::Floats(floats(bytes).collect()),
+            Node::Array(count) => {
+                Value::Array((0..count).map(|_| self.value(reader, depth + 1)).collect::<Result<_>>()?)
+            }
+            Node::Object(shape) => {
+                let mut member = |name: &str| Ok((self.name(name)?, self.value(reader, depth + 1)?));
+                Value::Object(shape.names().iter().map(|name| member(name)).collect::<Result<_>>()?)
+            }
+            Node::Named(count) => {
+                Value::Object((0..count).map(|_| self.named_member(reader, depth)).collect::<Result<_>>()?)
+            }
+        })
+    }
+
+    fn named_member(&mut self, reader: &mut Reader<'_>, depth: usize) -> Result<(String, Value)> {
+        let Node::String(name) = reader.next()? else { return Err(malformed("a name is not text")) };
+        Ok((self.name(name)?, self.value(reader, depth + 1)?))
+    }
+
+    fn name(&mut self, name: &str) -> Result<String> {
+        self.name_bytes += name.len();
+        if self.name_bytes > MAX_UNPACKED_NAME_BYTES {
+            let what = "the names of members of an unpacked document";
+            return Err(Error::too_large(what, self.name_bytes, MAX_UNPACKED_NAME_BYTES));
+        }
+        Ok(name.to_owned())
+    }
 }
 
 fn in_row<T>(

@@ -110,6 +110,29 @@ fn a_query_reads_no_more_than_it_may() {
 }
 
 #[test]
+fn planning_counts_only_so_much_and_keeps_to_the_time() {
+    let source = people();
+    // Each branch has hundreds of ranges, most of them empty.
+    let branch = |start: usize| json!({ "age": { "$in": (start..start + 200).collect::<Vec<_>>() } });
+    let branches: Vec<Json> = (0..20).map(|n| branch(30 + n)).collect();
+    let body = json!({ "where": { "$or": branches } });
+    let answer = find(&source, &query(&body)).unwrap();
+    assert!(source.sampled.get() <= 256, "{} ranges", source.sampled.get());
+    assert_eq!(answer.page.len(), 160);
+
+    let many: Vec<Json> = (0..200).map(|age| json!({ "age": age, "city": "Oslo" })).collect();
+    let few = json!({ "$or": many, "n": 8 });
+    let explain = explained(&source, &json!({ "where": few }));
+    assert_eq!(
+        (access(&explain)["index"].clone(), explain["analyze"]["returned"].clone()),
+        (json!("byN"), json!(1))
+    );
+
+    let body = json!({ "where": { "age": 3 }, "timeoutMs": 0, "explain": "plan" });
+    assert_eq!(find(&source, &query(&body)).unwrap_err().code, ErrorCode::Timeout);
+}
+
+#[test]
 fn explaining_reads_no_records() {
     let answer = find(&people(), &query(&json!({ "where": { "city": "Oslo" }, "explain": "plan" }))).unwrap();
     let explain = answer.explain.unwrap();
@@ -158,6 +181,26 @@ fn sorting_that_does_not_fit_in_memory_is_refused() {
     }
 }
 
+/// A value of another type than all of the list is not unpacked: here that would be too much.
+#[test]
+fn containers_are_compared_only_with_containers() {
+    let mut source = MemorySource::new(&[json!({ "id": 1 })], Vec::new());
+    let shape = source.shapes.reserve(&[&"x".repeat(2000)]).unwrap();
+    // {"a": [{"xxx…": null}, …]}, 200,000 of them.
+    let elements = [0xA0 + shape.get() as u8, 0xE0].repeat(200_000);
+    let structure = [&[0xEA, 1, 0x41, 0xE8, 0xC0, 0x9A, 0x0C][..], &elements].concat();
+    let record = [&[2, 2][..], &(structure.len() as u32).to_le_bytes(), &structure, b"a"].concat();
+    source.records.values_mut().for_each(|own| own.clone_from(&record));
+    for test in
+        [json!({ "$in": [1, "x", { "y": 1 }] }), json!({ "$nin": [1] }), json!({ "$elem": { "$all": [1] } })]
+    {
+        let body = json!({ "where": { "a": test } });
+        assert!(find(&source, &query(&body)).is_ok(), "{test}");
+    }
+    let same = json!({ "where": { "a": { "$in": [1, []] } } });
+    assert_eq!(find(&source, &query(&same)).unwrap_err().code, ErrorCode::TooLarge);
+}
+
 #[test]
 fn ids_between_terms_of_one_value_order_every_page() {
     let documents: Vec<Json> = (0..7).map(|id| json!({ "id": id, "a": 1, "b": 2 })).collect();
@@ -173,7 +216,7 @@ fn ids_between_terms_of_one_value_order_every_page() {
         for plan in planner::every_plan(&source, &whole).unwrap() {
             let (mut page, mut seen) = (whole.clone(), Vec::new());
             loop {
-                let answer = run::find_by(&source, &page, &plan).unwrap();
+                let answer = find_by(&source, &page, &plan).unwrap();
                 seen.extend(ids(&answer));
                 match answer.next {
                     Some(next) => page.cursor = Some(next),

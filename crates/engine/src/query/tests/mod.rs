@@ -7,6 +7,7 @@ mod property;
 mod semantics;
 mod transactions;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fountain_lsm::{Direction, KeyRange, Seq};
@@ -28,6 +29,8 @@ pub struct MemorySource {
     indexes: Vec<IndexInfo>,
     /// Of each index the entries: tuple and record key, and the record key.
     entries: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Ranges in which entries were counted.
+    sampled: Cell<u32>,
 }
 
 impl MemorySource {
@@ -40,7 +43,8 @@ impl MemorySource {
             let key = to_key(value.member("id").unwrap()).unwrap();
             records.insert(keys::encode(&key).unwrap(), record::write(&value, &shapes).unwrap());
         }
-        let mut source = Self { seq: Seq::ZERO, shapes, records, indexes, entries: Vec::new() };
+        let (seq, entries, sampled) = (Seq::ZERO, Vec::new(), Cell::new(0));
+        let mut source = Self { seq, shapes, records, indexes, entries, sampled };
         source.entries = source.indexes.iter().map(|index| source.build(index)).collect();
         source
     }
@@ -148,6 +152,7 @@ impl Source for MemorySource {
     }
 
     fn sample(&self, index: usize, range: &KeyRange, most: u32) -> Result<u32> {
+        self.sampled.set(self.sampled.get() + 1);
         let entries = self.entries[index].keys().filter(|key| range.contains(key));
         Ok(entries.take(most as usize).count() as u32)
     }
@@ -164,6 +169,11 @@ pub fn index(name: &str, on: &[&str]) -> IndexInfo {
 
 pub fn query(json: &Json) -> Query {
     Query::from_json(json, Rules { regex: true, ..Rules::default() }).unwrap()
+}
+
+/// One page by a given plan.
+pub fn find_by(source: &MemorySource, query: &Query, plan: &plan::Plan) -> Result<Answer> {
+    run::find_by(source, query, plan, meter::Meter::new(&query.hints))
 }
 
 /// The keys on a page, as values.

@@ -134,11 +134,11 @@ proptest! {
         prop_assert_eq!(ids(&find(&source, &whole).unwrap()), expected.clone());
         prop_assert_eq!(count(&source, &whole).unwrap(), expected.len() as u64);
         for plan in planner::every_plan(&source, &whole).unwrap() {
-            prop_assert_eq!(ids(&run::find_by(&source, &whole, &plan).unwrap()), expected.clone(), "{:?}", plan);
+            prop_assert_eq!(ids(&find_by(&source, &whole, &plan).unwrap()), expected.clone(), "{:?}", plan);
             let mut paged = Vec::new();
             let mut page = Query { limit: Some(size), ..whole.clone() };
             loop {
-                let answer = run::find_by(&source, &page, &plan).unwrap();
+                let answer = find_by(&source, &page, &plan).unwrap();
                 prop_assert!(answer.next.is_none() || answer.page.len() == size);
                 paged.extend(ids(&answer));
                 match answer.next {
