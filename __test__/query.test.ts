@@ -1,7 +1,7 @@
 /** Queries through the facade: what is asked for comes back, typed values included, and the event loop goes on meanwhile. */
 import test from 'ava'
 import type { AnyPath, Cursor, FountainStore } from '../index.mjs'
-import { fails, newStore } from './support.js'
+import { collectGarbage, fails, newStore } from './support.js'
 
 interface Item {
   id: number
@@ -220,6 +220,18 @@ test('what is no query is refused with its place', async (t) => {
   await fails(t, () => collection.find({ maxScanned: 3, where: { n: 1 } }).toArray(), { code: 'ERR_LIMIT' })
   const signal = AbortSignal.abort(new Error('enough'))
   await t.throwsAsync(collection.find({ signal }).toArray(), { message: 'enough' })
+})
+
+test('an abandoned query gives its snapshot back when it is garbage-collected', async (t) => {
+  const store = await newStore(t)
+  const collection = await items(store)
+  await (async () => {
+    await collection.find().pages({ size: 5 }).next()
+    await collection.find()[Symbol.asyncIterator]().next()
+  })()
+  t.is(store.metrics().openSnapshots, 2)
+  await collectGarbage(() => store.metrics().openSnapshots === 0)
+  t.is(store.metrics().openSnapshots, 0)
 })
 
 test('the event loop turns while a query reads', async (t) => {

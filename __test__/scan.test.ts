@@ -1,9 +1,8 @@
 /** Scans: bounds, prefixes, both directions, paging, and the snapshot that each of them holds. */
-import { setImmediate as turn } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import type { Collection, FountainStore, Key, ScanOptions } from '../index.mjs'
-import { fails, newStore } from './support.js'
+import { collectGarbage, fails, newStore } from './support.js'
 
 interface Item {
   id: string
@@ -248,27 +247,14 @@ test('whatever is called between a page being asked for and its coming does not 
 
 test('an abandoned scan gives its snapshot back when it is garbage-collected', async (t) => {
   const [store, items] = await filled(t, 50)
-  const { gc } = globalThis as { gc?: () => void }
-  const collect = gc ?? (await exposeGc())
   await (async () => {
     await items.scan({ pageSize: 5 })[Symbol.asyncIterator]().next()
     await items.scan({ pageSize: 5 }).pages().next()
   })()
   t.is(store.metrics().openSnapshots, 2)
-  for (let i = 0; i < 50 && store.metrics().openSnapshots > 0; i++) {
-    collect()
-    await turn()
-  }
+  await collectGarbage(() => store.metrics().openSnapshots === 0)
   t.is(store.metrics().openSnapshots, 0)
 })
-
-/** The garbage collector, in a process that was not started with --expose-gc. */
-async function exposeGc(): Promise<() => void> {
-  const { setFlagsFromString } = await import('node:v8')
-  const { runInNewContext } = await import('node:vm')
-  setFlagsFromString('--expose-gc')
-  return runInNewContext('gc')
-}
 
 test('a signal ends a running scan with its reason and releases the snapshot', async (t) => {
   const [store, items] = await filled(t, 50)

@@ -3,7 +3,10 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { ExecutionContext } from 'ava'
 import { FountainStore, type OpenOptions, StoreError, type StoreErrorCode } from '../index.mjs'
 
@@ -46,6 +49,16 @@ export async function fails(t: ExecutionContext, work: () => unknown, expected: 
   }
   if (says) t.regex(error.message, says)
   return error
+}
+
+/** Collects garbage until a condition holds, or for some rounds if it never does. */
+export async function collectGarbage(done: () => boolean): Promise<void> {
+  setFlagsFromString('--expose-gc')
+  const gc: () => void = runInNewContext('gc')
+  for (let round = 0; round < 100 && !done(); round++) {
+    gc()
+    await turn()
+  }
 }
 
 /** How a child process ended. */

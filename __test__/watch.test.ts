@@ -1,7 +1,12 @@
 /** Following the store: every change once and in order, from now or from the past, until told to stop. */
+import { join } from 'node:path'
 import test from 'ava'
 import { type Change, FountainStore, type StoreChange } from '../index.mjs'
-import { directory, fails, newStore } from './support.js'
+import { Collection } from '../lib/collection.js'
+import { StoreCore } from '../lib/core.js'
+import { followStore } from '../lib/history.js'
+import { runtime } from '../lib/runtime.js'
+import { collectGarbage, directory, fails, newStore } from './support.js'
 
 interface Row {
   id: string
@@ -89,6 +94,53 @@ test('a signal and closing the store end a watch, also one that waits', async (t
   const ended = fails(t, () => closed, { code: 'ERR_CLOSED' })
   await store.close()
   await ended
+})
+
+test('leaving a watch ends it at once, also while it waits', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<Row>('rows')
+  await rows.put({ id: 'a', n: 1 })
+  for (const watch of [store.watch({ from: 0 }), rows.watch({ from: 0 })] as AsyncGenerator<unknown, void>[]) {
+    t.false((await watch.next()).done)
+    const waiting = watch.next()
+    t.deepEqual(await watch.return(), { done: true, value: undefined })
+    t.deepEqual(await waiting, { done: true, value: undefined })
+    t.deepEqual(await watch.next(), { done: true, value: undefined })
+  }
+  const disposed = store.watch()
+  const waiting = disposed.next()
+  await disposed[Symbol.asyncDispose]()
+  t.deepEqual(await waiting, { done: true, value: undefined })
+  const thrown = store.watch()
+  const ended = thrown.next()
+  await t.throwsAsync(thrown.throw(new RangeError('mine')), { message: 'mine' })
+  t.deepEqual(await ended, { done: true, value: undefined })
+  t.is(store.sequence, 1)
+})
+
+test('an abandoned watch ends when it is garbage-collected, and not while somebody waits for it', async (t) => {
+  const thread = runtime()
+  const core = new StoreCore(thread, await thread.open(join(directory(t), 'store'), {}), {
+    durability: 'memory',
+    defaultScanLimit: 1,
+    logger: undefined,
+  })
+  t.teardown(() => core.close())
+  const rows = new Collection<Row, string>(core, 'rows')
+  const { signal } = new AbortController()
+  await rows.put({ id: 'a', n: 1 })
+  await (async () => {
+    await followStore(core, 0, signal).next()
+    await rows.watch({ from: 0 }).next()
+  })()
+  const waiting = (() => rows.watch({ from: 1 }).next())()
+  t.is(core.watches.size, 3)
+  await collectGarbage(() => core.watches.size === 1)
+  t.is(core.watches.size, 1)
+  await rows.put({ id: 'b', n: 2 })
+  t.like((await waiting).value, { op: 'put', id: 'b' })
+  await collectGarbage(() => core.watches.size === 0)
+  t.is(core.watches.size, 0)
 })
 
 test('history that is gone and sequences to come are errors', async (t) => {

@@ -5,6 +5,7 @@
 import type { StoreCore } from './core.js'
 import { decodeKey, encodeKey, type Key } from './keys.js'
 import { PAGE_BYTES } from './limits.js'
+import { abandoned } from './pin.js'
 import { asDocument, type ReadSource } from './read.js'
 import { readRecord } from './record/reader.js'
 import type { Change, Sequence, StoreChange, Version } from './types.js'
@@ -77,22 +78,107 @@ export async function* readDiff(
   }
 }
 
+/** A native watch while it is followed, apart from the iterator, so that a finalizer can end it. */
+class Following {
+  /** Whether the iterator was left, so that nobody cares for what it waits for. */
+  left = false
+  readonly #core: StoreCore
+  readonly #signal: AbortSignal | undefined
+  #watch: number | undefined
+
+  constructor(core: StoreCore, signal: AbortSignal | undefined) {
+    this.#core = core
+    this.#signal = signal
+  }
+
+  /** Begins to watch; returns the native handle. */
+  begin(): number {
+    const watch = this.#core.call((native, handle) => native.watch(handle))
+    this.#watch = watch
+    this.#core.watches.add(this.#end)
+    this.#signal?.addEventListener('abort', this.#end)
+    return watch
+  }
+
+  /** Ends the watch, if it has begun; more than once does nothing. */
+  release(): void {
+    this.#signal?.removeEventListener('abort', this.#end)
+    this.#core.watches.delete(this.#end)
+    this.#end()
+  }
+
+  /** Whoever waits is answered with `ERR_CLOSED`. */
+  readonly #end = () => {
+    if (this.#watch !== undefined) this.#core.runtime.native.unwatch(this.#watch)
+    this.#watch = undefined
+  }
+}
+
+/** Changes as they come. Other than of a generator, `return` ends a `next` that waits for a commit. */
+class Changes<R> implements AsyncGenerator<R, void> {
+  readonly #changes: AsyncGenerator<R, void>
+  readonly #following: Following
+
+  constructor(changes: AsyncGenerator<R, void>, following: Following) {
+    this.#changes = changes
+    this.#following = following
+    // While somebody waits for a change, the generator is alive, even if this is not.
+    abandoned.register(changes, following)
+  }
+
+  next(): Promise<IteratorResult<R, void>> {
+    return this.#changes.next()
+  }
+
+  return(): Promise<IteratorResult<R, void>> {
+    this.#leave()
+    return this.#changes.return()
+  }
+
+  throw(error: unknown): Promise<IteratorResult<R, void>> {
+    this.#leave()
+    return this.#changes.throw(error)
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return()
+  }
+
+  #leave(): void {
+    this.#following.left = true
+    this.#following.release()
+  }
+}
+
 /**
- * What commits after a sequence change, in their order, without end: until the signal is aborted or the store closed.
- * `collection` is an id, or 0 for all; `make` is what becomes of each.
+ * What commits after a sequence change, in their order, without end: until it is left, the signal is aborted or the store
+ * closed. `collection` is an id, or 0 for all; `make` is what becomes of each.
  */
-async function* follow<R>(
+function follow<R>(
   core: StoreCore,
   collection: number,
   from: Sequence,
   signal: AbortSignal | undefined,
   make: (version: Packed) => R,
 ): AsyncGenerator<R, void> {
-  const watch = core.call((native, handle) => native.watch(handle))
-  const end = () => core.runtime.native.unwatch(watch)
-  core.watches.add(end)
-  signal?.addEventListener('abort', end)
+  const following = new Following(core, signal)
+  return new Changes(readChanges(core, collection, from, signal, following, make), following)
+}
+
+async function* readChanges<R>(
+  core: StoreCore,
+  collection: number,
+  from: Sequence,
+  signal: AbortSignal | undefined,
+  following: Following,
+  make: (version: Packed) => R,
+): AsyncGenerator<R, void> {
   try {
+    const watch = following.begin()
     for (let after = from; ; ) {
       signal?.throwIfAborted()
       const { said, versions } = await page(core, (native, ticket) => {
@@ -105,12 +191,11 @@ async function* follow<R>(
       after = said
     }
   } catch (error) {
+    if (following.left) return
     signal?.throwIfAborted()
     throw error
   } finally {
-    signal?.removeEventListener('abort', end)
-    core.watches.delete(end)
-    end()
+    following.release()
   }
 }
 

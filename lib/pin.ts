@@ -47,3 +47,16 @@ export class Lease {
     giveBack?.()
   }
 }
+
+/** Where an iterator keeps its lease, so that a finalizer can give it back without keeping the iterator alive. */
+export class LeaseSlot {
+  lease: Lease | undefined
+
+  /** Gives the lease back, if there is one; more than once does nothing. */
+  release(): void {
+    this.lease?.release()
+  }
+}
+
+/** Releases what iterators hold that were abandoned half-way and garbage-collected. */
+export const abandoned = new FinalizationRegistry<{ release(): void }>((held) => held.release())

@@ -6,7 +6,7 @@ import { NEWEST } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
 import { DEFAULT_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
-import type { Lease } from './pin.js'
+import { abandoned, type Lease, LeaseSlot } from './pin.js'
 import { queryJson } from './query-json.js'
 import type {
   AnyPath,
@@ -139,20 +139,14 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   }
 
   /** The documents in arrays of up to `size`, which costs less than one by one. All are of one state. */
-  async *pages(options?: {
+  pages(options?: {
     size?: number | undefined
     signal?: AbortSignal | undefined
   }): AsyncGenerator<R[], void, undefined> {
-    const { source, lease } = this.#context
-    const size = checkedSize(options?.size ?? DEFAULT_PAGE_SIZE, 'size')
-    const given = lease()
-    // A cursor names the state to read; without one, the newest is held until the last page.
-    const held = given ?? (this.#parts.cursor === undefined ? source.core.pinNewest().lease() : undefined)
-    try {
-      yield* this.#pagesAt(held?.sequence ?? NEWEST, size, options?.signal)
-    } finally {
-      held?.release()
-    }
+    const slot = new LeaseSlot()
+    const pages = this.#readPages(slot, options?.size ?? DEFAULT_PAGE_SIZE, options?.signal)
+    abandoned.register(pages, slot)
+    return pages
   }
 
   /** The documents one by one. */
@@ -173,6 +167,22 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
 
   #with(parts: QueryParts): Query<T, R, I> {
     return new Query<T, R, I>(this.#context, { ...this.#parts, ...parts })
+  }
+
+  async *#readPages(
+    slot: LeaseSlot,
+    pageSize: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<R[], void, undefined> {
+    const { source, lease } = this.#context
+    const size = checkedSize(pageSize, 'size')
+    // A cursor names the state to read; without one, the newest is held until the last page.
+    slot.lease = lease() ?? (this.#parts.cursor === undefined ? source.core.pinNewest().lease() : undefined)
+    try {
+      yield* this.#pagesAt(slot.lease?.sequence ?? NEWEST, size, signal)
+    } finally {
+      slot.release()
+    }
   }
 
   /** Pages of what is fetched in larger and larger pieces, so that few queries run and the first page comes soon. */

@@ -7,7 +7,7 @@
 import { fromThrown } from './failures.js'
 import { PAGE_BYTES } from './limits.js'
 import { type IndexScanArguments, type ScanArguments, WOULD_BLOCK } from './native.js'
-import type { Lease } from './pin.js'
+import { abandoned, type Lease, LeaseSlot } from './pin.js'
 import { after, type EncodedRange } from './range.js'
 import { largerBlock, type ReadSource, restoreEncodedKey } from './read.js'
 import { readRecord } from './record/reader.js'
@@ -29,13 +29,6 @@ const EMPTY = new Uint8Array(0)
 const PAGE_HEADER = 8
 const RECORD_HEADER = 8
 
-/** A lease that a finalizer can give back without keeping the iterator alive. */
-interface LeaseSlot {
-  lease: Lease | undefined
-}
-
-const abandoned = new FinalizationRegistry<LeaseSlot>((slot) => slot.lease?.release())
-
 /** Documents in key order. Iterating twice scans twice, each time at the moment the iteration begins. */
 export class Scan<T> implements AsyncIterable<T> {
   readonly #source: ReadSource
@@ -49,7 +42,7 @@ export class Scan<T> implements AsyncIterable<T> {
 
   /** The documents one by one. */
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
-    const slot: LeaseSlot = { lease: undefined }
+    const slot = new LeaseSlot()
     const documents = new Documents<T>(new PageReader(this.#source, this.#plan, slot))
     abandoned.register(documents, slot)
     return documents
@@ -57,7 +50,7 @@ export class Scan<T> implements AsyncIterable<T> {
 
   /** The documents in arrays of up to `pageSize`, which costs less per document than one by one. */
   pages(): AsyncIterableIterator<T[]> {
-    const slot: LeaseSlot = { lease: undefined }
+    const slot = new LeaseSlot()
     const pages = readPages(new PageReader<T>(this.#source, this.#plan, slot))
     abandoned.register(pages, slot)
     return pages
@@ -180,7 +173,7 @@ class PageReader<T> {
   /** Ends the scan and gives its lease back. */
   close(): void {
     this.#done = true
-    this.#slot.lease?.release()
+    this.#slot.release()
   }
 
   /**
