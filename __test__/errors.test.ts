@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { CODES, RETRYABLE } from '../lib/errors.js'
+import { fromNative } from '../lib/failures.js'
 
 const rust = readFileSync(join(import.meta.dirname, '../crates/engine/src/error/code.rs'), 'utf8')
 
@@ -17,4 +18,11 @@ test('the engine and the facade agree on what may be tried again', (t) => {
   const retryable = rust.slice(rust.indexOf('fn retryable')).matchAll(/Self::(\w+)/g)
   const codes = [...retryable].map((match) => names.get(match[1] ?? ''))
   t.deepEqual([...RETRYABLE].sort() as (string | undefined)[], codes.sort())
+})
+
+test('what was known when a call began is told unless the engine knows better', (t) => {
+  const known = { path: '/known', collection: 'known', key: 1, pid: 1 }
+  t.like(fromNative('{"code":"ERR_IO","message":"m","details":{}}', known), known)
+  const better = { path: '/better', collection: 'better', pid: 2 }
+  t.like(fromNative(JSON.stringify({ code: 'ERR_IO', message: 'm', details: better }), known), better)
 })

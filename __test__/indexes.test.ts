@@ -110,6 +110,38 @@ test('a dropped collection is gone, but not from its past', async (t) => {
   await fails(t, () => store.dropCollection('people'), { code: 'ERR_NOT_FOUND', collection: 'people', says: /people/ })
 })
 
+test('a key that is missing is refused, and does not stand for all', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  await people.define(Index.multi('byCity', 'city'))
+  await people.batch([{ put: { id: 'ada', city: 'Oslo' } }, { put: { id: 'bob', city: 'Rome' } }])
+  const { city } = {} as { city: string }
+  const wrong = { code: 'ERR_INVALID_ARGUMENT', says: /not undefined/ } as const
+  await fails(t, () => people.byIndex('byCity', city), { ...wrong, place: 'key' })
+  await fails(t, () => people.byIndex('byCity', [city]), { ...wrong, place: 'key' })
+  await fails(t, () => people.scanIndex('byCity', city).toArray(), { ...wrong, place: 'prefix' })
+  await fails(t, () => people.rangeIndex('byCity', { gte: [city] }), { ...wrong, place: 'options.gte' })
+  await fails(t, () => people.byIndex('byCity', 'half of a pair: \ud83d'), {
+    code: 'ERR_INVALID_ARGUMENT',
+    place: 'key',
+  })
+  t.is((await people.rangeIndex('byCity').toArray()).length, 2)
+  t.is((await people.rangeIndex('byCity', { gte: undefined, lt: 'Rome' }).toArray()).length, 1)
+})
+
+test('a name that is no text is refused by everything that takes one', async (t) => {
+  const store = await newStore(t)
+  const people = store.collection<Person>('people')
+  const name = 'half of a pair: \ud83d'
+  const wrong = { code: 'ERR_INVALID_NAME' } as const
+  await fails(t, () => store.collection(name), wrong)
+  await fails(t, () => store.createCollection(name), wrong)
+  await fails(t, () => store.dropCollection(name), wrong)
+  await fails(t, () => people.defineIndex(name, { kind: 'multi', on: 'city' }).ready(), wrong)
+  await fails(t, () => people.dropIndex(name), wrong)
+  t.deepEqual(await store.collections(), [])
+})
+
 test('what is no definition and no key is refused at once', async (t) => {
   const store = await newStore(t)
   const people = store.collection<Person>('people')

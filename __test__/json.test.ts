@@ -31,6 +31,7 @@ test('JSON that is no document is refused, and nothing is written', async (t) =>
       ['{"id":"a"', 'ERR_VALIDATION', /line 1 column 9/],
       ['[]', 'ERR_VALIDATION', /JSON object/],
       ['{"id":"\\ud800"}', 'ERR_VALIDATION', /not JSON/],
+      ['{"id":1,"half of a pair":"\ud83d"}', 'ERR_VALIDATION', /half of a surrogate pair/],
       [`{"id":1,"a":${'['.repeat(500)}${']'.repeat(500)}}`, 'ERR_VALIDATION', /recursion/],
       ['{"id":null}', 'ERR_INVALID_KEY', /"id" is not a key/],
       ['{"name":1}', 'ERR_INVALID_KEY', /"id" is not a key/],

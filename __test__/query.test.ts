@@ -193,8 +193,8 @@ test('what is no query is refused with its place', async (t) => {
   }
   t.is(await pointer(() => loose.find({ where: { a: { $near: 1 } } }).toArray()), '/where/a/$near')
   t.is(await pointer(() => loose.find({ where: { 'a..b': 1 } }).count()), '/where/a..b')
-  t.is(await pointer(() => loose.find({ where: { a: Number.NaN } })), 'query["where"]["a"]')
-  t.is(await pointer(() => loose.find({ where: { a: () => 1 } })), 'query["where"]["a"]')
+  t.is(await pointer(() => loose.find({ where: { a: Number.NaN } })), 'where["a"]')
+  t.is(await pointer(() => loose.find({ where: { a: () => 1 } })), 'where["a"]')
   t.is(
     await pointer(() =>
       collection
@@ -220,6 +220,37 @@ test('what is no query is refused with its place', async (t) => {
   await fails(t, () => collection.find({ maxScanned: 3, where: { n: 1 } }).toArray(), { code: 'ERR_LIMIT' })
   const signal = AbortSignal.abort(new Error('enough'))
   await t.throwsAsync(collection.find({ signal }).toArray(), { message: 'enough' })
+})
+
+test('a condition without its value is refused, and does not match everything', async (t) => {
+  const store = await newStore(t)
+  const collection = await items(store)
+  const before = await collection.find().count()
+  const { name } = {} as { name?: string }
+  const wrong = (place: string) => ({ code: 'ERR_VALIDATION', place, says: /undefined/ }) as const
+  await fails(t, () => collection.deleteWhere({ name } as never), wrong('where["name"]'))
+  await fails(t, () => collection.updateWhere({ name } as never, { n: 1 }), wrong('where["name"]'))
+  await fails(t, () => collection.find({ where: { name } as never }), wrong('where["name"]'))
+  await fails(t, () => collection.find().where({ $or: [{ name }] } as never), wrong('where["$or"][0]["name"]'))
+  await fails(t, () => collection.find({ where: { n: { $gt: undefined } } as never }), wrong('where["n"]["$gt"]'))
+  t.is(await collection.find({ where: undefined, limit: undefined }).count(), before)
+})
+
+test('what an update stores is what it was given', async (t) => {
+  const store = await newStore(t)
+  const loose = store.collection('loose')
+  await loose.put({ id: 1, kept: 'kept' })
+  for (const value of [new Date(5), 7n, new Uint8Array([1]), { date: 5, bigint: '7' }, { at: new Date(6) }]) {
+    await loose.updateWhere({ id: 1 }, { value, kept: undefined })
+    t.deepEqual(await loose.get(1), { id: 1, kept: 'kept', value })
+  }
+  const looks = [{ $date: 5 }, { $bigint: '7' }, { $bytes: 'AQ==' }]
+  for (const value of looks) {
+    const wrong = { code: 'ERR_VALIDATION', says: /would not be stored as it is/ } as const
+    await fails(t, () => loose.updateWhere({ id: 1 }, { value }), { ...wrong, place: 'set["value"]' })
+    await fails(t, () => loose.updateWhere({}, { list: [{ value }] }), { ...wrong, place: 'set["list"][0]["value"]' })
+  }
+  t.is(await loose.find({ where: { 'value.at': { $date: 6 } } }).count(), 1)
 })
 
 test('an abandoned query gives its snapshot back when it is garbage-collected', async (t) => {

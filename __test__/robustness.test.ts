@@ -175,7 +175,9 @@ test('what goes into a write is taken at the call: changing buffers and objects 
   shared.set([5, 5, 5, 5])
   const keys = [plain, shared, detachable]
   const documents = keys.map((id) => ({ id, list: [1, 2, 3] }))
-  const operation = blobs.putOp({ id: Buffer.from([9]), list: [9] })
+  const nine = Buffer.from([9])
+  const operation = blobs.putOp({ id: nine, list: [9] })
+  nine.fill(0)
   const writes = [...documents.map((document) => blobs.put(document)), store.batch([operation])]
   for (const { list } of documents) list.push(4)
   plain.fill(0)
@@ -208,6 +210,10 @@ test('what goes into a write is taken at the call: changing buffers and objects 
   const reading = blobs.get(key)
   key.fill(0)
   t.deepEqual((await reading)?.list, [1, 2, 3])
+  key.set([1, 2, 3, 4])
+  const history = blobs.history(key)
+  key.fill(0)
+  t.is((await history.next()).value?.sequence, 1)
   // And what is read belongs to the reader.
   const one = await blobs.get(Buffer.from([9]))
   one?.list.push(0)

@@ -145,6 +145,28 @@ test('time and signals end a transaction before its commit', async (t) => {
   t.deepEqual([store.sequence, store.metrics().openSnapshots], [0, 0])
 })
 
+test('work that returned does not commit after the signal was aborted or the time was over', async (t) => {
+  const store = await newStore(t)
+  const controller = new AbortController()
+  const aborting = store.transaction(
+    (transaction) => {
+      accounts(transaction).put({ id: 'a', balance: 1 })
+      controller.abort(new RangeError('enough'))
+    },
+    { signal: controller.signal },
+  )
+  await t.throwsAsync(aborting, { instanceOf: RangeError, message: 'enough' })
+  const late = store.transaction(
+    (transaction) => {
+      accounts(transaction).put({ id: 'a', balance: 1 })
+      for (const begin = performance.now(); performance.now() - begin < 20; );
+    },
+    { timeoutMs: 10 },
+  )
+  await fails(t, () => late, { code: 'ERR_TIMEOUT', says: /10 ms/ })
+  t.is(store.sequence, 0)
+})
+
 test('closing the store ends its transactions', async (t) => {
   const path = directory(t)
   const store = await FountainStore.open(path)

@@ -22,8 +22,7 @@ import { WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import { prepareDelete, prepareJson, preparePut } from './prepare.js'
 import { type Changed, change } from './query.js'
-import { queryJson } from './query-json.js'
-import { type ChangeOptions, checkedSet } from './query-spec.js'
+import { type ChangeOptions, checkedSet, checkedWhere } from './query-spec.js'
 import type { Where } from './query-types.js'
 import type { ReadSource } from './read.js'
 import { ReadCollection } from './read-collection.js'
@@ -219,7 +218,7 @@ export class Collection<
       core.assertOpen()
       const { durability = core.durability, signal, ...rest } = checkOptions(options, CHANGE_OPTIONS, `${type}Where`)
       signal?.throwIfAborted()
-      const body = { type, where: queryJson(where, 'where'), ...rest, ...more(this.source) }
+      const body = { type, where: checkedWhere(where), ...rest, ...more(this.source) }
       // A copy, as it may be needed again.
       const set = structuredClone(here)
       return core.during(async () => {

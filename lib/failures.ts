@@ -11,8 +11,8 @@ export function fromNative(json: string, known: StoreErrorDetails = {}): StoreEr
     ...known,
     collection: text(details.collection) ?? known.collection,
     key: recordKey(details.key) ?? known.key,
-    path: text(details.path),
-    pid: typeof details.pid === 'number' ? details.pid : undefined,
+    path: text(details.path) ?? known.path,
+    pid: typeof details.pid === 'number' ? details.pid : known.pid,
     details,
   })
 }

@@ -1,6 +1,6 @@
 /** Secondary indexes: what they are defined as, how their keys are written, and how they are defined, listed and dropped. */
 import type { StoreCore } from './core.js'
-import { describe, invalidArgument } from './errors.js'
+import { describe, invalidArgument, StoreError } from './errors.js'
 import { boolean, checkOptions, type OptionRules, requireString } from './options.js'
 
 /** A value that an index can hold. Objects and float vectors cannot be looked for. */
@@ -165,10 +165,13 @@ export interface SchemaChange {
 
 /** Makes a change, after the writes that were queued before it. */
 export function changeSchema(core: StoreCore, change: SchemaChange): Promise<number> {
-  const { collection } = change
+  const { collection, index } = change
   const json = JSON.stringify(change)
   return core.during(async () => {
     core.assertOpen()
+    for (const name of [collection, index]) {
+      if (name?.isWellFormed() === false) throw new StoreError('ERR_INVALID_NAME', `${describe(name)} is not text`)
+    }
     await core.queue.drain()
     return core.request(
       { collection },
@@ -206,22 +209,32 @@ function checkedPaths(on: unknown, place: string): readonly string[] {
   return [...paths]
 }
 
-/** What is read through an index, as the addon takes it. */
-export function indexQuery(index: string, keys: Readonly<Record<string, IndexKey | undefined>>): string {
-  const query: Record<string, unknown> = { index }
-  for (const [name, key] of Object.entries(keys)) {
-    if (key !== undefined) query[name] = (Array.isArray(key) ? key : [key]).map((value) => plainValue(value, name))
+/** What is read through an index, as the addon takes it: the documents with a key, or with keys that begin with it. */
+export function keyQuery(index: string, how: 'equal' | 'prefix', key: unknown): string {
+  return JSON.stringify({ index, [how]: plainValues(key, how === 'equal' ? 'key' : how) })
+}
+
+/** What is read through an index, as the addon takes it: the documents with keys between bounds. */
+export function rangeQuery(index: string, bounds: IndexBounds): string {
+  const range: Record<string, unknown> = {}
+  for (const [name, key] of Object.entries(bounds)) {
+    if (key !== undefined) range[name] = plainValues(key, `options.${name}`)
   }
-  return JSON.stringify(query)
+  return JSON.stringify({ index, range })
+}
+
+function plainValues(key: unknown, place: string): unknown[] {
+  return (Array.isArray(key) ? key : [key]).map((value) => plainValue(value, place))
 }
 
 /** A value in JSON; what JSON has not is an object with one member. */
 function plainValue(value: unknown, place: string): unknown {
-  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value
+  if (value === null || typeof value === 'boolean') return value
+  if (typeof value === 'string' && value.isWellFormed()) return value
   if (typeof value === 'number' && Number.isFinite(value)) return value
   if (typeof value === 'bigint') return { bigint: String(value) }
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { date: value.getTime() }
   if (value instanceof Uint8Array) return { bytes: [...value] }
   if (Array.isArray(value)) return value.map((element) => plainValue(element, place))
-  throw invalidArgument(place, 'a value that an index can hold', describe(value))
+  throw invalidArgument(place, 'a value that an index can hold', value)
 }

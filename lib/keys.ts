@@ -2,8 +2,8 @@
  * Keys and their order-preserving encoding, `docs/format.md` §6.3: comparing encoded keys byte by byte is comparing
  * the keys. Numbers sort before bigints, these before strings, then bytes, then arrays; strings sort by code point.
  *
- * Encoding never runs user code: arrays, the only keys that could do so, are copied by `plainKey` first. That is what
- * lets the write buffer append in place without fear of being re-entered.
+ * Encoding never runs user code: arrays, the only keys that could do so, are copied by `plainKey` first, and bytes with
+ * them. That is what lets the write buffer append in place without fear of being re-entered.
  */
 import { describe, StoreError, type StoreErrorCode } from './errors.js'
 import { KEY_ROOM_BYTES, MAX_BIGINT_BYTES, MAX_KEY_BYTES, MAX_KEY_DEPTH } from './limits.js'
@@ -42,7 +42,7 @@ class KeyFault {
 }
 
 /**
- * The key with its arrays copied, so that encoding it runs no user code. Checks types and depth.
+ * A copy of the key, so that encoding it runs no user code and no later change reaches it. Checks types and depth.
  *
  * @throws StoreError `ERR_INVALID_KEY`
  */
@@ -206,7 +206,7 @@ function complement(out: Buffer, start: number, end: number): void {
 
 function copyKey(key: unknown, depth: number): Key {
   if (typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint') return key
-  if (ArrayBuffer.isView(key) && key instanceof Uint8Array) return key
+  if (ArrayBuffer.isView(key) && key instanceof Uint8Array) return new Uint8Array(key)
   if (!Array.isArray(key)) {
     throw new KeyFault(
       'ERR_INVALID_KEY',

@@ -50,6 +50,10 @@ function encode(source: ReadSource, document: object, key: Key, context: KeyCont
 export function prepareJson(source: ReadSource, json: unknown, condition?: WriteCondition): PreparedWrite {
   requireString(json, 'json')
   const { core, id, name, keyName } = source
+  if (!json.isWellFormed()) {
+    const message = `the JSON text of a document of ${JSON.stringify(name)} has half of a surrogate pair, which is not text`
+    throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
+  }
   if (source.schema !== undefined) return preparePut(source, parseJson(source, json), condition)
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   for (let block: Buffer = core.runtime.io; ; ) {

@@ -1,18 +1,32 @@
-/** From what a program writes in a query to the JSON that the engine reads: Dates, bigints and bytes become typed values. */
+/**
+ * From what a program writes in a query to the JSON that the engine reads: Dates, bigints and bytes become typed values,
+ * `{ $date }`, `{ $bigint }` and `{ $bytes }`, as which they may be written, too.
+ *
+ * Members that are undefined are left out, as of documents, but not of conditions: there, what was to be a value would
+ * become no condition at all, and match everything. Of values to store, objects that look like typed values are refused,
+ * since they would be stored as something else.
+ */
 import { describe, StoreError } from './errors.js'
 import { isPlainObject } from './record/plain.js'
 
 /** Deepest nesting that is followed; the engine allows less. */
 const MAX_DEPTH = 120
 
+/** What part of a query a value is. */
+export type QueryPart = 'conditions' | 'values' | 'other'
+
+const TYPED: ReadonlySet<string | undefined> = new Set(['$date', '$bigint', '$bytes'])
+
 /**
  * The JSON value for `value`, which stands at `place`.
  *
  * @throws StoreError `ERR_VALIDATION` for what a query cannot say
  */
-export function queryJson(value: unknown, place: string, depth = 0): unknown {
+export function queryJson(value: unknown, place: string, part: QueryPart, depth = 0): unknown {
   switch (typeof value) {
     case 'string':
+      if (value.isWellFormed()) return value
+      break
     case 'boolean':
       return value
     case 'number':
@@ -21,22 +35,31 @@ export function queryJson(value: unknown, place: string, depth = 0): unknown {
     case 'bigint':
       return { $bigint: value.toString() }
     case 'object':
-      if (depth < MAX_DEPTH) return objectJson(value, place, depth)
+      if (depth < MAX_DEPTH) return objectJson(value, place, part, depth)
       throw new StoreError('ERR_VALIDATION', `${place} nests too deep`, { place })
   }
   throw refused(value, place)
 }
 
-function objectJson(value: object | null, place: string, depth: number): unknown {
+function objectJson(value: object | null, place: string, part: QueryPart, depth: number): unknown {
   if (value === null) return null
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { $date: value.getTime() }
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') }
-  if (Array.isArray(value)) return value.map((element, index) => queryJson(element, `${place}[${index}]`, depth + 1))
+  if (Array.isArray(value)) {
+    return value.map((element, index) => queryJson(element, `${place}[${index}]`, part, depth + 1))
+  }
   if (!isPlainObject(value)) throw refused(value, place)
-  const members = Object.keys(value)
-    .filter((name) => value[name] !== undefined)
-    .map((name) => [name, queryJson(value[name], `${place}[${JSON.stringify(name)}]`, depth + 1)] as const)
+  const names = Object.keys(value).filter((name) => part === 'conditions' || value[name] !== undefined)
+  if (part === 'values' && names.length === 1 && TYPED.has(names[0])) throw looksTyped(names[0] as string, place)
+  const members = names.map((name) => {
+    return [name, queryJson(value[name], `${place}[${JSON.stringify(name)}]`, part, depth + 1)] as const
+  })
   return Object.fromEntries(members)
+}
+
+function looksTyped(name: string, place: string): StoreError {
+  const message = `${place} is an object with the one member ${name}, which would not be stored as it is: give the value itself`
+  return new StoreError('ERR_VALIDATION', message, { place })
 }
 
 function refused(value: unknown, place: string): StoreError {

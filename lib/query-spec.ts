@@ -42,9 +42,16 @@ export function checkedSpec(spec: object | undefined): {
   snapshot: Snapshot | undefined
   signal: AbortSignal | undefined
 } {
-  const { snapshot, signal, allowRegex = false, ...rest } = checkOptions(spec as AnySpec | undefined, SPEC, 'find')
-  const parts = queryJson(rest, 'query') as QueryParts
-  return { parts, regex: allowRegex, snapshot, signal }
+  const checked = checkOptions(spec as AnySpec | undefined, SPEC, 'find')
+  const { where, snapshot, signal, allowRegex = false, ...rest } = checked
+  const parts = queryJson(rest, 'query', 'other') as QueryParts
+  const conditions = where === undefined ? {} : { where: checkedWhere(where) }
+  return { parts: { ...parts, ...conditions }, regex: allowRegex, snapshot, signal }
+}
+
+/** Conditions that documents must meet. */
+export function checkedWhere(where: unknown): unknown {
+  return queryJson(where, 'where', 'conditions')
 }
 
 /** The new values of an update. */
@@ -54,5 +61,5 @@ export function checkedSet(set: unknown, keyName: string): unknown {
     const message = `an update cannot change the key, which is in ${JSON.stringify(keyName)}`
     throw new StoreError('ERR_VALIDATION', message, { place: 'set' })
   }
-  return queryJson(set, 'set')
+  return queryJson(set, 'set', 'values')
 }

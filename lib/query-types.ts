@@ -88,7 +88,7 @@ type Ordered = string | number | bigint | Date | Uint8Array
 
 /** What may be asked of any value. */
 export interface AnyOperators<V> {
-  /** Equal to this; null also finds a missing value. */
+  /** Equal to this; null is a value of its own, and does not find a missing one. */
   $eq?: V | null
   /** Not equal to this. */
   $ne?: V | null

@@ -68,7 +68,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
 
   /** Only documents for which these conditions hold, too. */
   where(conditions: Where<T>): Query<T, R, I> {
-    const added = queryJson(conditions, 'where')
+    const added = queryJson(conditions, 'where', 'conditions')
     const { where } = this.#parts
     return this.#with({ where: where === undefined ? added : { $and: [where, added] } })
   }

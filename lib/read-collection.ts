@@ -14,7 +14,8 @@ import {
   type IndexDefinition,
   type IndexKey,
   indexName,
-  indexQuery,
+  keyQuery,
+  rangeQuery,
 } from './indexes.js'
 import { type Key, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
@@ -240,7 +241,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   async byIndex<N extends keyof I & string>(index: N, key: I[N], options?: ReadOptions): Promise<T[]> {
     const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'byIndex')
     const all = { snapshot, signal, limit: Number.MAX_SAFE_INTEGER }
-    return this.#throughIndex(index, { equal: key }, all).toArray()
+    return this.#throughIndex(index, keyQuery(indexName(index), 'equal', key), all).toArray()
   }
 
   /**
@@ -254,7 +255,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const { gt, gte, lt, lte, ...others } = checked
     if (gt !== undefined && gte !== undefined) throw invalidArgument('options.gt', 'absent when there is gte', gt)
     if (lt !== undefined && lte !== undefined) throw invalidArgument('options.lt', 'absent when there is lte', lt)
-    return this.#throughIndex(index, { gt, gte, lt, lte }, others)
+    return this.#throughIndex(index, rangeQuery(indexName(index), { gt, gte, lt, lte }), others)
   }
 
   /**
@@ -265,13 +266,12 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
    */
   scanIndex<N extends keyof I & string>(index: N, prefix: I[N], options?: IndexReadOptions): Scan<T> {
     const checked = checkOptions(options, INDEX_READ_OPTIONS, 'scanIndex')
-    return this.#throughIndex(index, { prefix }, checked)
+    return this.#throughIndex(index, keyQuery(indexName(index), 'prefix', prefix), checked)
   }
 
-  #throughIndex(index: string, keys: Readonly<Record<string, unknown>>, options: IndexReadOptions): Scan<T> {
+  #throughIndex(index: string, query: string, options: IndexReadOptions): Scan<T> {
     const { core } = this.source
     const { snapshot, signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = options
-    const query = indexQuery(indexName(index), keys as Readonly<Record<string, IndexKey | undefined>>)
     core.assertOpen()
     const pin = () => {
       const lease = this.#lease(snapshot) ?? core.pinNewest().lease()

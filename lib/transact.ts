@@ -5,8 +5,14 @@ import { DEFAULT_TRANSACTION_MS, DEFAULT_TRANSACTION_RETRIES, MAX_RETRY_PAUSE_MS
 import { Transaction } from './transaction.js'
 import type { TransactionOptions } from './types.js'
 
-/** The outcome of waiting for something that may never come. */
-type Bounds = { readonly race: <R>(work: Promise<R>) => Promise<R>; readonly end: () => void }
+/** The time and the signal that end a transaction. */
+interface Bounds {
+  /** The outcome of waiting for something that may never come. */
+  readonly race: <R>(work: Promise<R>) => Promise<R>
+  /** Throws if the time is over or the signal was aborted. */
+  readonly check: () => void
+  readonly end: () => void
+}
 
 /** See `FountainStore.transaction`; the options are checked. */
 export async function transact<R>(
@@ -40,6 +46,7 @@ async function once<R>(
   try {
     core.requireSequence(requireSequenceAtLeast, transaction.sequence)
     const result = await bounds.race(call(work, transaction))
+    bounds.check()
     await transaction.commit(durability)
     return result
   } finally {
@@ -62,19 +69,27 @@ function pause(attempt: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.random() * most))
 }
 
-/** Lets waits end with `ERR_TIMEOUT` after a time, and with the reason of a signal. */
+/** Lets a transaction end with `ERR_TIMEOUT` after a time, and with the reason of a signal. */
 function limit(milliseconds: number, signal: AbortSignal | undefined): Bounds {
   let stop: (reason: unknown) => void = () => undefined
   const stopped = new Promise<never>((_, reject) => (stop = reject))
   // Nobody need be waiting when it happens.
   stopped.catch(() => undefined)
-  const late = () => stop(new StoreError('ERR_TIMEOUT', `the transaction took longer than ${milliseconds} ms`))
-  const timer = setTimeout(late, milliseconds)
+  const late = () => new StoreError('ERR_TIMEOUT', `the transaction took longer than ${milliseconds} ms`)
+  const deadline = performance.now() + milliseconds
+  const timer = setTimeout(() => stop(late()), milliseconds)
   const abort = () => stop(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
-  const end = () => {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', abort)
+  return {
+    race: (work) => Promise.race([work, stopped]),
+    check() {
+      signal?.throwIfAborted()
+      // A timer does not run while work that never gives way does.
+      if (performance.now() >= deadline) throw late()
+    },
+    end() {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    },
   }
-  return { race: (work) => Promise.race([work, stopped]), end }
 }

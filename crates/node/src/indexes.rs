@@ -13,7 +13,7 @@ use fountain_engine::{
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::arguments::{collection, number, slice};
 use crate::errors::{answer, bad_argument, thrown};
@@ -222,30 +222,35 @@ fn describe(engine: &Store, index: &Index) -> Result<Json> {
     Ok(Json::Object(out))
 }
 
-/// The index and the keys of `{ index, equal }`, `{ index, prefix }` or `{ index, gt?, gte?, lt?, lte? }`, each a list of
-/// values for the first paths of the index. Of a prefix the last value is text or bytes that keys begin with.
+/// The index and the keys of `{ index, equal }`, `{ index, prefix }` or `{ index, range: { gt?, gte?, lt?, lte? } }`, each a
+/// list of values for the first paths of the index. Of a prefix the last value is text or bytes that keys begin with. One of
+/// the three must be there: a key that got lost on the way must not read the whole index.
 fn parse_query(query: &str) -> Result<(String, Bounds)> {
     let query: Json = serde_json::from_str(query).map_err(|error| bad_argument(format!("query: {error}")))?;
     let index = query.get("index").and_then(Json::as_str).ok_or_else(|| bad_argument("query: no index"))?;
-    let list = |name: &str| query.get(name).map(parse_values).transpose();
-    let bounds = match (list("equal")?, list("prefix")?) {
-        (Some(values), _) => Bounds::equal(&values)?,
-        (None, Some(values)) => match values.split_last() {
+    let bounds = match (query.get("equal"), query.get("prefix"), query.get("range")) {
+        (Some(values), None, None) => Bounds::equal(&parse_values(values)?)?,
+        (None, Some(values), None) => match parse_values(values)?.split_last() {
             Some((last, values)) => Bounds::prefix(values, last)?,
             None => Bounds::all(),
         },
-        (None, None) => {
-            let (gt, gte, lt, lte) = (list("gt")?, list("gte")?, list("lt")?, list("lte")?);
-            let bound = |open: &Option<Vec<Value>>, closed: &Option<Vec<Value>>| match (open, closed) {
-                (Some(values), _) => Bound::Excluded(values.clone()),
-                (None, Some(values)) => Bound::Included(values.clone()),
-                (None, None) => Bound::Unbounded,
-            };
-            let (from, to) = (bound(&gt, &gte), bound(&lt, &lte));
-            Bounds::tuple_range(&[], as_slice(&from), as_slice(&to))?
-        }
+        (None, None, Some(Json::Object(range))) => parse_range(range)?,
+        _ => return Err(bad_argument("query: keys are one of equal, prefix and range")),
     };
     Ok((index.to_owned(), bounds))
+}
+
+fn parse_range(range: &Map<String, Json>) -> Result<Bounds> {
+    let list = |name: &str| range.get(name).map(parse_values).transpose();
+    let bound = |open: &str, closed: &str| -> Result<Bound<Vec<Value>>> {
+        Ok(match (list(open)?, list(closed)?) {
+            (Some(values), _) => Bound::Excluded(values),
+            (None, Some(values)) => Bound::Included(values),
+            (None, None) => Bound::Unbounded,
+        })
+    };
+    let (from, to) = (bound("gt", "gte")?, bound("lt", "lte")?);
+    Bounds::tuple_range(&[], as_slice(&from), as_slice(&to))
 }
 
 fn as_slice(bound: &Bound<Vec<Value>>) -> Bound<&[Value]> {
@@ -292,7 +297,8 @@ mod tests {
         let values = [Value::String("a".to_owned()), Value::Date(5.0)];
         assert_eq!((index.as_str(), bounds), ("x", Bounds::equal(&values).unwrap()));
         let (_, bounds) =
-            parse_query(r#"{"index":"x","gt":[{"bigint":"7"}],"lte":[{"bytes":[1,255]}]}"#).unwrap();
+            parse_query(r#"{"index":"x","range":{"gt":[{"bigint":"7"}],"lte":[{"bytes":[1,255]}]}}"#)
+                .unwrap();
         let (from, to) = ([Value::BigInt(7.into())], [Value::Bytes(vec![1, 255])]);
         let expected = Bounds::tuple_range(&[], Bound::Excluded(&from), Bound::Included(&to)).unwrap();
         assert_eq!(bounds, expected);
@@ -305,5 +311,16 @@ mod tests {
         }
         let error = parse_query(r#"{"index":"x","prefix":[1]}"#).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidArgument);
+    }
+
+    #[test]
+    fn the_whole_index_is_read_only_if_that_is_said() {
+        let (_, bounds) = parse_query(r#"{"index":"x","range":{}}"#).unwrap();
+        assert_eq!(bounds, Bounds::tuple_range(&[], Bound::Unbounded, Bound::Unbounded).unwrap());
+        for query in
+            [r#"{"index":"x"}"#, r#"{"index":"x","range":null}"#, r#"{"index":"x","equal":[1],"range":{}}"#]
+        {
+            assert_eq!(parse_query(query).unwrap_err().code, ErrorCode::InvalidArgument, "{query}");
+        }
     }
 }
