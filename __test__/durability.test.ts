@@ -187,17 +187,25 @@ test('an idle open store does not keep the process alive', async (t) => {
   t.true(Date.now() - started < 20_000)
 })
 
-test('reads and writes go on when every thread of the libuv pool is busy', async (t) => {
+const onUnix = process.platform === 'win32' ? test.skip : test
+
+onUnix('reads and writes go on when every thread of the libuv pool is busy', async (t) => {
+  // Opening a pipe for reading holds the one thread until somebody opens it for writing.
   const script = `
-    import { pbkdf2 } from 'node:crypto'
-    let running = true
-    pbkdf2('a', 'b', 2e6, 64, 'sha512', () => { running = false })
+    import { execFileSync } from 'node:child_process'
+    import { open, openSync } from 'node:fs'
+    const pipe = path + '-pipe'
+    execFileSync('mkfifo', [pipe])
+    let held = true
+    open(pipe, 'r', () => { held = false })
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), 120_000).unref()
     const store = await FountainStore.open(path, { cacheBytes: 0 })
     const items = store.collection('items')
     await items.put({ id: 1 })
     await store.flush()
     const found = await items.get(1)
-    console.log(JSON.stringify([found, running]))
+    console.log(JSON.stringify([found, held]))
+    openSync(pipe, 'w')
     process.exit(0)
   `
   const running = child(join(directory(t), 'store'), script, { env: { UV_THREADPOOL_SIZE: '1' } })

@@ -170,7 +170,7 @@ for (const [name, { inside, outside, code: expected }] of Object.entries(WORKER_
 test('the main thread exits while workers write: what resolved in them is kept', async (t) => {
   const path = join(directory(t), 'store')
   const source = `
-    const { workerData } = require('node:worker_threads')
+    const { parentPort, workerData } = require('node:worker_threads')
     const { writeSync } = require('node:fs')
     const { FountainStore } = require(${JSON.stringify(index)})
     ;(async () => {
@@ -178,13 +178,17 @@ test('the main thread exits while workers write: what resolved in them is kept',
       for (let n = 0; ; n++) {
         await items.put({ id: [workerData, n] })
         writeSync(1, 'put ' + workerData + ' ' + n + '\\n')
+        if (n === 2) parentPort.postMessage('busy')
       }
     })()
   `
   const script = `
     import { Worker } from 'node:worker_threads'
-    for (const workerData of [1, 2, 3]) new Worker(${JSON.stringify(source)}, { eval: true, execArgv: [], workerData })
-    setTimeout(() => process.exit(4), 400)
+    let busy = 0
+    for (const workerData of [1, 2, 3]) {
+      const worker = new Worker(${JSON.stringify(source)}, { eval: true, execArgv: [], workerData })
+      worker.once('message', () => { if (++busy === 3) process.exit(4) })
+    }
   `
   const { code, signal, stdout, stderr } = await child(path, script).ended
   t.deepEqual([code, signal], [4, null], stderr)
@@ -193,6 +197,7 @@ test('the main thread exits while workers write: what resolved in them is kept',
   for (const worker of [1, 2, 3]) {
     const told = [...stdout.matchAll(new RegExp(`^put ${worker} (\\d+)$`, 'gm'))].length
     const kept = found.filter(({ id }) => id[0] === worker).map(({ id }) => id[1])
+    t.true(told >= 3, `worker ${worker}: told of ${told}`)
     t.true(kept.length >= told, `worker ${worker}: told of ${told}, ${kept.length} found`)
     t.deepEqual(kept, [...kept.keys()])
   }

@@ -61,6 +61,28 @@ export async function collectGarbage(done: () => boolean): Promise<void> {
   }
 }
 
+/**
+ * Asserts that the event loop turns while `work` is under way. Where work blocks it, it turns once or twice to deliver the
+ * answer; on a busy machine that may happen to other work, too, so it is tried again until it is seen to turn.
+ */
+export async function letsLoopTurn(t: ExecutionContext, work: () => Promise<unknown>): Promise<void> {
+  let most = 0
+  for (let attempt = 0; attempt < 200 && most < 10; attempt++) {
+    let underWay = true
+    const done = work().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    void done.then(() => (underWay = false))
+    let turns = 0
+    for (; underWay; turns++) await turn()
+    const failed = await done
+    if (failed) throw failed.error
+    most = Math.max(most, turns)
+  }
+  t.true(most >= 10, `${most} turns`)
+}
+
 /** How a child process ended. */
 export interface Ended {
   code: number | null
