@@ -58,8 +58,8 @@ impl Store {
     /// large. Go on after that one.
     ///
     /// # Errors
-    /// `ERR_HISTORY_TRUNCATED` when what came after `after` may be incomplete, `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`,
-    /// `ERR_CLOSED`.
+    /// `ERR_HISTORY_TRUNCATED` when what came after `after` may be incomplete, whether a snapshot pins that or not;
+    /// `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
     pub fn changes(&self, request: &ChangesRequest, page: &mut VersionPage) -> Result<Seq> {
         page.clear();
         let _pass = self.inner.enter("reading changes")?;
@@ -99,7 +99,7 @@ impl Store {
     /// [`VersionPage::after_last`] of the page before.
     ///
     /// # Errors
-    /// As [`Store::changes`].
+    /// As [`Store::changes`], but a snapshot of either moment is enough for it to be kept.
     pub fn diff(
         &self,
         request: &ChangesRequest,
@@ -122,16 +122,10 @@ impl Store {
         if let Some(start) = start {
             range.start = range.start.max(start.to_vec());
         }
-        let mut versions = kv.changes(range, request.after, request.upto)?;
-        let mut last = Vec::new();
+        let mut versions = kv.differences(range, request.after, request.upto)?;
         while versions.next()? {
-            if versions.key() == last {
-                continue;
-            }
-            last.clear();
-            last.extend_from_slice(versions.key());
-            let Some(collection) = self.collection_of(&last) else { continue };
-            let before = kv.get(&last, Some(request.after), ReadTier::Disk)?;
+            let Some(collection) = self.collection_of(versions.key()) else { continue };
+            let before = kv.get(versions.key(), Some(request.after), ReadTier::Disk)?;
             if before.as_deref() == versions.value() {
                 continue;
             }

@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use fountain_engine::{
-    ChangesRequest, CollectionId, Durability, ErrorCode, Retention, ScanEnd, Seq, Store, StoreOptions,
-    VersionPage, WriteSet,
+    ChangesRequest, CollectionId, Durability, ErrorCode, MemoryKv, Retention, ScanEnd, Seq, Store,
+    StoreOptions, VersionPage, WriteSet,
 };
 use support::{Home, LocalHome, MemoryHome, bytes_in, document, key};
 
@@ -173,6 +175,28 @@ fn what_is_no_longer_kept_is_an_error() {
     assert_eq!(error.code, ErrorCode::HistoryTruncated);
     assert_eq!(store.changes(&request(None, 5, 5, 1), &mut page).unwrap(), seq(5));
     store.close().unwrap();
+}
+
+#[test]
+fn a_snapshot_keeps_a_moment_to_compare_with_but_not_what_came_after_it() {
+    fn check(store: &Store) {
+        let collection = store.collection("c").unwrap();
+        for text in ["a", "b", "c", "d", "e"] {
+            commit(store, &[(collection, 1, Some(text))]);
+        }
+        let _pinned = store.snapshot_at(seq(2)).unwrap();
+        store.compact().unwrap();
+        let mut page = VersionPage::new();
+        let error = store.changes(&request(None, 2, 5, 1), &mut page).unwrap_err();
+        assert_eq!((error.code, error.details.floor), (ErrorCode::HistoryTruncated, Some(5)));
+        let expected = [(5, collection.get(), key(1), Some("e".to_owned()))];
+        assert_eq!(whole_diff(store, &request(None, 2, 5, 1)), expected);
+        store.close().unwrap();
+    }
+    let home = LocalHome::new();
+    let options = StoreOptions { retention: Retention::LatestOnly, ..LocalHome::options() };
+    check(&Store::open(home.path(), options.clone()).unwrap());
+    check(&Store::with_kv(Arc::<MemoryKv>::default(), options).unwrap());
 }
 
 #[test]

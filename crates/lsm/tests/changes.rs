@@ -3,13 +3,20 @@
 
 mod support;
 
-use fountain_lsm::{Db, Error, KeyRange, Options, ReadTier, Retention};
+use fountain_lsm::{Changes, Db, Error, KeyRange, Options, ReadTier, Retention};
 use support::{delete, put, seq, small};
 
 type Change = (String, u64, Option<String>);
 
 fn changes(db: &Db, range: KeyRange, after: u64, upto: u64) -> Result<Vec<Change>, Error> {
-    let mut walk = db.changes(range, seq(after), seq(upto), ReadTier::Disk)?;
+    all_of(db.changes(range, seq(after), seq(upto), ReadTier::Disk)?)
+}
+
+fn differences(db: &Db, after: u64, upto: u64) -> Result<Vec<Change>, Error> {
+    all_of(db.differences(KeyRange::default(), seq(after), seq(upto), ReadTier::Disk)?)
+}
+
+fn all_of(mut walk: Changes) -> Result<Vec<Change>, Error> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut all = Vec::new();
     while walk.next()? {
@@ -110,4 +117,39 @@ fn changes_that_may_be_incomplete_are_an_error() {
     let error = changes(&db, KeyRange::default(), 11, 12).unwrap_err();
     assert!(matches!(error, Error::FutureSequence { .. }));
     drop(pinned);
+}
+
+#[test]
+fn a_pinned_state_can_be_compared_but_what_came_after_it_is_not_claimed_to_be_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), Options { retention: Retention::LatestOnly, ..small() }).unwrap();
+    for n in 1..=10 {
+        put(&db, if n % 3 == 0 { "b" } else { "a" }, &n.to_string());
+    }
+    let (old, newer) = (db.snapshot_at(seq(4)).unwrap(), db.snapshot_at(seq(7)).unwrap());
+    delete(&db, "b");
+    db.compact().unwrap();
+    let truncated = |outcome: Result<Vec<Change>, Error>, at: u64| match outcome.unwrap_err() {
+        Error::HistoryTruncated { requested, floor } => assert_eq!((requested, floor), (seq(at), seq(11))),
+        other => panic!("{other}"),
+    };
+    // The versions 5, 8 and 9 are gone, so 4 and 7 are no places to go on from.
+    truncated(changes(&db, KeyRange::default(), 4, 11), 4);
+    truncated(changes(&db, KeyRange::default(), 4, 7), 4);
+    truncated(changes(&db, KeyRange::default(), 7, 11), 7);
+    let version = |key: &str, at: u64, value: Option<&str>| (key.to_owned(), at, value.map(str::to_owned));
+    let now = [version("a", 10, Some("10")), version("b", 11, None)];
+    assert_eq!(differences(&db, 4, 11).unwrap(), now);
+    assert_eq!(differences(&db, 7, 11).unwrap(), now);
+    assert_eq!(
+        differences(&db, 4, 7).unwrap(),
+        [version("a", 7, Some("7")), version("b", 6, Some("6"))],
+        "one version of each key"
+    );
+    assert_eq!(differences(&db, 7, 4).unwrap(), []);
+    truncated(differences(&db, 4, 9), 9);
+    truncated(differences(&db, 5, 11), 5);
+    drop(newer);
+    truncated(differences(&db, 4, 7), 7);
+    drop(old);
 }

@@ -68,6 +68,10 @@ impl OrderedKv for LocalKv {
         Ok(Box::new(self.db.changes(range, after, upto, ReadTier::Disk)?))
     }
 
+    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+        Ok(Box::new(self.db.differences(range, after, upto, ReadTier::Disk)?))
+    }
+
     fn seq_at(&self, millis: u64) -> Option<Seq> {
         self.db.seq_at(Timestamp::from_millis(millis)).map(|found| found.seq)
     }

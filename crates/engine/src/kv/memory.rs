@@ -67,12 +67,26 @@ impl State {
         if at > self.visible {
             return Err(StorageError::FutureSequence { requested: at, newest: self.visible }.into());
         }
+        if self.pinned.contains_key(&at) { Ok(()) } else { self.check_floor(range, at) }
+    }
+
+    fn check_floor(&self, range: &KeyRange, at: Seq) -> Result<()> {
         let floors = self.floors.iter().filter(|(key, _)| range.contains(key));
         let floor = floors.map(|(_, floor)| *floor).max().unwrap_or_default();
-        if at < floor && !self.pinned.contains_key(&at) {
+        if at < floor {
             return Err(StorageError::HistoryTruncated { requested: at, floor }.into());
         }
         Ok(())
+    }
+
+    /// The versions of keys in `range` that commits after the first sequence and up to the second made, from new to old.
+    fn versions_between(&self, range: &KeyRange, after: Seq, upto: Seq) -> Vec<OneVersion> {
+        let keys = self.keys.iter().filter(|(key, _)| range.contains(key));
+        let versions = keys.flat_map(|(key, versions)| {
+            let made = versions.iter().rev().filter(|&(&seq, _)| seq > after && seq <= upto);
+            made.map(|(&seq, value)| (key.clone(), seq, value.clone()))
+        });
+        versions.collect()
     }
 
     /// Keeps, of every key, the versions that its rule, the pinned sequences and the newest one need.
@@ -172,13 +186,17 @@ impl OrderedKv for MemoryKv {
     fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
         let state = self.open_state()?;
         state.check_readable(&range, upto)?;
+        state.check_floor(&range, after.min(upto))?;
+        Ok(Box::new(MemoryVersions { versions: state.versions_between(&range, after, upto), passed: 0 }))
+    }
+
+    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+        let state = self.open_state()?;
+        state.check_readable(&range, upto)?;
         state.check_readable(&range, after.min(upto))?;
-        let keys = state.keys.iter().filter(|(key, _)| range.contains(key));
-        let versions = keys.flat_map(|(key, versions)| {
-            let made = versions.iter().rev().filter(|&(&seq, _)| seq > after && seq <= upto);
-            made.map(|(&seq, value)| (key.clone(), seq, value.clone()))
-        });
-        Ok(Box::new(MemoryVersions { versions: versions.collect(), passed: 0 }))
+        let mut versions = state.versions_between(&range, after, upto);
+        versions.dedup_by(|older, newest| older.0 == newest.0);
+        Ok(Box::new(MemoryVersions { versions, passed: 0 }))
     }
 
     /// It has no clock: now is all that is known.

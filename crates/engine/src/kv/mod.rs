@@ -67,8 +67,15 @@ pub trait OrderedKv: Send + Sync {
     /// the oldest.
     ///
     /// # Errors
-    /// As [`OrderedKv::get`]; `ERR_HISTORY_TRUNCATED` when `after` cannot be read any more.
+    /// As [`OrderedKv::get`]; `ERR_HISTORY_TRUNCATED` when `after` is below the history that is kept, pinned or not: a
+    /// pin keeps a state, not what came after it.
     fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
+
+    /// Of the keys in `range` that commits after `after` and up to `upto` changed, the newest version at `upto`.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`], for either sequence.
+    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
 
     /// The newest commit at a time, in milliseconds since 1970; `None` if that is not known.
     fn seq_at(&self, millis: u64) -> Option<Seq>;

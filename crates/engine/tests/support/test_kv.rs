@@ -73,6 +73,10 @@ impl OrderedKv for TestKv {
         self.trip("changes");
         self.kv.changes(range, after, upto)
     }
+    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+        self.trip("differences");
+        self.kv.differences(range, after, upto)
+    }
     fn seq_at(&self, millis: u64) -> Option<Seq> {
         self.kv.seq_at(millis)
     }

@@ -13,12 +13,25 @@ pub struct Changes {
     range: KeyRange,
     after: Seq,
     upto: Seq,
+    shown: Shown,
     started: bool,
+    /// The key of the last version shown, where only one of each key is.
+    last: Option<Vec<u8>>,
+}
+
+/// Which of the versions that were made in between.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Every one.
+    All,
+    /// The newest of each key.
+    Newest,
 }
 
 impl Changes {
-    pub(super) fn new(merge: MergeCursor, range: KeyRange, after: Seq, upto: Seq) -> Self {
-        Self { merge, range, after, upto, started: false }
+    pub(super) fn new(merge: MergeCursor, range: KeyRange, between: (Seq, Seq), shown: Shown) -> Self {
+        let (after, upto) = between;
+        Self { merge, range, after, upto, shown, started: false, last: None }
     }
 
     /// Moves to the first or the next version; false at the end.
@@ -44,12 +57,22 @@ impl Changes {
                 return Ok(false);
             }
             let seq = self.merge.trailer().seq();
-            if seq > self.after && seq <= self.upto {
+            if seq > self.after && seq <= self.upto && self.last.as_deref() != Some(self.merge.key()) {
+                self.pass_key();
                 return Ok(true);
             }
             self.merge.advance()?;
         }
         Ok(false)
+    }
+
+    /// What is left of the key at the position is not shown, if only its newest version is.
+    fn pass_key(&mut self) {
+        if self.shown == Shown::Newest {
+            let last = self.last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(self.merge.key());
+        }
     }
 
     /// Key of the version at the position.

@@ -194,10 +194,21 @@ impl Db {
     /// these commits are passed over.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::FutureSequence`] for `upto`; [`Error::HistoryTruncated`] when `after` is no longer
-    /// kept, because versions after it may be missing, too.
+    /// [`Error::Closed`], [`Error::FutureSequence`] for `upto`; [`Error::HistoryTruncated`] when `after` is below the
+    /// history floor, because versions after it may be missing, too. That a snapshot pins it does not help: that keeps
+    /// one state, not what came after it.
     pub fn changes(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
         self.inner.changes(range, after, upto, tier)
+    }
+
+    /// Of the keys that commits after `after` and up to `upto` changed, the newest version at `upto`: enough to tell how
+    /// the two states differ, where [`Db::changes`] has every step from the one to the other.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::FutureSequence`] for `upto`; [`Error::HistoryTruncated`] when one of the two is no
+    /// longer kept and not pinned by a snapshot.
+    pub fn differences(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
+        self.inner.differences(range, after, upto, tier)
     }
 
     /// The retained versions of `key` up to the commit `at`, newest first.

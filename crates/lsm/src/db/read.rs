@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::changes::Changes;
+use super::changes::{Changes, Shown};
 use super::inner::{Current, Inner};
 use crate::error::{Error, Result};
 use crate::iter::{LevelCursor, MergeCursor, Source, View, VisibleCursor};
@@ -116,11 +116,26 @@ impl Inner {
         self.check_open()?;
         self.check_not_future(upto)?;
         let current = self.current.load_full();
-        // What is readable at `after` has lost no version that is newer.
-        self.check_kept(&current, after.min(upto), |floors| floors.greatest_over(&range))?;
-        let view = View::Between(after, upto, tier);
-        let merge = MergeCursor::new(sources(&current, &range, view), Direction::Forward);
-        Ok(Changes::new(merge, range, after, upto))
+        // From the floor on every version is kept. That `after` is pinned is not enough: of what came behind it, only
+        // what is the newest at the floor or at another pin may be left.
+        check_floor(current.floors.greatest_over(&range), after.min(upto))?;
+        Ok(changes_in(&current, range, (after, upto), Shown::All, tier))
+    }
+
+    pub(super) fn differences(
+        &self,
+        range: KeyRange,
+        after: Seq,
+        upto: Seq,
+        tier: ReadTier,
+    ) -> Result<Changes> {
+        self.check_open()?;
+        self.check_not_future(upto)?;
+        let current = self.current.load_full();
+        for at in [after.min(upto), upto] {
+            self.check_kept(&current, at, |floors| floors.greatest_over(&range))?;
+        }
+        Ok(changes_in(&current, range, (after, upto), Shown::Newest, tier))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -135,12 +150,17 @@ impl Inner {
     /// Below the floor of what is read, only sequences pinned in time are complete.
     fn check_kept(&self, current: &Current, at: Seq, floor_of: impl Fn(&Floors) -> Seq) -> Result<()> {
         let floor = floor_of(&current.floors);
-        if at >= floor || self.snapshots.keeps(at, floor_of) || planted::active(Bug::FloorNotChecked) {
-            return Ok(());
-        }
-        hit(Mark::HistoryTruncated);
-        Err(Error::HistoryTruncated { requested: at, floor })
+        if at < floor && self.snapshots.keeps(at, floor_of) { Ok(()) } else { check_floor(floor, at) }
     }
+}
+
+/// From the floor on everything is complete.
+fn check_floor(floor: Seq, at: Seq) -> Result<()> {
+    if at >= floor || planted::active(Bug::FloorNotChecked) {
+        return Ok(());
+    }
+    hit(Mark::HistoryTruncated);
+    Err(Error::HistoryTruncated { requested: at, floor })
 }
 
 /// What the memtables know of a key.
@@ -179,6 +199,19 @@ fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Opti
         Some((seq, Stored::Put(value))) => Some((seq, value)),
         Some((_, Stored::Delete)) | None => None,
     })
+}
+
+/// The versions in `range` that commits after the first sequence and up to the second made.
+fn changes_in(
+    current: &Current,
+    range: KeyRange,
+    between: (Seq, Seq),
+    shown: Shown,
+    tier: ReadTier,
+) -> Changes {
+    let view = View::Between(between.0, between.1, tier);
+    let merge = MergeCursor::new(sources(current, &range, view), Direction::Forward);
+    Changes::new(merge, range, between, shown)
 }
 
 /// Everything that deletes ranges with keys of `range`.
