@@ -128,12 +128,29 @@ impl WalFile {
     }
 
     /// Cuts off what a failed append may have left behind the written end, durably. If this fails, a frame of it might
-    /// be taken for a later one.
+    /// be taken for a later one. Only the one appender calls this.
+    ///
+    /// Its sync keeps others out and they keep out of it: of two syncs of one file at the same time only one may be told
+    /// that writing failed, and that has to be the one who vouches for the bytes.
     pub(crate) fn cut_failed_append(&self) -> Result<()> {
+        let mut failed = self.keep_syncing()?;
         let _extending = self.keep_length();
-        self.reach.store(self.written(), Ordering::Release);
-        self.file.set_len(self.written()).map_err(|e| Error::truncate(&self.path, e))?;
-        self.file.sync().map_err(|e| Error::sync(&self.path, e))
+        let written = self.written();
+        self.reach.store(written, Ordering::Release);
+        self.file.set_len(written).map_err(|e| Error::truncate(&self.path, e))?;
+        self.file.sync().map_err(|e| failed.insert(Error::sync(&self.path, e)).clone())?;
+        self.synced.store(written, Ordering::Release);
+        Ok(())
+    }
+
+    /// The right to sync; the error of the sync that failed, if one did.
+    fn keep_syncing(&self) -> Result<MutexGuard<'_, Option<Error>>> {
+        let failed = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &*failed {
+            hit(Mark::SyncAfterFailure);
+            return Err(error.clone());
+        }
+        Ok(failed)
     }
 
     /// Returns once everything before `upto` is on disk. Several callers share one sync.
@@ -143,11 +160,7 @@ impl WalFile {
         if self.synced() >= upto || planted::active(Bug::AckBeforeSync) {
             return Ok(());
         }
-        let mut failed = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = &*failed {
-            hit(Mark::SyncAfterFailure);
-            return Err(error.clone());
-        }
+        let mut failed = self.keep_syncing()?;
         if self.synced() >= upto {
             hit(Mark::SyncShared);
             return Ok(());
@@ -168,6 +181,9 @@ impl WalFile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::sync::{Arc, OnceLock, Weak};
+
     use super::*;
     use crate::fs::{Fs, RealFs};
 
@@ -231,46 +247,82 @@ mod tests {
         assert!(file.file.len().unwrap() >= file.reach.load(Ordering::Acquire));
     }
 
-    /// A file whose first sync fails and whose later ones, as on Linux, have nothing left to do.
+    /// A file whose sync with this number fails and whose others, as on Linux, find nothing to report.
     #[derive(Default)]
     struct ForgetfulFile {
-        syncs: std::sync::atomic::AtomicU32,
+        fails: u32,
+        syncs: AtomicU32,
+        /// Who must hold the right to sync meanwhile.
+        segment: OnceLock<Weak<WalFile>>,
     }
 
-    impl File for std::sync::Arc<ForgetfulFile> {
-        fn read_at(&self, _: u64, _: &mut [u8]) -> std::io::Result<usize> {
+    impl ForgetfulFile {
+        fn segment(fails: u32) -> (Arc<Self>, Arc<WalFile>) {
+            let disk = Arc::new(Self { fails, ..Self::default() });
+            let file = WalFile::new(Box::new(Arc::clone(&disk)), PathBuf::from("segment"), FileNumber(1), 0);
+            let file = Arc::new(file);
+            disk.segment.set(Arc::downgrade(&file)).unwrap();
+            (disk, file)
+        }
+
+        fn syncs(&self) -> u32 {
+            self.syncs.load(Ordering::Relaxed)
+        }
+    }
+
+    impl File for Arc<ForgetfulFile> {
+        fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
             Ok(0)
         }
 
-        fn write_at(&self, _: u64, _: &[u8]) -> std::io::Result<()> {
+        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
             Ok(())
         }
 
-        fn sync(&self) -> std::io::Result<()> {
-            match self.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 => Err(std::io::ErrorKind::Other.into()),
-                _ => Ok(()),
-            }
+        fn sync(&self) -> io::Result<()> {
+            let segment = self.segment.get().and_then(Weak::upgrade).unwrap();
+            assert!(segment.syncing.try_lock().is_err(), "a sync that others do not keep out of");
+            let number = self.syncs.fetch_add(1, Ordering::Relaxed) + 1;
+            if number == self.fails { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
         }
 
-        fn set_len(&self, _: u64) -> std::io::Result<()> {
+        fn set_len(&self, _: u64) -> io::Result<()> {
             Ok(())
         }
 
-        fn len(&self) -> std::io::Result<u64> {
+        fn len(&self) -> io::Result<u64> {
             Ok(0)
         }
     }
 
     #[test]
     fn a_failed_sync_is_never_tried_again_whoever_asks() {
-        let disk = std::sync::Arc::new(ForgetfulFile::default());
-        let file = WalFile::new(Box::new(disk.clone()), PathBuf::from("segment"), FileNumber(1), 0);
+        let (disk, file) = ForgetfulFile::segment(1);
         file.append(&[7; 100]).unwrap();
         let counters = Counters::default();
         for _ in 0..3 {
             assert!(matches!(file.sync_upto(100, &counters), Err(Error::Io { op: "sync", .. })));
         }
-        assert_eq!((disk.syncs.load(std::sync::atomic::Ordering::Relaxed), file.synced()), (1, 0));
+        assert!(matches!(file.cut_failed_append(), Err(Error::Io { op: "sync", .. })));
+        assert_eq!((disk.syncs(), file.synced()), (1, 0));
+    }
+
+    #[test]
+    fn bytes_whose_loss_only_the_cut_of_a_failed_append_was_told_are_not_taken_for_synced() {
+        let (disk, file) = ForgetfulFile::segment(1);
+        file.append(&[7; 100]).unwrap();
+        assert!(matches!(file.cut_failed_append(), Err(Error::Io { op: "sync", .. })));
+        assert!(matches!(file.sync_upto(100, &Counters::default()), Err(Error::Io { op: "sync", .. })));
+        assert_eq!((disk.syncs(), file.synced()), (1, 0));
+    }
+
+    #[test]
+    fn a_cut_syncs_what_lies_before_it() {
+        let (disk, file) = ForgetfulFile::segment(0);
+        file.append(&[7; 100]).unwrap();
+        file.cut_failed_append().unwrap();
+        assert_eq!(file.synced(), 100);
+        file.sync_upto(100, &Counters::default()).unwrap();
+        assert_eq!(disk.syncs(), 1);
     }
 }
