@@ -141,6 +141,16 @@ impl Error {
         Self::Io { op: "sync", path: path.to_path_buf(), source: Arc::new(source) }
     }
 
+    /// A failed sync of the names in a directory that nothing on disk counts on yet. It has to be opened for that; where
+    /// no handle was left to do so, nothing was synced and it may be tried again.
+    #[track_caller]
+    pub(crate) fn sync_dir(dir: &Path, source: io::Error) -> Self {
+        if !is_out_of_handles(&source) {
+            return Self::sync(dir, source);
+        }
+        Self::io("open", dir, source)
+    }
+
     /// A failed attempt to cut off the end of a log. Never [`Error::DiskFull`], as with [`Error::sync`].
     #[track_caller]
     pub(crate) fn truncate(path: &Path, source: io::Error) -> Self {

@@ -10,8 +10,9 @@
 mod support;
 
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fountain_lsm::{Db, Durability, Error, Health, Options, WriteBatch};
@@ -176,8 +177,10 @@ fn a_process_without_handles_gets_errors_and_goes_on_when_it_has_some() {
     let fs = TestFs::new();
     let db = open(&fs, dir.path(), &Options { wal_segment_bytes: 2048, ..small() });
     put(&db, "k", "1");
-    let handles: [fn(&Asked) -> bool; 3] = [
+    let handles: [fn(&Asked) -> bool; 5] = [
         |asked| matches!(asked, Asked::Open(_)),
+        |asked| matches!(asked, Asked::SyncDir(name) if name == "tables"),
+        |asked| matches!(asked, Asked::SyncDir(name) if name == "wal"),
         |asked| matches!(asked, Asked::Create(name) if name.ends_with(".sst")),
         |asked| matches!(asked, Asked::Create(name) if name.ends_with(".wal")),
     ];
@@ -200,7 +203,54 @@ fn a_process_without_handles_gets_errors_and_goes_on_when_it_has_some() {
     try_put(&db, "after").unwrap();
     drop(db);
     let db = Db::open(dir.path(), small()).unwrap();
-    assert_eq!((get(&db, "round").as_deref(), get(&db, "after").is_some()), (Some("2"), true));
+    assert_eq!((get(&db, "round").as_deref(), get(&db, "after").is_some()), (Some("4"), true));
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_manifest_that_was_replaced_without_a_handle_to_sync_that_is_not_written_to_before_it_is_synced() {
+    let dir = fast_dir();
+    let path = dir.path().join("store");
+    let fs = TestFs::new();
+    let db = open(&fs, &path, &small());
+    put(&db, "k", "1");
+    // After an append that failed comes another manifest.
+    fs.fail_when(|asked| {
+        matches!(asked, Asked::Write(name) if name.starts_with("MANIFEST")).then_some(ErrorKind::StorageFull)
+    });
+    assert!(matches!(db.flush(), Err(Error::DiskFull { .. })));
+    let current = std::fs::read(path.join("CURRENT")).unwrap();
+    let renamed = Arc::new(AtomicBool::new(false));
+    let is_renamed = Arc::clone(&renamed);
+    fs.fail_with(move |asked| {
+        renamed.fetch_or(matches!(asked, Asked::Rename(name) if name == "CURRENT"), Ordering::SeqCst);
+        let fails =
+            matches!(asked, Asked::SyncDir(name) if name == "store") && renamed.load(Ordering::SeqCst);
+        fails.then(|| io::Error::from_raw_os_error(EMFILE))
+    });
+    for _ in 0..2 {
+        assert!(matches!(db.flush(), Err(Error::Io { op: "open", .. })));
+        assert!(is_renamed.load(Ordering::SeqCst));
+        assert!(!matches!(db.health(), Health::Poisoned { .. }), "{:?}", db.health());
+    }
+    assert_ne!(std::fs::read(path.join("CURRENT")).unwrap(), current);
+    for (image, is_switched) in [("switched", true), ("not switched", false)] {
+        let image = dir.path().join(image);
+        support::killed(&path, &image);
+        if !is_switched {
+            std::fs::write(image.join("CURRENT"), &current).unwrap();
+        }
+        let db = Db::open(&image, small()).unwrap();
+        assert_eq!(get(&db, "k").as_deref(), Some("1"));
+        db.verify().unwrap();
+    }
+    fs.heal();
+    db.flush().unwrap();
+    let is_manifest = |path: &PathBuf| path.to_string_lossy().contains("MANIFEST-");
+    assert_eq!(files(&path).iter().filter(|path| is_manifest(path)).count(), 1);
+    drop(db);
+    let db = Db::open(&path, small()).unwrap();
+    assert_eq!(get(&db, "k").as_deref(), Some("1"));
     db.verify().unwrap();
 }
 

@@ -252,15 +252,15 @@ impl Inner {
             .inspect_err(|error| self.poison_unless_harmless(error))
     }
 
-    /// Makes the names of new tables durable. If that fails, which of them are is not known.
+    /// Makes the names of new tables durable. If that fails, which of them are is not known, unless it was not even begun.
     pub(super) fn sync_table_names(&self) -> Result<()> {
         let dir = self.paths.table_dir();
-        let sync = || self.options.fs.sync_dir(&dir).map_err(|e| Error::sync(&dir, e));
+        let sync = || self.options.fs.sync_dir(&dir).map_err(|e| Error::sync_dir(&dir, e));
         let synced = planted::unless(Bug::TableNamesNotSynced, sync);
         if planted::active(Bug::NamesSyncRetried) {
             return synced;
         }
-        synced.inspect_err(|error| self.poison_by(error))
+        synced.inspect_err(|error| self.poison_unless_harmless(error))
     }
 }
 

@@ -347,7 +347,7 @@ fn start_logs(
     let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), begin)?;
     let (fs, state) = (Arc::clone(fs), state.clone());
     // The directories were made before; their names must be on disk before anything in them counts.
-    fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))?;
+    fs.sync_dir(paths.root()).map_err(|e| Error::sync_dir(paths.root(), e))?;
     let manifest = ManifestLog::create(fs, paths.clone(), store, Arc::clone(counters), manifest, state)?;
     Ok((manifest, wal))
 }

@@ -2,7 +2,9 @@
 //!
 //! What always holds: `CURRENT` names a manifest whose first edit is on disk; an edit has happened once [`ManifestLog::
 //! install`] returned; after a failed append the file is never appended to again, the next edit starts a new manifest
-//! instead. An error that is not [`Error::changed_nothing`] leaves open what is on disk: the caller must stop writing.
+//! first. A new manifest describes the same state as the old one, and nothing is appended to it before it is certain that
+//! `CURRENT` names it after a crash, too; until then it does not matter which of the two is named. An error that is not
+//! [`Error::changed_nothing`] leaves open what is on disk: the caller must stop writing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub(crate) struct ManifestLog {
     open: OpenManifest,
     /// An append failed; the file may end in half an edit.
     broken: bool,
+    /// The manifest before this one, while a crash may make `CURRENT` name it again.
+    replaced: Option<PathBuf>,
 }
 
 struct OpenManifest {
@@ -51,7 +55,11 @@ impl ManifestLog {
         state: StoreState,
     ) -> Result<Self> {
         let open = start_manifest(fs.as_ref(), &paths, store, number, &state)?;
-        Ok(Self { fs, paths, store, counters, state, open, broken: false })
+        // Even if this was not begun: the manifest may be current from here on, so what it names has to stay.
+        planted::unless(Bug::SwitchNotSynced, || {
+            fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))
+        })?;
+        Ok(Self { fs, paths, store, counters, state, open, broken: false, replaced: None })
     }
 
     /// What the manifest describes now.
@@ -71,12 +79,15 @@ impl ManifestLog {
             let what = format!("refused to write a wrong edit: {fault:?}");
             Error::corrupt(&self.open.path, self.open.end, what).coded(FaultCode::Edit)
         })?;
+        self.settle()?;
+        let mut edit = edit.clone();
         if self.broken || self.open.end > MANIFEST_ROTATE_BYTES {
             hit(if self.broken { Mark::ManifestReplaced } else { Mark::ManifestRotated });
-            self.rotate(next_number(), &mut state)?;
-        } else {
-            self.append(edit)?;
+            self.rotate(next_number())?;
+            state.next_file = state.next_file.max(self.state.next_file);
+            edit.next_file = Some(state.next_file);
         }
+        self.append(&edit)?;
         self.counters.manifest_edits.add(1);
         self.state = state;
         Ok(())
@@ -97,18 +108,33 @@ impl ManifestLog {
         Ok(())
     }
 
-    fn rotate(&mut self, number: FileNumber, state: &mut StoreState) -> Result<()> {
+    /// Goes on in a new manifest, number `number`, that describes the same state.
+    fn rotate(&mut self, number: FileNumber) -> Result<()> {
+        let mut state = self.state.clone();
         state.next_file = state.next_file.max(FileNumber(number.0 + 1));
-        let open = start_manifest(self.fs.as_ref(), &self.paths, self.store, number, state)?;
+        let open = start_manifest(self.fs.as_ref(), &self.paths, self.store, number, &state)?;
         let old = std::mem::replace(&mut self.open, open);
+        self.state = state;
         self.broken = false;
+        self.replaced = Some(old.path);
+        self.settle()
+    }
+
+    /// Makes it certain that `CURRENT` names the manifest in use.
+    fn settle(&mut self) -> Result<()> {
+        let Some(old) = &self.replaced else { return Ok(()) };
+        let root = self.paths.root();
+        planted::unless(Bug::SwitchNotSynced, || {
+            self.fs.sync_dir(root).map_err(|e| Error::sync_dir(root, e))
+        })?;
         // If this fails, the next open removes it.
-        tolerate(self.fs.remove(&old.path));
+        tolerate(self.fs.remove(old));
+        self.replaced = None;
         Ok(())
     }
 }
 
-/// Writes a new manifest and points `CURRENT` at it.
+/// Writes a new manifest and points `CURRENT` at it; the caller syncs the directory.
 fn start_manifest(
     fs: &dyn Fs,
     paths: &StorePaths,
@@ -130,9 +156,6 @@ fn start_manifest(
             tolerate(fs.remove(&path));
         }
     })?;
-    planted::unless(Bug::SwitchNotSynced, || {
-        fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))
-    })?;
     Ok(OpenManifest { file, path, preamble, end: bytes.len() as u64, edits: 1 })
 }
 
@@ -143,7 +166,7 @@ fn write_current(fs: &dyn Fs, paths: &StorePaths, number: FileNumber) -> Result<
     tolerate(fs.remove(&temp));
     // The manifest's name must be on disk before `CURRENT` can name it.
     planted::unless(Bug::ManifestNameNotSynced, || {
-        fs.sync_dir(paths.root()).map_err(|e| Error::sync(paths.root(), e))
+        fs.sync_dir(paths.root()).map_err(|e| Error::sync_dir(paths.root(), e))
     })?;
     write_new(fs, &temp, current_text(number).as_bytes())?;
     fs.rename(&temp, &current).map_err(|e| Error::io("replace", &current, e))

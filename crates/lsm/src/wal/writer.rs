@@ -270,14 +270,16 @@ fn write_preamble(
     preamble: &Preamble,
 ) -> Result<Box<dyn crate::fs::File>> {
     let file = fs.create_new(path).map_err(|e| Error::io("create", path, e))?;
+    // Before the preamble: should the name be taken back after a failure here, and a crash undo that, nothing claims
+    // that the log goes on in this file.
+    sync_names(fs, paths)?;
     file.write_at(0, &preamble.encode()).map_err(|e| Error::io("write", path, e))?;
     file.sync().map_err(|e| Error::sync(path, e))?;
-    sync_names(fs, paths)?;
     Ok(file)
 }
 
 fn sync_names(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
     planted::unless(Bug::SegmentNameNotSynced, || {
-        fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync(&paths.wal_dir(), e))
+        fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync_dir(&paths.wal_dir(), e))
     })
 }

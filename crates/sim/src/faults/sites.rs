@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What such a place looks like.
-const CALLS: [&str; 4] = ["Error::io(", "Error::sync(", "Error::truncate(", "tolerate("];
+const CALLS: [&str; 5] = ["Error::io(", "Error::sync(", "Error::sync_dir(", "Error::truncate(", "tolerate("];
 
 /// Where the source of the engine is.
 fn source() -> PathBuf {
