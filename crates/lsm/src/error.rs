@@ -96,7 +96,7 @@ pub enum Error {
     },
     /// A key, value or commit is over its limit.
     TooLarge {
-        /// `"key"`, `"value"` or `"commit"`.
+        /// `"key"`, `"value"`, `"commit"` or something larger.
         what: &'static str,
         /// Its size in bytes.
         size: usize,
@@ -159,10 +159,10 @@ impl Error {
     }
 
     /// Whether everything that counts on disk is as it was before: there was no space, or no handle to open a file
-    /// with. Then the same may be tried again. A sync never fails so.
+    /// with, or it was refused before anything was written. Then the same may be tried again. A sync never fails so.
     pub(crate) fn changed_nothing(&self) -> bool {
         match self {
-            Self::DiskFull { .. } => true,
+            Self::DiskFull { .. } | Self::TooLarge { .. } => true,
             Self::Io { op, source, .. } => matches!(*op, "create" | "open") && is_out_of_handles(source),
             _ => false,
         }

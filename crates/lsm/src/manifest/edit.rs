@@ -21,6 +21,8 @@ const TABLE_REMOVED: u64 = 6;
 const CLOSED_CLEANLY: u64 = 7;
 const MOMENT: u64 = 8;
 const BASED_TABLE_ADDED: u64 = 9;
+/// Bytes of any field without its keys, at most: that is a table with a base, a tag and twelve more numbers.
+const FIELD_BYTES: usize = 13 * 10;
 
 /// A change. Fields that are `None` stay as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -192,18 +194,38 @@ impl StoreState {
         }
     }
 
-    /// The edit that describes this state from nothing.
-    pub(crate) fn to_edit(&self) -> Edit {
-        Edit {
+    /// The edits that describe this state from nothing, in order and each of at most `limit` bytes as far as that can be;
+    /// most often it is one. Without whether the store was closed cleanly, which only the last edit of a manifest can say.
+    pub(crate) fn to_edits(&self, limit: usize) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let mut edit = Edit {
             next_file: Some(self.next_file),
             log_number: Some(self.log_number),
             last_seq: Some(self.last_seq),
-            floors: self.floors.raised().collect(),
-            removed: Vec::new(),
-            added: self.tables.values().cloned().collect(),
-            closed_cleanly: self.closed_cleanly,
-            moments: self.timeline.moments().to_vec(),
+            ..Edit::default()
+        };
+        let mut bytes = 3 * FIELD_BYTES;
+        let mut room_for = |edit: &mut Edit, field: usize| {
+            if bytes + field > limit {
+                edits.push(std::mem::take(edit));
+                bytes = 0;
+            }
+            bytes += field;
+        };
+        for (range, floor) in self.floors.raised() {
+            room_for(&mut edit, range.start.len() + range.end.as_ref().map_or(0, Vec::len) + FIELD_BYTES);
+            edit.floors.push((range, floor));
         }
+        for (level, meta) in self.tables.values() {
+            room_for(&mut edit, meta.smallest.len() + meta.largest.len() + FIELD_BYTES);
+            edit.added.push((*level, meta.clone()));
+        }
+        for moment in self.timeline.moments() {
+            room_for(&mut edit, FIELD_BYTES);
+            edit.moments.push(*moment);
+        }
+        edits.push(edit);
+        edits
     }
 }
 
@@ -360,8 +382,39 @@ mod tests {
         state.apply(Edit { added: vec![(1, meta(4))], ..Edit::default() }).unwrap();
         state.apply(sample()).unwrap();
         let mut copy = StoreState::default();
-        copy.apply(state.to_edit()).unwrap();
+        for edit in state.to_edits(usize::MAX) {
+            copy.apply(edit).unwrap();
+        }
+        copy.closed_cleanly = state.closed_cleanly;
         assert_eq!(copy, state);
         assert!(state.apply(sample()).is_err(), "removes a table that is gone");
+    }
+
+    #[test]
+    fn no_edit_that_describes_a_state_is_longer_than_asked_for_and_together_they_are_the_state() {
+        let mut state = StoreState::default();
+        for number in 20..60 {
+            let smallest = vec![7; 40 * number as usize % 900];
+            let meta = TableMeta { smallest: smallest.into(), ..meta(number) };
+            let seq = Seq::new(1000 + number).unwrap();
+            let end = Some(vec![number as u8, 9]);
+            let floors = vec![(KeyRange { start: vec![number as u8], end }, seq)];
+            let time = Timestamp::from_millis(number << 20);
+            let moments = vec![Moment { time, seq }];
+            let added = vec![(0, meta.based_on(seq))];
+            state.apply(Edit { floors, added, moments, ..Edit::default() }).unwrap();
+        }
+        for limit in [1100, 5000, 1 << 20] {
+            let mut copy = StoreState::default();
+            let edits = state.to_edits(limit);
+            assert_eq!(edits.len() == 1, limit == 1 << 20);
+            for edit in edits {
+                let mut body = Vec::new();
+                edit.encode(&mut body);
+                assert!(body.len() <= limit, "{} of {limit}", body.len());
+                copy.apply(edit).unwrap();
+            }
+            assert_eq!(copy, state);
+        }
     }
 }

@@ -13,9 +13,9 @@ use super::{Edit, StoreState};
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::{StorePaths, manifest_name};
-use crate::format::{FrameTag, PREAMBLE_BYTES, Preamble, append_frame};
+use crate::format::{FrameTag, Preamble, append_frame};
 use crate::fs::{File, Fs, tolerate};
-use crate::limits::MANIFEST_ROTATE_BYTES;
+use crate::limits::{MANIFEST_ROTATE_BYTES, MAX_EDIT_BYTES};
 use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
 use crate::planted::{self, Bug};
@@ -97,7 +97,10 @@ impl ManifestLog {
         let open = &mut self.open;
         let mut frame = Vec::new();
         let edits = open.edits + 1;
-        append_edit(&mut frame, &open.preamble, open.end, edits, open.end, edit);
+        let size = append_edit(&mut frame, &open.preamble, open.end, edits, open.end, edit);
+        if size > MAX_EDIT_BYTES {
+            return Err(Error::TooLarge { what: "manifest edit", size, limit: MAX_EDIT_BYTES });
+        }
         // Cleared only when the whole append has succeeded.
         self.broken = true;
         open.file.write_at(open.end, &frame).map_err(|e| Error::io("append to", &open.path, e))?;
@@ -144,19 +147,46 @@ fn start_manifest(
 ) -> Result<OpenManifest> {
     let path = paths.manifest(number);
     let preamble = Preamble::manifest(store, number);
-    let mut bytes = preamble.encode().to_vec();
-    append_edit(&mut bytes, &preamble, PREAMBLE_BYTES as u64, 1, 0, &state.to_edit());
-    let written = write_new(fs, &path, &bytes).and_then(|file| {
+    let written = write_state(fs, path.clone(), preamble, state).and_then(|open| {
         write_current(fs, paths, number)?;
-        Ok(file)
+        Ok(open)
     });
-    let file = written.inspect_err(|error| {
+    written.inspect_err(|error| {
         if error.changed_nothing() {
             // `CURRENT` still names the old manifest, so this one is nobody's; the next open would remove it, too.
             tolerate(fs.remove(&path));
         }
-    })?;
-    Ok(OpenManifest { file, path, preamble, end: bytes.len() as u64, edits: 1 })
+    })
+}
+
+/// Writes a manifest that describes `state`. One edit says all of it, unless that would be too long to be read: then
+/// another one behind those that do vouches for them, since without it one that is damaged would seem never to have been
+/// written.
+fn write_state(fs: &dyn Fs, path: PathBuf, preamble: Preamble, state: &StoreState) -> Result<OpenManifest> {
+    let mut bytes = preamble.encode().to_vec();
+    let mut edits = state.to_edits(MAX_EDIT_BYTES);
+    let mut vouching = Edit { closed_cleanly: state.closed_cleanly, ..Edit::default() };
+    match &mut *edits {
+        [whole] => whole.closed_cleanly = state.closed_cleanly,
+        // In a first edit it would tell a salvage that no other table of that time is missing.
+        several => vouching.next_file = several.first_mut().and_then(|first| first.next_file.take()),
+    }
+    for (edit, number) in edits.iter().zip(1..) {
+        let at = bytes.len() as u64;
+        append_edit(&mut bytes, &preamble, at, number, 0, edit);
+    }
+    let mut end = bytes.len() as u64;
+    let file = write_new(fs, &path, &bytes)?;
+    let mut count = edits.len() as u64;
+    if count > 1 {
+        bytes.clear();
+        count += 1;
+        append_edit(&mut bytes, &preamble, end, count, end, &vouching);
+        file.write_at(end, &bytes).map_err(|e| Error::io("write", &path, e))?;
+        file.sync().map_err(|e| Error::sync(&path, e))?;
+        end += bytes.len() as u64;
+    }
+    Ok(OpenManifest { file, path, preamble, end, edits: count })
 }
 
 /// Replaces `CURRENT`; the caller syncs the directory.
@@ -188,6 +218,7 @@ fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<Box<dyn File>> {
     Ok(file)
 }
 
+/// Appends the frame of an edit to `out`; returns the length of its body.
 fn append_edit(
     out: &mut Vec<u8>,
     preamble: &Preamble,
@@ -195,9 +226,87 @@ fn append_edit(
     edits: u64,
     durable_upto: u64,
     edit: &Edit,
-) {
+) -> usize {
     let mut body = Vec::new();
     let fields = edit.encode(&mut body);
     let head = (FrameTag::Edit, edits, fields);
     append_frame(out, preamble.salt(), offset, head, durable_upto, |out| out.extend_from_slice(&body));
+    body.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RealFs;
+    use crate::manifest::load;
+    use crate::table::TableMeta;
+    use crate::types::Seq;
+
+    /// A table whose keys fill a 32nd of an edit.
+    fn table(number: u64) -> (usize, TableMeta) {
+        let key = |last: u8| {
+            let mut key = vec![number as u8; MAX_EDIT_BYTES / 64];
+            key.push(last);
+            key.into()
+        };
+        let meta = TableMeta {
+            number: FileNumber(number),
+            base: Seq::ZERO,
+            size: 4096,
+            entries: 2,
+            tombstones: 0,
+            superseded: 0,
+            least_seq: Seq::ZERO,
+            greatest_seq: Seq::ZERO,
+            smallest: key(0),
+            largest: key(1),
+            largest_exclusive: false,
+        };
+        (6, meta)
+    }
+
+    fn with_tables(count: u64) -> StoreState {
+        let tables = (10..10 + count).map(|number| (FileNumber(number), table(number)));
+        StoreState { next_file: FileNumber(100), tables: tables.collect(), ..StoreState::default() }
+    }
+
+    fn create(dir: &Path, state: StoreState) -> ManifestLog {
+        let (store, number) = (StoreId([3; 16]), FileNumber(7));
+        ManifestLog::create(Arc::new(RealFs), StorePaths::new(dir), store, Arc::default(), number, state)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_state_that_is_too_long_for_an_edit_is_read_back_and_damage_to_any_part_of_it_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StorePaths::new(dir.path());
+        let state = with_tables(33);
+        let mut log = create(dir.path(), state.clone());
+        let loaded = load(&RealFs, &paths).unwrap();
+        assert!(loaded.state == state && loaded.discarded.is_none());
+        log.install(&Edit { log_number: Some(FileNumber(8)), ..Edit::default() }, || FileNumber(101))
+            .unwrap();
+        let state = StoreState { log_number: FileNumber(8), next_file: FileNumber(102), ..state };
+        assert!(load(&RealFs, &paths).unwrap().state == state);
+        let path = log.extent().0.to_path_buf();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle_of_the_second = bytes.len() - MAX_EDIT_BYTES / 64;
+        bytes[middle_of_the_second] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(load(&RealFs, &paths), Err(Error::Corrupt { code: FaultCode::Frame, .. })));
+    }
+
+    #[test]
+    fn an_edit_that_could_not_be_read_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StorePaths::new(dir.path());
+        let mut log = create(dir.path(), with_tables(0));
+        let before = log.extent().1;
+        let edit = Edit { added: (10..43).map(table).collect(), ..Edit::default() };
+        let error = log.install(&edit, || FileNumber(101)).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }) && error.changed_nothing(), "{error}");
+        assert_eq!(log.extent().1, before);
+        log.install(&Edit { added: vec![table(10)], ..Edit::default() }, || FileNumber(101)).unwrap();
+        assert!(load(&RealFs, &paths).unwrap().state == *log.state());
+    }
 }
