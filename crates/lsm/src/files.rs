@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::limits::FILE_NUMBER_LIMIT;
 use crate::types::FileNumber;
 
 /// Where everything in one store lies.
@@ -103,7 +104,7 @@ pub(crate) fn parse_table_name(name: &str) -> Option<FileNumber> {
 /// Only the exact spelling counts: what this store would not have written is foreign.
 fn parse_number(digits: &str) -> Option<FileNumber> {
     let number = FileNumber(digits.parse().ok()?);
-    (number.to_string() == digits).then_some(number)
+    (number.0 < FILE_NUMBER_LIMIT && number.to_string() == digits).then_some(number)
 }
 
 #[cfg(test)]
@@ -119,8 +120,17 @@ mod tests {
             assert_eq!(parse_table_name(&name(paths.table(number))), Some(number));
             assert_eq!(parse_root_name(&manifest_name(number)), Some(StoreFile::Manifest(number)));
         }
-        for foreign in [".DS_Store", "._000001.wal", "1.wal", "0000001.wal", "+00001.wal", "000001.wal~", ""]
-        {
+        for foreign in [
+            ".DS_Store",
+            "._000001.wal",
+            "1.wal",
+            "0000001.wal",
+            "+00001.wal",
+            "000001.wal~",
+            "9007199254740992.wal",
+            "18446744073709551615.wal",
+            "",
+        ] {
             assert_eq!(parse_wal_name(foreign), None, "{foreign}");
         }
         assert_eq!(parse_root_name("MANIFEST"), None);

@@ -19,6 +19,12 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Incompatible feature bits this code understands.
 pub(crate) const KNOWN_INCOMPAT: u64 = 0;
 
+/// Files are numbered below this. What has a greater number by its name is not one of ours: a store that took a number
+/// every microsecond would need three centuries for them.
+pub(crate) const FILE_NUMBER_LIMIT: u64 = 1 << 53;
+/// Longest content of `CURRENT` in bytes, and some.
+pub(crate) const MAX_CURRENT_BYTES: usize = 64;
+
 /// Number of levels; level 0 holds flushed tables in commit order, the others are sorted runs.
 pub const LEVELS: usize = 7;
 /// A table entry shares its key with the previous one except at every 16th.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files::{StoreFile, StorePaths, parse_root_name, parse_table_name, parse_wal_name};
 use crate::format::PREAMBLE_BYTES;
-use crate::fs::{Fs, read_whole};
+use crate::fs::{Fs, read_head};
+use crate::limits::FILE_NUMBER_LIMIT;
 use crate::types::FileNumber;
 
 /// The files of a store by kind, and everything else.
@@ -56,20 +57,35 @@ impl Listing {
             return Ok(true);
         }
         for &number in &self.segments {
-            if read_whole(fs, &paths.wal(number))?.len() > PREAMBLE_BYTES {
+            if read_head(fs, &paths.wal(number), PREAMBLE_BYTES + 1)?.len() > PREAMBLE_BYTES {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// One more than the greatest number in use, by files in quarantine, too.
-    pub(crate) fn next_number(&self) -> FileNumber {
-        let greatest = [&self.manifests, &self.segments, &self.tables].map(|set| set.last().copied());
-        let set_aside =
-            self.quarantined.iter().filter_map(|path| parse_table_name(path.file_name()?.to_str()?));
-        let all = greatest.into_iter().flatten().chain(set_aside);
-        FileNumber(all.max().map_or(1, |number| number.0 + 1))
+    /// One more than the greatest number in use, by files in quarantine, too. An error if that leaves too few numbers for
+    /// a life of the store, so that none is ever given out that a later open would not know for one of ours.
+    pub(crate) fn next_number(&self, paths: &StorePaths) -> Result<FileNumber> {
+        let last = |set: &BTreeSet<FileNumber>, path: fn(&StorePaths, FileNumber) -> PathBuf| {
+            set.last().map(|&number| (number, path(paths, number)))
+        };
+        let greatest = [
+            last(&self.manifests, StorePaths::manifest),
+            last(&self.segments, StorePaths::wal),
+            last(&self.tables, StorePaths::table),
+        ];
+        let set_aside = self.quarantined.iter().filter_map(|path| {
+            parse_table_name(path.file_name()?.to_str()?).map(|number| (number, path.clone()))
+        });
+        match greatest.into_iter().flatten().chain(set_aside).max() {
+            None => Ok(FileNumber(1)),
+            Some((number, _)) if number.0 < FILE_NUMBER_LIMIT / 2 => Ok(FileNumber(number.0 + 1)),
+            Some((_, path)) => {
+                let what = io::Error::other("too few numbers are left; the store did not make this file");
+                Err(Error::system("number files after", &path, what))
+            }
+        }
     }
 }
 
@@ -109,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let paths = StorePaths::new(dir.path());
         let empty = Listing::read(&RealFs, &paths).unwrap();
-        assert!(!empty.has_current && empty.next_number() == FileNumber(1));
+        assert!(!empty.has_current && empty.next_number(&paths).unwrap() == FileNumber(1));
         for sub in ["wal", "tables", "quarantine"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
@@ -132,6 +148,12 @@ mod tests {
         assert_eq!(listing.tables, BTreeSet::from([FileNumber(12)]));
         assert_eq!(listing.quarantined, [dir.path().join("quarantine/000013.sst")]);
         assert_eq!(listing.foreign, [dir.path().join("notes.txt"), dir.path().join("wal/7.wal")]);
-        assert_eq!(listing.next_number(), FileNumber(14));
+        assert_eq!(listing.next_number(&paths).unwrap(), FileNumber(14));
+        std::fs::write(dir.path().join("wal/18446744073709551614.wal"), "").unwrap();
+        assert_eq!(Listing::read(&RealFs, &paths).unwrap().next_number(&paths).unwrap(), FileNumber(14));
+        let stray = dir.path().join("tables/9007199254740991.sst");
+        std::fs::write(&stray, "").unwrap();
+        let refused = Listing::read(&RealFs, &paths).unwrap().next_number(&paths);
+        assert!(matches!(refused, Err(Error::Io { path, .. }) if path == stray));
     }
 }

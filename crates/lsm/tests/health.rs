@@ -294,8 +294,17 @@ fn what_a_torn_manifest_does_not_name_stays_even_if_it_cannot_be_moved_aside_at_
     fs.fail_when(|asked| {
         matches!(asked, Asked::Rename(name) if name.ends_with(".sst")).then_some(ErrorKind::Other)
     });
-    assert!(Db::open(dir.path(), Options { fs, ..small() }).is_err());
-    let db = Db::open(dir.path(), small()).unwrap();
+    assert!(Db::open(dir.path(), Options { fs: fs.clone(), ..small() }).is_err());
+    fs.heal();
+    fs.take_asked();
+    let db = open(&fs, dir.path(), &small());
+    let asked = fs.take_asked();
+    let at = |wanted: &dyn Fn(&Asked) -> bool| asked.iter().rposition(wanted).unwrap();
+    let synced = |dir: &str| at(&|asked| matches!(asked, Asked::SyncDir(name) if name == dir));
+    let moved = at(&|asked| matches!(asked, Asked::Rename(name) if name == "000900.sst"));
+    let clean = at(&|asked| matches!(asked, Asked::Create(name) if name.starts_with("MANIFEST")));
+    let order = [moved, synced("quarantine"), synced("tables"), clean];
+    assert!(order.is_sorted(), "moved for good before the manifest looks clean: {asked:?}");
     assert_eq!(db.recovery().quarantined, [dir.path().join("quarantine").join("000900.sst")]);
     assert_eq!(get(&db, "k").as_deref(), Some("1"));
 }

@@ -392,3 +392,29 @@ fn a_clean_close_names_the_newest_commit_so_a_manifest_that_forgot_an_ingest_is_
     std::fs::write(&manifest, before).unwrap();
     assert!(matches!(Db::open(dir.path(), small()), Err(Error::Corrupt { .. })));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_pretends_to_be_huge_and_a_name_with_a_huge_number_are_no_danger() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    fill(&db, 10);
+    drop(db);
+    for stray in
+        ["wal/18446744073709551614.wal", "tables/18446744073709551615.sst", "wal/9007199254740992.wal"]
+    {
+        std::fs::write(dir.path().join(stray), "not ours").unwrap();
+    }
+    let db = Db::open(dir.path(), small()).unwrap();
+    fill(&db, 10);
+    db.flush().unwrap();
+    drop(db);
+    let current = dir.path().join("CURRENT");
+    let text = std::fs::read(&current).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&current).unwrap().set_len(1 << 40).unwrap();
+    let refused = Db::open(dir.path(), small()).err();
+    assert!(matches!(&refused, Some(Error::Corrupt { path, .. }) if *path == current), "{refused:?}");
+    std::fs::write(&current, text).unwrap();
+    check(&Db::open(dir.path(), small()).unwrap(), 10);
+    assert!(dir.path().join("wal/18446744073709551614.wal").exists(), "what is not ours is left alone");
+}

@@ -61,8 +61,11 @@ impl LevelPlan {
             let held = bytes[level] + if level == self.base { arriving } else { 0 };
             let excess = held.saturating_sub(self.targets[level]);
             let below = if level < self.base { self.base } else { level + 1 };
-            let overlap = (excess * bytes[below]).checked_div(held).unwrap_or(0);
-            debt += excess + overlap.min(excess * LEVEL_GROWTH);
+            let met = u128::from(excess) * u128::from(bytes[below]);
+            let most = excess.saturating_mul(LEVEL_GROWTH);
+            let overlap =
+                met.checked_div(u128::from(held)).map_or(0, |met| u64::try_from(met).unwrap_or(most));
+            debt += excess + overlap.min(most);
             arriving = if level == self.base { 0 } else { arriving };
         }
         debt
@@ -115,5 +118,15 @@ mod tests {
         let without = plan.debt_bytes(&bytes, false);
         assert_eq!(without, 150 * MIB + 750 * MIB);
         assert_eq!(plan.debt_bytes(&bytes, true), without + 40 * MIB);
+    }
+
+    #[test]
+    fn debt_is_right_for_levels_whose_product_is_more_than_64_bits() {
+        const TIB: u64 = 1 << 40;
+        let bytes = [0, 0, 0, 0, 0, 3 * TIB, 10 * TIB];
+        let plan = plan(bytes);
+        let excess = 2 * TIB;
+        assert_eq!(plan.targets[5], TIB);
+        assert_eq!(plan.debt_bytes(&bytes, false), excess + excess / 3 * 10 + 6);
     }
 }

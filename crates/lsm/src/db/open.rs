@@ -208,7 +208,7 @@ fn create(fs: &dyn Fs, paths: &StorePaths, options: &Options, listing: &Listing)
     if !listing.manifests.is_empty() || !listing.segments.is_empty() {
         hit(Mark::CreationResumed);
     }
-    let state = StoreState { next_file: listing.next_number(), ..StoreState::default() };
+    let state = StoreState { next_file: listing.next_number(paths)?, ..StoreState::default() };
     let report = RecoveryReport { created: true, ..RecoveryReport::default() };
     Ok(Recovered {
         store,
@@ -248,7 +248,8 @@ fn recover(
     check_tables(paths, listing, &state, number)?;
     let named = state.tables.values().map(|(level, meta)| (*level, meta));
     let version = Version::new(open_tables(fs, paths, store, cache, named)?);
-    let known = if planted::active(Bug::NumberReused) { FileNumber(0) } else { listing.next_number() };
+    let known =
+        if planted::active(Bug::NumberReused) { FileNumber(0) } else { listing.next_number(paths)? };
     let next_file = state.next_file.max(known).max(FileNumber(number.0 + 1));
     let mut recoverer = Recoverer {
         fs,
@@ -352,8 +353,8 @@ fn start_logs(
     Ok((manifest, wal))
 }
 
-/// Moves tables aside that a manifest without its end does not name. Done before it is replaced by one that looks clean:
-/// otherwise, should this fail, the next open would take them for plain left-overs.
+/// Moves tables aside that a manifest without its end does not name. Done durably before it is replaced by one that looks
+/// clean: otherwise, should this fail or a crash undo it, the next open would take them for plain left-overs.
 fn quarantine_orphans(
     fs: &dyn Fs,
     paths: &StorePaths,
@@ -363,9 +364,17 @@ fn quarantine_orphans(
     if !recovered.suspicious {
         return Ok(());
     }
-    for path in orphans(paths, listing, &recovered.state) {
+    let orphans = orphans(paths, listing, &recovered.state);
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    for path in orphans {
         recovered.report.quarantined.push(quarantine(fs, paths, &path)?);
         hit(Mark::OrphanQuarantined);
+    }
+    // The new names before the loss of the old ones; that of the directory is the root's.
+    for dir in [paths.root(), &paths.quarantine_dir(), &paths.table_dir()] {
+        fs.sync_dir(dir).map_err(|e| Error::sync_dir(dir, e))?;
     }
     Ok(())
 }

@@ -164,8 +164,12 @@ pub(crate) fn read_whole(fs: &dyn Fs, path: &Path) -> Result<Vec<u8>> {
 /// The first `limit` bytes of a file, or all if there are fewer.
 pub(crate) fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> Result<Vec<u8>> {
     let file = fs.open(path).map_err(|e| Error::io("open", path, e))?;
+    head_of(file.as_ref(), path, limit)
+}
+
+fn head_of(file: &dyn File, path: &Path, limit: usize) -> Result<Vec<u8>> {
     let len = file.len().map_err(|e| Error::io("measure", path, e))?;
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(limit)];
+    let mut bytes = zeros(path, usize::try_from(len).unwrap_or(usize::MAX).min(limit))?;
     let read = file.read_at(0, &mut bytes).map_err(|e| Error::io("read", path, e))?;
     if planted::active(Bug::ShortReadIsTheEnd) {
         bytes.truncate(read);
@@ -175,6 +179,15 @@ pub(crate) fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> Result<Vec<u8
         let what = format!("only {read} of {} bytes came", bytes.len());
         return Err(Error::system("read", path, io::Error::new(io::ErrorKind::UnexpectedEof, what)));
     }
+    Ok(bytes)
+}
+
+/// Memory for bytes of a file. A file may pretend to any length, so that there is not enough is an error.
+pub(crate) fn zeros(path: &Path, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let reserved = bytes.try_reserve_exact(len);
+    reserved.map_err(|e| Error::system("read", path, io::Error::new(io::ErrorKind::OutOfMemory, e)))?;
+    bytes.resize(len, 0);
     Ok(bytes)
 }
 
@@ -194,5 +207,46 @@ pub(crate) fn copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<()> {
         }
         target.write_at(offset, &buffer[..read]).map_err(|e| Error::io("write", to, e))?;
         offset += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of any length with nothing in it.
+    struct Hole(u64);
+
+    impl File for Hole {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            buf.fill(0);
+            Ok(buf.len().min(usize::try_from(self.0.saturating_sub(offset)).unwrap_or(usize::MAX)))
+        }
+
+        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0)
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_there_is_memory_is_an_error_and_its_head_can_be_read() {
+        for len in [1 << 62, u64::MAX] {
+            let error = head_of(&Hole(len), Path::new("long"), usize::MAX).unwrap_err();
+            assert!(matches!(&error, Error::Io { op: "read", .. }), "{error}");
+            assert_eq!(head_of(&Hole(len), Path::new("long"), 64).unwrap().len(), 64);
+        }
+        assert_eq!(head_of(&Hole(10), Path::new("short"), 64).unwrap(), [0; 10]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::format::varint;
-use crate::limits::LEVELS;
+use crate::limits::{FILE_NUMBER_LIMIT, LEVELS};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::Floors;
@@ -304,7 +304,8 @@ fn take_floor(input: &mut &[u8]) -> Result<(KeyRange, Seq), EditFault> {
 }
 
 fn take_file(input: &mut &[u8]) -> Result<FileNumber, EditFault> {
-    varint::take(input).map(FileNumber).ok_or(EditFault::Malformed("a file number"))
+    let number = varint::take(input).filter(|&number| number < FILE_NUMBER_LIMIT);
+    number.map(FileNumber).ok_or(EditFault::Malformed("a file number"))
 }
 
 fn take_seq(input: &mut &[u8]) -> Result<Seq, EditFault> {

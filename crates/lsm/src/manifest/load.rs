@@ -11,7 +11,7 @@ use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::format::{FrameTag, LogEnd, LogKind, LogScan, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head, read_whole};
-use crate::limits::MAX_EDIT_BYTES;
+use crate::limits::{MAX_CURRENT_BYTES, MAX_EDIT_BYTES};
 use crate::marks::{Mark, hit};
 use crate::types::{FileNumber, StoreId};
 
@@ -82,7 +82,7 @@ pub(crate) fn refuse_newer(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
 
 /// The number of the manifest that `CURRENT` names.
 pub(super) fn read_current(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
-    let bytes = read_whole(fs, path)?;
+    let bytes = read_head(fs, path, MAX_CURRENT_BYTES)?;
     let text = String::from_utf8_lossy(&bytes);
     let name = text.split(' ').next().unwrap_or_default();
     match parse_root_name(name) {

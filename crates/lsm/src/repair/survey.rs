@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files::StorePaths;
 use crate::format::{LogKind, PREAMBLE_BYTES, Preamble};
-use crate::fs::{Fs, read_head, read_whole};
+use crate::fs::{Fs, read_head};
+use crate::limits::MAX_CURRENT_BYTES;
 use crate::listing::Listing;
 use crate::manifest::{CurrentSurvey, survey_manifests};
 use crate::table::stored_identity;
@@ -50,7 +51,7 @@ impl Survey {
                 None => Error::Missing { path: dir.to_path_buf() },
             });
         }
-        let (pointer, unreadable) = match read_whole(fs, &paths.current()) {
+        let (pointer, unreadable) = match read_head(fs, &paths.current(), MAX_CURRENT_BYTES) {
             Ok(pointer) => (Some(pointer), None),
             Err(error) => (None, Some(Fault::from(&error)).filter(|_| listing.has_current)),
         };
@@ -63,7 +64,7 @@ impl Survey {
     /// Fails if somebody opened the store since: what was read belongs to no one state.
     pub(super) fn confirm_unchanged(&self, fs: &dyn Fs) -> Result<()> {
         refuse_open(fs, &self.paths)?;
-        match (&self.pointer, read_whole(fs, &self.paths.current())) {
+        match (&self.pointer, read_head(fs, &self.paths.current(), MAX_CURRENT_BYTES)) {
             (Some(before), Ok(now)) if *before == now => Ok(()),
             // Unreadable as before, or for a moment only; then what it held counted already.
             (None, Err(_)) => Ok(()),

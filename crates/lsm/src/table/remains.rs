@@ -23,7 +23,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::format::FileSalt;
-use crate::fs::{File, Fs};
+use crate::fs::{File, Fs, zeros};
 use crate::range::KeyRange;
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Seq, StoreId};
@@ -292,6 +292,9 @@ impl Remains {
     fn search_between(&mut self, mut known: Vec<Handle>, end: u64) -> Result<bool> {
         let Some(file) = &self.file else { return Ok(false) };
         let (bytes, failure) = read_what_can_be_read(file.as_ref(), &self.path, end);
+        if bytes.is_empty() {
+            return Ok(end == 0);
+        }
         known.sort_unstable_by_key(|handle| handle.offset);
         let mut at = 0;
         let mut sound = failure.is_none();
@@ -402,9 +405,13 @@ fn inspect(block: Block, handle: Handle) -> Result<Piece> {
 /// Bytes read at a time; an unreadable place takes as much with it.
 const READ_BYTES: usize = 4 << 10;
 
-/// The first `len` bytes of a file, with zeros for what cannot be read, which never verify; and the first reason.
+/// The first `len` bytes of a file, with zeros for what cannot be read, which never verify; and the first reason. No
+/// bytes if they do not fit into memory.
 fn read_what_can_be_read(file: &dyn File, path: &Path, len: u64) -> (Vec<u8>, Option<Error>) {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let mut bytes = match zeros(path, usize::try_from(len).unwrap_or(usize::MAX)) {
+        Ok(bytes) => bytes,
+        Err(error) => return (Vec::new(), Some(error)),
+    };
     let mut failure = None;
     if file.read_at(0, &mut bytes).is_ok_and(|read| read == bytes.len()) {
         return (bytes, None);

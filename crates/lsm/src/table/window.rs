@@ -49,20 +49,48 @@ impl Window {
     /// of what is read belongs to the section.
     pub(super) fn fill(&mut self, table: &Table, index: &Index, position: usize, most: usize) -> Result<()> {
         hit(Mark::ReadAhead);
-        let first = index.target(table, position, ReadTier::Disk)?.handle;
-        let (mut span, mut wanted) = (first.stored_bytes(), first.stored_bytes());
-        for next in position + 1..index.len() {
-            let handle = index.target(table, next, ReadTier::Disk)?.handle;
-            wanted += handle.stored_bytes();
-            let reach = (handle.offset - first.offset) as usize + handle.stored_bytes();
-            if reach > most || reach > wanted * 2 {
-                break;
-            }
-            span = reach;
-        }
+        let handle = |position| Ok(index.target(table, position, ReadTier::Disk)?.handle);
+        let first = handle(position)?;
+        let span = span(first, (position + 1..index.len()).map(handle), most)?;
         self.start = first.offset;
         self.bytes.resize(span, 0);
         let read = read_exact(table.file.as_ref(), &table.path, self.start, &mut self.bytes);
         read.inspect_err(|_| self.bytes.clear())
+    }
+}
+
+/// Bytes to read for block `first` and those that `follow` it.
+fn span(first: Handle, follow: impl Iterator<Item = Result<Handle>>, most: usize) -> Result<usize> {
+    let (mut span, mut wanted) = (first.stored_bytes(), first.stored_bytes());
+    for next in follow {
+        let next = next?;
+        wanted += next.stored_bytes();
+        // In an index that is wrong a later block may lie anywhere.
+        let before = next.offset.checked_sub(first.offset).and_then(|before| usize::try_from(before).ok());
+        match before.and_then(|before| before.checked_add(next.stored_bytes())) {
+            Some(reach) if reach <= most && reach <= wanted * 2 => span = span.max(reach),
+            _ => break,
+        }
+    }
+    Ok(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_ahead_ends_before_a_block_that_lies_too_far_away_or_in_front() {
+        let handle = |offset: u64| Handle { offset, size: 100 };
+        let step = handle(0).stored_bytes() as u64;
+        let span_of = |next: u64, most| {
+            let follow = [handle(50_000 + step), handle(next)];
+            span(handle(50_000), follow.into_iter().map(Ok), most).unwrap() as u64
+        };
+        assert_eq!(span_of(50_000 + 2 * step, 10_000), 3 * step);
+        assert_eq!(span_of(50_000 + 2 * step, 250), 2 * step);
+        for next in [0, 49_999, 50_000 + 9 * step, u64::MAX, u64::MAX - step] {
+            assert_eq!(span_of(next, 10_000), 2 * step, "{next}");
+        }
     }
 }
