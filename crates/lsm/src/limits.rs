@@ -122,6 +122,9 @@ pub(crate) const WAL_AHEAD_FROM: u64 = 16 * 1024;
 pub(crate) const WAL_AHEAD_MAX_APPEND: u64 = 32 * 1024;
 /// Bytes of a segment that may be left to sync when the commit lock is taken to begin the next one.
 pub(crate) const WAL_LEFT_BYTES: u64 = 64 * 1024;
+/// A memtable is sealed, however small it is, when its log is this many times as large as a full one or a full segment,
+/// whichever is more.
+pub(crate) const LOG_OUTWEIGHS: u64 = 2;
 /// How often a segment is synced without the commit lock, at most, to come down to that.
 pub(crate) const WAL_SYNC_ROUNDS: usize = 4;
 /// Manifest size at which a new one with a fresh snapshot is started.

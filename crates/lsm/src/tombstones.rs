@@ -67,6 +67,17 @@ impl RangeTombstones {
         &self.fragments
     }
 
+    /// Bytes of memory in use.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let of = |fragment: &Fragment| {
+            size_of::<Fragment>()
+                + fragment.start.len()
+                + fragment.end.len()
+                + size_of_val(fragment.seqs.as_slice())
+        };
+        self.fragments.iter().map(of).sum()
+    }
+
     /// The fragment with `key` in its range.
     pub(crate) fn fragment_over(&self, key: &[u8]) -> Option<&Fragment> {
         let index = self.fragments.partition_point(|fragment| *fragment.end <= *key);

@@ -150,3 +150,47 @@ fn a_snapshot_keeps_a_range_that_is_deleted_after_it() {
     assert_eq!(get(&db, "k"), None);
     assert_eq!(db.metrics().level_tables.iter().sum::<u64>(), 0);
 }
+
+#[test]
+fn deletions_of_ranges_fill_a_memtable_like_records() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), Options { memtable_bytes: 16 * 1024, ..small() }).unwrap();
+    let begin = db.metrics();
+    for index in 0..100 {
+        delete_range(&db, &format!("k{index:06}"), &format!("k{index:06}x"));
+    }
+    assert!(db.metrics().memtable_bytes - begin.memtable_bytes > 100 * 23);
+    assert_eq!(db.metrics().flushes, 0);
+    for index in 100..400 {
+        delete_range(&db, &format!("k{index:06}"), &format!("k{index:06}x"));
+    }
+    assert!(db.metrics().flushes > 0, "{} bytes", db.metrics().memtable_bytes);
+    db.flush().unwrap();
+    let now = db.metrics();
+    assert_eq!(now.memtable_bytes, begin.memtable_bytes);
+    assert!(now.table_memory_bytes > 400 * 23, "they are in memory while their table is open");
+}
+
+#[test]
+fn a_log_of_commits_that_leave_next_to_nothing_in_memory_is_let_go_of() {
+    let empty = |_| WriteBatch::new();
+    let same_range = |_| {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(&KeyRange { start: b"k".to_vec(), end: Some(vec![b'k'; 512]) }).unwrap();
+        batch
+    };
+    let commits: [(u64, &dyn Fn(u64) -> WriteBatch); 2] = [(20_000, &empty), (600, &same_range)];
+    for (count, batch) in commits {
+        let dir = fast_dir();
+        let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+        let db = Db::open(&live, small()).unwrap();
+        for index in 0..count {
+            db.commit(batch(index), Durability::Os).unwrap();
+        }
+        let metrics = db.metrics();
+        assert!(metrics.wal_segments > 6, "{} segments were begun", metrics.wal_segments);
+        assert!(metrics.live_wal_segments <= 4, "{} segments are left", metrics.live_wal_segments);
+        killed(&live, &image);
+        assert_eq!(Db::open(&image, small()).unwrap().visible(), seq(count));
+    }
+}

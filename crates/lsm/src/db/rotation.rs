@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::commit::Log;
 use super::inner::{Current, Inner, locked};
 use crate::error::{Error, Result};
-use crate::limits::{WAL_LEFT_BYTES, WAL_SYNC_ROUNDS};
+use crate::limits::{LOG_OUTWEIGHS, WAL_LEFT_BYTES, WAL_SYNC_ROUNDS};
 use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::sync::atomic::Ordering;
@@ -65,11 +65,22 @@ impl Inner {
     fn full(&self, log: &Log, active: &Memtable) -> Full {
         if active.size_bytes() >= self.options.memtable_bytes && !active.is_empty() {
             Full::Memtable
-        } else if log.wal.end() >= self.options.wal_segment_bytes {
-            Full::Segment
-        } else {
+        } else if log.wal.end() < self.options.wal_segment_bytes {
             Full::Nothing
+        } else if self.log_outweighs(active) {
+            Full::Memtable
+        } else {
+            Full::Segment
         }
+    }
+
+    /// Whether the log of a memtable has grown far beyond it, now that its last segment is full. So it is with commits that
+    /// change nothing, or little: each takes place in the log, and only a flush lets go of that.
+    fn log_outweighs(&self, active: &Memtable) -> bool {
+        let segments = locked(&self.segments);
+        let fed_by = segments.len() - segments.partition_point(|&segment| segment < active.first_segment());
+        let log_bytes = self.options.wal_segment_bytes.saturating_mul(fed_by as u64);
+        log_bytes >= LOG_OUTWEIGHS * self.options.wal_segment_bytes.max(self.options.memtable_bytes as u64)
     }
 
     fn ask_for_rotation(&self) {

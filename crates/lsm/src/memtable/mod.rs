@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 
 use crate::batch::OpKind;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, Trailer};
@@ -43,6 +43,8 @@ pub(crate) struct Memtable {
     tombstones: ArcSwap<RangeTombstones>,
     /// Whether there are any; cheaper to ask.
     has_tombstones: AtomicBool,
+    /// Bytes that they take.
+    tombstone_bytes: AtomicUsize,
     /// Held by whoever inserts; readers never touch it.
     inserter: Mutex<Inserter>,
     /// The first WAL segment that holds commits of this memtable.
@@ -58,6 +60,7 @@ impl Memtable {
             tree,
             tombstones: ArcSwap::default(),
             has_tombstones: AtomicBool::new(false),
+            tombstone_bytes: AtomicUsize::new(0),
             inserter: Mutex::new(inserter),
             first_segment,
             last_commit: OnceLock::new(),
@@ -103,9 +106,9 @@ impl Memtable {
         }
     }
 
-    /// Bytes of keys, values and nodes.
+    /// Bytes of keys, values, nodes and deleted ranges.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.tree.size_bytes()
+        self.tree.size_bytes() + self.tombstone_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -132,6 +135,7 @@ impl MemtableWriter<'_> {
             OpKind::Delete => self.insert(key, seq, Kind::Delete, value),
             OpKind::DeleteRange => {
                 let tombstones = self.memtable.tombstones.load().with(key, value, seq);
+                self.memtable.tombstone_bytes.store(tombstones.memory_bytes(), Ordering::Relaxed);
                 self.memtable.tombstones.store(Arc::new(tombstones));
                 self.memtable.has_tombstones.store(true, Ordering::Release);
             }

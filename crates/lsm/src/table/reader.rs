@@ -110,7 +110,8 @@ impl Table {
     /// Bytes of memory held beside cached blocks. They are charged to the cache while the table is open.
     pub(crate) fn memory_bytes(&self) -> usize {
         let indexes = [&self.tail.current, &self.tail.history].into_iter().flatten();
-        indexes.map(Index::memory_bytes).sum::<usize>() + self.tail.filter.memory_bytes()
+        let indexes = indexes.map(Index::memory_bytes).sum::<usize>();
+        indexes + self.tail.filter.memory_bytes() + self.tail.tombstones.memory_bytes()
     }
 
     /// The range tombstones of the table. They are always in memory.
