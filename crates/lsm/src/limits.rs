@@ -106,6 +106,9 @@ pub(crate) const INGEST_LEFT_BYTES: usize = 256 << 10;
 pub(crate) const INGEST_FLUSH_ROUNDS: usize = 5;
 /// A stretch of ingested keys between the tables of the upper levels becomes tables of its own from this size on.
 pub(crate) const INGEST_MIN_TABLE_BYTES: u64 = 1 << 20;
+/// What falls among the tables of the upper levels makes tables for level 0 of this many times the usual size: few, because
+/// their number slows writers, but not one without end, because a table that is written holds a part of it in memory.
+pub(crate) const INGEST_UPPER_TABLES: u64 = 32;
 
 /// Longest group of commits written with one system call, in bytes.
 pub(crate) const MAX_GROUP_BYTES: usize = 8 << 20;

@@ -111,6 +111,36 @@ fn records_between_tables_go_below_and_records_among_them_into_one_table_of_leve
 }
 
 #[test]
+fn many_records_among_tables_make_several_tables_of_level_0() {
+    let dir = fast_dir();
+    let options = || Options { table_bytes: 2048, ..small() };
+    let db = Db::open(dir.path(), options()).unwrap();
+    put(&db, "key 000000", "first");
+    put(&db, "key 009999", "last");
+    db.flush().unwrap();
+    db.ingest(records(0..10_000, "bulk")).unwrap();
+    let now = levels(&db);
+    assert_eq!(now.iter().sum::<u64>(), now[0], "everything is covered: {now:?}");
+    let sizes = || files(&dir.path().join("tables")).into_iter().map(|path| path.metadata().unwrap().len());
+    assert!(now[0] > 3 && sizes().all(|size| size < 40 * 2048), "{:?}", sizes().collect::<Vec<_>>());
+    let check = |db: &Db| {
+        assert_eq!(all(db, seq(3)).len(), 10_000);
+        assert_eq!(all(db, seq(2)).len(), 2);
+        assert_eq!(get(db, "key 009999").as_deref(), Some("bulk 9999"));
+        assert_eq!(get_at(db, "key 009999", seq(2)).as_deref(), Some("last"));
+        db.verify().unwrap();
+    };
+    check(&db);
+    drop(db);
+    let db = Db::open(dir.path(), options()).unwrap();
+    check(&db);
+    put(&db, "key 005000", "newer");
+    db.compact().unwrap();
+    check(&db);
+    assert_eq!(get(&db, "key 005000").as_deref(), Some("newer"));
+}
+
+#[test]
 fn unsorted_or_duplicate_keys_name_their_position_and_leave_nothing() {
     let dir = fast_dir();
     let db = Db::open(dir.path(), small()).unwrap();

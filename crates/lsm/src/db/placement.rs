@@ -2,8 +2,9 @@
 //!
 //! A table may lie in a level when nothing in that level or above it overlaps it: then every older version of its
 //! keys is below. Keys that fall between the tables of levels 0 and 1 therefore make tables of their own, for the
-//! deepest level that lets them in, while keys that fall into one of those tables make one table for level 0.
-//! Stretches too short to be worth a table of their own go there, too.
+//! deepest level that lets them in, while keys that fall into one of those tables make a table for level 0: one, unless
+//! they are so many that what a table holds in memory while it is written would count. Stretches too short to be worth a
+//! table of their own go there, too.
 //!
 //! How the records are cut follows the tables as they are at the beginning; flushes and compactions go on meanwhile. So
 //! the levels are chosen at the end, when both are kept out, and a table that has become covered goes to level 0 as well.
@@ -14,7 +15,7 @@ use std::collections::VecDeque;
 use crate::error::Result;
 use crate::files::StorePaths;
 use crate::fs::{Fs, tolerate};
-use crate::limits::{INGEST_MIN_TABLE_BYTES, LEVELS};
+use crate::limits::{INGEST_MIN_TABLE_BYTES, INGEST_UPPER_TABLES, LEVELS};
 use crate::manifest::Version;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
@@ -53,7 +54,7 @@ pub(super) struct Placement<'a> {
     pending: Pending,
     /// The table for such records, once they are enough.
     deep: Option<TableWriter>,
-    /// The table for level 0.
+    /// The table for level 0 that is being written.
     upper: Option<TableWriter>,
     /// Every file that was begun, to be removed should all this fail.
     begun: Vec<FileNumber>,
@@ -116,9 +117,7 @@ impl<'a> Placement<'a> {
             self.release(Self::add_deep)?;
         }
         self.end_stretch()?;
-        if let Some(writer) = self.upper.take() {
-            self.finished.push(writer.finish()?);
-        }
+        self.close_upper()?;
         Ok(std::mem::take(&mut self.finished))
     }
 
@@ -143,6 +142,10 @@ impl<'a> Placement<'a> {
     }
 
     fn add_upper(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let most = self.context.table_bytes.saturating_mul(INGEST_UPPER_TABLES);
+        if self.upper.as_ref().is_some_and(|writer| writer.bytes_written() >= most) {
+            self.close_upper()?;
+        }
         let writer = match &mut self.upper {
             Some(writer) => writer,
             none => none.insert(begin(&self.context, &mut self.begun, Compression::None)?),
@@ -159,6 +162,13 @@ impl<'a> Placement<'a> {
             none => none.insert(begin(&self.context, &mut self.begun, self.context.compression)?),
         };
         writer.add(key, Trailer::new(Seq::ZERO, Kind::Put), value)
+    }
+
+    fn close_upper(&mut self) -> Result<()> {
+        if let Some(writer) = self.upper.take() {
+            self.finished.push(writer.finish()?);
+        }
+        Ok(())
     }
 
     fn close_deep(&mut self) -> Result<()> {
