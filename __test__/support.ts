@@ -69,7 +69,10 @@ export async function letsLoopTurn(t: ExecutionContext, work: () => Promise<unkn
   let most = 0
   for (let attempt = 0; attempt < 200 && most < 10; attempt++) {
     let underWay = true
-    const done = work().then(
+    const begin = performance.now()
+    const working = work()
+    const called = performance.now()
+    const done = working.then(
       () => undefined,
       (error: unknown) => ({ error }),
     )
@@ -78,7 +81,8 @@ export async function letsLoopTurn(t: ExecutionContext, work: () => Promise<unkn
     for (; underWay; turns++) await turn()
     const failed = await done
     if (failed) throw failed.error
-    most = Math.max(most, turns)
+    // The call itself is the lesser part.
+    if (called - begin < performance.now() - called) most = Math.max(most, turns)
   }
   t.true(most >= 10, `${most} turns`)
 }
