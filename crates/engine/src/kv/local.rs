@@ -114,6 +114,10 @@ impl OrderedKv for LocalKv {
         self.db.recovery()
     }
 
+    fn identity(&self) -> [u8; 16] {
+        self.db.store_id()
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

@@ -114,6 +114,9 @@ pub trait OrderedKv: Send + Sync {
     /// What opening found and repaired.
     fn recovery(&self) -> &RecoveryReport;
 
+    /// What tells the store from every other one, the same at every open. Only who can read its files may learn it.
+    fn identity(&self) -> [u8; 16];
+
     /// Where the data lies; empty if nowhere.
     fn path(&self) -> &Path;
 

@@ -2,9 +2,9 @@
 //!
 //! On its way a query passes `request`, `parse_filter`, `literal`, `projection` and `legacy` (the language), `planner`,
 //! `sampler`, `plan` and `ranges` (how records are found), `walk`, `matcher`, `compare`, `order` and `collect` (finding,
-//! testing, sorting), `run` (one page), `token` (where the next one begins), `explain` and `meter` (what it took). `body` is
-//! what else can be asked, `change` changes what is found. `source` is all that it knows of storage, `state` its state of
-//! an open store, `store` the calls.
+//! testing, sorting), `run` (one page), `token` and `seal` (where the next one begins), `explain` and `meter` (what it took).
+//! `body` is what else can be asked, `change` changes what is found. `source` is all that it knows of storage, `state` its
+//! state of an open store, `store` the calls.
 //!
 //! What always holds:
 //! - A plan decides what a query costs, never what it answers: every record found is tested with the whole filter.
@@ -30,6 +30,7 @@ mod ranges;
 mod request;
 mod run;
 mod sampler;
+mod seal;
 mod source;
 mod state;
 mod store;

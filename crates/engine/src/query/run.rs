@@ -17,6 +17,7 @@ use super::plan::{Access, Plan};
 use super::planner;
 use super::projection::Projection;
 use super::request::{Count, Explain, Order, Query};
+use super::seal::Seal;
 use super::source::Source;
 use super::token::Token;
 use super::walk::{Flow, Resume, Walk};
@@ -77,9 +78,9 @@ impl fmt::Debug for Answer {
 }
 
 /// The sequence that a query must read, if it names one.
-pub(crate) fn sequence(query: &Query) -> Result<Option<Seq>> {
+pub(crate) fn sequence(query: &Query, seal: impl FnOnce() -> Seal) -> Result<Option<Seq>> {
     match &query.cursor {
-        Some(cursor) => Ok(Some(Token::decode(cursor, query)?.seq)),
+        Some(cursor) => Ok(Some(Token::decode(cursor, query, &seal())?.seq)),
         None => Ok(query.at),
     }
 }
@@ -99,10 +100,11 @@ pub(super) fn find_by(source: &dyn Source, query: &Query, plan: &Plan, mut meter
         answer.explain = Some(explain::describe(query, plan, None));
         return Ok(answer);
     }
-    let token = query.cursor.as_ref().map(|cursor| Token::decode(cursor, query)).transpose()?;
+    let token =
+        query.cursor.as_ref().map(|cursor| Token::decode(cursor, query, &source.seal())).transpose()?;
     let run = Run { source, query, plan, shapes: &answer.shapes, token };
     let (page, next) = if plan.ordered { run.in_order(&mut meter)? } else { run.sorted(&mut meter)? };
-    answer.next = next.map(|next| next.encode(query)).transpose()?;
+    answer.next = next.map(|next| next.encode(query, &source.seal())).transpose()?;
     answer.page = page;
     if query.explain == Explain::Analyze {
         answer.explain = Some(explain::describe(query, plan, Some((&meter, answer.page.len()))));

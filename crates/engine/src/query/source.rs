@@ -2,6 +2,7 @@
 
 use fountain_lsm::{Direction, KeyRange, Seq};
 
+use super::seal::Seal;
 use crate::error::Result;
 use crate::kv::KvValue;
 use crate::record::{Path, ShapeList};
@@ -10,6 +11,9 @@ use crate::record::{Path, ShapeList};
 pub(crate) trait Source {
     /// The sequence of the state.
     fn seq(&self) -> Seq;
+
+    /// What seals the cursors of queries of the collection.
+    fn seal(&self) -> Seal;
 
     /// The shapes that its records name.
     fn shapes(&self) -> ShapeList;

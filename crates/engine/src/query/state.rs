@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
+use super::seal::Seal;
 use super::source::{Entries, IndexInfo, Records, Source};
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
@@ -93,6 +94,10 @@ impl<'a> State<'a> {
 impl Source for State<'_> {
     fn seq(&self) -> Seq {
         self.seq
+    }
+
+    fn seal(&self) -> Seal {
+        Seal::new(self.kv().identity(), self.collection)
     }
 
     fn shapes(&self) -> ShapeList {

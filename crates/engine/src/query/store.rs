@@ -2,6 +2,7 @@
 
 use fountain_lsm::Durability;
 
+use super::seal::Seal;
 use super::state::State;
 use super::{Answer, Body, Change, Changed, Query, Rules, change, run};
 use crate::error::{Error, Result};
@@ -81,7 +82,7 @@ impl Store {
         let _pass = self.inner.enter("querying")?;
         let answer = self
             .check_own(&view)
-            .and_then(|()| view_of(query, view))
+            .and_then(|()| view_of(query, view, || Seal::new(self.inner.kv.identity(), collection)))
             .and_then(|view| State::new(&self.inner, collection, view))
             .and_then(|state| work(&state))
             .map_err(|error| self.in_collection(error, collection))?;
@@ -91,8 +92,8 @@ impl Store {
 }
 
 /// The view that a query reads, which may name a sequence itself.
-fn view_of(query: &Query, view: View) -> Result<View> {
-    match (run::sequence(query)?, view) {
+fn view_of(query: &Query, view: View, seal: impl FnOnce() -> Seal) -> Result<View> {
+    match (run::sequence(query, seal)?, view) {
         (Some(seq), View::Newest) => Ok(View::At(seq)),
         (Some(seq), View::At(other)) if seq != other => Err(Error::argument(format!(
             "the query is about sequence {seq}, but sequence {other} is to be read"

@@ -108,6 +108,9 @@ impl OrderedKv for TestKv {
     fn recovery(&self) -> &RecoveryReport {
         self.kv.recovery()
     }
+    fn identity(&self) -> [u8; 16] {
+        self.kv.identity()
+    }
     fn path(&self) -> &Path {
         self.kv.path()
     }

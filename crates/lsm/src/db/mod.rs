@@ -102,6 +102,12 @@ impl Db {
         &self.inner.recovery
     }
 
+    /// The 16 random bytes that were drawn when the store was created. They lie in its files, and who may not read these
+    /// should not learn them.
+    pub fn store_id(&self) -> [u8; 16] {
+        self.inner.store.0
+    }
+
     /// Commits one batch and returns its sequence. Blocks until the commit is done at the given level and visible.
     ///
     /// # Errors

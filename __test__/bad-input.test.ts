@@ -1,0 +1,207 @@
+/** Bad input of every kind is defined: a typed error that says what and where, or a stored value that is what it was. */
+import test from 'ava'
+import { type Cursor, Index, path } from '../index.mjs'
+import { fails, newStore } from './support.js'
+
+interface Item {
+  id: string
+  email?: string
+  n?: number
+}
+
+test('unknown operators, bad paths and values of wrong types are refused with their places', async (t) => {
+  const loose = (await newStore(t)).collection('loose')
+  const places: [where: Record<string, unknown>, pointer: string][] = [
+    [{ a: { $near: 1 } }, '/where/a/$near'],
+    [{ $where: 'this.a' }, '/where/$where'],
+    [{ 'a..b': 1 }, '/where/a..b'],
+    [{ 'a[': 1 }, '/where/a['],
+    [{ '': 1 }, '/where/'],
+    [{ a: { $in: 1 } }, '/where/a/$in'],
+    [{ a: { $size: 'x' } }, '/where/a/$size'],
+    [{ a: { $exists: 1 } }, '/where/a/$exists'],
+    [{ a: { $type: 'text' } }, '/where/a/$type'],
+    [{ a: { $gt: null } }, '/where/a/$gt'],
+    [{ a: { $between: [1] } }, '/where/a/$between'],
+    [{ $or: {} }, '/where/$or'],
+  ]
+  for (const [where, pointer] of places) {
+    const error = await fails(t, () => loose.find({ where }).toArray(), { code: 'ERR_VALIDATION' })
+    t.true(String(error.details.pointer).startsWith(pointer), `${error.details.pointer} of ${JSON.stringify(where)}`)
+  }
+  await fails(t, () => loose.updateWhere({}, { n: Number.NaN } as never), { code: 'ERR_VALIDATION' })
+  await fails(t, () => loose.find().orderBy(path('a..b')).toArray(), { code: 'ERR_VALIDATION' })
+})
+
+test('an index that is not there is named, and a collection that is not there is empty', async (t) => {
+  const store = await newStore(t)
+  const none = store.collection<Item>('none')
+  const says = /byNothing/
+  await fails(t, () => none.byIndex('byNothing', 'x'), { code: 'ERR_NO_INDEX', collection: 'none', says })
+  await fails(t, () => none.rangeIndex('byNothing').toArray(), { code: 'ERR_NO_INDEX', says })
+  await fails(t, () => none.find({ hint: { index: 'byNothing' } }).toArray(), { code: 'ERR_NO_INDEX', says })
+  await fails(t, () => none.dropIndex('byNothing'), { code: 'ERR_NO_INDEX', says })
+  t.deepEqual(await none.find().toArray(), [])
+  t.deepEqual(await store.collections(), [])
+  for (const name of ['', 'a b', 'a/b', 'ä', '../x', 'x'.repeat(129)]) {
+    await fails(t, () => store.collection(name), { code: 'ERR_INVALID_NAME' })
+  }
+})
+
+test('a second document with a unique key is told index, key and holder', async (t) => {
+  const items = (await newStore(t)).collection<Item>('items')
+  await items.define(Index.unique('byEmail', 'email'))
+  await items.put({ id: 'a', email: 'x' })
+  const error = await fails(t, () => items.put({ id: 'b', email: 'x' }), { code: 'ERR_UNIQUE', key: 'b' })
+  t.like(error.details, { index: 'byEmail', indexKey: 'x', holder: 'a' })
+})
+
+test('two definitions of one name conflict, and the same one twice does not', async (t) => {
+  const items = (await newStore(t)).collection<Item>('items')
+  await items.define(Index.unique('byEmail', 'email'))
+  await items.define(Index.unique('byEmail', 'email'))
+  for (const other of [
+    Index.multi('byEmail', 'email'),
+    Index.unique('byEmail', 'n'),
+    Index.unique('byEmail', 'email', { sparse: true }),
+  ]) {
+    await fails(t, () => items.define(other).ready(), { code: 'ERR_EXISTS', says: /byEmail/ })
+  }
+  t.is(items.indexes().length, 1)
+})
+
+test('a transaction that is too large or takes too long writes nothing', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item & { text?: string }>('items')
+  const text = 'x'.repeat(8 << 20)
+  const large = store.transaction((tx) => {
+    for (let n = 0; n < 20; n++) tx.collection<{ id: string; text: string }>('items').put({ id: `${n}`, text })
+  })
+  await fails(t, () => large, { code: 'ERR_TOO_LARGE' })
+  const late = store.transaction(
+    async (tx) => {
+      tx.collection<Item>('items').put({ id: 'late' })
+      await new Promise(() => {})
+    },
+    { timeoutMs: 5 },
+  )
+  await fails(t, () => late, { code: 'ERR_TIMEOUT' })
+  t.deepEqual(await items.scan().toArray(), [])
+})
+
+test('names that mean something in JavaScript are names like any other, and pollute nothing', async (t) => {
+  const store = await newStore(t)
+  const loose = store.collection('loose')
+  const json = '{"id":"a","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":2}},"toString":3}'
+  await loose.putJson(json)
+  await loose.put({ ...JSON.parse(json), id: 'b' })
+  for (const id of ['a', 'b']) {
+    const found = (await loose.get(id)) as Record<string, unknown>
+    t.is(Object.getPrototypeOf(found), Object.prototype)
+    t.deepEqual(Object.keys(found), ['id', '__proto__', 'constructor', 'toString'])
+    t.is((await loose.getJson(id))?.replace(`"id":"${id}"`, '"id":"a"'), json)
+  }
+  await loose.updateWhere({}, JSON.parse('{"__proto__":{"polluted":3}}'))
+  t.is(({} as { polluted?: number }).polluted, undefined)
+  const where = JSON.parse('{"__proto__.polluted":3}')
+  t.is(await loose.find({ where }).count(), 2)
+  for (const id of ['__proto__', 'constructor', 'hasOwnProperty']) {
+    await store.collection(id).put({ id })
+    t.deepEqual(await store.collection(id).get(id), { id })
+  }
+  await loose.defineIndex('__proto__', { kind: 'multi', on: 'toString' })
+  t.is((await loose.byIndex('__proto__', 3)).length, 2)
+  const options = JSON.parse('{"__proto__":{"limit":1}}')
+  t.throws(() => loose.scan(options), { code: 'ERR_INVALID_ARGUMENT' })
+})
+
+test('what nests without end is refused in documents, keys, JSON text and queries', async (t) => {
+  const loose = (await newStore(t)).collection('loose')
+  const nest = (depth: number): unknown => {
+    let value: unknown = 1
+    for (let i = 0; i < depth; i++) value = [value]
+    return value
+  }
+  await fails(t, () => loose.put({ id: 'a', bomb: nest(100_000) }), { code: 'ERR_VALIDATION', collection: 'loose' })
+  await fails(t, () => loose.put({ id: nest(100) as never }), { code: 'ERR_INVALID_KEY' })
+  const text = `{"id":"a","bomb":${'['.repeat(100_000)}1${']'.repeat(100_000)}}`
+  await fails(t, () => loose.putJson(text), { code: 'ERR_VALIDATION', collection: 'loose' })
+  await fails(t, () => loose.find({ where: { a: nest(100_000) } }), { code: 'ERR_VALIDATION' })
+  let where: Record<string, unknown> = { a: 1 }
+  for (let i = 0; i < 10_000; i++) where = { $not: where }
+  await fails(t, () => loose.find({ where }).toArray(), { code: 'ERR_VALIDATION' })
+  t.deepEqual(await loose.scan().toArray(), [])
+})
+
+test('half of a surrogate pair is text nowhere', async (t) => {
+  const store = await newStore(t)
+  const loose = store.collection('loose')
+  const half = 'x\ud800'
+  await fails(t, () => loose.put({ id: 'a', text: half }), { code: 'ERR_VALIDATION', place: '$.text' })
+  await fails(t, () => loose.put({ id: 'a', [half]: 1 }), { code: 'ERR_VALIDATION' })
+  await fails(t, () => loose.put({ id: half }), { code: 'ERR_INVALID_KEY', place: '$.id' })
+  await fails(t, () => loose.get(half), { code: 'ERR_INVALID_KEY', place: 'key' })
+  await fails(t, () => store.collection(half), { code: 'ERR_INVALID_NAME' })
+  t.is(store.sequence, 0)
+})
+
+test('NaN and infinities are no values, and −0 is 0', async (t) => {
+  const loose = (await newStore(t)).collection('loose')
+  await loose.define(Index.multi('byN', 'n'))
+  for (const n of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    await fails(t, () => loose.put({ id: 'a', n }), { code: 'ERR_VALIDATION', place: '$.n' })
+    await fails(t, () => loose.find({ where: { n } }), { code: 'ERR_VALIDATION' })
+    await fails(t, () => loose.byIndex('byN', n), { code: 'ERR_INVALID_ARGUMENT' })
+  }
+  await fails(t, () => loose.put({ id: Number.NaN }), { code: 'ERR_INVALID_KEY' })
+  await loose.put({ id: -0, n: -0 })
+  t.true(Object.is((await loose.get(0))?.id, 0))
+  t.true(Object.is((await loose.byIndex('byN', -0))[0]?.n, 0))
+  t.is(await loose.find({ where: { n: -0 } }).count(), 1)
+})
+
+test('a cursor that was changed, of another query, collection or store is refused', async (t) => {
+  const [store, other] = [await newStore(t), await newStore(t)]
+  const fill = async (name: string, of = store) => {
+    const items = of.collection<Item>(name)
+    await items.batch([1, 2, 3].map((n) => ({ put: { id: `${n}`, n } })))
+    return items
+  }
+  const [items, twin, far] = [await fill('items'), await fill('twin'), await fill('items', other)]
+  const { next } = await items.find().page(1)
+  const cursor = next as Cursor
+  t.deepEqual((await items.find().after(cursor).page(1)).items, [{ id: '2', n: 2 }])
+  const says = /cursor/
+  for (let at = 0; at < cursor.length; at++) {
+    const changed = cursor.slice(0, at) + (cursor[at] === 'A' ? 'B' : 'A') + cursor.slice(at + 1)
+    await fails(
+      t,
+      () =>
+        items
+          .find()
+          .after(changed as Cursor)
+          .page(1),
+      { code: 'ERR_BAD_CURSOR', says },
+    )
+  }
+  await fails(
+    t,
+    () =>
+      items
+        .find()
+        .after(cursor.slice(0, -4) as Cursor)
+        .page(1),
+    { code: 'ERR_BAD_CURSOR' },
+  )
+  await fails(
+    t,
+    () =>
+      items
+        .find({ where: { n: 1 } })
+        .after(cursor)
+        .page(1),
+    { code: 'ERR_BAD_CURSOR' },
+  )
+  await fails(t, () => twin.find().after(cursor).page(1), { code: 'ERR_BAD_CURSOR' })
+  await fails(t, () => far.find().after(cursor).page(1), { code: 'ERR_BAD_CURSOR' })
+})
