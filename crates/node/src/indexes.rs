@@ -1,14 +1,13 @@
 //! Collections and indexes come and go, and records are read through indexes.
 //!
-//! What is rare crosses as JSON text. A page of an index is as one of a scan, with the length of the position behind which
-//! the next page begins instead of `more`, 0 at the end, and that position behind the records.
+//! What is rare crosses as JSON text.
 
 use std::ops::Bound;
 
 use fountain_engine::record::Value;
 use fountain_engine::{
-    Bounds, BuildStatus, CollectionOptions, Direction, Durability, ErrorCode, Index, IndexDefinition,
-    IndexId, IndexScan, IndexScanEnd, Page, ReadTier, Result, Store,
+    Bounds, BuildStatus, CollectionOptions, Direction, Durability, Index, IndexDefinition, IndexId,
+    IndexScan, Page, ReadTier, Result, Store,
 };
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
@@ -18,9 +17,9 @@ use serde_json::{Map, Value as Json, json};
 use crate::arguments::{collection, number, slice};
 use crate::errors::{answer, bad_argument, thrown};
 use crate::mailbox::Outcome;
-use crate::reads::{WOULD_BLOCK, fill};
+use crate::pages;
 use crate::stores::run;
-use crate::thread::{ticket_for, view, with_page, with_store};
+use crate::thread::{ticket_for, view, with_store};
 
 /// A page of records read through an index. The position behind which it begins lies at the start of the block.
 #[napi(object)]
@@ -80,17 +79,8 @@ pub fn scan_index_sync(
     mut io: BufferSlice<'_>,
     request: IndexScanArguments,
 ) -> answer::Result<i32> {
-    let filled = request.checked(collection_id, &io).and_then(|request| {
-        with_page(store, |engine, page| {
-            let end = engine.scan_index(&request, ReadTier::Memory, page)?;
-            let (header, position) = header(page, end);
-            Ok(fill(&mut io, &[&header, page.bytes(), &position]))
-        })
-    });
-    match filled {
-        Err(error) if error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
-        filled => filled.map_err(|error| thrown(&error)),
-    }
+    let request = request.checked(collection_id, &io).map_err(|error| thrown(&error))?;
+    pages::at_once(store, &mut io, |engine, tier, page| engine.scan_index(&request, tier, page))
 }
 
 /// Reads the next page on a read thread. Answers with the length of the page to collect as the second number.
@@ -103,38 +93,11 @@ pub fn scan_index(
     io: &[u8],
     request: IndexScanArguments,
 ) -> answer::Result<()> {
-    let start = || {
-        let (engine, ticket) = ticket_for(env, ticket, store)?;
-        let request = match request.checked(collection_id, io) {
-            Ok(request) => request,
-            Err(error) => {
-                ticket.answer(Err(error));
-                return Ok(());
-            }
-        };
-        // If the store is closing, the job is dropped and with it the ticket, which answers that.
-        let _ = engine.spawn_read(Box::new(move |engine| {
-            let mut page = Page::new();
-            let scanned = engine.scan_index(&request, ReadTier::Disk, &mut page);
-            ticket.answer(scanned.map(|end| {
-                let (header, position) = header(&page, end);
-                Outcome::bytes(0.0, [&header, page.bytes(), &position].concat())
-            }));
-        }));
-        Ok(())
-    };
-    start().map_err(|error| thrown(&error))
-}
-
-fn header(page: &Page, end: IndexScanEnd) -> ([u8; 8], Vec<u8>) {
-    let position = match end {
-        IndexScanEnd::More(position) => position,
-        IndexScanEnd::Done => Vec::new(),
-    };
-    let mut header = [0; 8];
-    header[..4].copy_from_slice(&(page.len() as u32).to_le_bytes());
-    header[4..].copy_from_slice(&(position.len() as u32).to_le_bytes());
-    (header, position)
+    let request = request.checked(collection_id, io);
+    let read = request.map(|request| {
+        move |engine: &Store, tier: ReadTier, page: &mut Page| engine.scan_index(&request, tier, page)
+    });
+    pages::later(env, ticket, store, read)
 }
 
 impl IndexScanArguments {
@@ -290,6 +253,7 @@ fn parse_value(json: &Json) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fountain_engine::ErrorCode;
 
     #[test]
     fn queries_name_the_index_and_its_keys() {

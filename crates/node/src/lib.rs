@@ -19,6 +19,7 @@ mod errors;
 mod history;
 mod indexes;
 mod mailbox;
+mod pages;
 #[cfg(feature = "planted-panics")]
 mod planted;
 mod queries;

@@ -1,20 +1,14 @@
-//! Pages of scans. A scan has no state here: each page says where it begins, and JavaScript goes on behind its end.
-//!
-//! A page is `u32 records ‖ u32 more`, then per record `u32 key length ‖ u32 document length ‖ key ‖ document`.
+//! Scans. One has no state here: each page says where it begins, and JavaScript goes on behind its last key.
 
-use fountain_engine::{Direction, ErrorCode, KeyRange, Page, ReadTier, Result, ScanEnd, ScanRequest};
+use fountain_engine::{Direction, KeyRange, Page, ReadTier, Result, ScanRequest, Store};
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
 
 use crate::arguments::{collection, slice};
 use crate::errors::{answer, thrown};
-use crate::mailbox::Outcome;
-use crate::reads::{WOULD_BLOCK, fill};
-use crate::thread::{ticket_for, view, with_page};
-
-/// Bytes before the records of a page.
-const HEADER: usize = 8;
+use crate::pages;
+use crate::thread::view;
 
 /// One page of a scan. The bounds lie at the start of the block, the lower one first.
 #[napi(object)]
@@ -41,16 +35,8 @@ pub fn scan_sync(
     mut io: BufferSlice<'_>,
     request: ScanArguments,
 ) -> answer::Result<i32> {
-    let filled = request.checked(collection_id, &io).and_then(|request| {
-        with_page(store, |engine, page| {
-            let end = engine.scan(&request, ReadTier::Memory, page)?;
-            Ok(fill(&mut io, &[&header(page, end), page.bytes()]))
-        })
-    });
-    match filled {
-        Err(error) if error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
-        filled => filled.map_err(|error| thrown(&error)),
-    }
+    let request = request.checked(collection_id, &io).map_err(|error| thrown(&error))?;
+    pages::at_once(store, &mut io, |engine, tier, page| engine.scan(&request, tier, page))
 }
 
 /// Reads the next page on a read thread. Answers with the length of the page to collect as the second number.
@@ -63,36 +49,11 @@ pub fn scan(
     io: &[u8],
     request: ScanArguments,
 ) -> answer::Result<()> {
-    let start = || {
-        let (engine, ticket) = ticket_for(env, ticket, store)?;
-        let request = match request.checked(collection_id, io) {
-            Ok(request) => request,
-            Err(error) => {
-                ticket.answer(Err(error));
-                return Ok(());
-            }
-        };
-        // If the store is closing, the job is dropped and with it the ticket, which answers that.
-        let _ = engine.spawn_read(Box::new(move |engine| {
-            let mut page = Page::new();
-            let scanned = engine.scan(&request, ReadTier::Disk, &mut page);
-            ticket.answer(scanned.map(|end| {
-                let bytes = [&header(&page, end), page.bytes()].concat();
-                Outcome::bytes(0.0, bytes)
-            }));
-        }));
-        Ok(())
-    };
-    start().map_err(|error| thrown(&error))
-}
-
-fn header(page: &Page, end: ScanEnd) -> [u8; HEADER] {
-    let records = (page.len() as u32).to_le_bytes();
-    let more = u32::from(end == ScanEnd::More).to_le_bytes();
-    let mut header = [0; HEADER];
-    header[..4].copy_from_slice(&records);
-    header[4..].copy_from_slice(&more);
-    header
+    let request = request.checked(collection_id, io);
+    let read = request.map(|request| {
+        move |engine: &Store, tier: ReadTier, page: &mut Page| engine.scan(&request, tier, page)
+    });
+    pages::later(env, ticket, store, read)
 }
 
 impl ScanArguments {
