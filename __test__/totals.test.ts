@@ -1,5 +1,6 @@
 /** `npm test` sums what the runners say; these are their own words, so a wrong sum cannot hide behind a green line. */
 import test from 'ava'
+import { recap } from '../scripts/lib/recap.mjs'
 import {
   cargoTestTotals,
   nextestTotals,
@@ -76,4 +77,20 @@ test('a runner cannot go missing quietly', (t) => {
   t.like(verdict(tests, { code: 0, output: 'killed' }), { failed: 1 })
   t.like(verdict(lint, { code: 0, output: '' }), { passed: 1, failed: 0 })
   t.like(verdict(lint, { code: 1, output: '' }), { failed: 1 })
+})
+
+test('the recap of a failed runner names what failed and why, wherever in a long log it stands', (t) => {
+  const noise = Array.from({ length: 400 }, (_, at) => `ok ${at} - fine`)
+  const tap = [...noise, 'not ok 401 - watch › resumes', '  ---', '    name: AssertionError', ...noise].join('\n')
+  t.true(recap(tap).includes('not ok 401 - watch › resumes'))
+  t.true(recap(tap).includes('    name: AssertionError'))
+  t.true(recap(tap).length < 20)
+  const nextest = [...noise, '        FAIL [   1.2s] fountain-lsm::ingest keeps_order', ...noise].join('\n')
+  t.deepEqual(recap(nextest), ['        FAIL [   1.2s] fountain-lsm::ingest keeps_order'])
+  t.deepEqual(recap(`${noise.join('\n')}\nFAILURE   crash/12`).at(-1), 'FAILURE   crash/12')
+})
+
+test('the recap of a runner without known marks is the end of its log', (t) => {
+  t.deepEqual(recap('one\ntwo\n'), ['one', 'two'])
+  t.is(recap(Array.from({ length: 99 }, String).join('\n')).at(-1), '98')
 })

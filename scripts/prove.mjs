@@ -2,12 +2,14 @@
  * The whole proof, which `.ci/run` starts: tests, schedules, decoders, sanitizers, stages of proof, lint, API pages and
  * the demo with three kills. Ends with one line, `N passed, N failed`, summed over all of them.
  *
- * What always holds: everything is run, also after something failed, and each prints how long it took. The stages get
+ * What always holds: everything is run, also after something failed, and each prints how long it took; what failed is
+ * said once more at the end, so that the tail of the log names the cause. The stages get
  * FOUNTAINSTORE_STAGES_SECONDS (default 200); a stage that found a failure or did less than its floor has failed.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { recap } from './lib/recap.mjs'
 import { runAloud, say } from './lib/run.mjs'
 import { cargo, npm } from './lib/tool.mjs'
 import { cargoTestTotals, sanitizerTotals, stageTotals, summedTotals } from './lib/totals.mjs'
@@ -34,12 +36,17 @@ if (process.platform === 'linux')
 
 const verdicts = []
 const durations = []
+const failures = []
 for (const part of PARTS) {
   say(part.name)
   const started = performance.now()
-  verdicts.push(verdict(part, await runAloud(part.command)))
+  const result = await runAloud(part.command)
+  const judged = verdict(part, result)
+  verdicts.push(judged)
+  if (judged.failed > 0) failures.push(`--- ${part.name} ---`, ...recap(result.output))
   durations.push(`${part.name} ${((performance.now() - started) / 1000).toFixed(0)} s`)
 }
 rmSync(work, { recursive: true, force: true })
+for (const line of failures) console.log(line)
 console.log(`took: ${durations.join(', ')}`)
 process.exitCode = conclude(verdicts) ? 0 : 1
