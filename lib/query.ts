@@ -53,6 +53,8 @@ interface Meta {
   readonly explain?: Explanation | null
   readonly changed?: number
   readonly sequence?: number | null
+  /** Shapes that only this answer has. */
+  readonly shapes?: { readonly first: number; readonly names: readonly (readonly string[])[] }
 }
 
 /** A query of documents `T` that answers with `R`. Iterating it reads one state, page by page. */
@@ -128,7 +130,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   async distinct<P extends Path<T> | AnyPath>(path: P): Promise<At<T, P>[]> {
     const { cursor: _, select: __, orderBy: ___, ...rest } = this.#parts
     const { items } = await this.#ask({ ...rest, type: 'distinct', path })
-    return (items[0] as { values: At<T, P>[] }).values
+    return items.map((item) => (item as { value: At<T, P> }).value)
   }
 
   /** One page of up to `size` documents, and the cursor with which `after` goes on. */
@@ -269,12 +271,14 @@ const RECORD_HEADER = 8
 function decodeAnswer(source: ReadSource, records: number, bytes: Buffer): { items: unknown[]; meta: Meta } {
   let at = 4 + bytes.readUInt32LE(0)
   const meta = JSON.parse(bytes.toString('utf8', 4, at)) as Meta
+  const { shapes } = source.core
+  const table = meta.shapes === undefined ? shapes : shapes.withUnstored(meta.shapes.first, meta.shapes.names)
   const items: unknown[] = []
   for (let i = 0; i < records; i++) {
     const keyStart = at + RECORD_HEADER
     const keyEnd = keyStart + bytes.readUInt32LE(at)
     const end = keyEnd + bytes.readUInt32LE(at + 4)
-    const document = readRecord(bytes, keyEnd, end, source.core.shapes)
+    const document = readRecord(bytes, keyEnd, end, table)
     items.push(keyEnd === keyStart ? document : restoreEncodedKey(document, source, bytes, keyStart, keyEnd))
     at = end
   }

@@ -8,7 +8,7 @@
  */
 import { StoreError } from '../errors.js'
 import * as F from './format.js'
-import type { Shape, ShapeTable } from './shapes.js'
+import type { Shape, ShapeLookup } from './shapes.js'
 
 /** Shapes that are read rarely are not worth a function. */
 const READS_BEFORE_COMPILING = 8
@@ -21,14 +21,14 @@ const floatBytes = new Uint8Array(float.buffer)
 let bytes: Buffer
 let at = 0
 let wide = false
-let shapes: ShapeTable
+let shapes: ShapeLookup
 /** The decoded text, or undefined if its strings are decoded one by one. */
 let text: string | undefined
 /** The next character of the text, or its next byte if it is not decoded. */
 let textAt = 0
 
 /** The document stored in `record` between `start` and `end`, codec byte first. */
-export function readRecord(record: Buffer, start: number, end: number, table: ShapeTable): object {
+export function readRecord(record: Buffer, start: number, end: number, table: ShapeLookup): object {
   if (record[start] !== F.CODEC_RECORD) throw unknownFormat(`codec ${record[start]}`)
   const flags = record[start + 1] as number
   if (flags > (F.FLAG_WIDE | F.FLAG_LONG)) throw unknownFormat(`flags ${flags}`)

@@ -43,18 +43,28 @@ export class Shape {
   }
 }
 
+/** What records of one origin name. */
+export interface ShapeLookup {
+  /** The shape with a number. */
+  byId(id: number): Shape
+}
+
 /** A list of names as a way from the root of all lists. */
 class Node {
   readonly next = new Map<string, Node>()
   shape: Shape | undefined
 }
 
+/** Most shapes of answers that are remembered, for the functions that were made for them. */
+const MAX_UNSTORED_SHAPES = 1024
+
 /** What this thread knows of the shapes of one store. */
-export class ShapeTable {
+export class ShapeTable implements ShapeLookup {
   readonly #source: ShapeSource
   readonly #byId: (Shape | undefined)[] = []
   readonly #root = new Node()
   readonly #roots = new Map<number, Place>()
+  readonly #unstored = new Map<string, Shape>()
   #full = false
 
   constructor(source: ShapeSource) {
@@ -73,6 +83,22 @@ export class ShapeTable {
   /** The shape with a number. */
   byId(id: number): Shape {
     return this.#byId[id] ?? this.#learn(new Shape(id, this.#source.names(id)))
+  }
+
+  /** These shapes, and from the number `first` on those with these names, which only one answer has. */
+  withUnstored(first: number, names: readonly (readonly string[])[]): ShapeLookup {
+    const own = names.map((list, index) => this.#unstoredShape(list, first + index))
+    return { byId: (id) => own[id - first] ?? this.byId(id) }
+  }
+
+  #unstoredShape(names: readonly string[], id: number): Shape {
+    const key = JSON.stringify(names)
+    const known = this.#unstored.get(key)
+    if (known !== undefined) return known
+    if (this.#unstored.size >= MAX_UNSTORED_SHAPES) this.#unstored.clear()
+    const shape = new Shape(id, names)
+    this.#unstored.set(key, shape)
+    return shape
   }
 
   /** The shape with these names, or undefined if an object at `place` should carry its names itself. */

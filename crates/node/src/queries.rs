@@ -2,10 +2,11 @@
 //! how much they will read.
 //!
 //! An answer is `u32 length ‖ JSON ‖ records`, the records as in a page of a scan. The JSON says what else there is: `next`,
-//! `count`, `explain`, `changed`, `sequence`. In an answer that is to be JSON altogether, the documents are in it.
+//! `count`, `explain`, `changed`, `sequence`, and `shapes`, those that only the answer has: the number of the first, and the
+//! names of each. In an answer that is to be JSON altogether, the documents are in it.
 
 use fountain_engine::query::{Answer, Body};
-use fountain_engine::record::{self, Value};
+use fountain_engine::record::{self, Node, Value};
 use fountain_engine::{CollectionId, Durability, Page, Result, Store, View};
 use napi::Env;
 use napi_derive::napi;
@@ -79,13 +80,9 @@ fn run(engine: &Store, body: &str, request: Request) -> Result<Outcome> {
         }
         Body::Distinct(query, path) => {
             let values = engine.distinct(collection, &query, &path, view)?;
-            let mut page = Page::new();
-            page.push(
-                &[],
-                &record::write_named(&Value::Object(vec![("values".to_owned(), Value::Array(values))]))?,
-            );
+            let (records, page) = (values.len(), distinct_page(values)?);
             let bytes = if json { values_json(&page)? } else { frame(&json!({}), &page) };
-            Ok(Outcome::bytes(1.0, bytes))
+            Ok(Outcome::bytes(records as f64, bytes))
         }
         Body::Change(query, change) => {
             let changed = engine.change(collection, &query, &change, durability)?;
@@ -95,7 +92,24 @@ fn run(engine: &Store, body: &str, request: Request) -> Result<Outcome> {
 }
 
 fn meta(answer: &Answer) -> serde_json::Value {
-    json!({ "next": answer.next, "count": answer.count, "explain": answer.explain, "sequence": number(answer.seq) })
+    let (first, own) = answer.own_shapes();
+    let mut meta = json!({
+        "next": answer.next, "count": answer.count, "explain": answer.explain, "sequence": number(answer.seq),
+    });
+    if !own.is_empty() {
+        let names: Vec<_> = own.iter().map(|shape| shape.names()).collect();
+        meta["shapes"] = json!({ "first": first, "names": names });
+    }
+    meta
+}
+
+/// Each value as a record `{ value }`: together they may be larger than a record may be.
+fn distinct_page(values: Vec<Value>) -> Result<Page> {
+    let mut page = Page::new();
+    for value in values {
+        page.push(&[], &record::write_named(&Value::Object(vec![("value".to_owned(), value)]))?);
+    }
+    Ok(page)
 }
 
 fn reply(meta: &serde_json::Value, as_json: bool) -> Outcome {
@@ -104,10 +118,17 @@ fn reply(meta: &serde_json::Value, as_json: bool) -> Outcome {
 }
 
 fn values_json(page: &Page) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    for (_, values) in page.records() {
-        record::to_json(&mut record::Reader::new(values, &[])?, &mut out)?;
+    let mut out = b"{\"values\":[".to_vec();
+    for (index, (_, record)) in page.records().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let mut reader = record::Reader::new(record, &[])?;
+        let Node::Named(_) = reader.next()? else { continue };
+        reader.skip()?;
+        record::to_json(&mut reader, &mut out)?;
     }
+    out.extend_from_slice(b"]}");
     Ok(out)
 }
 

@@ -25,6 +25,7 @@ mod parse_filter;
 mod plan;
 mod planner;
 mod pointer;
+mod project;
 mod projection;
 mod ranges;
 mod request;

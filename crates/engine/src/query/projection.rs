@@ -99,7 +99,23 @@ impl Tree {
         tree.whole = true;
     }
 
-    fn member(&self, name: &str) -> Option<&Self> {
+    /// Whether a path ends here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// What is laid over the elements of an array.
+    pub(super) fn each(&self) -> Option<&Self> {
+        self.each.as_deref()
+    }
+
+    /// Whether any path goes on to a member.
+    pub(super) fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// What is laid over a member.
+    pub(super) fn member(&self, name: &str) -> Option<&Self> {
         self.members.iter().find(|(own, _)| **own == *name).map(|(_, tree)| tree)
     }
 

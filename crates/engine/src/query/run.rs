@@ -1,7 +1,9 @@
 //! Carries out a query: finds, tests, sorts, projects, and says where the next page begins.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use fountain_lsm::{Direction, Seq};
 use serde_json::Value as Json;
@@ -15,6 +17,7 @@ use super::meter::Meter;
 use super::order;
 use super::plan::{Access, Plan};
 use super::planner;
+use super::project::Projector;
 use super::projection::Projection;
 use super::request::{Count, Explain, Order, Query};
 use super::seal::Seal;
@@ -24,7 +27,7 @@ use super::walk::{Flow, Resume, Walk};
 use crate::error::{Error, Result};
 use crate::limits::{MAX_DISTINCT_BYTES, MAX_PAGE_BYTES};
 use crate::page::Page;
-use crate::record::{self, Path, Reader, ShapeList, Value};
+use crate::record::{self, Path, Reader, Shape, ShapeList, Value};
 
 /// The answer to a query.
 #[derive(Default)]
@@ -39,10 +42,18 @@ pub struct Answer {
     pub explain: Option<Json>,
     /// The sequence that was read.
     pub seq: Seq,
+    /// Shapes of the store, and behind them those of the answer.
     pub(super) shapes: ShapeList,
+    /// How many of the shapes are the store's.
+    pub(super) stored_shapes: usize,
 }
 
 impl Answer {
+    /// The number of the first shape that only this answer has, and those shapes.
+    pub fn own_shapes(&self) -> (usize, &[Arc<Shape>]) {
+        (self.stored_shapes, self.shapes.get(self.stored_shapes..).unwrap_or_default())
+    }
+
     /// As one JSON document: `items`, and `next`, `count` and `explain` where there are such.
     ///
     /// # Errors
@@ -95,15 +106,22 @@ pub(crate) fn find(source: &dyn Source, query: &Query) -> Result<Answer> {
 /// One page of a query, by a given plan.
 #[expect(clippy::cast_sign_loss, reason = "numbers of records are not negative")]
 pub(super) fn find_by(source: &dyn Source, query: &Query, plan: &Plan, mut meter: Meter) -> Result<Answer> {
-    let mut answer = Answer { seq: source.seq(), shapes: source.shapes(), ..Answer::default() };
+    let shapes = source.shapes();
+    let mut answer = Answer { seq: source.seq(), stored_shapes: shapes.len(), ..Answer::default() };
     if query.explain == Explain::Plan {
         answer.explain = Some(explain::describe(query, plan, None));
         return Ok(answer);
     }
     let token =
         query.cursor.as_ref().map(|cursor| Token::decode(cursor, query, &source.seal())).transpose()?;
-    let run = Run { source, query, plan, shapes: &answer.shapes, token };
-    let (page, next) = if plan.ordered { run.in_order(&mut meter)? } else { run.sorted(&mut meter)? };
+    let mut projector = Projector::new(&query.projection, &shapes);
+    let run = Run { source, query, plan, shapes: &shapes, token };
+    let (page, next) = if plan.ordered {
+        run.in_order(&mut projector, &mut meter)?
+    } else {
+        run.sorted(&mut projector, &mut meter)?
+    };
+    answer.shapes = projector.with_stored(&shapes);
     answer.next = next.map(|next| next.encode(query, &source.seal())).transpose()?;
     answer.page = page;
     if query.explain == Explain::Analyze {
@@ -197,7 +215,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// A page of records that come in the order asked for: ends with the first record that does not fit.
-    fn in_order(&self, meter: &mut Meter) -> Result<(Page, Option<Token>)> {
+    fn in_order(&self, projector: &mut Projector<'_>, meter: &mut Meter) -> Result<(Page, Option<Token>)> {
         let order = &self.query.order;
         let tuple = self.token.as_ref().map(|token| self.tuple(token)).unwrap_or_default();
         let resume = self.token.as_ref().map(|token| Resume { key: &token.key, tuple: &tuple });
@@ -222,7 +240,7 @@ impl Run<'_> {
                 more = true;
                 return Ok(Flow::Stop);
             }
-            page.push(key, &self.project(bytes, &record)?);
+            page.push(key, &self.project(projector, bytes, &record)?);
             if page.len() >= limit || page.bytes().len() >= MAX_PAGE_BYTES {
                 last = Some((order::sort_key(order, key, &record)?, key.to_vec()));
             }
@@ -233,7 +251,7 @@ impl Run<'_> {
     }
 
     /// A page of records that have to be sorted.
-    fn sorted(&self, meter: &mut Meter) -> Result<(Page, Option<Token>)> {
+    fn sorted(&self, projector: &mut Projector<'_>, meter: &mut Meter) -> Result<(Page, Option<Token>)> {
         let order = &self.query.order;
         let after = self.after();
         let limit = self.query.limit.unwrap_or(usize::MAX);
@@ -250,7 +268,7 @@ impl Run<'_> {
             let sort_key = order::sort_key(order, key, &record)?;
             let full_key = order::full_key(order, &sort_key, key);
             if after.as_ref().is_none_or(|after| full_key > *after) && collector.wants(&full_key) {
-                let record = self.project(bytes, &record)?.into_owned();
+                let record = self.project(projector, bytes, &record)?.into_owned();
                 collector.add(Kept { full_key, sort_key_len: sort_key.len(), key: key.to_vec(), record })?;
             }
             Ok(Flow::More)
@@ -290,12 +308,16 @@ impl Run<'_> {
         Token { seq: self.source.seq(), sort_key, key }
     }
 
-    fn project<'r>(&self, bytes: &'r [u8], record: &Reader<'_>) -> Result<std::borrow::Cow<'r, [u8]>> {
-        if let Projection::All = self.query.projection {
-            return Ok(bytes.into());
+    fn project<'r>(
+        &self,
+        projector: &mut Projector<'_>,
+        bytes: &'r [u8],
+        record: &Reader<'_>,
+    ) -> Result<Cow<'r, [u8]>> {
+        match self.query.projection {
+            Projection::All => Ok(bytes.into()),
+            _ => Ok(projector.project(record)?.into()),
         }
-        let projected = self.query.projection.apply(Value::read(&mut record.clone())?);
-        Ok(record::write_named(&projected)?.into())
     }
 }
 

@@ -18,6 +18,7 @@ mod json;
 mod path;
 mod reader;
 mod shapes;
+mod splice;
 mod value;
 mod writer;
 
@@ -26,8 +27,10 @@ pub use check::check;
 pub(crate) use json::iso_8601;
 pub use json::{from_json, to_json};
 pub use path::{Path, Step};
+pub(crate) use reader::malformed;
 pub use reader::{Node, Reader};
 pub use shapes::{Shape, ShapeId, ShapeList, Shapes};
+pub use splice::Splice;
 pub use value::Value;
 pub use writer::{write, write_named};
 

@@ -212,6 +212,16 @@ impl<'a> Reader<'a> {
         Ok(string)
     }
 
+    /// The structure from here to where `later`, which reads the same record, stands.
+    pub(super) fn structure_until(&self, later: &Self) -> &'a [u8] {
+        &self.structure[..self.structure.len().saturating_sub(later.structure.len())]
+    }
+
+    /// The text from here to where `later`, which reads the same record, stands.
+    pub(super) fn text_until(&self, later: &Self) -> &'a str {
+        self.text.get(..self.text.len().saturating_sub(later.text.len())).unwrap_or_default()
+    }
+
     /// The text that is not read yet.
     pub(super) fn text(&self) -> &'a str {
         self.text
@@ -233,7 +243,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) fn malformed(what: &str) -> Error {
+pub(crate) fn malformed(what: &str) -> Error {
     Error::new(ErrorCode::Corrupt, format!("malformed record: {what}"))
 }
 

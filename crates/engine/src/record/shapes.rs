@@ -38,6 +38,11 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// A shape that no store has, for answers that are not stored; no name comes twice.
+    pub(crate) fn unstored(id: usize, names: Box<[Box<str>]>) -> Self {
+        Self { id: ShapeId(id as u32), names }
+    }
+
     /// Its id.
     pub fn id(&self) -> ShapeId {
         self.id

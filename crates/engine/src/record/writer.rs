@@ -129,18 +129,12 @@ impl Writer<'_> {
         }
     }
 
-    /// `number` inside the tag if there is room between `first` and `last`, else after the tag `long`.
     fn short(&mut self, first: u8, last: u8, long: u8, number: usize) {
-        if number <= usize::from(last - first) {
-            self.structure.push(first + number as u8);
-        } else {
-            self.head(long, number);
-        }
+        push_short(&mut self.structure, first, last, long, number);
     }
 
     fn head(&mut self, tag: u8, number: usize) {
-        self.structure.push(tag);
-        self.varint(number);
+        push_head(&mut self.structure, tag, number);
     }
 
     fn fixed(&mut self, tag: u8, bytes: &[u8]) {
@@ -148,12 +142,8 @@ impl Writer<'_> {
         self.structure.extend_from_slice(bytes);
     }
 
-    fn varint(&mut self, mut number: usize) {
-        while number >= 0x80 {
-            self.structure.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.structure.push(number as u8);
+    fn varint(&mut self, number: usize) {
+        push_varint(&mut self.structure, number);
     }
 
     fn check_size(&self) -> Result<()> {
@@ -165,19 +155,48 @@ impl Writer<'_> {
     }
 
     fn finish(self) -> Result<Vec<u8>> {
-        let length = self.structure.len();
-        let long = u16::try_from(length).is_err();
-        let flags = if self.wide { flag::WIDE } else { 0 } | if long { flag::LONG } else { 0 };
-        let mut record = vec![CODEC_RECORD, flags];
-        let bytes = (length as u32).to_le_bytes();
-        record.extend_from_slice(if long { &bytes } else { &bytes[..2] });
-        record.extend_from_slice(&self.structure);
-        record.extend_from_slice(self.text.as_bytes());
+        let record = assemble(self.wide, &self.structure, &self.text);
         if record.len() > MAX_DOCUMENT_BYTES + 1 {
             return Err(Error::too_large("document", record.len() - 1, MAX_DOCUMENT_BYTES));
         }
         Ok(record)
     }
+}
+
+/// A record of both its streams.
+pub(super) fn assemble(wide: bool, structure: &[u8], text: &str) -> Vec<u8> {
+    let long = u16::try_from(structure.len()).is_err();
+    let flags = if wide { flag::WIDE } else { 0 } | if long { flag::LONG } else { 0 };
+    let mut record = Vec::with_capacity(6 + structure.len() + text.len());
+    record.extend_from_slice(&[CODEC_RECORD, flags]);
+    let length = (structure.len() as u32).to_le_bytes();
+    record.extend_from_slice(if long { &length } else { &length[..2] });
+    record.extend_from_slice(structure);
+    record.extend_from_slice(text.as_bytes());
+    record
+}
+
+/// `number` inside the tag if there is room between `first` and `last`, else after the tag `long`.
+pub(super) fn push_short(structure: &mut Vec<u8>, first: u8, last: u8, long: u8, number: usize) {
+    if number <= usize::from(last - first) {
+        structure.push(first + number as u8);
+    } else {
+        push_head(structure, long, number);
+    }
+}
+
+/// A tag and a number.
+pub(super) fn push_head(structure: &mut Vec<u8>, tag: u8, number: usize) {
+    structure.push(tag);
+    push_varint(structure, number);
+}
+
+fn push_varint(structure: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        structure.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    structure.push(number as u8);
 }
 
 fn refused(message: &str) -> Error {
