@@ -1,7 +1,8 @@
 /** Reading and writing documents: get, getSync, getMany, put, delete, batch. */
 import test from 'ava'
+import { FountainStore } from '../index.mjs'
 import { MAX_BATCH_BYTES } from '../lib/limits.js'
-import { fails, newStore } from './support.js'
+import { directory, fails, newStore } from './support.js'
 
 interface User {
   id: string
@@ -105,6 +106,25 @@ test('the caller may change document, key and key bytes as soon as the call retu
   document.list.push(2)
   await put
   t.deepEqual(await things.get(new Uint8Array([1, 2])), { id: new Uint8Array([1, 2]), list: [1] })
+})
+
+test('getMany answers whole, however much it is: over the block of a thread, over what one call answers, from the disk', async (t) => {
+  const dir = directory(t)
+  let store = await FountainStore.open(dir, { cacheBytes: 1 << 20, durability: 'memory' })
+  const text = (id: number) => `${id} `.repeat(id % 50 === 0 ? 400_000 : 300)
+  const ids = Array.from({ length: 2500 }, (_, id) => id)
+  const before = store.collection<{ id: number; text: string }>('texts')
+  for (const id of ids) before.put({ id, text: text(id) })
+  await store.close()
+  store = await FountainStore.open(dir, { cacheBytes: 1 << 20 })
+  t.teardown(() => store.close())
+  const texts = store.collection<{ id: number; text: string }>('texts')
+  const wanted = ids.toReversed().flatMap((id) => [id, id + 1_000_000])
+  const found = await texts.getMany(wanted)
+  t.is(found.length, wanted.length)
+  t.true(found.every((document, at) => (at % 2 === 1 ? document === undefined : document?.id === wanted[at])))
+  t.true(found.every((document) => document === undefined || document.text === text(document.id)))
+  t.deepEqual(await texts.getMany([]), [])
 })
 
 test('getMany answers in the order of its keys, with undefined for misses, as of one moment', async (t) => {

@@ -50,6 +50,49 @@ test('conditions, order, selection and limit', async (t) => {
   t.is((await collection.find({ limit: 7 }).toArray()).length, 7)
 })
 
+test('what is selected has the shape that is left, whatever the documents were like', async (t) => {
+  const mixed = (await newStore(t)).collection<{ id: number; [member: string]: unknown }>('mixed')
+  const documents = Array.from({ length: 300 }, (_, id) => ({
+    id,
+    ...(id % 2 === 0 && { a: { b: id, c: 'é', d: [id] } }),
+    ...(id % 3 === 0 && { list: [{ x: id, y: 1 }, 5, { y: 2 }] }),
+    ...(id % 5 === 0 && { a: id }),
+    [`own${id % 7}`]: 'wide 😀',
+  }))
+  await mixed.batch(
+    documents.map((put) => ({ put })),
+    { durability: 'memory' },
+  )
+  const object = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
+  const expected = documents.map((document: Record<string, unknown>) => {
+    const a = document.a as { b: number; d: number[] } | undefined
+    const list = document.list as unknown[] | undefined
+    return {
+      id: document.id,
+      ...(object(a) && { a: { b: a?.b, d: a?.d } }),
+      ...(list && { list: list.filter(object).map((item) => ('x' in (item as object) ? { x: document.id } : {})) }),
+      ...(document.own3 !== undefined && { own3: document.own3 }),
+    }
+  })
+  const select = ['id', 'a.b', 'a.d', 'list[].x', 'own3']
+  const found = await mixed.find({ select: select as never }).toArray()
+  const byId = (one: { id?: unknown }, other: { id?: unknown }) => Number(one.id) - Number(other.id)
+  t.deepEqual(found.map((document) => ({ ...(document as object) })).sort(byId), expected.sort(byId as never))
+  const text = JSON.parse(await mixed.find({ select: select as never }).json()) as { items: { id: number }[] }
+  t.deepEqual(text.items.sort(byId), expected)
+})
+
+test('different values are found even if they nest as deep as documents may, and all of them are large', async (t) => {
+  const deep = (await newStore(t)).collection<{ id: number; at: unknown }>('deep')
+  let nested: unknown = 1
+  for (let depth = 0; depth < 126; depth++) nested = [nested]
+  await deep.put({ id: 1, at: nested })
+  for (let id = 2; id < 22; id++) await deep.put({ id, at: `${id}`.repeat(500_000) }, { durability: 'memory' })
+  const found = await deep.find().distinct('at')
+  t.is(found.length, 21)
+  t.true(found.some((value) => Array.isArray(value)))
+})
+
 test('values of all types are asked for as they are stored', async (t) => {
   const collection = (await newStore(t)).collection<Item>('items')
   const item = { id: 1, n: 1, city: 'é', tags: [], at: new Date(5), big: 12n, bytes: new Uint8Array([1, 2]) }

@@ -92,5 +92,5 @@ test('the recap of a failed runner names what failed and why, wherever in a long
 
 test('the recap of a runner without known marks is the end of its log', (t) => {
   t.deepEqual(recap('one\ntwo\n'), ['one', 'two'])
-  t.is(recap(Array.from({ length: 99 }, String).join('\n')).at(-1), '98')
+  t.is(recap(Array.from({ length: 99 }, (_, at) => String(at)).join('\n')).at(-1), '98')
 })

@@ -17,6 +17,8 @@ export const NOT_FOUND = -1
 export const TOO_SMALL = -2
 /** The answer is not in memory. */
 export const WOULD_BLOCK = -3
+/** The document was left out of an answer that had become large. */
+export const NOT_READ = -4
 
 /** The functions of the addon; `crates/node` documents each. */
 export interface NativeBinding {
@@ -40,6 +42,8 @@ export interface NativeBinding {
   submit(ticket: number, store: number, bytes: Uint8Array, length: number, durability: number): void
   getSync(store: number, collection: number, io: Uint8Array, key: number, at: number, memoryOnly: boolean): number
   get(ticket: number, store: number, collection: number, io: Uint8Array, key: number, at: number): void
+  getManySync(store: number, collection: number, io: Uint8Array, keys: number, at: number, memoryOnly: boolean): number
+  getMany(ticket: number, store: number, collection: number, io: Uint8Array, keys: number, at: number): void
   scanSync(store: number, collection: number, io: Uint8Array, request: ScanArguments): number
   scan(ticket: number, store: number, collection: number, io: Uint8Array, request: ScanArguments): void
   query(ticket: number, store: number, collection: number, body: string, request: QueryArguments): void

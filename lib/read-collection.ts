@@ -25,7 +25,7 @@ import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
 import type { FindSpec, Path, Select } from './query-types.js'
 import { encodeRange } from './range.js'
-import { asDocument, asJson, PENDING, type ReadSource, readLater, readNow } from './read.js'
+import { asDocument, asJson, PENDING, type ReadSource, readLater, readMany, readNow } from './read.js'
 import { isPlainObject } from './record/plain.js'
 import { Scan } from './scan.js'
 import { type Schema, schemaRule } from './schema.js'
@@ -332,8 +332,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
     this.source.core.activity.getMany(this.name, keys.length)
     try {
-      const reads = keys.map((key) => this.#readAt(key, lease.sequence, () => undefined))
-      return (await Promise.all(reads)) as (T | undefined)[]
+      return (await readMany(this.source, keys, lease.sequence)) as (T | undefined)[]
     } finally {
       lease.release()
     }

@@ -6,7 +6,7 @@ import { fromThrown } from './failures.js'
 import type { IndexDefinition } from './indexes.js'
 import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
-import { NOT_FOUND, TOO_SMALL, WOULD_BLOCK } from './native.js'
+import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
 import { readRecord } from './record/reader.js'
 import type { Schema } from './schema.js'
 
@@ -77,6 +77,91 @@ export function readLater(source: ReadSource, key: Key, at: number, finish: Fini
     if (found === 0) return undefined
     return finish(source, key, core.runtime.collect(length), 0, length)
   })
+}
+
+/** Most keys that are read by one call: more would keep the event loop for longer than it takes to give way. */
+const MAX_KEYS_PER_CALL = 1000
+
+/** Reads several documents at one sequence: in memory, and what memory does not have on a read thread. */
+export async function readMany(source: ReadSource, keys: readonly Key[], at: number): Promise<unknown[]> {
+  const found: unknown[] = []
+  for (let from = 0; from < keys.length; ) {
+    const pause = source.core.runtime.turn.giveWayBetweenPages()
+    if (pause) await pause
+    source.core.assertOpen()
+    const { io } = source.core.runtime
+    const { end, length } = packKeys(source, keys, from, io)
+    const part = keys.slice(from, end)
+    const answer = manyNow(source, part, length, at)
+    const documents = answer === PENDING ? await manyLater(source, part, length, at) : answer
+    for (const document of documents) found.push(document)
+    from += documents.length
+  }
+  return found
+}
+
+/** Writes keys from number `from` on into `io`, as many as one call may have and as have room. */
+function packKeys(source: ReadSource, keys: readonly Key[], from: number, io: Buffer): { end: number; length: number } {
+  const context: KeyContext = { collection: source.name, place: 'key' }
+  const most = Math.min(keys.length, from + MAX_KEYS_PER_CALL)
+  let length = 0
+  let end = from
+  for (; end < most && length + 4 + KEY_ROOM_BYTES <= io.length; end++) {
+    const keyEnd = encodeKey(keys[end] as Key, io, length + 4, context)
+    io.writeUInt32LE(keyEnd - length - 4, length)
+    length = keyEnd
+  }
+  return { end, length }
+}
+
+/** The documents under the keys that lie in the first bytes of the thread's block, or `PENDING`. */
+function manyNow(source: ReadSource, keys: readonly Key[], packed: number, at: number): unknown[] | typeof PENDING {
+  const { core, id } = source
+  const { native, io } = core.runtime
+  // A block that turns out too small has the keys in it no more.
+  const packedKeys = Buffer.from(io.subarray(0, packed))
+  for (let block: Buffer = io; ; ) {
+    let length: number
+    try {
+      length = native.getManySync(core.handle, id, block, packed, at, true)
+    } catch (error) {
+      throw fromThrown(error, { collection: source.name })
+    }
+    if (length >= 0) return decodeMany(source, keys, block)
+    if (length === WOULD_BLOCK) {
+      packedKeys.copy(io)
+      return PENDING
+    }
+    block = largerBlock(block, length)
+    packedKeys.copy(block)
+  }
+}
+
+function manyLater(source: ReadSource, keys: readonly Key[], packed: number, at: number): Promise<unknown[]> {
+  const { core, id } = source
+  return core.request(
+    { collection: source.name },
+    (native, ticket) => native.getMany(ticket, core.handle, id, core.runtime.io, packed, at),
+    (_, length) => decodeMany(source, keys, core.runtime.collect(length)),
+  )
+}
+
+/** Answers that lie one after another, `i32 length` and a document each, up to the first that was left out. */
+function decodeMany(source: ReadSource, keys: readonly Key[], bytes: Buffer): unknown[] {
+  const found: unknown[] = []
+  let start = 0
+  for (const key of keys) {
+    const length = bytes.readInt32LE(start)
+    if (length === NOT_READ) break
+    start += 4
+    if (length === NOT_FOUND) {
+      found.push(undefined)
+      continue
+    }
+    found.push(asDocument(source, key, bytes, start, start + length))
+    start += length
+  }
+  return found
 }
 
 /** A block for the answer that did not fit into `block`. */

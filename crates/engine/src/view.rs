@@ -29,6 +29,20 @@ impl View {
         }
     }
 
+    /// The values of several storage keys, in their order, all of one state.
+    pub(crate) fn get_many(
+        &self,
+        kv: &dyn OrderedKv,
+        keys: &[Vec<u8>],
+        tier: ReadTier,
+    ) -> Result<Vec<Option<KvValue>>> {
+        match self {
+            Self::Newest => kv.get_many(keys, None, tier),
+            Self::At(seq) => kv.get_many(keys, Some(*seq), tier),
+            Self::Transaction(transaction) => keys.iter().map(|key| transaction.get(kv, key, tier)).collect(),
+        }
+    }
+
     /// The records of a range of storage keys; the cursor stands before the first one.
     pub(crate) fn cursor(
         &self,

@@ -80,9 +80,9 @@ fn run(engine: &Store, body: &str, request: Request) -> Result<Outcome> {
         }
         Body::Distinct(query, path) => {
             let values = engine.distinct(collection, &query, &path, view)?;
-            let (records, page) = (values.len(), distinct_page(values)?);
+            let (records, page) = (values.len() as u32, distinct_page(values)?);
             let bytes = if json { values_json(&page)? } else { frame(&json!({}), &page) };
-            Ok(Outcome::bytes(records as f64, bytes))
+            Ok(Outcome::bytes(f64::from(records), bytes))
         }
         Body::Change(query, change) => {
             let changed = engine.change(collection, &query, &change, durability)?;

@@ -2,13 +2,13 @@
 //!
 //! The block carries the encoded key in, at its start, and the document out, codec byte first.
 
-use fountain_engine::{ErrorCode, ReadTier};
+use fountain_engine::{CollectionId, ErrorCode, ReadTier, Result, Store, View};
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
 
 use crate::arguments::{collection, slice, tier};
-use crate::errors::{answer, thrown};
+use crate::errors::{answer, bad_argument, thrown};
 use crate::mailbox::Outcome;
 use crate::thread::{ticket_for, view, with_store};
 
@@ -18,6 +18,8 @@ pub const NOT_FOUND: i32 = -1;
 pub const TOO_SMALL: i32 = -2;
 /// The answer is not in memory.
 pub const WOULD_BLOCK: i32 = -3;
+/// The document was left out of an answer that had become large.
+pub const NOT_READ: i32 = -4;
 
 /// Reads the document whose encoded key is the first `key` bytes of `io` into the start of `io`. Returns its length,
 /// [`NOT_FOUND`], [`TOO_SMALL`] or, if `memory_only`, [`WOULD_BLOCK`]. What `at` means, [`view`] says.
@@ -72,6 +74,101 @@ pub fn get(
     start().map_err(|error| thrown(&error))
 }
 
+/// Reads documents, whose encoded keys lie at the start of `io`, `u32 length ‖ key` each and `keys` bytes together. The
+/// start of `io` then has for each `i32 length ‖ document`, with the length [`NOT_FOUND`] for none and [`NOT_READ`] for those
+/// that were left out because the answer had become large; never the first. Returns the length of all, or what [`get_sync`]
+/// returns.
+#[napi(catch_unwind)]
+pub fn get_many_sync(
+    store: u32,
+    collection_id: u32,
+    mut io: BufferSlice<'_>,
+    keys: u32,
+    at: f64,
+    memory_only: bool,
+) -> answer::Result<i32> {
+    let found = view(at).and_then(|view| {
+        with_store(store, |engine| {
+            let keys = packed(slice(&io, 0, keys)?)?;
+            read_many(engine, collection(collection_id)?, &keys, &view, tier(memory_only))
+        })
+    });
+    match found {
+        Ok(documents) => Ok(fill(&mut io, &[&documents])),
+        Err(error) if memory_only && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
+        Err(error) => Err(thrown(&error)),
+    }
+}
+
+/// As `get_many_sync`, on a read thread. Answers with the length of what is to be collected.
+#[napi(catch_unwind)]
+pub fn get_many(
+    env: Env,
+    ticket: u32,
+    store: u32,
+    collection_id: u32,
+    io: &[u8],
+    keys: u32,
+    at: f64,
+) -> answer::Result<()> {
+    let start = || {
+        let encoded = slice(io, 0, keys)?.to_vec();
+        let (id, view) = (collection(collection_id)?, view(at)?);
+        let (engine, ticket) = ticket_for(env, ticket, store)?;
+        // If the store is closing, the job is dropped and with it the ticket, which answers that.
+        let _ = engine.spawn_read(Box::new(move |engine| {
+            let found = packed(&encoded).and_then(|keys| read_many(engine, id, &keys, &view, ReadTier::Disk));
+            ticket.answer(found.map(|documents| Outcome::bytes(0.0, documents)));
+        }));
+        Ok(())
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Keys that are looked up together.
+const KEYS_AT_ONCE: usize = 256;
+/// Bytes of documents after which the rest is left for another call.
+const ENOUGH_BYTES: usize = 16 << 20;
+
+/// The documents under several keys, laid out as [`get_many_sync`] says.
+fn read_many(
+    engine: &Store,
+    collection: CollectionId,
+    keys: &[&[u8]],
+    view: &View,
+    tier: ReadTier,
+) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for keys in keys.chunks(KEYS_AT_ONCE) {
+        if out.len() >= ENOUGH_BYTES {
+            out.extend(keys.iter().flat_map(|_| NOT_READ.to_le_bytes()));
+            continue;
+        }
+        for document in engine.get_many(collection, keys, view.clone(), tier)? {
+            if out.len() >= ENOUGH_BYTES {
+                out.extend_from_slice(&NOT_READ.to_le_bytes());
+                continue;
+            }
+            let length = document.as_ref().map_or(NOT_FOUND, |bytes| (bytes.len() as u32).cast_signed());
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(document.as_deref().unwrap_or_default());
+        }
+    }
+    Ok(out)
+}
+
+/// Keys that lie one after another, `u32 length ‖ key` each.
+fn packed(mut bytes: &[u8]) -> Result<Vec<&[u8]>> {
+    let mut keys = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let key = rest.split_at_checked(u32::from_le_bytes(*length) as usize);
+        let (key, rest) = key.ok_or_else(|| bad_argument("a key is cut short"))?;
+        keys.push(key);
+        bytes = rest;
+    }
+    if bytes.is_empty() { Ok(keys) } else { Err(bad_argument("the length of a key is cut short")) }
+}
+
 /// A record as JSON text.
 #[napi(catch_unwind)]
 pub fn record_to_json(store: u32, record: &[u8]) -> answer::Result<String> {
@@ -119,6 +216,15 @@ mod tests {
         let mut io = [9; 6];
         assert_eq!(fill(&mut io, &[b"ab", b"", b"cde"]), 5);
         assert_eq!(&io, b"abcde\x09");
+    }
+
+    #[test]
+    fn packed_keys_are_taken_apart_or_refused() {
+        assert_eq!(packed(b"").unwrap(), Vec::<&[u8]>::new());
+        assert_eq!(packed(b"\x01\0\0\0a\0\0\0\0\x02\0\0\0bc").unwrap(), [&b"a"[..], b"", b"bc"]);
+        for cut in [&b"\x01\0\0\0"[..], b"\xff\xff\xff\xffa", b"\x01\0"] {
+            assert_eq!(packed(cut).unwrap_err().code, ErrorCode::InvalidArgument);
+        }
     }
 
     #[test]

@@ -49,6 +49,14 @@ impl OrderedKv for LocalKv {
         Ok(found.map(|(seq, value)| (seq, KvValue::Stored(value))))
     }
 
+    fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, tier: ReadTier) -> Result<Vec<Option<KvValue>>> {
+        // Without a pin, what is newest now may be out of reach before it is read.
+        let pin = if at.is_none() { Some(self.db.snapshot()) } else { None };
+        let at = at.or(pin.as_ref().map(Snapshot::seq)).unwrap_or_default();
+        let found = self.db.get_many(keys, at, tier)?;
+        Ok(found.into_iter().map(|value| value.map(KvValue::Stored)).collect())
+    }
+
     fn cursor(
         &self,
         range: KeyRange,

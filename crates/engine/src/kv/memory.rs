@@ -117,6 +117,11 @@ impl State {
     }
 }
 
+/// The range of one key.
+fn one(key: &[u8]) -> KeyRange {
+    KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) }
+}
+
 fn version_at(versions: &Versions, at: Seq) -> Option<(Seq, &Option<Arc<[u8]>>)> {
     versions.range(..=at).next_back().map(|(&seq, value)| (seq, value))
 }
@@ -149,9 +154,19 @@ impl OrderedKv for MemoryKv {
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, _tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
         let state = self.open_state()?;
         let at = at.unwrap_or(state.visible);
-        state.check_readable(&KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) }, at)?;
+        state.check_readable(&one(key), at)?;
         let version = state.keys.get(key).and_then(|versions| version_at(versions, at));
         Ok(version.and_then(|(seq, value)| Some((seq, KvValue::Shared(value.clone()?)))))
+    }
+
+    fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, _tier: ReadTier) -> Result<Vec<Option<KvValue>>> {
+        let state = self.open_state()?;
+        let at = at.unwrap_or(state.visible);
+        for key in keys {
+            state.check_readable(&one(key), at)?;
+        }
+        let value = |key: &Vec<u8>| version_at(state.keys.get(key)?, at)?.1.clone().map(KvValue::Shared);
+        Ok(keys.iter().map(value).collect())
     }
 
     fn cursor(

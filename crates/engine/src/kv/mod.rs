@@ -45,6 +45,12 @@ pub trait OrderedKv: Send + Sync {
     /// As [`OrderedKv::get`].
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>>;
 
+    /// The values of several keys, in their order, at `at` or as of the newest commit, all of one state.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`], for all of them together.
+    fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, tier: ReadTier) -> Result<Vec<Option<KvValue>>>;
+
     /// The records in `range` at `at`; the cursor stands before the first one.
     ///
     /// # Errors

@@ -93,13 +93,7 @@ impl<'a> Projector<'a> {
     }
 
     /// A document itself, of which an empty object is left where nothing else is.
-    fn root(
-        &mut self,
-        tree: &Tree,
-        mode: Mode,
-        reader: &mut Reader<'_>,
-        splice: &mut Splice,
-    ) -> Step {
+    fn root(&mut self, tree: &Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
         if mode.keeps(tree, &reader.clone().next()?) {
             return self.value(tree, mode, reader, splice);
         }
@@ -108,13 +102,7 @@ impl<'a> Projector<'a> {
     }
 
     /// A value that is kept.
-    fn value(
-        &mut self,
-        tree: &Tree,
-        mode: Mode,
-        reader: &mut Reader<'_>,
-        splice: &mut Splice,
-    ) -> Step {
+    fn value(&mut self, tree: &Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
         if mode.takes_all(tree) {
             return Ok(splice.copy(reader)?);
         }
@@ -224,10 +212,10 @@ impl<'a> Projector<'a> {
         }
         splice.array(kept);
         for _ in 0..count {
-            if !mode.keeps(each, &reader.clone().next()?) {
-                reader.skip()?;
-            } else {
+            if mode.keeps(each, &reader.clone().next()?) {
                 self.value(each, mode, reader, splice)?;
+            } else {
+                reader.skip()?;
             }
         }
         Ok(())
@@ -364,7 +352,8 @@ mod tests {
     fn select() -> impl Strategy<Value = Json> {
         let paths = vec!["a", "b", "a.b", "a.b.c", "a[]", "a[].b", "b[].a[]", "[\"é\"]", "c[][].a", "c.a"];
         let paths = prop::collection::vec(prop::sample::select(paths), 0..4);
-        (paths, any::<bool>()).prop_map(|(paths, omit)| if omit { json!({ "omit": paths }) } else { json!(paths) })
+        (paths, any::<bool>())
+            .prop_map(|(paths, omit)| if omit { json!({ "omit": paths }) } else { json!(paths) })
     }
 
     proptest! {

@@ -55,6 +55,10 @@ impl OrderedKv for TestKv {
         self.trip("get_with_seq");
         self.kv.get_with_seq(key, at, tier)
     }
+    fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, tier: ReadTier) -> Result<Vec<Option<KvValue>>> {
+        self.trip("get_many");
+        self.kv.get_many(keys, at, tier)
+    }
     fn cursor(
         &self,
         range: KeyRange,
