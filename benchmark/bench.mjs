@@ -75,7 +75,14 @@ function plan() {
     return !options.quick || QUICK_SUITES.includes(name)
   })
   const engines = names(options.engines, Object.keys(ENGINES)) ?? Object.keys(ENGINES)
-  return { engines, suites, workloads, documents: number('documents'), rounds: number('rounds'), limitMs: number('limit-ms') }
+  return {
+    engines,
+    suites,
+    workloads,
+    documents: number('documents'),
+    rounds: number('rounds'),
+    limitMs: number('limit-ms'),
+  }
 }
 
 /** The results of one suite of one engine. */

@@ -1,11 +1,12 @@
 /**
  * The one entry point behind every npm script: brings a checkout up to date, then does what was asked.
  *
- *   node scripts/bootstrap.mjs build | test | demo [options] | kills [options] | docs | lint | format
+ *   node scripts/bootstrap.mjs build | test | demo [options] | kills [options] | bench [options] | docs | lint | format
  *
  * What always holds: it needs nothing but Node itself, so it works as the first command in a fresh clone; a step runs
  * only when the content of its inputs changed (see lib/stamp.mjs); the exit code is 0 only if everything asked was done.
  */
+import { bench } from './lib/bench.mjs'
 import { demo, kills } from './lib/demo.mjs'
 import { docs } from './lib/docs.mjs'
 import { StepError } from './lib/errors.mjs'
@@ -14,7 +15,7 @@ import { requireNode } from './lib/node-version.mjs'
 import { build } from './lib/steps.mjs'
 import { test } from './lib/test.mjs'
 
-const COMMANDS = { build, test, demo, kills, docs, lint, format }
+const COMMANDS = { bench, build, test, demo, kills, docs, lint, format }
 
 /** Runs one command and returns the exit code of the process. */
 async function main([name, ...args]) {

@@ -32,7 +32,8 @@ export async function open({ dir, cacheBytes, durability, indexes }) {
     scanSelected: (touch) => sum(documents.find({ select: ['age', 'address.city'] }), touch),
     indexEqual: (city) => documents.byIndex('byCity', city),
     indexRange: (from, to, limit) => documents.rangeIndex('byAge', { gte: from, lt: to, limit }).toArray(),
-    filter: (age) => documents.find({ where: { age: { $gte: age }, active: true, 'address.zip': { $lt: 30_000 } } }).toArray(),
+    filter: (age) =>
+      documents.find({ where: { age: { $gte: age }, active: true, 'address.zip': { $lt: 30_000 } } }).toArray(),
     settle: () => store.flush(),
     close: () => store.close(),
   }

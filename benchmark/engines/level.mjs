@@ -5,7 +5,9 @@ export function adapt(db, { durability, getSync, getMany }) {
   const sync = durability === 'disk'
   const entry = (document) => ({ type: 'put', key: document.id, value: JSON.stringify(document) })
   const bounds = ({ gte, lt, prefix, reverse = false, limit = -1 }) => ({
-    ...(prefix !== undefined ? { gte: prefix, lt: `${prefix}\u{10ffff}` } : { ...(gte !== undefined && { gte }), ...(lt !== undefined && { lt }) }),
+    ...(prefix !== undefined
+      ? { gte: prefix, lt: `${prefix}\u{10ffff}` }
+      : { ...(gte !== undefined && { gte }), ...(lt !== undefined && { lt }) }),
     reverse,
     limit,
   })

@@ -8,7 +8,12 @@ import { open as openLmdb } from 'lmdb'
 /** Opens an environment in `dir`. It has no cache of its own: the operating system's is all there is. */
 export async function open({ dir, durability }) {
   const structures = Symbol.for('structures')
-  const db = openLmdb({ path: `${dir}/data.mdb`, encoding: 'msgpack', sharedStructuresKey: structures, noSync: durability !== 'disk' })
+  const db = openLmdb({
+    path: `${dir}/data.mdb`,
+    encoding: 'msgpack',
+    sharedStructuresKey: structures,
+    noSync: durability !== 'disk',
+  })
   const durable = durability === 'disk'
   const settled = durable ? () => db.flushed : () => undefined
   const sum = (range, touch) => {
@@ -24,7 +29,9 @@ export async function open({ dir, durability }) {
     const start = prefix ?? gte
     const end = prefix === undefined ? lt : `${prefix}\u{10ffff}`
     // Without bounds the range must not reach the structures, whose key is a symbol and comes before all strings.
-    return reverse ? { start: end ?? '\u{10ffff}', end: start ?? '', reverse, limit } : { start: start ?? '', end, limit }
+    return reverse
+      ? { start: end ?? '\u{10ffff}', end: start ?? '', reverse, limit }
+      : { start: start ?? '', end, limit }
   }
   return {
     getSync: (key) => db.get(key),

@@ -4,7 +4,12 @@ import { adapt } from './level.mjs'
 
 /** Opens a database in `dir`. */
 export async function open({ dir, cacheBytes, durability }) {
-  const db = new RocksLevel(dir, { cacheSize: cacheBytes, keyEncoding: 'utf8', valueEncoding: 'utf8', createIfMissing: true })
+  const db = new RocksLevel(dir, {
+    cacheSize: cacheBytes,
+    keyEncoding: 'utf8',
+    valueEncoding: 'utf8',
+    createIfMissing: true,
+  })
   await db.open()
   const getMany = async (keys) => (await db.getMany(keys)).map((value) => JSON.parse(value))
   return adapt(db, { durability, getSync: undefined, getMany })

@@ -34,7 +34,9 @@ export function adapt(db, { indexes }) {
     return known
   }
   const select = statement('SELECT doc FROM documents WHERE id = ?')
-  const upsert = statement('INSERT INTO documents (id, doc) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc')
+  const upsert = statement(
+    'INSERT INTO documents (id, doc) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc',
+  )
   const parse = ({ doc }) => JSON.parse(doc)
   const getSync = (key) => {
     const row = select.get(key)
@@ -68,7 +70,8 @@ export function adapt(db, { indexes }) {
       return { count, total }
     },
     scanSelected: async (touch) => {
-      const sql = "SELECT json_extract(doc, '$.age') AS age, json_extract(doc, '$.address.city') AS city FROM documents ORDER BY id"
+      const sql =
+        "SELECT json_extract(doc, '$.age') AS age, json_extract(doc, '$.address.city') AS city FROM documents ORDER BY id"
       let count = 0
       let total = 0
       for (const { age, city } of statement(sql).iterate()) {
@@ -79,7 +82,9 @@ export function adapt(db, { indexes }) {
     },
     indexEqual: async (city) => statement('SELECT doc FROM documents WHERE city = ?').all(city).map(parse),
     indexRange: async (from, to, limit) =>
-      statement('SELECT doc FROM documents WHERE age >= ? AND age < ? ORDER BY age, id LIMIT ?').all(from, to, limit).map(parse),
+      statement('SELECT doc FROM documents WHERE age >= ? AND age < ? ORDER BY age, id LIMIT ?')
+        .all(from, to, limit)
+        .map(parse),
     filter: async (age) =>
       statement(
         "SELECT doc FROM documents WHERE json_extract(doc, '$.age') >= ? AND json_extract(doc, '$.active') = 1 AND json_extract(doc, '$.address.zip') < 30000 ORDER BY id",

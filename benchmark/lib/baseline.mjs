@@ -16,7 +16,10 @@ export function writeBaseline(summary) {
   const ratios = {}
   for (const { workload, ratio_to_best_peer: ratio, ratio_least: least } of ours(summary)) {
     const noise = 1 - least / ratio
-    ratios[workload] = { ratio: Number(ratio.toPrecision(3)), tolerance: Number(Math.max(LEAST_TOLERANCE, noise).toPrecision(2)) }
+    ratios[workload] = {
+      ratio: Number(ratio.toPrecision(3)),
+      tolerance: Number(Math.max(LEAST_TOLERANCE, noise).toPrecision(2)),
+    }
   }
   writeFileSync(FILE, `${JSON.stringify(ratios, null, 2)}\n`)
 }

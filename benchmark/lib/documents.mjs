@@ -7,7 +7,9 @@
 import assert from 'node:assert/strict'
 
 const CITIES = 997
-const WORDS = 'river stone cloud ember harbour lantern meadow orchard pebble quarry saddle timber valley willow'.split(' ')
+const WORDS = 'river stone cloud ember harbour lantern meadow orchard pebble quarry saddle timber valley willow'.split(
+  ' ',
+)
 
 /** A fixed pseudo-random sequence (mulberry32), equal on every machine. */
 export function randomFrom(seed) {

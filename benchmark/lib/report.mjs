@@ -19,7 +19,9 @@ export function summarize(lines, engines) {
     const best = peers.toSorted((a, b) => rate(all, b) - rate(all, a))[0]
     return measured.map((engine) => {
       const own = all.filter((line) => line.engine === engine)
-      const medians = Object.fromEntries(MEASURES.map((name) => [name, spread(own.map((line) => line[name]))?.median ?? null]))
+      const medians = Object.fromEntries(
+        MEASURES.map((name) => [name, spread(own.map((line) => line[name]))?.median ?? null]),
+      )
       const ratio = best === undefined ? null : ratios(all, engine, best)
       return {
         suite: own[0].suite,
@@ -36,13 +38,16 @@ export function summarize(lines, engines) {
   })
 }
 
-const rate = (lines, engine) => spread(lines.filter((line) => line.engine === engine).map((line) => line.ops_per_s))?.median ?? 0
+const rate = (lines, engine) =>
+  spread(lines.filter((line) => line.engine === engine).map((line) => line.ops_per_s))?.median ?? 0
 
 /** Ratios of the rates of two engines, round by round. */
 function ratios(lines, engine, other) {
   const of = (name, round) => lines.find((line) => line.engine === name && line.round === round)?.ops_per_s
   const rounds = [...new Set(lines.map((line) => line.round))]
-  return spread(rounds.map((round) => (of(engine, round) && of(other, round) ? of(engine, round) / of(other, round) : null)))
+  return spread(
+    rounds.map((round) => (of(engine, round) && of(other, round) ? of(engine, round) / of(other, round) : null)),
+  )
 }
 
 /** The targets of a workload with what was reached; those whose other side was not measured are left out. */
@@ -58,7 +63,14 @@ function targets(lines, workload, best) {
       }),
     )
     if (reached === null) return []
-    return [{ to: to === 'own' ? `our ${against}` : other, least, reached: Number(reached.median.toPrecision(3)), met: reached.median >= least }]
+    return [
+      {
+        to: to === 'own' ? `our ${against}` : other,
+        least,
+        reached: Number(reached.median.toPrecision(3)),
+        met: reached.median >= least,
+      },
+    ]
   })
 }
 
@@ -87,6 +99,9 @@ function row(line) {
     shown(line.bytes_on_disk / 1e6).padStart(8),
     shown(line.loop_delay_p99_ms).padStart(11),
   ]
-  const ratio = line.ratio_to_best_peer === null ? '' : `${shown(line.ratio_to_best_peer)} [${shown(line.ratio_least)}..${shown(line.ratio_most)}]`
+  const ratio =
+    line.ratio_to_best_peer === null
+      ? ''
+      : `${shown(line.ratio_to_best_peer)} [${shown(line.ratio_least)}..${shown(line.ratio_most)}]`
   return `  ${cells.join(' ')}   ${ratio}`
 }

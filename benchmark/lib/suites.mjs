@@ -28,7 +28,11 @@ export const SUITES = {
     share: 0.1,
     workloads: ['put-awaited-2k', 'put-64-2k', 'put-1000-2k', 'batch-1000-2k'],
   },
-  index: { module: 'index', kind: 'small', workloads: ['insert-3-indexes', 'index-equal', 'index-range-100', 'filter'] },
+  index: {
+    module: 'index',
+    kind: 'small',
+    workloads: ['insert-3-indexes', 'index-equal', 'index-range-100', 'filter'],
+  },
   mixed: { module: 'mixed', kind: 'small', workloads: ['mixed-80-20'] },
   cold: { module: 'cold', kind: 'small', workloads: ['get-cold', 'get-cold-64'] },
   open: { module: 'open', kind: 'small', workloads: ['bulk-import', 'open'] },

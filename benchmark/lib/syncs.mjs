@@ -26,7 +26,9 @@ export async function checkSyncs(engines, work) {
     const batches = syncs.batches - syncs.none
     const good = awaited >= PUTS && batches >= PUTS
     if (!good) failed += 1
-    console.log(`${good ? 'ok    ' : 'FAILED'} ${engine}: ${awaited} syncs for ${PUTS} awaited puts, ${batches} for ${PUTS} batches`)
+    console.log(
+      `${good ? 'ok    ' : 'FAILED'} ${engine}: ${awaited} syncs for ${PUTS} awaited puts, ${batches} for ${PUTS} batches`,
+    )
   }
   return failed === 0 ? 0 : 1
 }
@@ -37,7 +39,9 @@ async function count(engine, mode, work) {
   try {
     const probe = [benchmarkNode(), '--no-warnings', PROBE, JSON.stringify({ engine, mode, dir, puts: PUTS })]
     await run('strace', ['-f', '-qq', '-e', `trace=${CALLS}`, '-o', trace, ...probe])
-    return readFileSync(trace, 'utf8').split('\n').filter((line) => /= 0$/.test(line)).length
+    return readFileSync(trace, 'utf8')
+      .split('\n')
+      .filter((line) => /= 0$/.test(line)).length
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }

@@ -24,5 +24,10 @@ export async function run({ engine, report }) {
   }
   took.sort((a, b) => a - b)
   const median = took[TIMES >> 1]
-  report('import', { ops_per_s: 1000 / median, p50_us: median * 1000, p99_us: took.at(-1) * 1000, loop_delay_p99_ms: null })
+  report('import', {
+    ops_per_s: 1000 / median,
+    p50_us: median * 1000,
+    p99_us: took.at(-1) * 1000,
+    loop_delay_p99_ms: null,
+  })
 }

@@ -58,7 +58,11 @@ export async function run({ engine, dir, documents, kind, limitMs, report }) {
   }
   report(`get-many-1000${suffix}`, await timeWhole({ count: MANY, repeats, limitMs, work: many }))
 
-  const scans = { scan: () => store.scan({}, touch), 'scan-reverse': () => store.scan({ reverse: true }, touch), 'scan-select': () => store.scanSelected(touch) }
+  const scans = {
+    scan: () => store.scan({}, touch),
+    'scan-reverse': () => store.scan({ reverse: true }, touch),
+    'scan-select': () => store.scanSelected(touch),
+  }
   for (const [name, work] of Object.entries(scans)) {
     assert.deepEqual(await work(), expected, `${name} of ${engine}`)
     report(`${name}${suffix}`, await timeWhole({ count: documents, repeats, limitMs, work }))
