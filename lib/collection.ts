@@ -16,6 +16,7 @@ import {
   indexName,
   listIndexes,
 } from './indexes.js'
+import { EXPIRY_OPTIONS } from './keeping.js'
 import { type Key, keyBytes } from './keys.js'
 import { MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
@@ -27,14 +28,28 @@ import type { Where } from './query-types.js'
 import type { ReadSource } from './read.js'
 import { ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
-import type { BatchItem, Change, Commit, OperationOptions, PutOptions, WatchOptions, WriteOptions } from './types.js'
+import type {
+  BatchItem,
+  Change,
+  Commit,
+  DeleteOptions,
+  ExpiryOptions,
+  InsertOptions,
+  OperationOptions,
+  PutOptions,
+  WatchOptions,
+  WriteOptions,
+} from './types.js'
 import { updateHere } from './update-here.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
 const OPERATION_OPTIONS: OptionRules<OperationOptions> = { ifSequence: wholeNumber }
-const PUT_OPTIONS: OptionRules<PutOptions> = { ...WRITE_OPTIONS, ...OPERATION_OPTIONS }
+const DELETE_OPTIONS: OptionRules<DeleteOptions> = { ...WRITE_OPTIONS, ...OPERATION_OPTIONS }
+const INSERT_OPTIONS: OptionRules<InsertOptions> = { ...WRITE_OPTIONS, ...EXPIRY_OPTIONS }
+const PUT_OPTIONS: OptionRules<PutOptions> = { ...DELETE_OPTIONS, ...EXPIRY_OPTIONS }
+const PUT_OPERATION_OPTIONS: OptionRules<OperationOptions & ExpiryOptions> = { ...OPERATION_OPTIONS, ...EXPIRY_OPTIONS }
 const CHANGE_OPTIONS: OptionRules<ChangeOptions> = {
   ...WRITE_OPTIONS,
   limit: integer(1, MAX_QUERY_PAGE_SIZE),
@@ -63,7 +78,12 @@ export class Collection<
    * commit put there, otherwise it rejects with `ERR_CONFLICT`.
    */
   put(document: In, options?: PutOptions): Promise<Commit> {
-    return this.#write(() => [preparePut(this.source, document, options?.ifSequence)], options, PUT_OPTIONS, 'put')
+    return this.#write(
+      () => [preparePut(this.source, document, options?.ifSequence, options)],
+      options,
+      PUT_OPTIONS,
+      'put',
+    )
   }
 
   /**
@@ -71,16 +91,21 @@ export class Collection<
    * holds the key of this collection's documents.
    */
   putJson(json: string, options?: PutOptions): Promise<Commit> {
-    return this.#write(() => [prepareJson(this.source, json, options?.ifSequence)], options, PUT_OPTIONS, 'putJson')
+    return this.#write(
+      () => [prepareJson(this.source, json, options?.ifSequence, options)],
+      options,
+      PUT_OPTIONS,
+      'putJson',
+    )
   }
 
   /** Stores a document under a key that has none; rejects with `ERR_EXISTS` if there is one. */
-  insert(document: In, options?: WriteOptions): Promise<Commit> {
-    return this.#write(() => [preparePut(this.source, document, 'absent')], options, WRITE_OPTIONS, 'insert')
+  insert(document: In, options?: InsertOptions): Promise<Commit> {
+    return this.#write(() => [preparePut(this.source, document, 'absent', options)], options, INSERT_OPTIONS, 'insert')
   }
 
   /** As `insert`, but resolves with undefined, having written nothing, if there is a document under the key. */
-  async putIfAbsent(document: In, options?: WriteOptions): Promise<Commit | undefined> {
+  async putIfAbsent(document: In, options?: InsertOptions): Promise<Commit | undefined> {
     try {
       return await this.insert(document, options)
     } catch (error) {
@@ -90,8 +115,8 @@ export class Collection<
   }
 
   /** Deletes the document under `key`; fine if there is none. With `ifSequence` as for `put`. */
-  delete(key: K, options?: PutOptions): Promise<Commit> {
-    return this.#write(() => [prepareDelete(this.source, key, options?.ifSequence)], options, PUT_OPTIONS, 'delete')
+  delete(key: K, options?: DeleteOptions): Promise<Commit> {
+    return this.#write(() => [prepareDelete(this.source, key, options?.ifSequence)], options, DELETE_OPTIONS, 'delete')
   }
 
   /**
@@ -170,9 +195,9 @@ export class Collection<
    *
    * @throws StoreError as `put` rejects with
    */
-  putOp(document: In, options?: OperationOptions): WriteOperation {
-    const { ifSequence } = checkOptions(options, OPERATION_OPTIONS, 'putOp')
-    return this.#operation(preparePut(this.source, document, ifSequence))
+  putOp(document: In, options?: OperationOptions & ExpiryOptions): WriteOperation {
+    const checked = checkOptions(options, PUT_OPERATION_OPTIONS, 'putOp')
+    return this.#operation(preparePut(this.source, document, checked.ifSequence, checked))
   }
 
   /**
@@ -180,8 +205,9 @@ export class Collection<
    *
    * @throws StoreError as `put` rejects with
    */
-  insertOp(document: In): WriteOperation {
-    return this.#operation(preparePut(this.source, document, 'absent'))
+  insertOp(document: In, options?: ExpiryOptions): WriteOperation {
+    const checked = checkOptions(options, EXPIRY_OPTIONS, 'insertOp')
+    return this.#operation(preparePut(this.source, document, 'absent', checked))
   }
 
   /** What commits change in this collection, as `store.watch` tells it of all. */
@@ -268,13 +294,17 @@ export class Collection<
   #prepareBatch(items: unknown): PreparedWrite[] {
     if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put }, { insert } and { delete }', items)
     return items.map((item: unknown, index) => {
-      const [kind, ...others] = isPlainObject(item) ? Object.keys(item) : []
+      const [kind, ...others] = isPlainObject(item) ? Object.keys(item).filter((name) => !(name in EXPIRY_OPTIONS)) : []
       if (!isPlainObject(item) || others.length > 0 || !ITEM_KINDS.has(kind)) {
-        throw invalidArgument(`items[${index}]`, 'an object with one member, put, insert or delete', item)
+        throw invalidArgument(`items[${index}]`, 'an object with one of put, insert and delete', item)
       }
+      const { put, insert, delete: key, ...expiry } = item
       try {
-        if (kind === 'delete') return prepareDelete(this.source, item.delete)
-        return preparePut(this.source, item[kind as string], kind === 'insert' ? 'absent' : undefined)
+        checkOptions(expiry, kind === 'delete' ? {} : EXPIRY_OPTIONS, `items[${index}]`)
+        if (kind === 'delete') return prepareDelete(this.source, key)
+        return kind === 'insert'
+          ? preparePut(this.source, insert, 'absent', expiry)
+          : preparePut(this.source, put, undefined, expiry)
       } catch (error) {
         throw atItem(error, index)
       }

@@ -1,7 +1,7 @@
 /** What is set about a collection: which old versions are kept, when documents expire, and what is said of it. */
 import { describe, invalidArgument } from './errors.js'
 import { checkOptions, integer, type OptionRule, type OptionRules } from './options.js'
-import type { CollectionSettings, Retention, Sequence, Ttl } from './types.js'
+import type { CollectionSettings, ExpiryOptions, Retention, Sequence, Ttl } from './types.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const MAX_COUNT = 0xffff_ffff
@@ -11,6 +11,27 @@ export type SettingsChange = { [P in keyof CollectionSettings]?: CollectionSetti
 
 /** Finds the sequence of a time. */
 type SequenceOf = (time: Date) => Sequence
+
+/** When a document expires, as options. */
+export const EXPIRY_OPTIONS: OptionRules<ExpiryOptions> = {
+  expiresAt: {
+    accepts: (value) => wholeNumber.accepts(value instanceof Date ? value.getTime() : value),
+    expected: 'a Date, or a whole number of milliseconds since 1970',
+  },
+  ttl: wholeNumber,
+}
+
+/**
+ * When a document expires, in milliseconds since 1970; undefined if the options, which were checked, do not say.
+ *
+ * @throws StoreError `ERR_INVALID_ARGUMENT` if they say it twice
+ */
+export function expiryOf(options: ExpiryOptions | undefined): number | undefined {
+  const { expiresAt, ttl } = options ?? {}
+  if (ttl === undefined) return expiresAt instanceof Date ? expiresAt.getTime() : expiresAt
+  if (expiresAt !== undefined) throw invalidArgument('options', 'either expiresAt or ttl', 'both')
+  return Math.min(Date.now() + ttl, Number.MAX_SAFE_INTEGER)
+}
 
 /** A retention, as an option. */
 export const retentionRule: OptionRule = {

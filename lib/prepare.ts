@@ -1,11 +1,13 @@
 /** Turns documents and keys into writes: everything that can be wrong with them is found here, before anything is queued. */
 import { encodeDocument, member } from './codec.js'
 import { describe, StoreError } from './errors.js'
+import { expiryOf } from './keeping.js'
 import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
 import { requireString } from './options.js'
 import { largerBlock, type ReadSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
 import { validated } from './schema.js'
+import type { ExpiryOptions } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 /** What a write may demand of the record that it replaces. */
@@ -17,7 +19,13 @@ export type WriteCondition = PreparedWrite['condition']
  *
  * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
-export function preparePut(source: ReadSource, given: unknown, condition?: WriteCondition): PreparedWrite {
+export function preparePut(
+  source: ReadSource,
+  given: unknown,
+  condition?: WriteCondition,
+  expiry?: ExpiryOptions,
+): PreparedWrite {
+  const expiresAt = expiryOf(expiry)
   const { id, name, keyName } = source
   const document = validated(source, given)
   if (!isPlainObject(document)) {
@@ -27,7 +35,7 @@ export function preparePut(source: ReadSource, given: unknown, condition?: Write
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   const key = plainKey(document[keyName], context)
   const record = encode(source, document, key, context)
-  return { collectionId: id, key, record, context, condition }
+  return { collectionId: id, key, record, context, condition, expiresAt }
 }
 
 /** A key that cannot be one is reported as that, even if the document cannot hold it either. */
@@ -47,14 +55,20 @@ function encode(source: ReadSource, document: object, key: Key, context: KeyCont
  *
  * @throws StoreError `ERR_INVALID_ARGUMENT`, `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
-export function prepareJson(source: ReadSource, json: unknown, condition?: WriteCondition): PreparedWrite {
+export function prepareJson(
+  source: ReadSource,
+  json: unknown,
+  condition?: WriteCondition,
+  expiry?: ExpiryOptions,
+): PreparedWrite {
   requireString(json, 'json')
+  const expiresAt = expiryOf(expiry)
   const { core, id, name, keyName } = source
   if (!json.isWellFormed()) {
     const message = `the JSON text of a document of ${JSON.stringify(name)} has half of a surrogate pair, which is not text`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
   }
-  if (source.schema !== undefined) return preparePut(source, parseJson(source, json), condition)
+  if (source.schema !== undefined) return preparePut(source, parseJson(source, json), condition, expiry)
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   for (let block: Buffer = core.runtime.io; ; ) {
     const into = block
@@ -67,7 +81,7 @@ export function prepareJson(source: ReadSource, json: unknown, condition?: Write
     const keyEnd = 4 + block.readUInt32LE(0)
     // The block is used again before the write is.
     const record = Buffer.from(block.subarray(keyEnd, length))
-    return { collectionId: id, key: decodeKey(block, 4, keyEnd), record, context, condition }
+    return { collectionId: id, key: decodeKey(block, 4, keyEnd), record, context, condition, expiresAt }
   }
 }
 

@@ -34,6 +34,8 @@ export interface StoreMetrics {
   readonly puts: number
   /** Documents deleted, whether they existed or not. */
   readonly deletes: number
+  /** Documents deleted because they had expired, beside those. */
+  readonly expired: number
   /** Point reads. */
   readonly gets: number
   /** Pages of scans read. */

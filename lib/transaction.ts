@@ -7,11 +7,13 @@ import type { StoreCore } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { StoreError } from './errors.js'
 import { fromThrown } from './failures.js'
+import { EXPIRY_OPTIONS } from './keeping.js'
 import type { Key } from './keys.js'
+import { checkOptions } from './options.js'
 import { Lease } from './pin.js'
 import { prepareDelete, preparePut } from './prepare.js'
 import { type CollectionOptions, ReadCollection, viewed } from './read-collection.js'
-import type { AnyDocument, Durability, Isolation, KeyProperty, Sequence } from './types.js'
+import type { AnyDocument, Durability, ExpiryOptions, Isolation, KeyProperty, Sequence } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 import { LEVELS } from './write-queue.js'
 
@@ -148,8 +150,9 @@ export class TransactionCollection<
    *
    * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`, `ERR_LIMIT`, `ERR_CLOSED`
    */
-  put(document: In): void {
-    this.#transaction.write(preparePut(this.source, document))
+  put(document: In, options?: ExpiryOptions): void {
+    const expiry = checkOptions(options, EXPIRY_OPTIONS, 'put')
+    this.#transaction.write(preparePut(this.source, document, undefined, expiry))
     this.source.core.activity.put(this.name)
   }
 
@@ -159,8 +162,9 @@ export class TransactionCollection<
    *
    * @throws StoreError as `put`, and `ERR_EXISTS`
    */
-  insert(document: In): void {
-    this.#transaction.write(preparePut(this.source, document, 'absent'))
+  insert(document: In, options?: ExpiryOptions): void {
+    const expiry = checkOptions(options, EXPIRY_OPTIONS, 'insert')
+    this.#transaction.write(preparePut(this.source, document, 'absent', expiry))
     this.source.core.activity.put(this.name)
   }
 

@@ -123,8 +123,22 @@ export interface OperationOptions {
   ifSequence?: Sequence | undefined
 }
 
+/** When a document expires, if not as the `ttl` of its collection says. A later put without them takes that back. */
+export interface ExpiryOptions {
+  /** At this time: a Date, or milliseconds since 1970. */
+  expiresAt?: Date | number | undefined
+  /** So many milliseconds after the call. */
+  ttl?: number | undefined
+}
+
+/** Options of a delete of one document. */
+export interface DeleteOptions extends WriteOptions, OperationOptions {}
+
+/** Options of an insert of one document. */
+export interface InsertOptions extends WriteOptions, ExpiryOptions {}
+
 /** Options of a write to one document. */
-export interface PutOptions extends WriteOptions, OperationOptions {}
+export interface PutOptions extends WriteOptions, OperationOptions, ExpiryOptions {}
 
 /**
  * What a transaction is protected from: with `'snapshot'`, others' writes to what it writes; with `'serializable'`, also
@@ -153,7 +167,10 @@ export interface BatchOptions extends WriteOptions {
 }
 
 /** One operation of `collection.batch`. */
-export type BatchItem<T, K> = { readonly put: T } | { readonly insert: T } | { readonly delete: K }
+export type BatchItem<T, K> =
+  | ({ readonly put: T } & Readonly<ExpiryOptions>)
+  | ({ readonly insert: T } & Readonly<ExpiryOptions>)
+  | { readonly delete: K }
 
 /** The bounds of a scan; every member is optional, and none means all documents. */
 export interface ScanOptions<K = Key> extends ReadOptions {
@@ -175,22 +192,40 @@ export interface ScanOptions<K = Key> extends ReadOptions {
   pageSize?: number | undefined
 }
 
-/**
- * Which old versions are kept: all; only what open snapshots need; the newest ones of each document, this many, deletions
- * included; what is needed to read every state from a commit or a time on; or every state of the last so many milliseconds.
- */
-export type Retention =
-  | 'unbounded'
-  | 'latestOnly'
-  | { readonly count: number }
-  | { readonly since: Sequence | Date }
-  | { readonly maxAge: number }
+/** The newest versions of each document are kept, deletions included. */
+export interface CountRetention {
+  /** This many. */
+  readonly count: number
+}
+
+/** What is needed to read every state from a commit or a time on is kept. */
+export interface SinceRetention {
+  /** The commit, or the time. */
+  readonly since: Sequence | Date
+}
+
+/** What is needed to read every state of a span of time before now is kept. */
+export interface AgeRetention {
+  /** The span, in milliseconds. */
+  readonly maxAge: number
+}
+
+/** Which old versions are kept: all; only what open snapshots need; or as the three others say. */
+export type Retention = 'unbounded' | 'latestOnly' | CountRetention | SinceRetention | AgeRetention
+
+/** A moment in a document, and how long after it the document expires. */
+export interface FieldTtl {
+  /** The path of the moment. */
+  readonly field: string
+  /** Milliseconds. Default: 0. */
+  readonly after?: number | undefined
+}
 
 /**
  * When documents expire: at the moment that the path leads to, a Date or a number of milliseconds since 1970, or so many
  * milliseconds after it. Documents in which it leads to something else, or nothing, do not.
  */
-export type Ttl = string | { readonly field: string; readonly after?: number | undefined }
+export type Ttl = string | FieldTtl
 
 /** What is set about a collection. */
 export interface CollectionSettings {

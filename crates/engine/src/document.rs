@@ -4,11 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry;
 use crate::kv::KvValue;
 use crate::limits::MAX_DOCUMENT_BYTES;
 use crate::record::CODEC_RECORD;
 
-/// A document as it is stored, codec byte first; derefs to these bytes. Where storage has the document in memory
+/// A document as it was put, codec byte first; derefs to these bytes. Where storage has the document in memory
 /// nothing is copied, and the memory is kept as long as this lives.
 pub struct Document(KvValue);
 
@@ -19,14 +20,19 @@ impl Document {
         Ok(Self(value))
     }
 
+    /// What storage holds of it: with its own moment in front of it, if it has one.
+    pub(crate) fn stored(&self) -> &[u8] {
+        &self.0
+    }
+
     /// How the document is encoded; see [`CODEC_RECORD`].
     pub fn codec(&self) -> u8 {
-        self.0.first().copied().unwrap_or(CODEC_RECORD)
+        self.first().copied().unwrap_or(CODEC_RECORD)
     }
 
     /// The document without its codec byte.
     pub fn body(&self) -> &[u8] {
-        self.0.get(1..).unwrap_or_default()
+        self.get(1..).unwrap_or_default()
     }
 }
 
@@ -34,7 +40,7 @@ impl Deref for Document {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        expiry::split(&self.0).1
     }
 }
 
@@ -47,7 +53,7 @@ impl fmt::Debug for Document {
 /// Checks codec and size of a document that is to be stored. The rest is checked by [`crate::record::check`] before it is
 /// committed, off the caller's thread.
 pub(crate) fn check_new(document: &[u8]) -> Result<()> {
-    match document {
+    match expiry::split(document).1 {
         [CODEC_RECORD, body @ ..] if body.len() <= MAX_DOCUMENT_BYTES => Ok(()),
         [CODEC_RECORD, body @ ..] => Err(Error::too_large("document", body.len(), MAX_DOCUMENT_BYTES)),
         [codec, ..] => {
@@ -59,7 +65,7 @@ pub(crate) fn check_new(document: &[u8]) -> Result<()> {
 
 /// Checks what storage returned for a record: a value this version cannot read must not pass for a document.
 pub(crate) fn check_stored(value: &[u8]) -> Result<()> {
-    match value.first() {
+    match expiry::split(value).1.first() {
         Some(&CODEC_RECORD) => Ok(()),
         Some(codec) => Err(Error::new(
             ErrorCode::NewerFormat,

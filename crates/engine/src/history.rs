@@ -4,6 +4,7 @@ use fountain_lsm::{KeyRange, ReadTier, Seq};
 
 use crate::document;
 use crate::error::{Error, Result};
+use crate::expiry;
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::KvVersions;
@@ -181,7 +182,8 @@ impl Found {
         let value = versions.value();
         value.map_or(Ok(()), document::check_stored)?;
         let key = versions.key().get(KEYSPACE_BYTES..).unwrap_or_default();
-        Ok(Self { seq: versions.seq(), collection, key: key.to_vec(), value: value.map(<[u8]>::to_vec) })
+        let value = value.map(|value| expiry::split(value).1.to_vec());
+        Ok(Self { seq: versions.seq(), collection, key: key.to_vec(), value })
     }
 
     fn size(&self) -> usize {
@@ -202,7 +204,7 @@ fn push(page: &mut VersionPage, versions: &dyn KvVersions, collection: Collectio
     let value = versions.value();
     value.map_or(Ok(()), document::check_stored)?;
     let key = versions.key().get(KEYSPACE_BYTES..).unwrap_or_default();
-    page.push(versions.seq(), collection, key, value);
+    page.push(versions.seq(), collection, key, value.map(|value| expiry::split(value).1));
     Ok(())
 }
 

@@ -3,18 +3,23 @@
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use fountain_lsm::Clock;
+
 use crate::catalog::Catalog;
 use crate::commit::{CommitThread, Committer, Submitter};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Live, Moment, Moments, Sweeper, moment};
 use crate::feed::Feed;
 use crate::gate::{Gate, Pass};
 use crate::index::Builder;
+use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
 use crate::metrics::Counters;
 use crate::options::StoreOptions;
 use crate::read_pool::ReadPool;
 use crate::record::Shapes;
 use crate::transaction::Transactions;
+use crate::view::View;
 
 /// What all handles of a store share. None of the store's threads holds it, so that dropping the last handle ends
 /// them.
@@ -29,6 +34,9 @@ pub(crate) struct Inner {
     pub transactions: Arc<Transactions>,
     pub feed: Arc<Feed>,
     pub builder: Arc<Builder>,
+    pub sweeper: Arc<Sweeper>,
+    pub clock: Arc<dyn Clock>,
+    pub moments: Arc<Moments>,
     closed: OnceLock<Result<()>>,
 }
 
@@ -54,6 +62,10 @@ impl Inner {
         let submitter = Submitter::default();
         let (for_builder, for_shapes) = (Arc::clone(&catalog), Arc::clone(&shapes));
         let builder = Builder::new(Arc::clone(kv), for_builder, for_shapes, submitter.clone());
+        let clock = Arc::clone(&options.clock);
+        let (for_sweeper, its_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
+        let pause = options.sweep_every;
+        let sweeper = Sweeper::new(Arc::clone(kv), for_sweeper, its_clock, submitter.clone(), pause);
         let committer = Committer {
             kv: Arc::clone(kv),
             builder: Arc::clone(&builder),
@@ -63,6 +75,8 @@ impl Inner {
             transactions: Arc::clone(&transactions),
             feed: Arc::clone(&feed),
             retention: options.retention,
+            clock: Arc::clone(&clock),
+            sweeper: Arc::clone(&sweeper),
         };
         let commits = CommitThread::start(&submitter, committer).map_err(|error| {
             reads.close();
@@ -70,6 +84,7 @@ impl Inner {
         })?;
         let (gate, closed) = (Gate::default(), OnceLock::new());
         builder.wake();
+        sweeper.wake();
         Ok(Self {
             kv: Arc::clone(kv),
             catalog,
@@ -81,6 +96,9 @@ impl Inner {
             transactions,
             feed,
             builder,
+            sweeper,
+            clock,
+            moments: Arc::default(),
             closed,
         })
     }
@@ -91,19 +109,40 @@ impl Inner {
         Ok(Call { inner: self, doing, was_panicking: thread::panicking(), _pass: pass })
     }
 
+    /// Which records of a collection a view sees; all of them if nothing in it expires.
+    pub fn live(&self, collection: CollectionId, view: &View) -> Option<Live> {
+        let table = self.catalog.current_indexes();
+        let index = table.expiry_of(collection)?;
+        let now = match view {
+            View::Newest => moment(self.clock.now()),
+            View::At(seq) => self.moments.of(*seq)?,
+            View::Transaction(transaction) => transaction.moment(),
+        };
+        Some(Live::new(now, index, self.shapes.list()))
+    }
+
+    /// Which records of a collection are seen at a moment; all of them if nothing in it expires.
+    pub fn live_at(&self, collection: CollectionId, now: Moment) -> Option<Live> {
+        let table = self.catalog.current_indexes();
+        table.expiry_of(collection).map(|index| Live::new(now, index, self.shapes.list()))
+    }
+
     /// Ends everything, once; callers that come meanwhile wait for the one result.
     pub fn close(&self) -> Result<()> {
         self.closed.get_or_init(|| self.end()).clone()
     }
 
-    /// The order matters: the builder of indexes waits for commits, jobs on the read threads may wait for commits and for
+    /// The order matters: the builder of indexes and the sweeper wait for commits, jobs on the read threads may wait for commits and for
     /// calls through the gate, calls may not wait for either, and storage must be the last to end.
     fn end(&self) -> Result<()> {
         self.builder.stop();
-        // The commit thread owes the builder an answer, so there it cannot be waited for; with the answer it ends.
-        if !self.commits.is_current_thread() {
+        // The commit thread owes the builder and the sweeper answers, so there they cannot be waited for; with the answers
+        // they end.
+        let may_wait = !self.commits.is_current_thread();
+        if may_wait {
             self.builder.join();
         }
+        self.sweeper.stop(may_wait);
         self.commits.refuse();
         self.feed.close();
         self.reads.close();

@@ -12,7 +12,7 @@
 //! The rooms, from the ground up: `limits`, `error`, `keys` (the encoding of record keys), `keyspace` (whose storage
 //! key is whose), `kv` (the seam to storage), `catalog` (what collections and indexes there are), `record` (documents in
 //! bytes), `write_set` and `document` (what is written), `condition` (what it depends on), `view`, `scan` and `page` (what
-//! is read), `history` and `versions` (what was), `feed` and `watch` (what comes), `index` (entries that lead from values
+//! is read), `history` and `versions` (what was), `feed` and `watch` (what comes), `expiry` (what ends by itself), `index` (entries that lead from values
 //! to records), `query` (finding and changing by conditions), `transaction`, `commit` (queue, groups and the one thread
 //! that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle), `schema` (what it says
 //! of collections and indexes). `repair` is for stores that do not open.
@@ -47,6 +47,7 @@ mod commit;
 mod condition;
 mod document;
 mod error;
+mod expiry;
 mod feed;
 mod gate;
 mod history;
@@ -75,8 +76,8 @@ mod watch;
 mod write_set;
 
 pub use fountain_lsm::{
-    Direction, Durability, KeyRange, Metrics as StorageMetrics, Options as StorageOptions, ReadTier,
-    RecoveryReport, Retention, Seq, SeqRange, fs,
+    Clock, Direction, Durability, KeyRange, ManualClock, Metrics as StorageMetrics,
+    Options as StorageOptions, ReadTier, RecoveryReport, Retention, Seq, SeqRange, Timestamp, fs,
 };
 
 pub use catalog::{CollectionOptions, CollectionRetention, Ttl};
@@ -84,6 +85,7 @@ pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
 pub use document::Document;
 pub use error::{Error, ErrorCode, ErrorDetails, Result};
+pub use expiry::expiring;
 pub use history::ChangesRequest;
 pub use index::{
     Bounds, BuildStatus, Index, IndexDefinition, IndexId, IndexKind, IndexScan, IndexScanEnd, decode_tuple,

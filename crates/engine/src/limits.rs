@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use fountain_lsm::limits as storage;
 
+use crate::expiry::ENVELOPE_BYTES;
+
 /// Longest encoded record key in bytes.
 pub const MAX_ENCODED_KEY_BYTES: usize = 4096;
 /// How deep arrays nest in a key; `[1]` is 1 deep.
@@ -87,6 +89,10 @@ pub(crate) const BUILD_CHUNK_BYTES: usize = 256 << 10;
 pub(crate) const FALLBACK_ENTRIES: usize = 65_536;
 /// Most own writes in a collection with which a transaction reads an index on a thread that must not wait.
 pub(crate) const MAX_OVERLAY_WITHOUT_WAITING: usize = 256;
+/// How long the sweeper waits before it looks again for what has expired, if nothing else was asked for.
+pub(crate) const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+/// Records that the sweeper deletes in one commit.
+pub(crate) const SWEEP_CHUNK_RECORDS: usize = 256;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.
@@ -128,6 +134,6 @@ const SHAPES_BYTES: usize = MAX_SHAPES * (6 * MAX_SHAPE_BYTES + 4 * MAX_SHAPE_NA
 const _: () = assert!(KEYSPACE_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
 const _: () = assert!(KEYSPACE_BYTES + MAX_INDEX_KEY_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
 const _: () = assert!(MAX_INDEX_KEY_BYTES <= MAX_ENCODED_KEY_BYTES);
-const _: () = assert!(MAX_DOCUMENT_BYTES < storage::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_DOCUMENT_BYTES + ENVELOPE_BYTES < storage::MAX_VALUE_BYTES);
 const _: () =
     assert!(MAX_COMMIT_BYTES + MAX_DERIVED_BYTES + CATALOG_BYTES + SHAPES_BYTES <= storage::MAX_COMMIT_BYTES);

@@ -11,6 +11,8 @@ pub struct Metrics {
     pub puts: u64,
     /// Deletes by commits that succeeded, of records that existed or not.
     pub deletes: u64,
+    /// Records deleted because they had expired, beside those.
+    pub expired: u64,
     /// Commits that succeeded.
     pub commits: u64,
     /// Groups in which they reached storage.
@@ -38,6 +40,7 @@ pub struct Metrics {
 pub(crate) struct Counters {
     pub puts: Counter,
     pub deletes: Counter,
+    pub expired: Counter,
     pub commits: Counter,
     pub commit_groups: Counter,
     pub refusals: Counter,

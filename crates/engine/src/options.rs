@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fountain_lsm::fs::Fs;
-use fountain_lsm::{Options, Retention};
+use fountain_lsm::{Clock, Options, Retention};
 
 use crate::error::{Error, Result};
-use crate::limits::MAX_READ_THREADS;
+use crate::limits::{MAX_READ_THREADS, SWEEP_PAUSE};
 
 /// Options of [`crate::Store::open`].
 #[derive(Clone)]
@@ -24,8 +25,13 @@ pub struct StoreOptions {
     pub retention: Retention,
     /// Threads for reads that go to the disk, 1 to [`MAX_READ_THREADS`]. Default: 2.
     pub read_threads: usize,
+    /// How often what has expired is deleted; `None`: only by [`crate::Store::sweep_expired`]. Default: every second.
+    pub sweep_every: Option<Duration>,
     /// The file system. Default: the operating system's.
     pub fs: Arc<dyn Fs>,
+    /// Tells the time of day: when commits were made, what has expired, how old transactions are. Default: the operating
+    /// system's.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for StoreOptions {
@@ -38,7 +44,9 @@ impl Default for StoreOptions {
             wal_segment_bytes: storage.wal_segment_bytes,
             retention: storage.retention,
             read_threads: 2,
+            sweep_every: Some(SWEEP_PAUSE),
             fs: storage.fs,
+            clock: storage.clock,
         }
     }
 }
@@ -64,6 +72,7 @@ impl StoreOptions {
             wal_segment_bytes: self.wal_segment_bytes,
             retention: Retention::Unbounded,
             fs: Arc::clone(&self.fs),
+            clock: Arc::clone(&self.clock),
             ..Options::default()
         }
     }
@@ -78,6 +87,7 @@ impl fmt::Debug for StoreOptions {
             .field("wal_segment_bytes", &self.wal_segment_bytes)
             .field("retention", &self.retention)
             .field("read_threads", &self.read_threads)
+            .field("sweep_every", &self.sweep_every)
             .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use fountain_lsm::{
 use serde_json::{Value, json};
 
 use crate::error::Result;
+use crate::expiry::CODEC_EXPIRING;
 use crate::keyspace::{CATALOG, CollectionId, SHAPES};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
 use crate::record::CODEC_RECORD;
@@ -25,6 +26,7 @@ const COLLECTION_TAG: u8 = 0x01;
 const NEXT_ID_TAG: u8 = 0x02;
 /// Begins the key of an index's entry, and that of the progress of its build.
 const INDEX_TAG: u8 = 0x03;
+const EXPIRY_TAG: u8 = 0x06;
 const PROGRESS_TAG: u8 = 0x04;
 
 /// What [`verify`] found.
@@ -191,7 +193,7 @@ fn empty_indexes(db: &Db) -> Result<Emptied> {
         db.cursor(KeyRange::prefix(&CATALOG), db.visible(), Direction::Forward, ReadTier::Disk)?;
     while cursor.next()? {
         match &cursor.key()[KEYSPACE_BYTES..] {
-            [INDEX_TAG, owner @ ..] => {
+            [INDEX_TAG | EXPIRY_TAG, owner @ ..] => {
                 let entry: Option<serde_json::Map<_, _>> = serde_json::from_slice(cursor.value()).ok();
                 let Some(mut entry) = entry else { continue };
                 let id = entry.get("id").and_then(|id| u32::try_from(id.as_u64()?).ok());
@@ -223,7 +225,8 @@ fn keyspaces(db: &Db) -> Result<Vec<(CollectionId, bool)>> {
         let number = cursor.key().first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
         let Some(id) = number.and_then(CollectionId::new) else { break };
         // No value of an index entry begins like a record: it is empty, or a key.
-        found.push((id, cursor.value().first() == Some(&CODEC_RECORD)));
+        let first = cursor.value().first();
+        found.push((id, matches!(first, Some(&(CODEC_RECORD | CODEC_EXPIRING)))));
         from = id.get().checked_add(1).and_then(CollectionId::new);
     }
     Ok(found)

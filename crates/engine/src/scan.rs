@@ -4,6 +4,7 @@ use fountain_lsm::{Direction, KeyRange, ReadTier};
 
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{self, Live, lives};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
@@ -56,6 +57,7 @@ pub enum ScanEnd {
 /// them, that part is the page; only when it does not reach the first is that an error.
 pub(crate) fn fill(
     kv: &dyn OrderedKv,
+    live: Option<&Live>,
     request: &ScanRequest,
     tier: ReadTier,
     page: &mut Page,
@@ -64,7 +66,7 @@ pub(crate) fn fill(
     if request.max_records == 0 {
         return Err(Error::argument("max_records is 0; a page holds at least 1 record"));
     }
-    let filled = fill_cleared(kv, request, tier, page);
+    let filled = fill_cleared(kv, live, request, tier, page);
     match filled {
         Err(error) if error.code == ErrorCode::WouldBlock && !page.is_empty() => Ok(ScanEnd::More),
         Err(error) => {
@@ -77,6 +79,7 @@ pub(crate) fn fill(
 
 fn fill_cleared(
     kv: &dyn OrderedKv,
+    live: Option<&Live>,
     request: &ScanRequest,
     tier: ReadTier,
     page: &mut Page,
@@ -86,7 +89,10 @@ fn fill_cleared(
     let mut cursor = request.at.cursor(kv, range, request.direction, tier)?;
     while cursor.next()? {
         document::check_stored(cursor.value())?;
-        page.push(&cursor.key()[KEYSPACE_BYTES..], cursor.value());
+        if !lives(live, cursor.value())? {
+            continue;
+        }
+        page.push(&cursor.key()[KEYSPACE_BYTES..], expiry::split(cursor.value()).1);
         if page.len() >= request.max_records || page.bytes().len() >= max_bytes {
             return Ok(ScanEnd::More);
         }

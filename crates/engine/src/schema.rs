@@ -6,6 +6,7 @@ use fountain_lsm::{Direction, Durability, KeyRange, ReadTier, Seq};
 
 use crate::catalog::{CollectionOptions, no_index};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::lives;
 use crate::index::{
     self, Bounds, BuildStatus, Index, IndexDefinition, IndexId, IndexScan, IndexScanEnd, Place,
 };
@@ -176,6 +177,7 @@ impl Store {
         // Entries and records must be those of one state, which has to be chosen before the index is looked up: an index
         // that is dropped is out of the catalog before it is empty.
         let pin = matches!(request.at, View::Newest).then(|| kv.pin(None)).transpose()?;
+        let live = self.inner.live(request.collection, &request.at);
         let view = match (&request.at, &pin) {
             (_, Some(pin)) => View::At(pin.seq()),
             (View::Transaction(transaction), None) => View::Transaction(transaction.frozen()),
@@ -183,7 +185,8 @@ impl Store {
         };
         let table = self.inner.catalog.indexes();
         let index = table.find(request.collection, &request.index).ok_or_else(|| no_index(&request.index))?;
-        let place = Place { kv, shapes: &self.inner.shapes, view: &view, tier };
+        let live = live.as_ref();
+        let place = Place { kv, shapes: &self.inner.shapes, view: &view, tier, live };
         index::fill_page(place, index, request, page)
     }
 
@@ -223,12 +226,13 @@ impl Store {
         let view = at.into();
         let _pass = self.inner.enter("counting")?;
         self.check_own(&view)?;
+        let live = self.inner.live(collection, &view);
         let range = collection.storage_range(&KeyRange::default());
         let counted = view.cursor(self.inner.kv.as_ref(), range, Direction::Forward, ReadTier::Disk);
         let counted = counted.and_then(|mut cursor| {
             let mut count = 0;
             while cursor.next()? {
-                count += 1;
+                count += u64::from(lives(live.as_ref(), cursor.value())?);
             }
             Ok(count)
         });

@@ -4,20 +4,27 @@ use std::fmt;
 
 use fountain_lsm::Seq;
 
+use crate::expiry::Held;
 use crate::kv::KvPin;
 
 /// Keeps everything that was visible at its sequence readable until it is dropped: pass [`Snapshot::sequence`] as
 /// `at` to reads and scans. It does not keep the store open.
-pub struct Snapshot(Box<dyn KvPin>);
+///
+/// Taken of the newest state, it also keeps the time: what expires later is still seen at its sequence.
+pub struct Snapshot {
+    pin: Box<dyn KvPin>,
+    /// The time that counts at its sequence, if it was the newest.
+    _held: Option<Held>,
+}
 
 impl Snapshot {
-    pub(crate) fn new(pin: Box<dyn KvPin>) -> Self {
-        Self(pin)
+    pub(crate) fn new(pin: Box<dyn KvPin>, held: Option<Held>) -> Self {
+        Self { pin, _held: held }
     }
 
     /// The sequence it holds.
     pub fn sequence(&self) -> Seq {
-        self.0.seq()
+        self.pin.seq()
     }
 }
 

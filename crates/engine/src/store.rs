@@ -8,10 +8,11 @@ use fountain_lsm::{Durability, ReadTier, RecoveryReport, Seq};
 use crate::commit::{Done, Submission};
 use crate::document::Document;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Live, lives, moment};
 use crate::inner::Inner;
 use crate::keys;
 use crate::keyspace::CollectionId;
-use crate::kv::{LocalKv, OrderedKv};
+use crate::kv::{KvValue, LocalKv, OrderedKv};
 use crate::metrics::Metrics;
 use crate::options::StoreOptions;
 use crate::page::Page;
@@ -41,7 +42,8 @@ impl Store {
         Self::with_kv(Arc::new(kv), options)
     }
 
-    /// Opens a store on any storage. Only `read_threads` and `retention` of the options apply. The store closes the storage.
+    /// Opens a store on any storage. Of the options `read_threads`, `retention`,
+    /// `sweep_every` and `clock` apply. The store closes the storage.
     ///
     /// # Errors
     /// `ERR_CORRUPT` and `ERR_NEWER_FORMAT` for what the catalog may hold, `ERR_IO` when a thread cannot be started,
@@ -194,10 +196,12 @@ impl Store {
     ) -> Result<Option<Document>> {
         let view = at.into();
         let _pass = self.inner.enter("reading")?;
+        // Before anything is read: what expires meanwhile may be seen, what came meanwhile may not be missed.
+        let live = self.inner.live(collection, &view);
         let document = keys::validate(key)
             .and_then(|()| self.check_own(&view))
             .and_then(|()| view.get(self.inner.kv.as_ref(), &collection.storage_key(key), tier))
-            .and_then(|value| value.map(Document::from_stored).transpose())
+            .and_then(|value| seen(live.as_ref(), value))
             .map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.gets.add(1);
         Ok(document)
@@ -221,8 +225,9 @@ impl Store {
             keys.iter().try_for_each(|key| keys::validate(key))?;
             self.check_own(&view)?;
             let stored: Vec<_> = keys.iter().map(|key| collection.storage_key(key)).collect();
+            let live = self.inner.live(collection, &view);
             let found = view.get_many(self.inner.kv.as_ref(), &stored, tier)?;
-            found.into_iter().map(|value| value.map(Document::from_stored).transpose()).collect()
+            found.into_iter().map(|value| seen(live.as_ref(), value)).collect()
         };
         let documents = read().map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.gets.add(keys.len());
@@ -241,7 +246,10 @@ impl Store {
         let _pass = self.inner.enter("scanning")?;
         let end = self
             .check_own(&request.at)
-            .and_then(|()| scan::fill(self.inner.kv.as_ref(), request, tier, page))
+            .and_then(|()| {
+                let live = self.inner.live(request.collection, &request.at);
+                scan::fill(self.inner.kv.as_ref(), live.as_ref(), request, tier, page)
+            })
             .map_err(|error| self.in_collection(error, request.collection))?;
         self.inner.counters.scans.add(1);
         Ok(end)
@@ -257,22 +265,39 @@ impl Store {
         self.inner.reads.spawn(Box::new(move || job(&store)))
     }
 
-    /// Holds the newest visible sequence readable.
+    /// Holds the newest visible sequence readable, as it is at this time.
     ///
     /// # Errors
     /// `ERR_CLOSED`.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let _pass = self.inner.enter("taking a snapshot")?;
-        self.inner.kv.pin(None).map(Snapshot::new)
+        let pin = self.inner.kv.pin(None)?;
+        let held = self.inner.moments.hold(pin.seq(), moment(self.inner.clock.now()));
+        Ok(Snapshot::new(pin, Some(held)))
     }
 
-    /// Holds `sequence` readable.
+    /// Holds `sequence` readable. If it is the newest, that is [`Store::snapshot`]; an earlier one has exactly what its
+    /// commits left, expired or not.
     ///
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CLOSED`.
     pub fn snapshot_at(&self, sequence: Seq) -> Result<Snapshot> {
         let _pass = self.inner.enter("taking a snapshot")?;
-        self.inner.kv.pin(Some(sequence)).map(Snapshot::new)
+        let pin = self.inner.kv.pin(Some(sequence))?;
+        let newest = self.inner.kv.visible() == sequence;
+        let held = newest.then(|| self.inner.moments.hold(sequence, moment(self.inner.clock.now())));
+        Ok(Snapshot::new(pin, held))
+    }
+
+    /// Deletes the records that have expired now, which the store does by itself about every second. Blocking.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and what reading storage can fail with; `ERR_INVALID_ARGUMENT` on the commit thread, which it
+    /// would wait for.
+    pub fn sweep_expired(&self) -> Result<()> {
+        self.check_not_commit_thread("sweep_expired")?;
+        let _pass = self.inner.enter("deleting what has expired")?;
+        self.inner.sweeper.sweep()
     }
 
     /// Begins a transaction at the newest visible sequence.
@@ -281,7 +306,8 @@ impl Store {
     /// `ERR_LIMIT` (open transactions), `ERR_CLOSED`.
     pub fn begin(&self, isolation: Isolation) -> Result<Transaction> {
         let _pass = self.inner.enter("beginning a transaction")?;
-        let state = State::begin(&self.inner.transactions, self.inner.kv.as_ref(), isolation)?;
+        let state =
+            State::begin(&self.inner.transactions, self.inner.kv.as_ref(), isolation, &self.inner.clock)?;
         self.inner.counters.transactions.add(1);
         Ok(Transaction::new(self.clone(), state))
     }
@@ -310,6 +336,7 @@ impl Store {
         Metrics {
             puts: counters.puts.get(),
             deletes: counters.deletes.get(),
+            expired: counters.expired.get(),
             commits: counters.commits.get(),
             commit_groups: counters.commit_groups.get(),
             refusals: counters.refusals.get(),
@@ -357,5 +384,13 @@ impl Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Store({}, sequence {})", self.path().display(), self.sequence())
+    }
+}
+
+/// What storage holds of a record as a document, unless it has expired.
+fn seen(live: Option<&Live>, value: Option<KvValue>) -> Result<Option<Document>> {
+    match value.map(Document::from_stored).transpose()? {
+        Some(document) if !lives(live, document.stored())? => Ok(None),
+        found => Ok(found),
     }
 }

@@ -8,6 +8,7 @@ use fountain_lsm::Seq;
 
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry;
 use crate::feed::Wake;
 use crate::history::ChangesRequest;
 use crate::keyspace::CollectionId;
@@ -99,7 +100,8 @@ impl Watch {
             let Some(collection) = self.store.collection_of(key) else { continue };
             if only.is_none_or(|only| only == collection) {
                 value.map_or(Ok(()), document::check_stored)?;
-                page.push(seq, collection, &key[KEYSPACE_BYTES..], value);
+                let document = value.map(|value| expiry::split(value).1);
+                page.push(seq, collection, &key[KEYSPACE_BYTES..], document);
             }
         }
         Ok(())

@@ -3,12 +3,15 @@
 //! Everything that is wrong with a change in itself is found here, in the caller's hands. What depends on the state of the
 //! store, conditions and transactions, is decided on the commit thread, for each commit by itself.
 
+use std::collections::BTreeSet;
+
 use fountain_lsm::Seq;
 
 use crate::catalog::{CollectionOptions, SchemaOp};
 use crate::condition::Condition;
 use crate::document;
 use crate::error::{Error, Result};
+use crate::expiry::{self, CODEC_EXPIRING, Swept};
 use crate::index::{Chunk, IndexDefinition, IndexId};
 use crate::keys;
 use crate::keyspace::CollectionId;
@@ -33,6 +36,10 @@ pub struct WriteSet {
     schema: Vec<SchemaOp>,
     /// Records that are there already, to be indexed by an index that is being built.
     chunk: Option<Chunk>,
+    /// Collections of records that carry their own moment of expiry.
+    expiring: BTreeSet<CollectionId>,
+    /// Records that are to be deleted if they have expired.
+    swept: Vec<Swept>,
 }
 
 impl WriteSet {
@@ -41,7 +48,8 @@ impl WriteSet {
         Self::default()
     }
 
-    /// Sets the record under `key`, encoded by [`keys`], to `document`, whose first byte is its codec.
+    /// Sets the record under `key`, encoded by [`keys`], to `document`, whose first byte is its codec; see also
+    /// [`crate::expiring`].
     ///
     /// # Errors
     /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key, document or commit), `ERR_LIMIT` (operations),
@@ -50,6 +58,9 @@ impl WriteSet {
         document::check_new(document)?;
         self.push(collection, key, Some(document))?;
         self.puts += 1;
+        if document.first() == Some(&CODEC_EXPIRING) {
+            self.expiring.insert(collection);
+        }
         Ok(())
     }
 
@@ -141,6 +152,27 @@ impl WriteSet {
         self.chunk.as_ref()
     }
 
+    /// Makes this the commit that deletes those of some records that have expired. It is refused with `ERR_NOT_FOUND` if
+    /// none has.
+    pub(crate) fn set_swept(&mut self, swept: Vec<Swept>) {
+        self.swept = swept;
+    }
+
+    /// Records that are to be deleted if they have expired.
+    pub(crate) fn swept(&self) -> &[Swept] {
+        &self.swept
+    }
+
+    /// Collections of records that carry their own moment of expiry.
+    pub(crate) fn expiring(&self) -> &BTreeSet<CollectionId> {
+        &self.expiring
+    }
+
+    /// Whether it changes more than its operations, or needs to know what they replace.
+    pub(crate) fn has_consequences(&self) -> bool {
+        !self.schema.is_empty() || !self.swept.is_empty() || !self.expiring.is_empty()
+    }
+
     /// Changes of the catalog, in order; they come before the operations.
     pub(crate) fn schema(&self) -> &[SchemaOp] {
         &self.schema
@@ -165,7 +197,7 @@ impl WriteSet {
 
     /// Whether nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty() && self.schema.is_empty()
+        self.batch.is_empty() && self.schema.is_empty() && self.swept.is_empty()
     }
 
     /// Bytes of keys and documents.
@@ -175,7 +207,7 @@ impl WriteSet {
 
     /// The documents that are put.
     pub(crate) fn documents(&self) -> impl Iterator<Item = &[u8]> {
-        self.batch.ops().filter_map(|(_, document)| document)
+        self.batch.ops().filter_map(|(_, document)| document.map(|document| expiry::split(document).1))
     }
 
     /// Number of puts; the other operations are deletes.

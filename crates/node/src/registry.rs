@@ -178,10 +178,9 @@ impl GivenOptions {
             wal_segment_bytes: self.wal_segment_bytes.unwrap_or(default.wal_segment_bytes),
             read_threads: self.read_threads.unwrap_or(default.read_threads),
             retention: self.retention.unwrap_or(default.retention),
-            #[cfg(not(feature = "planted-panics"))]
-            fs: default.fs,
             #[cfg(feature = "planted-panics")]
             fs: Arc::new(crate::planted::PanickingFs),
+            ..default
         }
     }
 

@@ -9,6 +9,7 @@ pub fn metrics(metrics: &Metrics) -> String {
     json!({
         "puts": metrics.puts,
         "deletes": metrics.deletes,
+        "expired": metrics.expired,
         "gets": metrics.gets,
         "scans": metrics.scans,
         "commits": metrics.commits,

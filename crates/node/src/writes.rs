@@ -1,12 +1,17 @@
 //! Writes: the transactions of one tick, copied out of JavaScript's buffer at the time of the call.
 //!
 //! The buffer holds transactions one after another, all numbers little-endian: `u32 operations ‖ u32 bytes`, then per
-//! operation `u8 kind ‖ u8 condition ‖ 2 zero bytes ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`,
+//! operation `u8 kind ‖ u8 condition ‖ u8 expires ‖ a zero byte ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`,
 //! where a value is a record, and a delete has none. Where the condition is that the record has a
-//! certain sequence, that `u64` comes before the key. An operation of kind 3 has neither collection, key nor condition: its
+//! certain sequence, that `u64` comes before the key, and behind it, if the record expires, when, as a `u64` of milliseconds
+//! since 1970. An operation of kind 3 has neither collection, key nor condition: its
 //! value is the `u64` that the store's sequence must have reached.
 
-use fountain_engine::{CollectionId, Committed, Condition, Result, Seq, Transaction, WriteSet};
+use std::borrow::Cow;
+
+use fountain_engine::{
+    CollectionId, Committed, Condition, Result, Seq, Timestamp, Transaction, WriteSet, expiring,
+};
 use napi::Env;
 use napi_derive::napi;
 
@@ -20,6 +25,7 @@ const KIND_DELETE: u32 = 2;
 const KIND_REQUIRE: u32 = 3;
 const CONDITION_ABSENT: u32 = 1;
 const CONDITION_SEQUENCE: u32 = 2;
+const EXPIRES: u32 = 1;
 
 /// Commits the transactions in the first `length` bytes of `bytes`, each atomically and under its own sequence, in
 /// their order. Answers with the first sequence; the others follow it. Those that were refused, each for itself, take no
@@ -84,7 +90,7 @@ fn parse_transaction(bytes: &mut &[u8]) -> Result<WriteSet> {
 
 /// What an operation does.
 enum Action<'a> {
-    Put(&'a [u8]),
+    Put(Cow<'a, [u8]>),
     Delete,
     Require(Seq),
 }
@@ -99,7 +105,7 @@ struct Operation<'a> {
 
 fn parse_operation<'a>(bytes: &mut &'a [u8]) -> Result<Operation<'a>> {
     let what = take_u32(bytes)?;
-    let (kind, condition) = (what & 0xFF, what >> 8);
+    let (kind, condition, expires) = (what & 0xFF, what >> 8 & 0xFF, what >> 16);
     let collection = take_u32(bytes)?;
     let key_length = take_u32(bytes)?;
     let value_length = take_u32(bytes)?;
@@ -109,10 +115,16 @@ fn parse_operation<'a>(bytes: &mut &'a [u8]) -> Result<Operation<'a>> {
         CONDITION_SEQUENCE => Some(Condition::Sequence(take_sequence(bytes)?)),
         _ => return Err(malformed()),
     };
+    let expires_at = match expires {
+        0 => None,
+        EXPIRES => Some(Timestamp::from_millis(take_u64(bytes)?)),
+        _ => return Err(malformed()),
+    };
     let key = take(bytes, key_length)?;
     let mut value = take(bytes, value_length)?;
     let action = match kind {
-        KIND_PUT => Action::Put(value),
+        KIND_PUT => Action::Put(expires_at.map_or(value.into(), |at| expiring(value, at).into())),
+        _ if expires_at.is_some() => return Err(malformed()),
         KIND_DELETE if value.is_empty() => Action::Delete,
         KIND_REQUIRE if condition.is_none() => Action::Require(take_sequence(&mut value)?),
         _ => return Err(malformed()),
@@ -152,9 +164,13 @@ impl Operation<'_> {
 }
 
 fn take_sequence(bytes: &mut &[u8]) -> Result<Seq> {
+    Seq::new(take_u64(bytes)?).ok_or_else(malformed)
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Result<u64> {
     let (number, rest) = bytes.split_first_chunk().ok_or_else(malformed)?;
     *bytes = rest;
-    Seq::new(u64::from_le_bytes(*number)).ok_or_else(malformed)
+    Ok(u64::from_le_bytes(*number))
 }
 
 fn take_u32(bytes: &mut &[u8]) -> Result<u32> {
@@ -226,9 +242,31 @@ mod tests {
         assert_eq!(code(operation(KIND_REQUIRE | 1 << 8, 0, b"", &[0; 8])), ErrorCode::InvalidArgument);
     }
 
+    fn expiring_put(at: u64) -> Vec<u8> {
+        let mut bytes = operation(KIND_PUT | EXPIRES << 16, 16, KEY, b"\x02");
+        let start = bytes.len() - KEY.len() - 1;
+        bytes.splice(start..start, at.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_put_may_say_when_it_expires() {
+        let mut bytes = &expiring_put(1000)[..];
+        let Action::Put(document) = parse_operation(&mut bytes).unwrap().action else { panic!("no put") };
+        assert_eq!(*document, *expiring(b"\x02", Timestamp::from_millis(1000)));
+        assert_eq!(parse(&transaction(&[expiring_put(1000)])).unwrap()[0].len(), 1);
+        let code = |operation: Vec<u8>| parse(&transaction(&[operation])).unwrap_err().code;
+        assert_eq!(code(operation(KIND_DELETE | EXPIRES << 16, 16, KEY, b"")), ErrorCode::InvalidArgument);
+        assert_eq!(code(operation(KIND_PUT | 2 << 16, 16, KEY, b"\x02")), ErrorCode::InvalidArgument);
+    }
+
     #[test]
     fn a_buffer_cut_anywhere_is_refused() {
-        let whole = transaction(&[operation(KIND_PUT, 16, KEY, b"\x02"), with_sequence(KIND_DELETE, 5)]);
+        let whole = transaction(&[
+            operation(KIND_PUT, 16, KEY, b"\x02"),
+            expiring_put(7),
+            with_sequence(KIND_DELETE, 5),
+        ]);
         for cut in 1..whole.len() {
             assert_eq!(parse(&whole[..cut]).unwrap_err().code, ErrorCode::InvalidArgument, "cut at {cut}");
         }

@@ -6,6 +6,7 @@ use fountain_lsm::{KeyRange, Seq};
 
 use super::{CATALOG, Catalog, Claims, CollectionOptions, CollectionRetention, NEXT_ID_KEY, entry};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::Expiry;
 use crate::index::{Index, IndexDefinition, IndexId, IndexTable};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
@@ -23,6 +24,8 @@ pub(crate) enum SchemaOp {
     DropCollection(CollectionId),
     /// Defines an index.
     CreateIndex(CollectionId, IndexDefinition),
+    /// Gives a collection an expiry index, if it has none; nothing in it expires yet.
+    EnsureExpiry(CollectionId),
     /// Removes an index.
     DropIndex(CollectionId, String),
     /// Removes an index that could not be built, if it is still there; another may have its name by now.
@@ -58,9 +61,17 @@ impl Catalog {
                     return Err(Error::new(ErrorCode::Exists, message)
                         .with(|details| details.collection = self.name(*id)));
                 }
-                self.set_collection(*id, options, batch, claims);
+                self.set_collection(*id, options, seq, batch, claims)?;
             }
-            SchemaOp::SetCollection(id, options) => self.set_collection(*id, options, batch, claims),
+            SchemaOp::SetCollection(id, options) => {
+                self.set_collection(*id, options, seq, batch, claims)?;
+            }
+            SchemaOp::EnsureExpiry(id) => {
+                if self.indexes_after(claims).expiry_of(*id).is_none() {
+                    self.claim(&[*id], batch, claims);
+                    self.create_expiry(*id, Expiry::default(), Some(seq), batch, claims)?;
+                }
+            }
             SchemaOp::DropCollection(id) => self.drop_collection(*id, batch, claims),
             SchemaOp::CreateIndex(id, definition) => {
                 return self.create_index(*id, definition, seq, batch, claims);
@@ -106,15 +117,48 @@ impl Catalog {
         &self,
         id: CollectionId,
         options: &CollectionOptions,
+        seq: Seq,
         batch: &mut Batch,
         claims: &mut Claims,
-    ) {
+    ) -> Result<()> {
+        let before = self.options_after(id, claims);
         claims.options.insert(id, options.clone());
-        if self.is_new(id, claims) {
+        let is_new = self.is_new(id, claims);
+        if is_new {
             self.claim(&[id], batch, claims);
         } else if let Some(name) = self.name(id) {
             batch.push(&CATALOG, &entry::collection_key(&name), Some(&options.to_entry(id)));
         }
+        if options.ttl == before.ttl {
+            return Ok(());
+        }
+        let table = self.indexes_after(claims);
+        if let Some(index) = table.expiry_of(id) {
+            let mut left = IndexTable::clone(&table);
+            self.remove_index(index, &mut left, batch, claims);
+            claims.indexes = Some(Arc::new(left));
+        }
+        // Without a field, too: records may carry moments of their own.
+        let expiry = options.ttl.clone().map(Expiry::from).unwrap_or_default();
+        self.create_expiry(id, expiry, is_new.then_some(seq), batch, claims)
+    }
+
+    fn create_expiry(
+        &self,
+        collection: CollectionId,
+        expiry: Expiry,
+        since: Option<Seq>,
+        batch: &mut Batch,
+        claims: &mut Claims,
+    ) -> Result<()> {
+        let id = IndexId::new(self.take_id(batch, claims)?.get());
+        let (definition, expiry) = (IndexDefinition::of_expiry(), Some(expiry));
+        let index = Index { id, collection, definition, since, expiry };
+        batch.push(&CATALOG, &entry::index_key(&index), Some(&entry::index_entry(&index)));
+        let mut table = IndexTable::clone(&self.indexes_after(claims));
+        table.insert(Arc::new(index));
+        claims.indexes = Some(Arc::new(table));
+        Ok(())
     }
 
     fn drop_collection(&self, id: CollectionId, batch: &mut Batch, claims: &mut Claims) {
@@ -154,7 +198,7 @@ impl Catalog {
         let since = self.is_new(collection, claims).then_some(seq);
         self.claim(&[collection], batch, claims);
         let id = IndexId::new(self.take_id(batch, claims)?.get());
-        let index = Index { id, collection, definition: definition.clone(), since };
+        let index = Index { id, collection, definition: definition.clone(), since, expiry: None };
         batch.push(&CATALOG, &entry::index_key(&index), Some(&entry::index_entry(&index)));
         let mut table = IndexTable::clone(&table);
         table.insert(Arc::new(index));

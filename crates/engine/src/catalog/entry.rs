@@ -5,8 +5,9 @@ use std::time::Duration;
 use fountain_lsm::Seq;
 use serde_json::{Map, Value, json};
 
-use super::{COLLECTION_TAG, CollectionRetention, DROPPED_TAG, INDEX_TAG, PROGRESS_TAG, damaged};
+use super::{COLLECTION_TAG, CollectionRetention, DROPPED_TAG, EXPIRY_TAG, INDEX_TAG, PROGRESS_TAG, damaged};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::Expiry;
 use crate::index::{Index, IndexDefinition, IndexId};
 use crate::keyspace::CollectionId;
 use crate::record::Path;
@@ -147,18 +148,57 @@ fn optional<T>(entry: &Value, name: &str, read: impl FnOnce(&Value) -> Option<T>
 
 /// The key of an index's entry.
 pub(super) fn index_key(index: &Index) -> Vec<u8> {
+    if index.expiry.is_some() {
+        return [&[EXPIRY_TAG][..], &index.collection.get().to_be_bytes()].concat();
+    }
     let name = index.definition.name().as_bytes();
     [&[INDEX_TAG][..], &index.collection.get().to_be_bytes(), name].concat()
 }
 
 /// The entry of an index.
 pub(super) fn index_entry(index: &Index) -> Vec<u8> {
-    let mut out = index.definition.to_json();
+    let mut out = match &index.expiry {
+        Some(expiry) => expiry_json(expiry),
+        None => index.definition.to_json(),
+    };
     out.insert("id".to_owned(), json!(index.id.get()));
     if let Some(since) = index.since {
         out.insert("since".to_owned(), json!(since.get()));
     }
     Value::Object(out).to_string().into_bytes()
+}
+
+fn expiry_json(expiry: &Expiry) -> Map<String, Value> {
+    let mut out = Map::new();
+    if let Some(field) = &expiry.field {
+        let ttl = Ttl { field: field.clone(), after: expiry.after };
+        out.insert("ttl".to_owned(), ttl.to_json());
+    }
+    out
+}
+
+/// The expiry index that a stored entry describes; `key` is without the keyspace.
+pub(super) fn load_expiry(key: &[u8], value: &[u8]) -> Result<Index> {
+    parse_expiry(key, value).ok_or_else(|| {
+        damaged(format_args!("the entry of expiry index {key:?} is {:?}", String::from_utf8_lossy(value)))
+    })
+}
+
+fn parse_expiry(key: &[u8], value: &[u8]) -> Option<Index> {
+    let collection = CollectionId::new(u32::from_be_bytes(key.get(1..)?.try_into().ok()?))?;
+    let entry: Value = serde_json::from_slice(value).ok()?;
+    let id = IndexId::new(entry.get("id")?.as_u64()?.try_into().ok()?);
+    let since = optional(&entry, "since", |since| since.as_u64().and_then(Seq::new)).ok()?;
+    let ttl = optional(&entry, "ttl", |ttl| Ttl::from_json(ttl).ok()).ok()?;
+    let expiry = ttl.map(Expiry::from).unwrap_or_default();
+    let definition = IndexDefinition::of_expiry();
+    Some(Index { id, collection, definition, since, expiry: Some(expiry) })
+}
+
+impl From<Ttl> for Expiry {
+    fn from(Ttl { field, after }: Ttl) -> Self {
+        Self { field: Some(field), after }
+    }
 }
 
 /// The index that a stored entry describes; `key` is without the keyspace.
@@ -196,7 +236,7 @@ fn load_parsed_index(collection: CollectionId, name: &str, entry: Value) -> Resu
             format!("an index that this version does not know: {}", error.message),
         )
     })?;
-    Ok(Some(Index { id, collection, definition, since }))
+    Ok(Some(Index { id, collection, definition, since, expiry: None }))
 }
 
 /// The key of the progress of a build.

@@ -43,6 +43,8 @@ const INDEX_TAG: u8 = 0x03;
 const PROGRESS_TAG: u8 = 0x04;
 /// Begins the key of what is kept of a keyspace that was dropped; its id follows.
 const DROPPED_TAG: u8 = 0x05;
+/// Begins the key of an expiry index; the id of its collection follows.
+const EXPIRY_TAG: u8 = 0x06;
 
 /// The collections of one store, by name and by id.
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Catalog {
             let key = &cursor.key()[KEYSPACE_BYTES..];
             match key.first() {
                 Some(&INDEX_TAG) => indexes.insert(Arc::new(entry::load_index(key, cursor.value())?)),
+                Some(&EXPIRY_TAG) => indexes.insert(Arc::new(entry::load_expiry(key, cursor.value())?)),
                 Some(&PROGRESS_TAG) => {}
                 Some(&DROPPED_TAG) => state.dropped.extend([entry::load_dropped(key, cursor.value())?]),
                 _ => state.load_entry(key, cursor.value())?,
@@ -109,6 +112,11 @@ impl Catalog {
     /// The indexes as of the newest commit.
     pub fn indexes(&self) -> Arc<IndexTable> {
         self.indexes.load_full()
+    }
+
+    /// The same, for a short look.
+    pub fn current_indexes(&self) -> arc_swap::Guard<Arc<IndexTable>> {
+        self.indexes.load()
     }
 
     /// The id of a name, a new one if the name is new.

@@ -120,7 +120,7 @@ impl Catalog {
             if let Some(retention) = entry.options.retention {
                 rules.push((keyspace(id.prefix()), retention.of_records()));
                 let entries = retention.of_entries().of_records();
-                rules.extend(table.all_of(*id).map(|index| (keyspace(index.id.prefix()), entries)));
+                rules.extend(table.all_of(*id).iter().map(|index| (keyspace(index.id.prefix()), entries)));
             }
         }
         let dropped = state.dropped.iter();
@@ -148,7 +148,7 @@ impl Catalog {
                 |kept: Option<CollectionRetention>| records(kept.map(CollectionRetention::of_entries));
             change.add(keyspace(id.prefix()), records(old), records(new));
             let indexes: BTreeSet<_> =
-                before.all_of(id).chain(after.all_of(id)).map(|index| index.id).collect();
+                before.all_of(id).iter().chain(after.all_of(id)).map(|index| index.id).collect();
             for index in indexes {
                 change.add(keyspace(index.prefix()), entries(old), entries(new));
             }

@@ -11,12 +11,16 @@ use crate::kv::OrderedKv;
 use crate::transaction::Transactions;
 use crate::write_set::WriteSet;
 
+/// Tells whether a record under a storage key has not expired.
+pub(super) type IsLive<'a> = dyn Fn(&[u8], &[u8]) -> Result<bool> + 'a;
+
 /// Judges a commit: the sequence that it requires, its transaction, and the conditions of its operations.
 pub(super) fn admit(
     commit: &WriteSet,
     pending: &Pending,
     kv: &dyn OrderedKv,
     transactions: &Transactions,
+    is_live: &IsLive<'_>,
 ) -> Result<()> {
     if let Some(least) = commit.least() {
         require_sequence(least, pending.newest_sequence())?;
@@ -24,7 +28,7 @@ pub(super) fn admit(
     if let Some(claim) = commit.claim() {
         transactions.validate(claim, commit.batch(), pending)?;
     }
-    if commit.conditions().is_empty() { Ok(()) } else { check_conditions(commit, pending, kv) }
+    if commit.conditions().is_empty() { Ok(()) } else { check_conditions(commit, pending, kv, is_live) }
 }
 
 fn require_sequence(least: Seq, newest: Seq) -> Result<()> {
@@ -38,7 +42,12 @@ fn require_sequence(least: Seq, newest: Seq) -> Result<()> {
     }))
 }
 
-fn check_conditions(commit: &WriteSet, pending: &Pending, kv: &dyn OrderedKv) -> Result<()> {
+fn check_conditions(
+    commit: &WriteSet,
+    pending: &Pending,
+    kv: &dyn OrderedKv,
+    is_live: &IsLive<'_>,
+) -> Result<()> {
     // Whether earlier operations of this commit put or deleted a key.
     let mut own: HashMap<&[u8], bool> = HashMap::new();
     let mut conditions = commit.conditions().iter().peekable();
@@ -46,7 +55,10 @@ fn check_conditions(commit: &WriteSet, pending: &Pending, kv: &dyn OrderedKv) ->
         if let Some((_, condition)) = conditions.next_if(|(place, _)| *place == item) {
             let judged = match own.get(key) {
                 Some(&put) => condition.judge_own(put),
-                None => condition.judge(pending.sequence_of(kv, key)?),
+                None => match pending.record_of(kv, key)? {
+                    Some((seq, record)) if is_live(key, &record)? => condition.judge(Some(seq)),
+                    _ => condition.judge(None),
+                },
             };
             judged.map_err(|error| error.with(|details| details.item = Some(item as u64)))?;
         }

@@ -7,13 +7,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fountain_lsm::{Durability, Retention, Seq, SeqRange};
+use fountain_lsm::{Clock, Durability, Retention, Seq, SeqRange};
 
 use super::admission::admit;
 use super::pending::Pending;
 use super::{Committed, Done, Refused, Submission};
-use crate::catalog::{Catalog, Claims, RuleChange};
+use crate::catalog::{Catalog, Claims, RuleChange, SchemaOp};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{self, Moment, Sweeper, moment};
 use crate::feed::Feed;
 use crate::index::{self, Builder};
 use crate::keyspace::CollectionId;
@@ -42,6 +43,10 @@ pub(crate) struct Committer {
     pub feed: Arc<Feed>,
     /// Which versions are kept where a collection says nothing.
     pub retention: Retention,
+    /// By what records expire.
+    pub clock: Arc<dyn Clock>,
+    /// Who deletes them then.
+    pub sweeper: Arc<Sweeper>,
 }
 
 /// The part of a group that storage is asked to commit.
@@ -51,6 +56,9 @@ struct Staged {
     claims: Claims,
     puts: usize,
     operations: usize,
+    expired: usize,
+    /// What expires by now has expired.
+    now: Moment,
 }
 
 /// What a commit changes beside its operations.
@@ -59,6 +67,8 @@ struct Derived {
     batch: Batch,
     /// What the group has claimed, with this commit, if that changes the catalog.
     claims: Option<Claims>,
+    /// How many records it deletes because they have expired.
+    expired: usize,
 }
 
 /// What became of one submission before storage was asked.
@@ -108,13 +118,15 @@ impl Committer {
         let mut commits = requests.iter().flat_map(|(commits, _)| commits);
         let indexes = self.catalog.indexes();
         let indexed = commits
-            .any(|commit| commit.depends_on_state() || !commit.schema().is_empty() || !indexes.is_empty());
+            .any(|commit| commit.depends_on_state() || commit.has_consequences() || !indexes.is_empty());
         let mut staged = Staged {
             pending: Pending::new(self.kv.visible(), indexed),
             durability: None,
             claims: Claims::default(),
             puts: 0,
             operations: 0,
+            expired: 0,
+            now: moment(self.clock.now()),
         };
         let mut admitted = Vec::with_capacity(requests.len());
         for (commits, durability) in requests {
@@ -148,7 +160,7 @@ impl Committer {
         for (place, commit) in commits.into_iter().enumerate() {
             let checked = self.check_commit(&commit, &shapes);
             let judged = if checked.is_ok() && commit.depends_on_state() {
-                admit(&commit, &staged.pending, self.kv.as_ref(), &self.transactions)
+                self.judge(&commit, staged)
             } else {
                 checked
             };
@@ -166,14 +178,34 @@ impl Committer {
         admitted
     }
 
+    fn judge(&self, commit: &WriteSet, staged: &Staged) -> Result<()> {
+        let table = self.catalog.indexes_after(&staged.claims);
+        let shapes = self.shapes.list();
+        let is_live = |key: &[u8], record: &[u8]| {
+            let index = CollectionId::of_storage_key(key).and_then(|id| table.expiry_of(id));
+            let expiry = index.and_then(|index| index.expiry.as_ref());
+            expiry.map_or(Ok(true), |expiry| expiry::is_live(expiry, record, &shapes, staged.now))
+        };
+        admit(commit, &staged.pending, self.kv.as_ref(), &self.transactions, &is_live)
+    }
+
+    /// The changes of the catalog that a commit asks for, and those that its records do: a collection whose first record
+    /// carries its own moment gets an expiry index.
+    fn schema_of(&self, commit: &WriteSet, staged: &Staged) -> Vec<SchemaOp> {
+        let table = self.catalog.indexes_after(&staged.claims);
+        let unindexed = commit.expiring().iter().filter(|&&id| table.expiry_of(id).is_none());
+        commit.schema().iter().cloned().chain(unindexed.map(|&id| SchemaOp::EnsureExpiry(id))).collect()
+    }
+
     /// What a commit changes beside its operations: in the catalog, and in indexes.
     fn derive(&self, commit: &WriteSet, staged: &Staged) -> Result<Derived> {
         let mut derived = Derived::default();
         staged.claims.check_kept(commit.collections())?;
-        if !commit.schema().is_empty() {
+        let schema = if commit.has_consequences() { self.schema_of(commit, staged) } else { Vec::new() };
+        if !schema.is_empty() {
             let mut claims = staged.claims.clone();
             let seq = staged.pending.newest_sequence().checked_add(1).unwrap_or(Seq::MAX);
-            for op in commit.schema() {
+            for op in &schema {
                 self.catalog.change(op, seq, &mut derived.batch, &mut claims)?;
             }
             let written: Vec<_> =
@@ -183,13 +215,19 @@ impl Committer {
         }
         let claims = derived.claims.as_ref().unwrap_or(&staged.claims);
         let table = self.catalog.indexes_after(claims);
-        if table.is_empty() && commit.chunk().is_none() {
+        if table.is_empty() && commit.chunk().is_none() && commit.swept().is_empty() {
             return Ok(derived);
         }
         let (kv, pending) = (self.kv.as_ref(), &staged.pending);
-        let state = index::State { kv, pending, shapes: self.shapes.list() };
+        let state = index::State { kv, pending, shapes: self.shapes.list(), now: staged.now };
         if let Some(chunk) = commit.chunk() {
             chunk.apply(&state, &table, &mut derived.batch)?;
+        }
+        if !commit.swept().is_empty() {
+            derived.expired = index::expire(&state, &table, commit.swept(), &mut derived.batch)?;
+            if derived.expired == 0 {
+                return Err(Error::new(ErrorCode::NotFound, "none of the records has expired"));
+            }
         }
         index::derive(&state, &table, commit.batch(), &mut derived.batch)?;
         Ok(derived)
@@ -201,7 +239,8 @@ impl Committer {
         staged.puts += commit.puts();
         staged.operations += commit.len();
         let (collections, mut batch) = commit.into_parts();
-        let Derived { batch: others, claims } = derived;
+        let Derived { batch: others, claims, expired } = derived;
+        staged.expired += expired;
         staged.claims = claims.unwrap_or_else(|| std::mem::take(&mut staged.claims));
         batch.append(&others);
         // Last, as it has the last word on the next id: what is derived may have put a lower one.
@@ -233,12 +272,14 @@ impl Committer {
         self.catalog.confirm(staged.claims);
         if changed {
             self.builder.wake();
+            self.sweeper.wake();
         }
         self.shapes.confirm(shapes);
         self.counters.commit_groups.add(1);
         self.counters.commits.add(batches.len());
         self.counters.puts.add(staged.puts);
         self.counters.deletes.add(staged.operations - staged.puts);
+        self.counters.expired.add(staged.expired);
         self.feed.note_commits(batches, range);
         Ok(range)
     }

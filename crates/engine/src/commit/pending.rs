@@ -78,6 +78,17 @@ impl Pending {
         }
     }
 
+    /// The record under a storage key and the sequence of the commit that put it there, after everything accepted so far.
+    pub fn record_of(&self, kv: &dyn OrderedKv, key: &[u8]) -> Result<Option<(Seq, Found<'_>)>> {
+        match self.newest.as_ref().and_then(|newest| newest.get(key)) {
+            Some(&place) => Ok(self.value(place).map(|value| (self.seq(place), Found::Pending(value)))),
+            None => {
+                let found = kv.get_with_seq(key, None, ReadTier::Disk)?;
+                Ok(found.map(|(seq, value)| (seq, Found::Stored(value))))
+            }
+        }
+    }
+
     /// The value of a storage key after everything accepted so far.
     pub fn get(&self, kv: &dyn OrderedKv, key: &[u8]) -> Result<Option<Found<'_>>> {
         match self.newest.as_ref().and_then(|newest| newest.get(key)) {

@@ -108,7 +108,7 @@ impl Chunk {
                 }
             }
         }
-        changes.finish(state, out)
+        changes.finish(state, table, None, out)
     }
 
     fn push(&mut self, key: &[u8], entries: &Entries) {
@@ -146,13 +146,13 @@ mod tests {
         let (kv, shapes) = (MemoryKv::default(), Shapes::empty());
         let definition = IndexDefinition::new("n", IndexKind::Multi, &["n[]"]).unwrap();
         let (id, collection) = (IndexId::new(17), CollectionId::FIRST);
-        let index = Index { id, collection, definition, since: None };
+        let index = Index { id, collection, definition, since: None, expiry: None };
         put(&kv, &shapes, r#"{"n":["a","b"]}"#);
         let chunk = Chunk::read(&kv, &shapes, &index, &Position::default()).unwrap().unwrap();
         put(&kv, &shapes, r#"{"n":["b","c"],"x":1}"#);
 
         let pending = Pending::new(kv.visible(), true);
-        let state = State { kv: &kv, pending: &pending, shapes: shapes.list() };
+        let state = State { kv: &kv, pending: &pending, shapes: shapes.list(), now: 0.0 };
         let mut table = IndexTable::default();
         table.insert(Arc::new(index));
         let mut out = Batch::default();

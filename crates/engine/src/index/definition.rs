@@ -51,6 +51,11 @@ impl IndexDefinition {
         Ok(Self { name: name.to_owned(), kind, on, sparse: false })
     }
 
+    /// What stands in place of a definition in an expiry index. Nobody can define one of this name.
+    pub(crate) fn of_expiry() -> Self {
+        Self { name: "$ttl".to_owned(), kind: IndexKind::Multi, on: Box::default(), sparse: true }
+    }
+
     /// The same index, with entries only for records in which every path leads to something.
     #[must_use]
     pub fn sparse(mut self) -> Self {

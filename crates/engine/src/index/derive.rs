@@ -10,6 +10,7 @@ use super::entries::Entries;
 use super::{Index, IndexTable, show};
 use crate::commit::Pending;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Moment, Swept, is_live};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_DERIVED_BYTES};
@@ -23,6 +24,8 @@ pub(crate) struct State<'a> {
     pub pending: &'a Pending,
     /// Shapes of all records concerned.
     pub shapes: ShapeList,
+    /// What expires by now has expired.
+    pub now: Moment,
 }
 
 /// Adds to `out` what the operations of `batch` change in indexes.
@@ -38,14 +41,33 @@ pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: 
     let last = last_operations(batch);
     for (item, (key, document)) in batch.ops().enumerate() {
         let Some((collection, record_key)) = split_record_key(key) else { continue };
-        let indexes = table.of(collection);
+        let indexes = table.all_of(collection);
         if indexes.is_empty() || last.as_ref().is_some_and(|last| last.get(key) != Some(&item)) {
             continue;
         }
         let changed = changes.replace(state, indexes, key, record_key, document, item);
         changed.map_err(|error| error.with(|details| details.item = Some(item as u64)))?;
     }
-    changes.finish(state, out)
+    changes.finish(state, table, Some(batch), out)
+}
+
+/// Adds to `out` the deletes of those of `swept` that have expired, and what these change in indexes. Returns how many.
+///
+/// # Errors
+/// As [`derive`].
+pub(crate) fn expire(
+    state: &State<'_>,
+    table: &IndexTable,
+    swept: &[Swept],
+    out: &mut Batch,
+) -> Result<usize> {
+    let mut changes = Changes::default();
+    for Swept { collection, record_key } in swept {
+        changes.evict_expired(state, table, *collection, record_key)?;
+    }
+    let count = changes.evicted.len();
+    changes.finish(state, table, None, out)?;
+    Ok(count)
 }
 
 /// Where the last operation on each key is, if there are several operations.
@@ -77,6 +99,8 @@ fn fill_old(old: &mut Entries, index: &Index, record_key: &[u8], record: &Reader
 pub(super) struct Changes {
     removed: Batch,
     added: Batch,
+    /// Deletes of records that have expired and are in the way.
+    evicted: Batch,
     /// Storage keys of entries of unique indexes that go, and the new ones with what is to be said about them.
     released: HashSet<Box<[u8]>>,
     claimed: Vec<Claimed>,
@@ -85,6 +109,7 @@ pub(super) struct Changes {
 }
 
 struct Claimed {
+    collection: CollectionId,
     name: Box<str>,
     paths: usize,
     /// Place among `added`.
@@ -183,24 +208,77 @@ impl Changes {
     pub(super) fn add(&mut self, index: &Index, key: &[u8], exclusive: bool, record_key: &[u8], item: usize) {
         if exclusive {
             let (name, paths) = (index.definition.name().into(), index.definition.on().len());
-            self.claimed.push(Claimed { name, paths, place: self.added.len(), item });
+            let collection = index.collection;
+            self.claimed.push(Claimed { collection, name, paths, place: self.added.len(), item });
         }
         let value: &[u8] = if exclusive { record_key } else { b"" };
         self.added.push(&index.id.prefix(), key, Some(value));
     }
 
     /// Checks the keys of unique indexes and adds everything to `out`: what goes before what comes, since a key may go
-    /// from one record to another.
-    pub(super) fn finish(&self, state: &State<'_>, out: &mut Batch) -> Result<()> {
+    /// from one record to another. `batch` is what the commit itself writes.
+    pub(super) fn finish(
+        &mut self,
+        state: &State<'_>,
+        table: &IndexTable,
+        batch: Option<&Batch>,
+        out: &mut Batch,
+    ) -> Result<()> {
+        if table.has_expiries() {
+            self.evict_holders(state, table, batch)?;
+        }
         let size = self.removed.size_bytes() + self.added.size_bytes();
         let size = size + (self.removed.len() + self.added.len()) * ENTRY_OVERHEAD_BYTES;
         if size > MAX_DERIVED_BYTES {
             return Err(Error::too_large("index entries of a commit", size, MAX_DERIVED_BYTES));
         }
         self.check_unique(state)?;
+        out.append(&self.evicted);
         out.append(&self.removed);
         out.append(&self.added);
         Ok(())
+    }
+
+    /// Pushes out the records that hold keys which others claim but have expired.
+    fn evict_holders(&mut self, state: &State<'_>, table: &IndexTable, batch: Option<&Batch>) -> Result<()> {
+        for place in 0..self.claimed.len() {
+            let claimed = &self.claimed[place];
+            let (collection, claim) = (claimed.collection, self.added.op(claimed.place));
+            let Some((key, Some(record))) = claim else { continue };
+            if table.expiry_of(collection).is_none() || self.released.contains(key) {
+                continue;
+            }
+            let Some(holder) = state.pending.get(state.kv, key)?.filter(|holder| **holder != *record) else {
+                continue;
+            };
+            let holder = holder.to_vec();
+            let written = collection.storage_key(&holder);
+            // What the commit itself puts there decides, not what was there before.
+            if batch.is_none_or(|batch| batch.ops().all(|(key, _)| *key != *written)) {
+                self.evict_expired(state, table, collection, &holder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a record and its entries if it has expired.
+    fn evict_expired(
+        &mut self,
+        state: &State<'_>,
+        table: &IndexTable,
+        collection: CollectionId,
+        record_key: &[u8],
+    ) -> Result<()> {
+        let Some(expiry) = table.expiry_of(collection).and_then(|index| index.expiry.as_ref()) else {
+            return Ok(());
+        };
+        let storage_key = collection.storage_key(record_key);
+        let Some(record) = state.pending.get(state.kv, &storage_key)? else { return Ok(()) };
+        if is_live(expiry, &record, &state.shapes, state.now)? {
+            return Ok(());
+        }
+        self.evicted.push(&storage_key, b"", None);
+        self.replace(state, table.all_of(collection), &storage_key, record_key, None, 0)
     }
 
     fn check_unique(&self, state: &State<'_>) -> Result<()> {

@@ -7,6 +7,8 @@ use fountain_lsm::KeyRange;
 use super::encode::{self, tag};
 use super::{Index, IndexKind};
 use crate::error::{Error, Result};
+use crate::expiry::Expiry;
+use crate::keys;
 use crate::limits::MAX_INDEX_ENTRIES;
 use crate::record::{Path, Reader};
 
@@ -52,12 +54,25 @@ impl Entries {
     }
 
     fn try_fill(&mut self, index: &Index, record_key: &[u8], document: &Reader<'_>) -> Result<()> {
+        if let Some(expiry) = &index.expiry {
+            return self.fill_moment(expiry, record_key, document);
+        }
         let paths = index.definition.on();
         if paths.iter().any(Path::is_multiple) {
             self.fill_product(index, record_key, document)
         } else {
             self.fill_single(index, record_key, document)
         }
+    }
+
+    /// The entry of a record that expires.
+    fn fill_moment(&mut self, expiry: &Expiry, record_key: &[u8], document: &Reader<'_>) -> Result<()> {
+        if let Some(moment) = expiry.of(document)? {
+            keys::push_number(tag::DATE, moment, &mut self.bytes);
+            self.bytes.extend_from_slice(record_key);
+            self.list.push(Entry { key: 0..self.bytes.len(), exclusive: false });
+        }
+        Ok(())
     }
 
     /// No path leads to more than one place: one entry or none.
@@ -181,7 +196,7 @@ mod tests {
         let definition = IndexDefinition::new("x", kind, on)?;
         let definition = if sparse { definition.sparse() } else { definition };
         let (id, collection) = (IndexId::new(17), CollectionId::FIRST);
-        let index = Index { id, collection, definition, since: None };
+        let index = Index { id, collection, definition, since: None, expiry: None };
         let shapes = Shapes::empty();
         let record = write(&from_json(json)?, &shapes)?;
         let list = shapes.list();

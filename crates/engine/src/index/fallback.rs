@@ -109,9 +109,9 @@ mod tests {
         kv.commit_many(&[batch], Durability::Memory).unwrap();
         let definition = IndexDefinition::new("t", IndexKind::Multi, &["t[]"]).unwrap();
         let (id, collection) = (IndexId::new(17), CollectionId::FIRST);
-        let index = Arc::new(Index { id, collection, definition, since: None });
+        let index = Arc::new(Index { id, collection, definition, since: None, expiry: None });
         let view = View::At(kv.visible());
-        let place = Place { kv: &kv, shapes: &shapes, view: &view, tier: ReadTier::Disk };
+        let place = Place { kv: &kv, shapes: &shapes, view: &view, tier: ReadTier::Disk, live: None };
         let walk = |direction, limit| {
             let mut walk = Fallback::new(place, &index, Bounds::all().keys(), direction);
             walk.limit = limit;

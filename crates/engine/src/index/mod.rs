@@ -28,6 +28,7 @@ use std::fmt;
 
 use fountain_lsm::Seq;
 
+use crate::expiry::Expiry;
 use crate::keyspace::CollectionId;
 use crate::limits::KEYSPACE_BYTES;
 
@@ -36,7 +37,7 @@ pub use build::BuildStatus;
 pub(crate) use build::Builder;
 pub(crate) use chunk::Chunk;
 pub use definition::{IndexDefinition, IndexKind};
-pub(crate) use derive::{State, derive};
+pub(crate) use derive::{State, derive, expire};
 pub use encode::{decode_tuple, encode_tuple};
 pub(crate) use read::{IndexCursor, Place};
 pub(crate) use scan::fill as fill_page;
@@ -81,6 +82,8 @@ pub struct Index {
     pub definition: IndexDefinition,
     /// From which sequence on it is complete; `None` while it is being built.
     pub since: Option<Seq>,
+    /// What its entries are made of instead of the definition, if it leads from moments to the records that expire then.
+    pub(crate) expiry: Option<Expiry>,
 }
 
 impl Index {

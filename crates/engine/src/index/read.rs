@@ -12,6 +12,7 @@ use super::fallback::Fallback;
 use super::overlay::Overlay;
 use super::{Index, IndexKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::Live;
 use crate::keys;
 use crate::kv::{KvCursor, OrderedKv};
 use crate::limits::KEYSPACE_BYTES;
@@ -47,6 +48,8 @@ pub(crate) struct Place<'a> {
     pub view: &'a View,
     /// How far reads may go.
     pub tier: ReadTier,
+    /// Which records are seen.
+    pub live: Option<&'a Live>,
 }
 
 impl<'a> IndexCursor<'a> {

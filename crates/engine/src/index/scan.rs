@@ -4,8 +4,9 @@ use fountain_lsm::Direction;
 
 use super::read::{IndexCursor, Place, behind, exclusive_record, is_exclusive};
 use super::{Bounds, Index};
-use crate::document;
+use crate::document::Document;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::lives;
 use crate::keyspace::CollectionId;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::page::Page;
@@ -100,11 +101,13 @@ fn fill_cleared(
 
 fn push_record(place: Place<'_>, index: &Index, record_key: &[u8], page: &mut Page) -> Result<()> {
     let found = place.view.get(place.kv, &index.collection.storage_key(record_key), place.tier)?;
-    let Some(document) = found else {
+    let Some(stored) = found else {
         let name = index.definition.name();
         return Err(Error::new(ErrorCode::Corrupt, format!("an entry of index {name} leads to no record")));
     };
-    document::check_stored(&document)?;
-    page.push(record_key, &document);
+    let document = Document::from_stored(stored)?;
+    if lives(place.live, document.stored())? {
+        page.push(record_key, &document);
+    }
     Ok(())
 }

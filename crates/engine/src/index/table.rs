@@ -9,8 +9,19 @@ use crate::keyspace::CollectionId;
 /// Indexes by collection and by id. Changing a copy leaves the original as it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IndexTable {
-    by_collection: HashMap<CollectionId, Vec<Arc<Index>>>,
+    by_collection: HashMap<CollectionId, Own>,
     by_id: BTreeMap<IndexId, Arc<Index>>,
+    /// Number of expiry indexes.
+    expiries: usize,
+}
+
+/// The indexes of one collection.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    /// Those that were defined, by name, and behind them the expiry index.
+    all: Vec<Arc<Index>>,
+    /// Number of those that were defined.
+    defined: usize,
 }
 
 impl IndexTable {
@@ -24,14 +35,32 @@ impl IndexTable {
         self.by_id.values()
     }
 
-    /// Those of a collection, by name.
+    /// Those of a collection that were defined, by name.
     pub fn of(&self, collection: CollectionId) -> &[Arc<Index>] {
-        self.by_collection.get(&collection).map_or(&[], Vec::as_slice)
+        self.by_collection.get(&collection).map_or(&[], |own| &own.all[..own.defined])
     }
 
-    /// All of a collection, whoever made them.
-    pub fn all_of(&self, collection: CollectionId) -> impl Iterator<Item = &Arc<Index>> {
-        self.of(collection).iter()
+    /// Those of a collection that were defined, and its expiry index.
+    pub fn all_of(&self, collection: CollectionId) -> &[Arc<Index>] {
+        self.by_collection.get(&collection).map_or(&[], |own| &own.all)
+    }
+
+    /// Whether there are expiry indexes.
+    pub fn has_expiries(&self) -> bool {
+        self.expiries > 0
+    }
+
+    /// All expiry indexes.
+    pub fn expiries(&self) -> impl Iterator<Item = &Arc<Index>> {
+        self.by_id.values().filter(|index| index.expiry.is_some())
+    }
+
+    /// The expiry index of a collection.
+    pub fn expiry_of(&self, collection: CollectionId) -> Option<&Arc<Index>> {
+        if self.expiries == 0 {
+            return None;
+        }
+        self.all_of(collection).last().filter(|index| index.expiry.is_some())
     }
 
     /// The one with this id.
@@ -47,18 +76,29 @@ impl IndexTable {
     /// Adds an index, in the place of one with the same id.
     pub fn insert(&mut self, index: Arc<Index>) {
         self.remove(index.id);
-        let list = self.by_collection.entry(index.collection).or_default();
-        let at = list.partition_point(|other| other.definition.name() < index.definition.name());
-        list.insert(at, Arc::clone(&index));
+        let own = self.by_collection.entry(index.collection).or_default();
+        let at = if index.expiry.is_some() {
+            self.expiries += 1;
+            own.all.len()
+        } else {
+            own.defined += 1;
+            let defined = &own.all[..own.defined - 1];
+            defined.partition_point(|other| other.definition.name() < index.definition.name())
+        };
+        own.all.insert(at, Arc::clone(&index));
         self.by_id.insert(index.id, index);
     }
 
     /// Removes an index.
     pub fn remove(&mut self, id: IndexId) {
         let Some(index) = self.by_id.remove(&id) else { return };
-        if let Some(list) = self.by_collection.get_mut(&index.collection) {
-            list.retain(|other| other.id != id);
-            if list.is_empty() {
+        if index.expiry.is_some() {
+            self.expiries -= 1;
+        }
+        if let Some(own) = self.by_collection.get_mut(&index.collection) {
+            own.all.retain(|other| other.id != id);
+            own.defined -= usize::from(index.expiry.is_none());
+            if own.all.is_empty() {
                 self.by_collection.remove(&index.collection);
             }
         }

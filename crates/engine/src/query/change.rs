@@ -12,6 +12,7 @@ use super::state::State;
 use super::walk::Flow;
 use super::{Query, planner};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{expiring, time};
 use crate::keyspace::CollectionId;
 use crate::limits::MAX_CHANGE_ATTEMPTS;
 use crate::record::{self, Reader, Value};
@@ -60,7 +61,8 @@ fn stage(
     change: &Change,
     transaction: &Transaction,
 ) -> Result<u64> {
-    let state = State::new(&store.inner, collection, View::At(transaction.sequence()))?;
+    let moment = Some(transaction.moment());
+    let state = State::new(&store.inner, collection, View::At(transaction.sequence()), moment)?;
     let mut meter = Meter::new(&query.hints);
     let plan = planner::plan(&state, query, &meter)?;
     let limit = query.limit.map_or(u64::MAX, |limit| limit as u64);
@@ -92,5 +94,10 @@ fn changed(store: &Store, set: &[(String, Value)], record: &Reader<'_>) -> Resul
             }
         }
     }
-    record::write(&document, &store.inner.shapes)
+    let document = record::write(&document, &store.inner.shapes)?;
+    // It goes on to expire when it did before.
+    Ok(match record.expires_at() {
+        Some(at) => expiring(&document, time(at)),
+        None => document,
+    })
 }

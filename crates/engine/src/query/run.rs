@@ -25,6 +25,7 @@ use super::source::Source;
 use super::token::Token;
 use super::walk::{Flow, Resume, Walk};
 use crate::error::{Error, Result};
+use crate::expiry::{self, Moment};
 use crate::limits::{MAX_DISTINCT_BYTES, MAX_PAGE_BYTES};
 use crate::page::Page;
 use crate::record::{self, Path, Reader, Shape, ShapeList, Value};
@@ -88,11 +89,14 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// The sequence that a query must read, if it names one.
-pub(crate) fn sequence(query: &Query, seal: impl FnOnce() -> Seal) -> Result<Option<Seq>> {
+/// The sequence that a query must read, if it names one, and the time that decides what of it has expired.
+pub(crate) fn sequence(query: &Query, seal: impl FnOnce() -> Seal) -> Result<(Option<Seq>, Option<Moment>)> {
     match &query.cursor {
-        Some(cursor) => Ok(Some(Token::decode(cursor, query, &seal())?.seq)),
-        None => Ok(query.at),
+        Some(cursor) => {
+            let Token { seq, moment, .. } = Token::decode(cursor, query, &seal())?;
+            Ok((Some(seq), moment))
+        }
+        None => Ok((query.at, None)),
     }
 }
 
@@ -305,7 +309,7 @@ impl Run<'_> {
     }
 
     fn next(&self, sort_key: Vec<u8>, key: Vec<u8>) -> Token {
-        Token { seq: self.source.seq(), sort_key, key }
+        Token { seq: self.source.seq(), moment: self.source.moment(), sort_key, key }
     }
 
     fn project<'r>(
@@ -315,7 +319,7 @@ impl Run<'_> {
         record: &Reader<'_>,
     ) -> Result<Cow<'r, [u8]>> {
         match self.query.projection {
-            Projection::All => Ok(bytes.into()),
+            Projection::All => Ok(expiry::split(bytes).1.into()),
             _ => Ok(projector.project(record)?.into()),
         }
     }

@@ -3,8 +3,9 @@
 use fountain_lsm::{Direction, KeyRange, Seq};
 
 use super::seal::Seal;
+use crate::document::Document;
 use crate::error::Result;
-use crate::kv::KvValue;
+use crate::expiry::Moment;
 use crate::record::{Path, ShapeList};
 
 /// One state of one collection with its indexes.
@@ -15,6 +16,9 @@ pub(crate) trait Source {
     /// What seals the cursors of queries of the collection.
     fn seal(&self) -> Seal;
 
+    /// The time that decides what of it has expired, in milliseconds since 1970; none if that does not matter.
+    fn moment(&self) -> Option<Moment>;
+
     /// The shapes that its records name.
     fn shapes(&self) -> ShapeList;
 
@@ -22,7 +26,7 @@ pub(crate) trait Source {
     fn scan(&self, range: &KeyRange, direction: Direction) -> Result<Box<dyn Records + '_>>;
 
     /// The record under an encoded key.
-    fn get(&self, key: &[u8]) -> Result<Option<KvValue>>;
+    fn get(&self, key: &[u8]) -> Result<Option<Document>>;
 
     /// The indexes that can be read in this state.
     fn indexes(&self) -> &[IndexInfo];
@@ -56,7 +60,7 @@ pub(crate) trait Records {
     fn next(&mut self) -> Result<bool>;
     /// Encoded key of the current record.
     fn key(&self) -> &[u8];
-    /// The current record, codec byte first.
+    /// The current record as it is stored.
     fn record(&self) -> &[u8];
 }
 

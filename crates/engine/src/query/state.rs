@@ -6,12 +6,13 @@ use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
 use super::seal::Seal;
 use super::source::{Entries, IndexInfo, Records, Source};
-use crate::document;
+use crate::document::{self, Document};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Live, Moment, lives};
 use crate::index::{Index, IndexCursor, IndexKind, Place};
 use crate::inner::Inner;
 use crate::keyspace::CollectionId;
-use crate::kv::{KvCursor, KvPin, KvValue, OrderedKv};
+use crate::kv::{KvCursor, KvPin, OrderedKv};
 use crate::limits::KEYSPACE_BYTES;
 use crate::record::ShapeList;
 use crate::view::View;
@@ -28,6 +29,7 @@ pub(super) struct State<'a> {
     collection: CollectionId,
     view: View,
     seq: Seq,
+    live: Option<Live>,
     /// Taken after the sequence was fixed, so it has every shape that a record of it names.
     shapes: ShapeList,
     indexes: Vec<IndexInfo>,
@@ -38,11 +40,15 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    /// Fixes the state of `collection` that `view` sees.
+    /// Fixes the state of `collection` that `view` sees, as it was at a moment if one is given.
     ///
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`.
-    pub fn new(inner: &'a Inner, collection: CollectionId, view: View) -> Result<Self> {
+    pub fn new(inner: &'a Inner, collection: CollectionId, view: View, at: Option<Moment>) -> Result<Self> {
+        let live = match at {
+            Some(at) => inner.live_at(collection, at),
+            None => inner.live(collection, &view),
+        };
         let (view, pin) = match view {
             // Before the shapes are listed, which have to be those of its writes, too.
             View::Transaction(transaction) => (View::Transaction(transaction.frozen()), None),
@@ -64,7 +70,7 @@ impl<'a> State<'a> {
         let ready = table.of(collection).iter().filter(|index| index.is_ready(Some(seq)));
         let stored: Vec<_> = ready.cloned().collect();
         let indexes = stored.iter().map(|index| describe(index)).collect();
-        Ok(Self { inner, collection, view, seq, shapes, indexes, stored, _pin: pin })
+        Ok(Self { inner, collection, view, seq, live, shapes, indexes, stored, _pin: pin })
     }
 
     /// The first path of an index.
@@ -82,7 +88,8 @@ impl<'a> State<'a> {
     ) -> Result<IndexCursor<'b>> {
         let missing = || Error::new(ErrorCode::Internal, format!("there is no index {index}"));
         let index = self.stored.get(index).ok_or_else(missing)?;
-        let place = Place { kv: self.kv(), shapes: &self.inner.shapes, view, tier: ReadTier::Disk };
+        let (shapes, live) = (&self.inner.shapes, self.live.as_ref());
+        let place = Place { kv: self.kv(), shapes, view, tier: ReadTier::Disk, live };
         IndexCursor::open(place, index, range.clone(), direction)
     }
 
@@ -100,6 +107,10 @@ impl Source for State<'_> {
         Seal::new(self.kv().identity(), self.collection)
     }
 
+    fn moment(&self) -> Option<Moment> {
+        self.live.as_ref().map(Live::moment)
+    }
+
     fn shapes(&self) -> ShapeList {
         ShapeList::clone(&self.shapes)
     }
@@ -107,15 +118,15 @@ impl Source for State<'_> {
     fn scan(&self, range: &KeyRange, direction: Direction) -> Result<Box<dyn Records + '_>> {
         let range = self.collection.storage_range(range);
         let cursor = self.view.cursor(self.kv(), range, direction, ReadTier::Disk)?;
-        Ok(Box::new(StoredRecords(cursor)))
+        Ok(Box::new(StoredRecords { cursor, live: self.live.as_ref() }))
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<KvValue>> {
+    fn get(&self, key: &[u8]) -> Result<Option<Document>> {
         let found = self.view.get(self.kv(), &self.collection.storage_key(key), ReadTier::Disk)?;
-        if let Some(record) = &found {
-            document::check_stored(record)?;
+        match found.map(Document::from_stored).transpose()? {
+            Some(document) if lives(self.live.as_ref(), document.stored())? => Ok(Some(document)),
+            _ => Ok(None),
         }
-        Ok(found)
     }
 
     fn indexes(&self) -> &[IndexInfo] {
@@ -174,22 +185,27 @@ impl Entries for IndexCursor<'_> {
     }
 }
 
-struct StoredRecords(Box<dyn KvCursor>);
+struct StoredRecords<'a> {
+    cursor: Box<dyn KvCursor>,
+    live: Option<&'a Live>,
+}
 
-impl Records for StoredRecords {
+impl Records for StoredRecords<'_> {
     fn next(&mut self) -> Result<bool> {
-        let more = self.0.next()?;
-        if more {
-            document::check_stored(self.0.value())?;
+        while self.cursor.next()? {
+            document::check_stored(self.cursor.value())?;
+            if lives(self.live, self.cursor.value())? {
+                return Ok(true);
+            }
         }
-        Ok(more)
+        Ok(false)
     }
 
     fn key(&self) -> &[u8] {
-        self.0.key().get(KEYSPACE_BYTES..).unwrap_or_default()
+        self.cursor.key().get(KEYSPACE_BYTES..).unwrap_or_default()
     }
 
     fn record(&self) -> &[u8] {
-        self.0.value()
+        self.cursor.value()
     }
 }

@@ -1,7 +1,7 @@
 //! Cursors: where a page ended, as text that travels to the caller and back.
 //!
-//! A cursor names the sequence that the first page read, so that all pages show one state whatever is written meanwhile,
-//! and a hash of the query, so that it cannot go on with another one. Its seal finds whatever was not written here, for
+//! A cursor names the sequence that the first page read, so that all pages show one state whatever is written or
+//! expires meanwhile, and a hash of the query, so that it cannot go on with another one. Its seal finds whatever was not written here, for
 //! this collection of this store.
 
 use base64::Engine as _;
@@ -12,16 +12,19 @@ use twox_hash::XxHash3_64;
 use super::request::Query;
 use super::seal::{SEAL_BYTES, Seal};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::Moment;
 use crate::limits::MAX_CURSOR_BYTES;
 
 /// The first byte of every cursor.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Where a page ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
     /// The sequence that is read.
     pub seq: Seq,
+    /// The time that decides what of it has expired, if that matters.
+    pub moment: Option<Moment>,
     /// The sort key of the last record, without its key.
     pub sort_key: Vec<u8>,
     /// The key of the last record.
@@ -37,6 +40,8 @@ impl Token {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&hash(query).to_le_bytes());
         bytes.extend_from_slice(&self.seq.get().to_le_bytes());
+        // No time is NaN.
+        bytes.extend_from_slice(&self.moment.unwrap_or(f64::NAN).to_le_bytes());
         bytes.extend_from_slice(&(self.key.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.key);
         bytes.extend_from_slice(&self.sort_key);
@@ -71,10 +76,12 @@ impl Token {
             return Some(Err(refused("this cursor belongs to another query")));
         }
         let (seq, rest) = rest.split_first_chunk()?;
+        let (moment, rest) = rest.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (key, sort_key) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let seq = Seq::new(u64::from_le_bytes(*seq))?;
-        Some(Ok(Self { seq, sort_key: sort_key.to_vec(), key: key.to_vec() }))
+        let moment = Some(f64::from_le_bytes(*moment)).filter(|moment| !moment.is_nan());
+        Some(Ok(Self { seq, moment, sort_key: sort_key.to_vec(), key: key.to_vec() }))
     }
 }
 
@@ -103,7 +110,8 @@ mod tests {
     #[test]
     fn a_cursor_goes_on_with_its_own_query_only() {
         let own = query(r#"{"where":{"a":1,"b":{"$gt":2}},"limit":5}"#);
-        let token = Token { seq: Seq::new(9).unwrap(), sort_key: vec![1, 2], key: vec![3] };
+        let (seq, moment) = (Seq::new(9).unwrap(), Some(1e12));
+        let token = Token { seq, moment, sort_key: vec![1, 2], key: vec![3] };
         let text = token.encode(&own, &seal()).unwrap();
         let again = query(r#"{"limit":7,"where":{"b":{"$gt":2},"a":{"$eq":1}}}"#);
         assert_eq!(Token::decode(&text, &again, &seal()).unwrap(), token);
@@ -118,7 +126,7 @@ mod tests {
     #[test]
     fn a_changed_cursor_is_refused_and_so_is_one_of_another_collection() {
         let query = Query::default();
-        let token = Token { seq: Seq::ZERO, sort_key: Vec::new(), key: vec![3] };
+        let token = Token { seq: Seq::ZERO, moment: None, sort_key: Vec::new(), key: vec![3] };
         let text = token.encode(&query, &seal()).unwrap();
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();

@@ -20,7 +20,7 @@ pub(super) enum Flow {
     Stop,
 }
 
-/// Takes a record: its encoded key and its bytes.
+/// Takes a record: its encoded key and its bytes as they are stored.
 pub(super) type Visitor<'a> = dyn FnMut(&mut Meter, &[u8], &[u8]) -> Result<Flow> + 'a;
 
 /// Where an ordered walk goes on.
@@ -82,7 +82,7 @@ impl Walk<'_> {
             meter.key()?;
             let key = entries.record_key();
             if let Some(record) = self.source.get(key)?
-                && visit(meter, key, &record)? == Flow::Stop
+                && visit(meter, key, record.stored())? == Flow::Stop
             {
                 break;
             }
@@ -122,7 +122,7 @@ impl Walk<'_> {
             }
             meter.key()?;
             if let Some(record) = self.source.get(key)?
-                && visit(meter, key, &record)? == Flow::Stop
+                && visit(meter, key, record.stored())? == Flow::Stop
             {
                 break;
             }

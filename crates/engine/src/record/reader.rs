@@ -5,6 +5,7 @@
 
 use super::{CODEC_RECORD, Shape, flag, tag};
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{self, Moment};
 
 /// The next value of a record, or the beginning of a container.
 #[derive(Clone, Copy, Debug)]
@@ -52,14 +53,16 @@ pub struct Reader<'a> {
     text: &'a str,
     wide: bool,
     shapes: &'a [std::sync::Arc<Shape>],
+    expires_at: Option<Moment>,
 }
 
 impl<'a> Reader<'a> {
-    /// Begins to read a record, codec byte first.
+    /// Begins to read a record, codec byte first, or what stands before that if it expires by itself.
     ///
     /// # Errors
     /// `ERR_NEWER_FORMAT` for another codec, `ERR_CORRUPT`.
     pub fn new(record: &'a [u8], shapes: &'a [std::sync::Arc<Shape>]) -> Result<Self> {
+        let (expires_at, record) = expiry::split(record);
         let (flags, rest) = match record {
             [CODEC_RECORD, flags, rest @ ..] => (*flags, rest),
             [codec, _, ..] if *codec != CODEC_RECORD => return Err(unknown_codec(*codec)),
@@ -81,7 +84,12 @@ impl<'a> Reader<'a> {
         let (structure, text) =
             rest.split_at_checked(length).ok_or_else(|| malformed("structure cut short"))?;
         let text = std::str::from_utf8(text).map_err(|_| malformed("text is not UTF-8"))?;
-        Ok(Self { structure, text, wide: flags & flag::WIDE != 0, shapes })
+        Ok(Self { structure, text, wide: flags & flag::WIDE != 0, shapes, expires_at })
+    }
+
+    /// The moment at which the record expires, if it carries one.
+    pub(crate) fn expires_at(&self) -> Option<Moment> {
+        self.expires_at
     }
 
     /// Whether both streams are read to their ends.

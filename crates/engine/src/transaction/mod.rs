@@ -26,6 +26,7 @@ use crate::commit::{Committed, Done};
 use crate::condition::Condition;
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::Moment;
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvValue, OrderedKv};
@@ -176,6 +177,11 @@ impl Transaction {
         tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>> {
         self.state.cursor(kv, range, direction, tier, self.writes())
+    }
+
+    /// The moment that decides what has expired for it.
+    pub(crate) fn moment(&self) -> Moment {
+        self.state.moment()
     }
 
     /// Whether it is one of this store's.

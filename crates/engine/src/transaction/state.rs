@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+use fountain_lsm::{Clock, Direction, KeyRange, ReadTier, Seq, Timestamp};
 
 use super::Isolation;
 use super::cursor::TransactionCursor;
@@ -14,6 +14,7 @@ use super::registry::{Registration, Transactions};
 use super::writes::{Write, Writes};
 use crate::condition::Condition;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Moment, moment};
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvValue, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_COMMIT_BYTES, MAX_COMMIT_OPS, MAX_TRANSACTION_AGE};
@@ -25,6 +26,9 @@ pub(crate) struct State {
     isolation: Isolation,
     snapshot: Seq,
     begun: Instant,
+    /// When it began by the clock, which goes on while the machine sleeps, but may be set.
+    time: Timestamp,
+    clock: Arc<dyn Clock>,
     ended: AtomicBool,
     own: Mutex<Own>,
     /// Until it is committed, refused or rolled back.
@@ -44,12 +48,15 @@ impl State {
         transactions: &Arc<Transactions>,
         kv: &dyn OrderedKv,
         isolation: Isolation,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
         let registration = transactions.enter(kv)?;
         Ok(Arc::new(Self {
             isolation,
             snapshot: registration.seq(),
             begun: Instant::now(),
+            time: clock.now(),
+            clock: Arc::clone(clock),
             ended: AtomicBool::new(false),
             own: Mutex::default(),
             registration: Mutex::new(Some(registration)),
@@ -59,6 +66,11 @@ impl State {
     /// The moment it reads.
     pub fn snapshot(&self) -> Seq {
         self.snapshot
+    }
+
+    /// The moment that decides what has expired.
+    pub fn moment(&self) -> Moment {
+        moment(self.time)
     }
 
     /// What it is protected from.
@@ -180,7 +192,7 @@ impl State {
 
     fn check_running(&self) -> Result<()> {
         self.check_not_ended()?;
-        let age = self.begun.elapsed();
+        let age = self.begun.elapsed().max(self.clock.now().since(self.time));
         if age <= MAX_TRANSACTION_AGE {
             return Ok(());
         }

@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 use super::run::{count, distinct, find};
 use super::source::{Entries, IndexInfo, Records, Source};
 use super::*;
+use crate::document::Document;
 use crate::error::Result;
 use crate::keys::{self, Key};
 use crate::keyspace::CollectionId;
@@ -137,6 +138,10 @@ impl Source for MemorySource {
         Seal::new([7; 16], CollectionId::FIRST)
     }
 
+    fn moment(&self) -> Option<f64> {
+        None
+    }
+
     fn shapes(&self) -> ShapeList {
         self.shapes.list()
     }
@@ -145,8 +150,9 @@ impl Source for MemorySource {
         Ok(Box::new(Walked::new(&self.records, range, direction)))
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<KvValue>> {
-        Ok(self.records.get(key).map(|record| KvValue::Shared(record.as_slice().into())))
+    fn get(&self, key: &[u8]) -> Result<Option<Document>> {
+        let stored = |record: &Vec<u8>| Document::from_stored(KvValue::Shared(record.as_slice().into()));
+        self.records.get(key).map(stored).transpose()
     }
 
     fn indexes(&self) -> &[IndexInfo] {

@@ -1,0 +1,369 @@
+//! Records that expire: nobody sees them from their moment on, whichever way they look, and then they are deleted like
+//! others are.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fountain_engine::query::Body;
+use fountain_engine::record::{Value, from_json};
+use fountain_engine::{
+    CollectionId, CollectionOptions, CollectionRetention, Condition, Direction, Durability, ErrorCode,
+    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, Page, ReadTier, Result, Store,
+    StoreOptions, Timestamp, Ttl, VersionPage, View, WriteSet, expiring,
+};
+use serde_json::json;
+use support::key;
+use tempfile::TempDir;
+
+/// A store with a clock that the test sets, and without a sweeper of its own.
+struct Setup {
+    store: Store,
+    clock: Arc<ManualClock>,
+}
+
+const START: u64 = 1_700_000_000_000;
+
+fn options(clock: &Arc<ManualClock>) -> StoreOptions {
+    StoreOptions { clock: clock.clone(), sweep_every: None, ..StoreOptions::default() }
+}
+
+fn setup() -> Setup {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(START)));
+    Setup { store: Store::with_kv(Arc::new(MemoryKv::default()), options(&clock)).unwrap(), clock }
+}
+
+fn ttl(field: &str, after: u64) -> CollectionOptions {
+    let ttl = Ttl::from_json(&json!({ "field": field, "after": after })).unwrap();
+    CollectionOptions { ttl: Some(ttl), ..CollectionOptions::default() }
+}
+
+impl Setup {
+    fn create(&self, options: CollectionOptions) -> CollectionId {
+        self.store.create_collection("c", options, Durability::Memory).unwrap()
+    }
+
+    fn record(&self, json: &str) -> Vec<u8> {
+        self.store.encode(&from_json(json).unwrap()).unwrap()
+    }
+
+    /// A put that expires so many milliseconds after the start, if it does.
+    fn put(&self, collection: CollectionId, number: u32, json: &str, expires: Option<u64>) -> Result<()> {
+        let mut writes = WriteSet::new();
+        writes.put(collection, &key(number), &self.expiring(json, expires))?;
+        self.store.commit(writes, Durability::Memory).map(drop)
+    }
+
+    fn expiring(&self, json: &str, expires: Option<u64>) -> Vec<u8> {
+        let record = self.record(json);
+        expires.map_or(record.clone(), |at| expiring(&record, Timestamp::from_millis(START + at)))
+    }
+
+    fn at(&self, millis: u64) {
+        self.clock.set(Timestamp::from_millis(START + millis));
+    }
+
+    fn sees(&self, collection: CollectionId, number: u32, at: impl Into<View>) -> bool {
+        self.store.get(collection, &key(number), at, ReadTier::Disk).unwrap().is_some()
+    }
+
+    /// How many records every way of reading finds; they all agree.
+    fn count(&self, collection: CollectionId, index: &str, at: impl Into<View>) -> usize {
+        let at = at.into();
+        let mut page = Page::new();
+        let request = fountain_engine::ScanRequest {
+            collection,
+            max_records: 1000,
+            ..support::everything(&self.store, at.clone())
+        };
+        self.store.scan(&request, ReadTier::Disk, &mut page).unwrap();
+        let scanned = page.len();
+        assert_eq!(self.store.count_records(collection, at.clone()).unwrap(), scanned as u64);
+        let keys: Vec<_> = (0..1000).map(key).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let found = self.store.get_many(collection, &keys, at.clone(), ReadTier::Disk).unwrap();
+        assert_eq!(found.iter().flatten().count(), scanned);
+        let through = json!({ "where": { "n": { "$gte": 0 } }, "hint": { "index": index }, "limit": 1000 });
+        for query in [json!({ "limit": 1000 }), through] {
+            let Body::Find(query) = self.store.parse_query(collection, &query.to_string(), false).unwrap()
+            else {
+                panic!("not a query");
+            };
+            assert_eq!(self.store.count(collection, &query, at.clone()).unwrap(), scanned as u64);
+            assert_eq!(self.store.query(collection, &query, at.clone()).unwrap().page.len(), scanned);
+        }
+        let scan = fountain_engine::IndexScan {
+            collection,
+            index: index.to_owned(),
+            bounds: fountain_engine::Bounds::all(),
+            direction: Direction::Reverse,
+            at,
+            after: None,
+            max_records: 1000,
+            max_bytes: usize::MAX,
+        };
+        self.store.scan_index(&scan, ReadTier::Disk, &mut page).unwrap();
+        assert_eq!(page.len(), scanned);
+        scanned
+    }
+
+    fn index(&self, collection: CollectionId, name: &str, kind: IndexKind) {
+        let definition = IndexDefinition::new(name, kind, &[name]).unwrap();
+        let id = self.store.create_index(collection, definition, Durability::Memory).unwrap();
+        self.store.wait_for_index(id).unwrap();
+    }
+}
+
+#[test]
+fn every_way_of_reading_leaves_out_what_has_expired_and_gives_documents_as_they_were_put() {
+    let setup = setup();
+    let collection = setup.create(ttl("at", 100));
+    setup.index(collection, "n", IndexKind::Multi);
+    setup.put(collection, 1, &format!(r#"{{"n":1,"at":{START}}}"#), None).unwrap();
+    setup.put(collection, 2, r#"{"n":2,"at":"never"}"#, None).unwrap();
+    setup.put(collection, 3, r#"{"n":3}"#, Some(50)).unwrap();
+    setup.put(collection, 4, &format!(r#"{{"n":4,"at":{START}}}"#), Some(200)).unwrap();
+    let found = setup.store.get(collection, &key(3), None, ReadTier::Disk).unwrap().unwrap();
+    assert_eq!(*found, *setup.record(r#"{"n":3}"#));
+    for (millis, expected) in [(0, 4), (49, 4), (50, 3), (99, 3), (100, 2), (199, 2), (200, 1), (10_000, 1)] {
+        setup.at(millis);
+        assert_eq!(setup.count(collection, "n", View::Newest), expected, "after {millis} ms");
+        assert_eq!(setup.sees(collection, 3, None), millis < 50);
+    }
+    // A clock that is set back shows what was not deleted yet.
+    setup.at(0);
+    assert_eq!(setup.count(collection, "n", View::Newest), 4);
+}
+
+#[test]
+fn transactions_and_snapshots_of_the_newest_state_go_by_the_time_when_they_began() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.index(collection, "n", IndexKind::Multi);
+    setup.put(collection, 1, r#"{"n":1}"#, Some(50)).unwrap();
+    setup.put(collection, 2, r#"{"n":2}"#, None).unwrap();
+    let snapshot = setup.store.snapshot().unwrap();
+    let transaction = setup.store.begin(Isolation::Serializable).unwrap();
+    setup.at(60);
+    let late = setup.store.begin(Isolation::Serializable).unwrap();
+    assert_eq!(setup.count(collection, "n", View::Newest), 1);
+    assert_eq!(setup.count(collection, "n", snapshot.sequence()), 2);
+    assert_eq!(setup.count(collection, "n", &transaction), 2);
+    assert_eq!(setup.count(collection, "n", &late), 1);
+    setup.store.sweep_expired().unwrap();
+    assert_eq!(setup.count(collection, "n", snapshot.sequence()), 2);
+    assert_eq!(setup.count(collection, "n", &transaction), 2);
+    let past = snapshot.sequence();
+    drop(snapshot);
+    // A state of the past has what its commits left.
+    assert_eq!(setup.count(collection, "n", past), 2);
+    assert_eq!(setup.count(collection, "n", setup.store.sequence()), 1);
+}
+
+#[test]
+fn pages_of_a_query_show_one_state_whatever_expires_between_them() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    for number in 0..6 {
+        setup.put(collection, number, r#"{"n":1}"#, Some(if number < 2 { 10 } else { 100 })).unwrap();
+    }
+    setup.at(20);
+    let mut query = json!({ "limit": 2 });
+    let mut seen = 0;
+    loop {
+        let Body::Find(parsed) = setup.store.parse_query(collection, &query.to_string(), false).unwrap()
+        else {
+            panic!("not a query");
+        };
+        let answer = setup.store.query(collection, &parsed, View::Newest).unwrap();
+        seen += answer.page.len();
+        let Some(next) = answer.next else { break };
+        query["cursor"] = json!(next);
+        setup.at(200);
+    }
+    assert_eq!(seen, 4);
+}
+
+#[test]
+fn conditions_and_unique_keys_know_nothing_of_what_has_expired() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.index(collection, "n", IndexKind::Unique);
+    setup.put(collection, 1, r#"{"n":1}"#, Some(50)).unwrap();
+    let first = setup.store.sequence();
+    let conditional = |condition: Condition, json: &str| {
+        let mut writes = WriteSet::new();
+        writes.put_if(collection, &key(1), &setup.record(json), condition)?;
+        setup.store.commit(writes, Durability::Memory)
+    };
+    assert_eq!(conditional(Condition::Absent, r#"{"n":9}"#).unwrap_err().code, ErrorCode::Exists);
+    assert_eq!(setup.put(collection, 2, r#"{"n":1}"#, None).unwrap_err().code, ErrorCode::Unique);
+    setup.at(50);
+    assert_eq!(conditional(Condition::Sequence(first), r#"{"n":9}"#).unwrap_err().code, ErrorCode::Conflict);
+
+    // Whoever takes the key pushes the old holder out, in the same commit and for those who watch.
+    let watch = setup.store.watch().unwrap();
+    let before = setup.store.sequence();
+    setup.put(collection, 2, r#"{"n":1}"#, None).unwrap();
+    let mut page = VersionPage::new();
+    watch.next(Some(collection), before, usize::MAX, &mut page).unwrap();
+    let changes: Vec<_> =
+        page.versions().map(|(_, _, key, document)| (key.to_vec(), document.is_some())).collect();
+    assert_eq!(changes, [(key(1), false), (key(2), true)]);
+    let found = setup.store.find(collection, "n", &[Value::Number(1.0)], View::Newest, 10).unwrap();
+    assert_eq!(found.records().map(|(key, _)| key.to_vec()).collect::<Vec<_>>(), [key(2)]);
+    assert_eq!(setup.put(collection, 3, r#"{"n":1}"#, None).unwrap_err().code, ErrorCode::Unique);
+    assert!(conditional(Condition::Absent, r#"{"n":9}"#).is_ok());
+
+    // A holder that the same commit renews is no expired one.
+    setup.put(collection, 4, r#"{"n":4}"#, Some(60)).unwrap();
+    setup.at(60);
+    let mut writes = WriteSet::new();
+    writes.put(collection, &key(4), &setup.record(r#"{"n":4,"again":true}"#)).unwrap();
+    writes.put(collection, &key(5), &setup.record(r#"{"n":4}"#)).unwrap();
+    assert_eq!(setup.store.commit(writes, Durability::Memory).unwrap_err().code, ErrorCode::Unique);
+}
+
+#[test]
+fn what_has_expired_is_deleted_in_ordinary_commits_that_everybody_sees() {
+    let setup = setup();
+    let collection = setup.create(ttl("at", 0));
+    setup.index(collection, "n", IndexKind::Multi);
+    for number in 0..700 {
+        setup.put(collection, number, &format!(r#"{{"n":{number},"at":{}}}"#, START + 10), None).unwrap();
+    }
+    setup.put(collection, 700, r#"{"n":700}"#, None).unwrap();
+    let before = setup.store.sequence();
+    let transaction = setup.store.begin(Isolation::Snapshot).unwrap();
+    transaction.put(collection, &key(5), &setup.record("{}")).unwrap();
+    setup.store.sweep_expired().unwrap();
+    assert_eq!((setup.store.sequence(), setup.store.metrics().expired), (before, 0));
+    setup.at(10);
+    setup.store.sweep_expired().unwrap();
+    let metrics = setup.store.metrics();
+    assert_eq!((metrics.expired, metrics.deletes), (700, 0));
+    let commits = setup.store.sequence().get() - before.get();
+    assert!((1..=10).contains(&commits), "{commits} commits for 700 records");
+    assert_eq!(transaction.commit(Durability::Memory).unwrap_err().code, ErrorCode::Conflict);
+    assert_eq!(setup.count(collection, "n", setup.store.sequence()), 1);
+    let mut page = VersionPage::new();
+    setup.store.history(collection, &key(1), None, usize::MAX, &mut page).unwrap();
+    let versions: Vec<_> = page.versions().map(|(.., document)| document.is_some()).collect();
+    assert_eq!(versions, [false, true]);
+    setup.store.sweep_expired().unwrap();
+    assert_eq!(setup.store.metrics().expired, 700);
+}
+
+#[test]
+fn a_ttl_that_is_set_later_counts_for_what_is_there_and_one_that_is_taken_back_does_not() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.index(collection, "n", IndexKind::Multi);
+    for number in 0..600 {
+        setup.put(collection, number, &format!(r#"{{"n":{number},"at":{START}}}"#), None).unwrap();
+    }
+    setup.put(collection, 600, r#"{"n":600}"#, Some(30)).unwrap();
+    let alter = |ttl: serde_json::Value| {
+        let change = |options: &mut CollectionOptions| options.update(&json!({ "ttl": ttl }));
+        setup.store.alter_collection("c", change, Durability::Memory).unwrap();
+    };
+    alter(json!({ "field": "at", "after": 20 }));
+    setup.at(25);
+    assert_eq!(setup.count(collection, "n", View::Newest), 1);
+    alter(json!(null));
+    assert_eq!(setup.count(collection, "n", View::Newest), 601);
+    setup.at(30);
+    assert_eq!(setup.count(collection, "n", View::Newest), 600);
+    alter(json!("at"));
+    assert_eq!(setup.count(collection, "n", View::Newest), 0);
+    // The index that the sweeper walks is built in the background.
+    while setup.store.metrics().expired < 601 {
+        setup.store.sweep_expired().unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(setup.count(collection, "n", setup.store.sequence()), 0);
+    let info = setup.store.collection_info("c").unwrap().unwrap();
+    assert_eq!(info.indexes.len(), 1, "nobody sees the expiry index");
+}
+
+#[test]
+fn it_all_goes_on_after_a_reopen_and_compaction_gives_the_space_back() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(START)));
+    let directory = TempDir::new().unwrap();
+    let open =
+        || Setup { store: Store::open(directory.path(), options(&clock)).unwrap(), clock: clock.clone() };
+    let setup = open();
+    let retention = Some(CollectionRetention::LatestOnly);
+    let collection = setup.create(CollectionOptions { retention, ..ttl("at", 0) });
+    setup.index(collection, "n", IndexKind::Multi);
+    let text = "x".repeat(500);
+    for number in 0..200 {
+        let json = format!(r#"{{"n":{number},"at":{},"text":"{text}"}}"#, START + 10);
+        setup.put(collection, number, &json, (number % 2 == 0).then_some(20)).unwrap();
+    }
+    setup.store.close().unwrap();
+    let setup = open();
+    setup.at(10);
+    assert_eq!(setup.count(collection, "n", View::Newest), 100);
+    setup.at(20);
+    setup.store.sweep_expired().unwrap();
+    assert_eq!(setup.store.metrics().expired, 200);
+    setup.store.compact().unwrap();
+    let bytes = setup.store.metrics().storage.table_bytes;
+    assert!(bytes < 10_000, "{bytes} bytes for a collection in which everything expired");
+    setup.store.close().unwrap();
+    let setup = open();
+    assert_eq!(setup.count(collection, "n", setup.store.sequence()), 0);
+    setup.store.close().unwrap();
+}
+
+#[test]
+fn the_store_sweeps_by_itself() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(START)));
+    let options = StoreOptions { sweep_every: Some(Duration::from_millis(5)), ..options(&clock) };
+    let setup = Setup { store: Store::with_kv(Arc::new(MemoryKv::default()), options).unwrap(), clock };
+    let collection = setup.create(CollectionOptions::default());
+    setup.put(collection, 1, "{}", Some(5)).unwrap();
+    setup.at(5);
+    while setup.store.metrics().expired == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!setup.sees(collection, 1, setup.store.sequence()));
+}
+
+#[test]
+fn updates_keep_the_moment_and_a_put_without_one_takes_it_back() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.put(collection, 1, r#"{"n":1}"#, Some(50)).unwrap();
+    setup.put(collection, 2, r#"{"n":1}"#, Some(50)).unwrap();
+    let body = json!({ "type": "update", "where": { "n": 1 }, "set": { "n": 2 } });
+    let Body::Change(query, change) = setup.store.parse_query(collection, &body.to_string(), false).unwrap()
+    else {
+        panic!("not a change");
+    };
+    setup.store.change(collection, &query, &change, Durability::Memory).unwrap();
+    setup.put(collection, 2, r#"{"n":3}"#, None).unwrap();
+    setup.at(50);
+    assert_eq!((setup.sees(collection, 1, None), setup.sees(collection, 2, None)), (false, true));
+    setup.store.sweep_expired().unwrap();
+    assert!(setup.sees(collection, 2, None));
+}
+
+#[test]
+fn a_transaction_is_too_old_after_five_minutes() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    let transaction = setup.store.begin(Isolation::Snapshot).unwrap();
+    setup.at(fountain_engine::limits::MAX_TRANSACTION_AGE.as_millis() as u64);
+    transaction.put(collection, &key(1), &setup.record("{}")).unwrap();
+    setup.at(fountain_engine::limits::MAX_TRANSACTION_AGE.as_millis() as u64 + 1);
+    let put = transaction.put(collection, &key(2), &setup.record("{}"));
+    assert_eq!(put.unwrap_err().code, ErrorCode::TransactionTooOld);
+    let get = setup.store.get(collection, &key(1), &transaction, ReadTier::Disk);
+    assert_eq!(get.unwrap_err().code, ErrorCode::TransactionTooOld);
+    assert_eq!(transaction.commit(Durability::Memory).unwrap_err().code, ErrorCode::TransactionTooOld);
+    assert!(!setup.sees(collection, 1, None));
+}
