@@ -49,11 +49,12 @@ mod tests {
         let begin = Instant::now();
         pace.reached(100 << 10, &|| false, &cancel);
         assert!(begin.elapsed() >= Duration::from_millis(90), "{:?}", begin.elapsed());
+        // At the limit it would take minutes.
         let begin = Instant::now();
         pace.reached(100 << 20, &|| true, &cancel);
         cancel.store(true, Ordering::Relaxed);
         pace.reached(200 << 20, &|| false, &cancel);
         Pace::new(None).reached(u64::MAX, &|| false, &cancel);
-        assert!(begin.elapsed() < Duration::from_millis(90), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
     }
 }

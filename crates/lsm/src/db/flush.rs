@@ -47,12 +47,11 @@ impl Inner {
         self.seal_active(log, None).inspect_err(|error| self.poison_unless_harmless(error))
     }
 
-    /// What the flush thread does whenever it is woken. Making the log longer ahead of its end is its work, too, because
-    /// it has the time.
+    /// What the flush thread does whenever it is woken. Without threads the log is kept ready here, too.
     pub(super) fn flush_step(&self) -> Result<bool> {
-        self.check_poison()?;
-        let segment = Arc::clone(locked(&self.log).wal.file());
-        segment.extend_ahead();
+        if !self.options.background {
+            self.tend_log()?;
+        }
         self.flush_oldest()
     }
 

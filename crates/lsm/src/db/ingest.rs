@@ -10,9 +10,11 @@
 //! 2. Compactions are kept out, and memtables flushed until only little is left.
 //! 3. The commit lock is taken, so no commit gets a sequence until the end. What is left in memory is flushed: tables now
 //!    hold every commit before this one, and level 0 stays ordered by sequences. A log segment is begun in which nothing
-//!    lies.
+//!    lies, and which no edit so far names.
 //! 4. One edit adds the tables with the next sequence as base, sets the last covered sequence to it and the log number to
-//!    the new segment; then the sequence counts as given out, and becomes visible after all commits before it.
+//!    the new segment; then the sequence counts as given out, and becomes visible after all commits before it. The
+//!    segments before it are deleted: should the manifest ever lose this edit, the one before it names a segment that is
+//!    missing, so the loss is noticed.
 //!
 //! A crash before the edit is on disk: the tables are left-overs that the next open removes; the manifest covers what
 //! was flushed, the log continues from there without a gap up to the commit before, and the new segment is empty. A
@@ -30,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::limits::{INGEST_FLUSH_ROUNDS, INGEST_LEFT_BYTES};
 use crate::manifest::Edit;
 use crate::marks::{Mark, hit};
+use crate::memtable::Memtable;
 use crate::planted::{self, Bug};
 use crate::table::TableMeta;
 use crate::types::Seq;
@@ -117,10 +120,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Afterwards everything committed is in tables, and the newest log segment holds nothing.
+    /// Afterwards everything committed is in tables, and the newest log segment holds nothing and is named by no edit so
+    /// far: the one that the last flush began is named by the edit of that flush.
     fn begin_empty_log(&self, log: &mut Log) -> Result<()> {
         self.seal_used(log)?;
         while self.flush_oldest()? {}
+        let begun = self.rotate_log(log, None);
+        let number = begun.inspect_err(|error| self.poison_unless_harmless(error))?;
+        let active = Arc::new(Memtable::new(number));
+        self.swap_current(|current| Current { active, ..current.clone() });
         Ok(())
     }
 

@@ -89,13 +89,16 @@ impl Inner {
         }
     }
 
-    /// What the log thread does whenever it is woken. An error that leaves everything as it was is for the commit that
-    /// will have to make room itself.
+    /// What the log thread does whenever it is woken, and without threads whoever does the work. An error that leaves
+    /// everything as it was is for the commit that will have to make room itself.
     pub(super) fn tend_log(&self) -> Result<()> {
         self.check_poison()?;
-        let segment = Arc::clone(locked(&self.log).wal.file());
+        let (segment, full) = {
+            let log = locked(&self.log);
+            (Arc::clone(log.wal.file()), self.full(&log, &self.current.load().active))
+        };
         segment.extend_ahead();
-        if self.rotation_wanted.load(Ordering::Acquire) {
+        if full != Full::Nothing {
             self.rotate_ahead(&segment).inspect_err(|error| self.poison_unless_harmless(error))?;
         }
         Ok(())
@@ -147,7 +150,7 @@ impl Inner {
     }
 
     /// Begins a log segment, in the file that was made ready or in a new one.
-    fn rotate_log(&self, log: &mut Log, ready: Option<NextSegment>) -> Result<FileNumber> {
+    pub(super) fn rotate_log(&self, log: &mut Log, ready: Option<NextSegment>) -> Result<FileNumber> {
         self.check_place()?;
         let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
         let rotated = match ready {

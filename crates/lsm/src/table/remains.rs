@@ -23,7 +23,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::format::FileSalt;
-use crate::fs::{File, Fs, zeros};
+use crate::fs::{File, Fs, tolerate, zeros};
 use crate::range::KeyRange;
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Seq, StoreId};
@@ -413,7 +413,7 @@ fn read_what_can_be_read(file: &dyn File, path: &Path, len: u64) -> (Vec<u8>, Op
         Err(error) => return (Vec::new(), Some(error)),
     };
     let mut failure = None;
-    if file.read_at(0, &mut bytes).is_ok_and(|read| read == bytes.len()) {
+    if tolerate(file.read_at(0, &mut bytes)).is_some_and(|read| read == bytes.len()) {
         return (bytes, None);
     }
     for (index, chunk) in bytes.chunks_mut(READ_BYTES).enumerate() {
