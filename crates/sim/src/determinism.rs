@@ -25,13 +25,17 @@ struct Tally {
 }
 
 fn run(ctx: &Context) -> StageReport {
-    let (tallies, failures) = parallel(ctx, u64::MAX, |tally: &mut Tally, _, seed| {
-        let (digest, changes) = twice(seed)?;
-        elsewhere(seed, digest)?;
-        tally.seeds += 1;
-        tally.changes += changes;
-        Ok(())
-    });
+    let (tallies, failures) = parallel(
+        ctx,
+        |tally: &Tally| tally.seeds,
+        |tally: &mut Tally, _, seed| {
+            let (digest, changes) = twice(seed)?;
+            elsewhere(seed, digest)?;
+            tally.seeds += 1;
+            tally.changes += changes;
+            Ok(())
+        },
+    );
     let changes = tallies.iter().map(|tally| tally.changes).sum();
     StageReport {
         done: tallies.iter().map(|tally| tally.seeds).sum(),

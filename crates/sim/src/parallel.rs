@@ -9,33 +9,45 @@ use fountain_lsm::planted::inherited;
 
 use crate::stage::{Context, Failure};
 
+/// Cases done in this process.
+static CASES: AtomicU64 = AtomicU64::new(0);
+
+/// How many cases this process has done: it is alive as long as they become more.
+pub fn cases_done() -> u64 {
+    CASES.load(Ordering::Relaxed)
+}
+
 /// Failures after which a stage ends: more of them hardly say more.
 const ENOUGH_FAILURES: usize = 5;
 
-/// Calls `work` with the tally of its thread and the index and seed of a case, again and again, until the time is over,
-/// `cases` are done, or there were enough failures. Each index is used once; which thread gets it is left to chance. A
-/// panic is a failure, too.
+/// Calls `work` with the tally of its thread and the index and seed of a case, again and again, until the time is over
+/// and what is due is `done`, all cases are done, or there were enough failures. Each index is used once; which thread
+/// gets it is left to chance. A panic is a failure, too.
 ///
 /// Gives back the tallies of all threads, for summing up, and the failures.
 pub fn parallel<T: Default + Send>(
     ctx: &Context,
-    cases: u64,
+    done: fn(&T) -> u64,
     work: impl Fn(&mut T, u64, u64) -> Result<(), Failure> + Sync,
 ) -> (Vec<T>, Vec<Failure>) {
     let next = AtomicU64::new(0);
+    let all_done = AtomicU64::new(0);
     let failed = AtomicUsize::new(0);
     let enough = if ctx.hunting { 1 } else { ENOUGH_FAILURES };
     let one = || {
         let mut tally = T::default();
         let mut failures = Vec::new();
-        while failed.load(Ordering::Relaxed) < enough && !ctx.is_over() {
+        while failed.load(Ordering::Relaxed) < enough && !ctx.is_over(all_done.load(Ordering::Relaxed)) {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= cases {
+            if index >= ctx.cases {
                 break;
             }
+            let before = done(&tally);
             let seed = ctx.seed_of(index);
             let outcome = guarded(|| work(&mut tally, index, seed));
             let outcome = outcome.unwrap_or_else(|panic| Err(Failure::of_seed(ctx.stage, seed, panic)));
+            all_done.fetch_add(done(&tally) - before, Ordering::Relaxed);
+            CASES.fetch_add(1, Ordering::Relaxed);
             if let Err(failure) = outcome {
                 failed.fetch_add(1, Ordering::Relaxed);
                 failures.push(failure);
@@ -79,17 +91,21 @@ mod tests {
 
     use super::*;
 
-    fn context() -> Context {
+    fn context(cases: u64) -> Context {
         let deadline = Instant::now() + Duration::from_secs(60);
-        Context { stage: "test", deadline, seed: 1, threads: 2, scale: 1.0, hunting: false }
+        Context { threads: 2, cases, ..Context::until(deadline, "test", 1) }
     }
 
     #[test]
     fn every_case_is_run_once() {
-        let (tallies, failures) = parallel(&context(), 1000, |tally: &mut Vec<u64>, index, _| {
-            tally.push(index);
-            Ok(())
-        });
+        let (tallies, failures) = parallel(
+            &context(1000),
+            |_| 0,
+            |tally: &mut Vec<u64>, index, _| {
+                tally.push(index);
+                Ok(())
+            },
+        );
         let mut all = tallies.concat();
         all.sort_unstable();
         assert_eq!(all, (0..1000).collect::<Vec<_>>());
@@ -97,11 +113,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_is_done_though_the_time_is_over() {
+        let ctx = Context { deadline: Instant::now(), due: 100, ..context(u64::MAX) };
+        let (tallies, _) = parallel(
+            &ctx,
+            |tally| *tally,
+            |tally: &mut u64, _, _| {
+                *tally += 1;
+                Ok(())
+            },
+        );
+        let done: u64 = tallies.iter().sum();
+        assert!((100..110).contains(&done), "{done}");
+    }
+
+    #[test]
     fn a_panic_is_a_failure_and_enough_failures_end_the_stage() {
-        let (tallies, failures) = parallel(&context(), 1000, |tally: &mut u64, _, _| {
-            *tally += 1;
-            panic!("no good")
-        });
+        let (tallies, failures) = parallel(
+            &context(1000),
+            |tally| *tally,
+            |tally: &mut u64, _, _| {
+                *tally += 1;
+                panic!("no good")
+            },
+        );
         assert!((ENOUGH_FAILURES..ENOUGH_FAILURES + 2).contains(&failures.len()));
         assert!(tallies.iter().sum::<u64>() < 10);
         assert_eq!(failures[0].what, "panicked: no good");

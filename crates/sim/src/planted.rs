@@ -3,40 +3,51 @@
 //! A bug is a line in the storage engine that is active only in the thread that planted it and in those it starts
 //! ([`fountain_lsm::planted`]), so the other cases of a run never meet one. [`PREY`] says which stage is to find which
 //! bug; that another one would find it, too, does not count. The stage hunts as it runs in any other run, with seeds of
-//! its own and rare kinds of cases as often as common ones, until something fails or the time for this bug is over. Bugs
-//! not found at first are hunted again for longer, as long as there is time.
+//! its own and rare kinds of cases as often as common ones, until something fails or the cases for this round are done.
+//! Bugs not found at first are hunted again, with twice as many cases, until there is no time left.
+//!
+//! What always holds: the rounds of a seed are the same cases on every machine; a slow one only takes longer.
 
 use std::env;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fountain_lsm::planted::{Bug, plant};
 
-use crate::parallel::parallel;
+use crate::parallel::{cases_done, parallel};
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
 use crate::{corruption, crash, faults, isolation, metamorphic};
 
 /// The stage.
-pub const STAGE: Stage = Stage { name: NAME, unit: "planted bugs found", share: 24.0, floor: 0, run, replay };
+pub const STAGE: Stage = Stage { name: NAME, unit: "planted bugs found", share: 14.0, floor: 0, run, replay };
 
 const NAME: &str = "planted";
 
 /// Part of a full run from which on every bug must be found.
 const ENOUGH: f64 = 0.15;
-/// Time for a bug in the first round; twice that in the second, and so on.
-const FIRST_SLICE: Duration = Duration::from_millis(1500);
-/// How much longer a hunt may take than it should before it counts as one that never ends.
-const GRACE: Duration = Duration::from_secs(15);
-/// Milliseconds for a bug that is hunted alone.
-const ALONE: &str = "60000";
+/// Twice as many cases in each round as in the one before, this often. A hunt that nothing comes of takes minutes then.
+const ROUNDS: u32 = 12;
+/// Without a case done for so long, a hunt has met something that never ends. Cases take milliseconds.
+const STUCK: Duration = Duration::from_secs(20);
+/// Time between two looks at a hunt.
+const LOOK: Duration = Duration::from_millis(2);
+/// Cases for a bug that is hunted alone.
+const ALONE: &str = "1000000";
+/// Longer than any hunt takes: what it does is counted in cases, so that a slow machine does the same.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
+/// How the process of a hunt ends that found something.
+const FOUND: i32 = 0;
 /// How the process of a hunt ends that found nothing.
 const NOT_FOUND: i32 = 1;
+/// How the process of a hunt ends that got stuck.
+const GOT_STUCK: i32 = 3;
 
-/// The hunters, and the bugs that each must find.
-const PREY: [(&Stage, &[Bug]); 5] = [
+/// The hunters, how many cases each does in the first round, and the bugs that it must find.
+const PREY: [(&Stage, u64, &[Bug]); 5] = [
     (
         &crash::STAGE,
+        8,
         &[
             Bug::AckBeforeSync,
             Bug::SegmentNameNotSynced,
@@ -62,6 +73,7 @@ const PREY: [(&Stage, &[Bug]); 5] = [
     ),
     (
         &faults::STAGE,
+        256,
         &[
             Bug::VisibleBeforeSync,
             Bug::SyncRetried,
@@ -79,6 +91,7 @@ const PREY: [(&Stage, &[Bug]); 5] = [
     ),
     (
         &corruption::STAGE,
+        1024,
         &[
             Bug::FrameUnchecked,
             Bug::BadFrameSkipped,
@@ -89,6 +102,7 @@ const PREY: [(&Stage, &[Bug]); 5] = [
     ),
     (
         &metamorphic::STAGE,
+        8,
         &[
             Bug::FilterLacksKey,
             Bug::HistoryIgnored,
@@ -109,44 +123,56 @@ const PREY: [(&Stage, &[Bug]); 5] = [
             Bug::IngestTooDeep,
         ],
     ),
-    (&isolation::STAGE, &[Bug::CacheKeyWithoutFile, Bug::MergeIgnoresSequence]),
+    (&isolation::STAGE, 4, &[Bug::CacheKeyWithoutFile, Bug::MergeIgnoresSequence]),
 ];
 
-/// A bug and who must find it.
+/// A bug, who must find it, and in how many cases at first. Without a bug nothing may be found.
 #[derive(Clone, Copy)]
 struct Hunt {
-    bug: Bug,
+    bug: Option<Bug>,
     hunter: &'static Stage,
+    cases: u64,
 }
 
 fn hunts() -> impl Iterator<Item = Hunt> {
-    PREY.into_iter().flat_map(|(hunter, bugs)| bugs.iter().map(move |&bug| Hunt { bug, hunter }))
+    PREY.into_iter()
+        .flat_map(|(hunter, cases, bugs)| bugs.iter().map(move |&bug| Hunt { bug: Some(bug), hunter, cases }))
+}
+
+/// Every hunter without a bug: one that finds something then would find it with each.
+fn controls() -> impl Iterator<Item = Hunt> {
+    PREY.into_iter().map(|(hunter, cases, _)| Hunt { bug: None, hunter, cases })
 }
 
 fn run(ctx: &Context) -> StageReport {
     let mut at_large: Vec<Hunt> = hunts().collect();
-    let mut slice = FIRST_SLICE;
-    let mut failures = Vec::new();
-    while !at_large.is_empty() && !ctx.is_over() && failures.is_empty() {
-        let (found, failed) = parallel(ctx, at_large.len() as u64, |found: &mut Vec<Bug>, index, seed| {
-            let hunt = at_large[index as usize];
-            let left = ctx.deadline.saturating_duration_since(Instant::now());
-            let outcome = hunt.finds(seed, slice.min(left));
-            let is_found = outcome.map_err(|what| Failure::of_seed(NAME, seed, what))?;
-            found.extend(is_found.then_some(hunt.bug));
-            Ok(())
-        });
-        failures = failed;
+    let mut failures: Vec<Failure> =
+        controls().filter_map(|control| control.finds_nothing(ctx).err()).collect();
+    for round in 0..ROUNDS {
+        if at_large.is_empty() || !failures.is_empty() || Instant::now() >= ctx.latest {
+            break;
+        }
+        let all = Context { cases: at_large.len() as u64, due: u64::MAX, ..ctx.clone() };
+        let (found, failed) = parallel(
+            &all,
+            |found: &Vec<Option<Bug>>| found.len() as u64,
+            |found, index, _| {
+                let hunt = at_large[index as usize];
+                let is_found = hunt.finds(ctx, round)?;
+                found.extend(is_found.then_some(hunt.bug));
+                Ok(())
+            },
+        );
+        failures.extend(failed);
         let found = found.concat();
         at_large.retain(|hunt| !found.contains(&hunt.bug));
-        slice *= 2;
     }
     if ctx.scale >= ENOUGH {
         failures.extend(at_large.iter().map(|hunt| hunt.missed(ctx.seed)));
     }
     let planted = hunts().count() as u64;
     let done = planted - at_large.len() as u64;
-    let by = PREY.iter().map(|(hunter, bugs)| {
+    let by = PREY.iter().map(|(hunter, _, bugs)| {
         let missed = at_large.iter().filter(|hunt| hunt.hunter.name == hunter.name).count();
         Count { name: hunter.name, count: (bugs.len() - missed) as u64, floor: 0 }
     });
@@ -155,51 +181,86 @@ fn run(ctx: &Context) -> StageReport {
 }
 
 impl Hunt {
-    /// Whether the hunter finds the bug in time. It hunts in a process of its own: under a bug it may never come to an
-    /// end, or ask for all memory, which is a find as well.
-    fn finds(self, seed: u64, slice: Duration) -> Result<bool, String> {
-        let program = env::current_exe().map_err(|error| error.to_string())?;
-        let case = format!("{NAME}/{seed:016x}:{:?}:{}", self.bug, slice.as_millis());
-        let hunt =
-            Command::new(program).args(["replay", &case]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut hunt = hunt.map_err(|error| format!("a process to hunt in: {error}"))?;
-        let end = Instant::now() + slice + GRACE;
-        while Instant::now() < end {
-            if let Some(ended) = hunt.try_wait().map_err(|error| error.to_string())? {
-                return Ok(ended.code() != Some(NOT_FOUND));
+    fn name(self) -> String {
+        self.bug.map_or_else(|| format!("none-{}", self.hunter.name), |bug| format!("{bug:?}"))
+    }
+
+    /// Whether the hunter finds the bug in this round. It hunts in a process of its own: under a bug it may never come to
+    /// an end, or ask for all memory, which is a find as well. A hunt for which there is no time has found nothing.
+    fn finds(self, ctx: &Context, round: u32) -> Result<bool, Failure> {
+        let seed = ctx.seed_of(self.bug.map_or(0, |bug| bug as u64 + 1) << 8 | u64::from(round));
+        let detail = format!("{}:{}", self.name(), self.cases << round);
+        let failed = |what: String| Failure::of_case(NAME, seed, &detail, what);
+        let program = env::current_exe().map_err(|error| failed(error.to_string()))?;
+        let mut hunt = Command::new(program);
+        hunt.args(["replay", &format!("{NAME}/{seed:016x}:{detail}")]);
+        hunt.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut hunt = hunt.spawn().map_err(|error| failed(error.to_string()))?;
+        while Instant::now() < ctx.latest {
+            if let Some(ended) = hunt.try_wait().map_err(|error| failed(error.to_string()))? {
+                return match ended.code() {
+                    Some(NOT_FOUND) => Ok(false),
+                    // Without a code it died of a signal.
+                    Some(FOUND | GOT_STUCK) | None => Ok(true),
+                    Some(_) => Err(failed(format!("the process of a hunt ended with {ended}"))),
+                };
             }
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(LOOK);
         }
         let killed = hunt.kill().and_then(|()| hunt.wait());
-        killed.map(|_| true).map_err(|error| error.to_string())
+        killed.map(|_| false).map_err(|error| failed(error.to_string()))
+    }
+
+    fn finds_nothing(self, ctx: &Context) -> Result<(), Failure> {
+        if !self.finds(ctx, 0)? {
+            return Ok(());
+        }
+        let what = format!("the stage {} finds something where no bug is planted", self.hunter.name);
+        Err(Failure::of_case(NAME, ctx.seed, &self.name(), what))
     }
 
     /// Whether the hunter finds the bug in this process.
-    fn finds_here(self, seed: u64, slice: Duration) -> bool {
-        let _planted = plant(self.bug);
-        let deadline = Instant::now() + slice;
-        let ctx = Context { stage: self.hunter.name, deadline, seed, threads: 1, scale: 0.0, hunting: true };
-        !(self.hunter.run)(&ctx).failures.is_empty()
+    fn finds_here(self, seed: u64, cases: u64) -> bool {
+        let _planted = self.bug.map(plant);
+        let forever = Context::until(Instant::now() + FOREVER, self.hunter.name, seed);
+        !(self.hunter.run)(&Context { cases, hunting: true, ..forever }).failures.is_empty()
     }
 
     fn missed(self, seed: u64) -> Failure {
-        let Self { bug, hunter } = self;
-        let what = format!("the stage {} did not find the planted bug {bug:?}", hunter.name);
-        Failure::of_case(NAME, seed, &format!("{bug:?}"), what)
+        let what = format!("the stage {} did not find the planted bug {}", self.hunter.name, self.name());
+        Failure::of_case(NAME, seed, &self.name(), what)
     }
 }
 
-/// `seed:bug` or `seed:bug:milliseconds`: hunts one bug.
+/// Ends the process when no case is done any more.
+fn end_when_stuck() {
+    let mut seen = (cases_done(), Instant::now());
+    while seen.1.elapsed() < STUCK {
+        thread::sleep(STUCK / 20);
+        if cases_done() > seen.0 {
+            seen = (cases_done(), Instant::now());
+        }
+    }
+    println!("stuck after {} cases", cases_done());
+    process::exit(GOT_STUCK);
+}
+
+/// `seed:bug` or `seed:bug:cases`: hunts one bug.
 fn replay(case: &str) -> Result<(), Failure> {
     let parsed = parse_case(case).and_then(|(seed, detail)| {
-        let (name, time) = detail.split_once(':').unwrap_or((detail, ALONE));
-        let hunt = hunts().find(|hunt| format!("{:?}", hunt.bug) == name)?;
-        Some((seed, hunt, Duration::from_millis(time.parse().ok()?)))
+        let (name, cases) = detail.split_once(':').unwrap_or((detail, ALONE));
+        let hunt = hunts().chain(controls()).find(|hunt| hunt.name() == name)?;
+        Some((seed, hunt, cases.parse().ok()?))
     });
-    let Some((seed, hunt, slice)) = parsed else {
+    let Some((seed, hunt, cases)) = parsed else {
         return Err(Failure::of_seed(NAME, 0, format!("'{case}' names no bug")));
     };
-    if hunt.finds_here(seed, slice) { Ok(()) } else { Err(hunt.missed(seed)) }
+    thread::spawn(end_when_stuck);
+    if !hunt.finds_here(seed, cases) {
+        return Err(hunt.missed(seed));
+    }
+    println!("{} found after {} cases", hunt.name(), cases_done());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -208,18 +269,15 @@ mod tests {
 
     #[test]
     fn every_bug_that_can_be_planted_has_its_hunter() {
-        let mut hunted: Vec<Bug> = hunts().map(|hunt| hunt.bug).collect();
+        let mut hunted: Vec<Bug> = hunts().filter_map(|hunt| hunt.bug).collect();
         hunted.sort_unstable();
         assert_eq!(hunted, Bug::ALL);
     }
 
     #[test]
     fn without_a_bug_nothing_is_found() {
-        for (hunter, _) in PREY {
-            let deadline = Instant::now() + Duration::from_millis(300);
-            let ctx =
-                Context { stage: hunter.name, deadline, seed: 3, threads: 1, scale: 0.0, hunting: true };
-            assert_eq!((hunter.run)(&ctx).failures, [], "{}", hunter.name);
+        for control in controls() {
+            assert!(!control.finds_here(3, control.cases), "{}", control.name());
         }
     }
 }

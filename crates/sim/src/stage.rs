@@ -25,8 +25,14 @@ pub struct Stage {
 pub struct Context {
     /// The name of the stage, as in [`Stage::name`].
     pub stage: &'static str,
-    /// When it is to end.
+    /// When it is to end, if it has done its due.
     pub deadline: Instant,
+    /// When it ends in any case: a slow machine has from `deadline` until then to do what is due.
+    pub latest: Instant,
+    /// The main count that is due: the floor of the stage for the time that there is.
+    pub due: u64,
+    /// The most cases that it may run.
+    pub cases: u64,
     /// Where its chance begins; the same for all stages of a run.
     pub seed: u64,
     /// How many threads it may use.
@@ -38,19 +44,30 @@ pub struct Context {
 }
 
 impl Context {
-    /// Whether the time is over.
-    pub fn is_over(&self) -> bool {
-        Instant::now() >= self.deadline
+    /// Of a stage from which nothing is due, until a time, with one thread.
+    pub fn until(deadline: Instant, stage: &'static str, seed: u64) -> Self {
+        Self {
+            stage,
+            deadline,
+            latest: deadline,
+            due: 0,
+            cases: u64::MAX,
+            seed,
+            threads: 1,
+            scale: 0.0,
+            hunting: false,
+        }
+    }
+
+    /// Whether the time is over for a stage whose main count is `done`.
+    pub fn is_over(&self, done: u64) -> bool {
+        let now = Instant::now();
+        now >= self.latest || (now >= self.deadline && done >= self.due)
     }
 
     /// A floor for the time that there is, given the one for the stage's part of a run of 600 s.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "counts are far below 2^53 and never negative"
-    )]
     pub fn floor(&self, per_full_run: u64) -> u64 {
-        (per_full_run as f64 * self.scale) as u64
+        scaled(per_full_run, self.scale)
     }
 
     /// The seed of the case with this index. No two stages have the same seeds.
@@ -58,6 +75,16 @@ impl Context {
         let stage = self.stage.bytes().fold(self.seed, |hash, byte| mix(hash ^ u64::from(byte)));
         mix(stage.wrapping_add(mix(index)))
     }
+}
+
+/// A floor for a part of a run of 600 s.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts are far below 2^53 and never negative"
+)]
+pub fn scaled(floor: u64, part: f64) -> u64 {
+    (floor as f64 * part) as u64
 }
 
 /// A count with its floor.
@@ -118,6 +145,16 @@ pub fn parse_case(case: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_ends_when_its_due_is_done_and_its_time_over_or_when_it_must() {
+        let now = Instant::now();
+        let far = now + std::time::Duration::from_secs(3600);
+        let ctx = |deadline, latest| Context { deadline, latest, due: 10, ..Context::until(far, "test", 1) };
+        assert!(!ctx(far, far).is_over(100));
+        assert!(ctx(now, far).is_over(10) && !ctx(now, far).is_over(9));
+        assert!(ctx(now, now).is_over(0));
+    }
 
     #[test]
     fn the_case_of_a_failure_is_read_back() {

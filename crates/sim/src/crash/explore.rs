@@ -257,8 +257,13 @@ impl<'a> Explorer<'a> {
 
 /// Equal for equal images with equal promises.
 fn fingerprint(image: &Disk, ledger: &Ledger, is_kill: bool) -> u64 {
-    let promises = [ledger.disk, ledger.os, ledger.begun, u64::from(ledger.clean), u64::from(is_kill)];
-    let hash = promises.iter().fold(0, |hash, number| mix(hash ^ number));
+    let states = [ledger.clean, ledger.created, is_kill].map(u64::from);
+    let copies = ledger
+        .checkpoints
+        .iter()
+        .flat_map(|promise| [promise.number as u64, promise.least, promise.done.map_or(0, |last| last + 1)]);
+    let promises = [ledger.disk, ledger.os, ledger.begun].into_iter().chain(states).chain(copies);
+    let hash = promises.fold(0, |hash, number| mix(hash ^ number));
     mix(hash ^ content_hash(image))
 }
 

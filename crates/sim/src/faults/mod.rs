@@ -3,13 +3,13 @@
 //! `script` says what is done to a store, `session` does it on a file system in which requests go wrong (`fs`), and
 //! checks after each step that the store is what the table of faults says (`fault`), that every error arrived somewhere,
 //! and that answers are true (`truth`) or errors. `case` adds what is found when the store is opened again without faults.
-//! `rare` has what takes several threads or
-//! much patience. `sites` knows every place in the engine at which an error can arrive, and which have seen one.
+//! `rare` has what takes several threads or much patience, `saved` compares what salvage saves. `sites` knows every place in the engine at which an error can arrive, and which have seen one.
 
 mod case;
 mod fault;
 mod fs;
 mod rare;
+mod saved;
 mod script;
 mod session;
 mod sites;

@@ -56,6 +56,10 @@ pub enum Step {
     VerifyClosed,
     /// As [`Step::TearManifest`], but the store is not closed, so that its log is not empty.
     TearAbandoned,
+    /// The store ends without closing, is salvaged into another, and opened again.
+    Salvage,
+    /// As [`Step::Salvage`], but meanwhile every table has lost its end.
+    SalvageMaimed,
     /// As [`Step::VerifyClosed`], but meanwhile neither `CURRENT` nor a manifest says anything.
     VerifyNameless,
 }
@@ -79,7 +83,7 @@ pub enum Change {
     Empty,
 }
 
-const WORDS: [(&str, Step); 25] = [
+const WORDS: [(&str, Step); 27] = [
     ("flush", Step::Flush),
     ("compact", Step::Compact),
     ("step-compact", Step::CompactSome),
@@ -104,6 +108,8 @@ const WORDS: [(&str, Step); 25] = [
     ("tear-abandoned", Step::TearAbandoned),
     ("verify-closed", Step::VerifyClosed),
     ("verify-nameless", Step::VerifyNameless),
+    ("salvage", Step::Salvage),
+    ("salvage-maimed", Step::SalvageMaimed),
     ("empty", Step::Commit(Change::Empty, Durability::Disk)),
 ];
 
@@ -120,7 +126,7 @@ const DURABILITIES: [(&str, Durability); 3] =
     [("", Durability::Disk), (".os", Durability::Os), (".memory", Durability::Memory)];
 
 /// The scenarios.
-pub const SCENARIOS: [&str; 31] = [
+pub const SCENARIOS: [&str; 34] = [
     "put put.os put.memory many delete put delete-range read",
     "many many.os many.memory batch.os put",
     "big put big.os put big read put",
@@ -152,6 +158,9 @@ pub const SCENARIOS: [&str; 31] = [
     "batch flush leave-copy checkpoint put read",
     "put flush put.os big tear-abandoned put read",
     "batch flush put.os verify-closed put flush verify-nameless put read",
+    "batch flush put.os big salvage put read",
+    "batch flush delete-range put.os salvage-maimed put read",
+    "big step-flush put big put.os step-flush flush read",
 ];
 
 /// The steps of a scenario; `None` if it has a word that is none.

@@ -10,6 +10,7 @@ use fountain_lsm::{
 
 use super::fault::{Class, Expected, expected};
 use super::fs::{FaultFs, Plan, Seen};
+use super::saved::check_salvage;
 use super::script::{Change, Step};
 use super::truth::{self, Op, Truth};
 use crate::disk::{Crash, SimFs};
@@ -151,6 +152,11 @@ impl Session {
             }
             Step::VerifyClosed => self.verify_closed(),
             Step::VerifyNameless => self.verify_nameless(),
+            Step::Salvage | Step::SalvageMaimed => {
+                self.close(false)?;
+                check_salvage(&self.fs, &self.disk, &self.truth, step == Step::SalvageMaimed)?;
+                self.open(self.truth.promised(Durability::Os))
+            }
             Step::OpenTwice => {
                 let second = Db::open(Path::new(STORE), self.options());
                 match second {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fountain_lsm::{Db, Direction, Durability, Error, KeyRange, ReadTier, Seq, WriteBatch};
+use fountain_lsm::{Db, Direction, Durability, Error, KeyRange, ReadTier, SalvageReport, Seq, WriteBatch};
 
 use super::script::Change;
 
@@ -170,6 +170,32 @@ impl Truth {
             }
         }
         self.compare_history(db, newest, may_fail)
+    }
+
+    /// Compares a store that was saved, with losses, as of its newest sequence: what is not right is reported as missing, and
+    /// was right once.
+    pub fn compare_with_gaps(&self, db: &Db, report: &SalvageReport) -> Result<(), String> {
+        let newest = db.visible();
+        let last = newest.get() as usize;
+        let found: Records =
+            scan(db, newest, Direction::Forward).map_err(|error| error.to_string())?.into_iter().collect();
+        if let Some(key) =
+            found.keys().find(|key| self.states[..=last].iter().all(|state| !state.contains_key(*key)))
+        {
+            return Err(format!("{} never was there", String::from_utf8_lossy(key)));
+        }
+        for key in (0..KEYS).map(key) {
+            let (found, right) = (found.get(&key), self.states[last].get(&key));
+            let reported = || report.losses.iter().any(|loss| loss.keys.contains(&key));
+            let was_right = || self.states[..=last].iter().any(|state| state.get(&key) == found);
+            if found != right && !(reported() && (found.is_none() || was_right())) {
+                return Err(format!(
+                    "{} is wrong, and not reported as missing",
+                    String::from_utf8_lossy(&key)
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn compare_scans(&self, db: &Db, at: Seq, may_fail: &dyn Fn() -> bool) -> Result<(), String> {

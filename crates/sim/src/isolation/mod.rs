@@ -46,13 +46,18 @@ struct Tally {
     flaws: u64,
 }
 
+impl Tally {
+    fn checked(&self) -> u64 {
+        self.strict + self.snapshot
+    }
+}
+
 fn run(ctx: &Context) -> StageReport {
-    let (tallies, failures) =
-        parallel(ctx, u64::MAX, |tally: &mut Tally, index, seed| case(tally, index, seed));
+    let (tallies, failures) = parallel(ctx, Tally::checked, case);
     let sum = |count: fn(&Tally) -> u64| tallies.iter().map(count).sum::<u64>();
     let also = |name, count, floor| Count { name, count, floor: ctx.floor(floor) };
     StageReport {
-        done: sum(|tally| tally.strict + tally.snapshot),
+        done: sum(Tally::checked),
         also: vec![
             also("strictly serializable", sum(|tally| tally.strict), 100_000),
             also("strong snapshot isolation", sum(|tally| tally.snapshot), 100_000),

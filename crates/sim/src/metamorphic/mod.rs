@@ -20,7 +20,7 @@ use crate::random::Random;
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
 
 /// The stage.
-pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 20.0, floor: 3_000_000, run, replay };
+pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 26.0, floor: 3_000_000, run, replay };
 
 const NAME: &str = "metamorphic";
 /// Configurations by chance for each list, beside the two extremes.
@@ -29,11 +29,19 @@ const RANDOM_CONFIGS: usize = 4;
 fn run(ctx: &Context) -> StageReport {
     let mut failures: Vec<Failure> =
         saved::names().iter().filter_map(|name| replay_saved(name).err()).collect();
-    let (tallies, found) = parallel(ctx, u64::MAX, |tally: &mut Tally, _, seed| {
-        case(seed, tally).map_err(|failed| {
-            if ctx.hunting { Failure::of_seed(NAME, seed, failed.mismatch.what) } else { failed.report(seed) }
-        })
-    });
+    let (tallies, found) = parallel(
+        ctx,
+        |tally: &Tally| tally.operations,
+        |tally: &mut Tally, _, seed| {
+            case(seed, tally).map_err(|failed| {
+                if ctx.hunting {
+                    Failure::of_seed(NAME, seed, failed.mismatch.what)
+                } else {
+                    failed.report(seed)
+                }
+            })
+        },
+    );
     failures.extend(found);
     let mut tally = Tally::default();
     for one in &tallies {
