@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn without_a_bug_nothing_is_found() {
         for control in controls() {
-            assert!(!control.finds_here(3, control.cases), "{}", control.name());
+            assert!(!control.finds_here(3, control.cases.div_ceil(8)), "{}", control.name());
         }
     }
 }

@@ -182,8 +182,7 @@ fn write_state(fs: &dyn Fs, path: PathBuf, preamble: Preamble, state: &StoreStat
         bytes.clear();
         count += 1;
         append_edit(&mut bytes, &preamble, end, count, end, &vouching);
-        file.write_at(end, &bytes).map_err(|e| Error::io("write", &path, e))?;
-        file.sync().map_err(|e| Error::sync(&path, e))?;
+        put_down(file.as_ref(), &path, end, &bytes)?;
         end += bytes.len() as u64;
     }
     Ok(OpenManifest { file, path, preamble, end, edits: count })
@@ -210,12 +209,18 @@ pub(super) fn current_text(number: FileNumber) -> String {
 
 fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<Box<dyn File>> {
     let file = fs.create_new(path).map_err(|e| Error::io("create", path, e))?;
-    file.write_at(0, bytes).map_err(|e| Error::io("write", path, e))?;
-    let is_current = path.extension().is_some();
-    if !(is_current && planted::active(Bug::CurrentNotSynced)) {
-        file.sync().map_err(|e| Error::sync(path, e))?;
-    }
+    put_down(file.as_ref(), path, 0, bytes)?;
     Ok(file)
+}
+
+/// Writes bytes and has them on disk.
+fn put_down(file: &dyn File, path: &Path, at: u64, bytes: &[u8]) -> Result<()> {
+    file.write_at(at, bytes).map_err(|e| Error::io("write", path, e))?;
+    let is_current = path.extension().is_some();
+    if is_current && planted::active(Bug::CurrentNotSynced) {
+        return Ok(());
+    }
+    file.sync().map_err(|e| Error::sync(path, e))
 }
 
 /// Appends the frame of an edit to `out`; returns the length of its body.
