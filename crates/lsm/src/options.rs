@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
+use crate::compaction::Packing;
 use crate::fs::{Fs, RealFs};
 use crate::prefix::KeyPrefix;
 use crate::retention::Retention;
@@ -29,9 +30,13 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// Bytes at which compaction starts the next table. Default: 32 MiB.
     pub table_bytes: u64,
-    /// How tables of the lower levels are compressed; the upper ones are rewritten too soon for it to pay.
+    /// How tables of the lower levels are compressed; those of the upper ones are rewritten too soon for it to pay.
     /// Default: LZ4.
     pub compression: Compression,
+    /// How tables of the last level are compressed, where most data is and is rewritten least: Zstandard (with the cargo
+    /// feature `zstd`) pays there first. Bulk ingests write for that level. Tables stay as they were written until
+    /// they are compacted, so this can be changed at any time. Default: `None`, as `compression` says.
+    pub bottom_compression: Option<Compression>,
     /// Let the filters of tables know the prefixes of keys, too, so that a scan of keys that all have the same prefix
     /// passes over tables without it. Costs filter bits for each different prefix. Tables remember how they were
     /// written, so this can be changed at any time. Default: none.
@@ -61,12 +66,19 @@ impl Default for Options {
             wal_segment_bytes: 64 << 20,
             table_bytes: 32 << 20,
             compression: Compression::default(),
+            bottom_compression: None,
             prefix_filter: None,
             retention: Retention::default(),
             compaction_bytes_per_second: None,
             background: true,
             writers_make_room: true,
         }
+    }
+}
+
+impl Options {
+    pub(crate) fn packing(&self) -> Packing {
+        Packing { lower: self.compression, bottom: self.bottom_compression.unwrap_or(self.compression) }
     }
 }
 
@@ -79,6 +91,7 @@ impl fmt::Debug for Options {
             .field("wal_segment_bytes", &self.wal_segment_bytes)
             .field("table_bytes", &self.table_bytes)
             .field("compression", &self.compression)
+            .field("bottom_compression", &self.bottom_compression)
             .field("prefix_filter", &self.prefix_filter)
             .field("retention", &self.retention)
             .field("compaction_bytes_per_second", &self.compaction_bytes_per_second)

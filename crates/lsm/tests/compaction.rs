@@ -8,7 +8,9 @@
 
 mod support;
 
-use fountain_lsm::{Db, Durability, KeyRange, WriteBatch};
+use std::path::Path;
+
+use fountain_lsm::{Compression, Db, Durability, KeyRange, Options, WriteBatch};
 use support::{fast_dir, get, put, small};
 
 #[test]
@@ -45,6 +47,48 @@ fn compacting_a_range_leaves_the_other_tables_where_they_are() {
         assert_eq!(get(&db, key).as_deref(), Some("value"));
     }
     db.verify().unwrap();
+}
+
+/// Bytes of the last level, after the same records were written, compacted and verified with this compression of it.
+fn bottom_bytes(dir: &Path, bottom: Option<Compression>) -> u64 {
+    let options = Options { compression: Compression::None, bottom_compression: bottom, ..small() };
+    let db = Db::open(dir, options).unwrap();
+    let value = |number: u64| format!("{{\"name\":\"number {number}\",\"square\":{}}}", number * number);
+    for number in 0..500 {
+        put(&db, &format!("key {number:04}"), &value(number));
+    }
+    db.compact().unwrap();
+    db.verify().unwrap();
+    for number in [0, 7, 499] {
+        assert_eq!(get(&db, &format!("key {number:04}")), Some(value(number)));
+    }
+    let levels = db.compaction_status().levels;
+    assert_eq!((levels[..6].iter().map(|level| level.tables).sum::<u64>(), levels[6].tables), (0, 1));
+    let bytes = levels[6].bytes;
+    db.close().unwrap();
+    bytes
+}
+
+#[test]
+fn the_last_level_has_a_compression_of_its_own() {
+    let dir = fast_dir();
+    let plain = bottom_bytes(dir.path(), None);
+    let lz4 = bottom_bytes(dir.path(), Some(Compression::Lz4));
+    assert!(lz4 * 3 < plain * 2, "{lz4} of {plain} bytes");
+    assert_eq!(
+        bottom_bytes(dir.path(), None),
+        plain,
+        "what is compacted again is written as it is to be now"
+    );
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn zstandard_makes_the_last_level_smaller_than_lz4_does() {
+    let (first, second) = (fast_dir(), fast_dir());
+    let lz4 = bottom_bytes(first.path(), Some(Compression::Lz4));
+    let zstd = bottom_bytes(second.path(), Some(Compression::Zstd));
+    assert!(zstd < lz4, "{zstd} and {lz4} bytes");
 }
 
 #[test]

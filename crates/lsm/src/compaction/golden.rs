@@ -3,7 +3,7 @@
 //! A case begins with `== name`. Then come, in any order:
 //! - `L5 12:800 c..f 3-40 100/60/20`: table 12 of level 5 with 800 bytes, the keys c to f, the sequences 3 to 40, and,
 //!   if said, 100 versions of which 60 are tombstones and 20 are superseded by newer ones of their keys;
-//! - `base 1000`: bytes that level 0 delivers at once; `newest 90`; `pins 3 7`; `compress`;
+//! - `base 1000`: bytes that level 0 delivers at once; `newest 90`; `pins 3 7`; `compress`, `compress above the bottom`;
 //! - `retain latest`, `retain since 50`, `retain versions 3`, each also for some keys: `retain latest c..f` (f excluded);
 //! - `range c..f`: asks for the task of a range (f excluded) instead of the most urgent one.
 //!
@@ -15,7 +15,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Needed, Picker, Task};
+use super::{Needed, Packing, Picker, Task};
 use crate::cache::BlockCache;
 use crate::fs::RealFs;
 use crate::manifest::Version;
@@ -32,7 +32,7 @@ struct Case {
     base_bytes: u64,
     rules: RetentionRules,
     needed: Needed,
-    compresses: bool,
+    packing: Packing,
     range: Option<KeyRange>,
 }
 
@@ -67,7 +67,7 @@ impl Case {
             base_bytes: 1000,
             rules: RetentionRules::default(),
             needed: Needed { pins: Vec::new(), newest: seq("1000") },
-            compresses: false,
+            packing: Packing { lower: Compression::None, bottom: Compression::None },
             range: None,
         }
     }
@@ -79,7 +79,8 @@ impl Case {
             ["base", bytes] => self.base_bytes = bytes.parse().unwrap(),
             ["newest", number] => self.needed.newest = seq(number),
             ["pins", pins @ ..] => self.needed.pins = pins.iter().copied().map(seq).collect(),
-            ["compress"] => self.compresses = true,
+            ["compress"] => self.packing = Packing { lower: Compression::Lz4, bottom: Compression::Lz4 },
+            ["compress", "above", "the", "bottom"] => self.packing.lower = Compression::Lz4,
             ["range", keys] => self.range = Some(range(keys)),
             ["retain", what @ ..] => self.retain(what),
             [level, name, keys, seqs, counts @ ..] if level.starts_with('L') => {
@@ -105,7 +106,7 @@ impl Case {
 
     fn answer(&self, template: &Template) -> String {
         let version = Version::new(self.tables.iter().map(|(level, meta)| (*level, template.table(meta))));
-        let picker = Picker::new(&version, self.base_bytes, &self.rules, &self.needed, self.compresses);
+        let picker = Picker::new(&version, self.base_bytes, &self.rules, &self.needed, self.packing);
         let task = match &self.range {
             Some(range) => picker.pick_range(range),
             None => picker.pick(),

@@ -16,5 +16,5 @@ mod ranges;
 
 pub(crate) use gc::{Needed, VersionFilter};
 pub(crate) use job::{JobContext, JobOutput, run_job};
-pub(crate) use picker::{Picker, Task};
+pub(crate) use picker::{Packing, Picker, Task};
 pub(crate) use ranges::Clipper;

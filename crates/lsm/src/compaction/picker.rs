@@ -16,7 +16,7 @@ use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::{Retention, RetentionRules};
-use crate::table::{Table, TableMeta};
+use crate::table::{Compression, Table, TableMeta};
 
 /// Tables to merge into `target`.
 #[derive(Clone)]
@@ -52,22 +52,31 @@ pub(crate) struct Picker<'a> {
     plan: LevelPlan,
     rules: &'a RetentionRules,
     needed: &'a Needed,
-    compresses: bool,
+    packing: Packing,
+}
+
+/// How tables are compressed where they stay long enough to pay for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packing {
+    /// Below the base.
+    pub(crate) lower: Compression,
+    /// In the last level.
+    pub(crate) bottom: Compression,
 }
 
 impl<'a> Picker<'a> {
-    /// `base_bytes` is what level 0 delivers at once. With `compresses`, tables that were written uncompressed are
-    /// copied on their way down rather than moved.
+    /// `base_bytes` is what level 0 delivers at once. Tables on their way down that are to be compressed otherwise are
+    /// copied rather than moved.
     pub(crate) fn new(
         version: &'a Version,
         base_bytes: u64,
         rules: &'a RetentionRules,
         needed: &'a Needed,
-        compresses: bool,
+        packing: Packing,
     ) -> Self {
         let bytes = std::array::from_fn(|level| version.level_bytes(level));
         let plan = LevelPlan::new(&bytes, base_bytes);
-        Self { version, bytes, plan, rules, needed, compresses }
+        Self { version, bytes, plan, rules, needed, packing }
     }
 
     /// The most urgent task, if there is one.
@@ -116,9 +125,15 @@ impl<'a> Picker<'a> {
         self.plan.debt_bytes(&self.bytes, self.version.level(0).len() >= LEVEL0_TRIGGER)
     }
 
-    /// Whether tables of a level are compressed: those that stay long enough to pay for it.
-    pub(crate) fn compresses(&self, level: usize) -> bool {
-        compressed(level, &self.plan)
+    /// How tables of a level are compressed.
+    pub(crate) fn compression(&self, level: usize) -> Compression {
+        if level == BOTTOM {
+            self.packing.bottom
+        } else if level > self.plan.base {
+            self.packing.lower
+        } else {
+            Compression::None
+        }
     }
 
     /// How much each level should hold.
@@ -204,9 +219,7 @@ impl<'a> Picker<'a> {
         let mut sorted: Vec<_> = tables.iter().map(|table| table.meta()).collect();
         sorted.sort_by(|a, b| a.smallest.cmp(&b.smallest));
         let apart = sorted.windows(2).all(|pair| pair[0].ends_before(&pair[1].smallest));
-        let stays_as_it_is =
-            !self.compresses || compressed(level, &self.plan) == compressed(target, &self.plan);
-        apart && stays_as_it_is
+        apart && self.compression(level) == self.compression(target)
     }
 
     /// A table of which so much could go that rewriting it pays.
@@ -262,10 +275,6 @@ impl<'a> Picker<'a> {
 /// Versions of a table that may be worth nothing.
 fn garbage(meta: &TableMeta) -> u64 {
     meta.superseded + meta.tombstones
-}
-
-fn compressed(level: usize, plan: &LevelPlan) -> bool {
-    level == BOTTOM || level > plan.base
 }
 
 /// The smallest and the largest key of some tables.

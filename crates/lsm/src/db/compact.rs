@@ -14,7 +14,6 @@ use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::retention::{Floors, RetentionRules};
-use crate::table::Compression;
 use crate::types::{FileNumber, Seq};
 
 impl Inner {
@@ -42,8 +41,7 @@ impl Inner {
     pub(super) fn with_picker<T>(&self, version: &Version, ask: impl FnOnce(&Picker<'_>) -> T) -> T {
         let rules = self.rules_now();
         let needed = Needed { pins: self.snapshots.pinned(), newest: self.visible() };
-        let compresses = self.options.compression != Compression::None;
-        ask(&Picker::new(version, self.base_bytes(), &rules, &needed, compresses))
+        ask(&Picker::new(version, self.base_bytes(), &rules, &needed, self.options.packing()))
     }
 
     fn compact_by(&self, pick: impl FnOnce(&Picker<'_>) -> Option<Task>) -> Result<bool> {
@@ -87,7 +85,7 @@ impl Inner {
             rules: &rules,
             needed: &needed,
             table_bytes: self.options.table_bytes,
-            compression: self.compression_of(version, task.target),
+            compression: self.with_picker(version, |picker| picker.compression(task.target)),
             prefixes: self.options.prefix_filter,
             bytes_per_second: self.options.compaction_bytes_per_second,
             hurry: &|| self.pressure() > 0.0,
@@ -128,11 +126,6 @@ impl Inner {
         };
         let (newest, pins) = self.snapshots.announce(|| self.visible(), raise);
         (rules.unwrap_or_default(), Needed { pins, newest }, raised)
-    }
-
-    fn compression_of(&self, version: &Version, target: usize) -> Compression {
-        let compressed = self.with_picker(version, |picker| picker.compresses(target));
-        if compressed { self.options.compression } else { Compression::None }
     }
 
     fn install_merge(&self, task: &Task, output: &JobOutput, floors: Vec<(KeyRange, Seq)>) -> Result<()> {

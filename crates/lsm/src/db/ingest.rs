@@ -76,7 +76,7 @@ impl Inner {
             version: &version,
             check: &check,
             table_bytes: self.options.table_bytes,
-            compression: self.options.compression,
+            compression: self.options.packing().bottom,
             prefixes: self.options.prefix_filter,
             next_file: &next_file,
         });

@@ -169,12 +169,12 @@ impl Output<'_, '_> {
         match &mut self.open {
             Some(writer) => Ok(writer),
             none => {
-                let Options { compression, prefix_filter, .. } = *self.target.options;
+                let options = self.target.options;
                 let number = self.target.take_number();
                 let path = self.target.paths.table(number);
                 let (fs, store) = (self.target.fs, self.target.store);
-                let writer = TableWriter::create(fs, path, store, number, compression)?;
-                Ok(none.insert(writer.with_prefixes(prefix_filter)))
+                let writer = TableWriter::create(fs, path, store, number, options.packing().bottom)?;
+                Ok(none.insert(writer.with_prefixes(options.prefix_filter)))
             }
         }
     }

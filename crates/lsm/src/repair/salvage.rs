@@ -29,7 +29,7 @@ use crate::types::{FileNumber, StoreId};
 /// exactly what is missing.
 ///
 /// Of the options, the file system, `store_id`, `memtable_bytes` (which bounds the memory for the log), `table_bytes`,
-/// `compression` and `prefix_filter` count.
+/// `compression`, `bottom_compression` and `prefix_filter` count.
 ///
 /// # Errors
 /// [`Error::Locked`] if somebody has the source open or opened it meanwhile; [`Error::Missing`], [`Error::NotAStore`] and
