@@ -224,6 +224,17 @@ test('close waits for reads and writes under way, all of which succeed', async (
   t.is((await reopened.collection<Item>('items').scan().toArray()).length, 3)
 })
 
+test('close waits for reads of several documents that give way to others first', async (t) => {
+  const store = await FountainStore.open(join(directory(t), 'store'))
+  const items = store.collection<Item>('items')
+  await items.put({ id: 'a', n: 0 })
+  // Reads give way when none has done so for some milliseconds.
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const found = items.getMany(['a', 'b'])
+  await store.close()
+  t.deepEqual(await found, [{ id: 'a', n: 0 }, undefined])
+})
+
 test('an unusable directory is an error that names it', async (t) => {
   const base = directory(t)
   const file = join(base, 'file')

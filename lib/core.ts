@@ -57,7 +57,14 @@ export class StoreCore {
     this.queue = new WriteQueue(runtime, handle)
     this.shapes = new ShapeTable({
       reserve: (names) => this.call((native) => native.reserveShape(handle, JSON.stringify(names))),
-      names: (id) => JSON.parse(this.call((native) => native.shape(handle, id))) as string[],
+      // Also while the store is being closed: reads that are under way end with their documents.
+      names: (id) => {
+        try {
+          return JSON.parse(runtime.native.shape(handle, id)) as string[]
+        } catch (error) {
+          throw fromThrown(error, {})
+        }
+      },
     })
   }
 

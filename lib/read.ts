@@ -83,12 +83,16 @@ export function readLater(source: ReadSource, key: Key, at: number, finish: Fini
 const MAX_KEYS_PER_CALL = 1000
 
 /** Reads several documents at one sequence: in memory, and what memory does not have on a read thread. */
-export async function readMany(source: ReadSource, keys: readonly Key[], at: number): Promise<unknown[]> {
+export function readMany(source: ReadSource, keys: readonly Key[], at: number): Promise<unknown[]> {
+  // As one piece of work, which closing the store waits for, pauses included.
+  return source.core.during(() => readInParts(source, keys, at))
+}
+
+async function readInParts(source: ReadSource, keys: readonly Key[], at: number): Promise<unknown[]> {
   const found: unknown[] = []
   for (let from = 0; from < keys.length; ) {
     const pause = source.core.runtime.turn.giveWayBetweenPages()
     if (pause) await pause
-    source.core.assertOpen()
     const { io } = source.core.runtime
     const { end, length } = packKeys(source, keys, from, io)
     const part = keys.slice(from, end)
