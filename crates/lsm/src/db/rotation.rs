@@ -97,11 +97,12 @@ impl Inner {
             let log = locked(&self.log);
             (Arc::clone(log.wal.file()), self.full(&log, &self.current.load().active))
         };
-        segment.extend_ahead();
-        if full != Full::Nothing {
-            self.rotate_ahead(&segment).inspect_err(|error| self.poison_unless_harmless(error))?;
+        if full == Full::Nothing {
+            segment.extend_ahead();
+            return Ok(());
         }
-        Ok(())
+        // A segment that is about to be left gets no longer: its length would be on disk only with another sync.
+        self.rotate_ahead(&segment).inspect_err(|error| self.poison_unless_harmless(error))
     }
 
     fn rotate_ahead(&self, segment: &Arc<WalFile>) -> Result<()> {
