@@ -118,13 +118,13 @@ impl Inner {
             View::At(seq) => self.moments.of(*seq)?,
             View::Transaction(transaction) => transaction.moment(),
         };
-        Some(Live::new(now, index, self.shapes.list()))
+        Some(Live::new(now, index, Arc::clone(&self.shapes)))
     }
 
     /// Which records of a collection are seen at a moment; all of them if nothing in it expires.
     pub fn live_at(&self, collection: CollectionId, now: Moment) -> Option<Live> {
         let table = self.catalog.current_indexes();
-        table.expiry_of(collection).map(|index| Live::new(now, index, self.shapes.list()))
+        table.expiry_of(collection).map(|index| Live::new(now, index, Arc::clone(&self.shapes)))
     }
 
     /// Ends everything, once; callers that come meanwhile wait for the one result.

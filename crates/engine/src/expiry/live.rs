@@ -5,19 +5,19 @@ use std::sync::Arc;
 use super::{CODEC_EXPIRING, Expiry, Moment, split};
 use crate::error::Result;
 use crate::index::Index;
-use crate::record::{Reader, ShapeList};
+use crate::record::{Reader, ShapeList, Shapes};
 
 /// The time that counts for a read of a collection, and what its records expire by.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     now: Moment,
     index: Arc<Index>,
-    shapes: ShapeList,
+    shapes: Arc<Shapes>,
 }
 
 impl Live {
     /// Of the collection whose expiry index this is.
-    pub fn new(now: Moment, index: &Arc<Index>, shapes: ShapeList) -> Self {
+    pub fn new(now: Moment, index: &Arc<Index>, shapes: Arc<Shapes>) -> Self {
         Self { now, index: Arc::clone(index), shapes }
     }
 
@@ -26,10 +26,10 @@ impl Live {
         self.now
     }
 
-    /// Whether a stored record has not expired.
+    /// Whether a stored record has not expired. The shapes are looked at after the record was read, so that they have its own.
     pub fn has(&self, stored: &[u8]) -> Result<bool> {
         let expiry = self.index.expiry.as_ref();
-        expiry.map_or(Ok(true), |expiry| is_live(expiry, stored, &self.shapes, self.now))
+        expiry.map_or(Ok(true), |expiry| is_live(expiry, stored, &self.shapes.list(), self.now))
     }
 }
 
