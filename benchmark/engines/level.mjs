@@ -1,7 +1,7 @@
 /** What classic-level and the RocksDB binding, which have one interface, share: JSON values under string keys. */
 
 /** The adapter for an open database of that interface; `getSync` is undefined where the binding has none. */
-export function adapt(db, { durability, getSync, getMany }) {
+export function adapt(db, { durability, getSync, getMany, putsAsBatch = false }) {
   const sync = durability === 'disk'
   const entry = (document) => ({ type: 'put', key: document.id, value: JSON.stringify(document) })
   const bounds = ({ gte, lt, prefix, reverse = false, limit = -1 }) => ({
@@ -37,7 +37,8 @@ export function adapt(db, { durability, getSync, getMany }) {
       return value === undefined ? undefined : JSON.parse(value)
     },
     getMany,
-    put: (document) => db.put(document.id, JSON.stringify(document), { sync }),
+    put: (document) =>
+      putsAsBatch ? db.batch([entry(document)], { sync }) : db.put(document.id, JSON.stringify(document), { sync }),
     batch: (several) => db.batch(several.map(entry), { sync }),
     scan: sum,
     scanSelected: (touch) => sum({}, touch),

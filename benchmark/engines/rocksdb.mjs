@@ -1,4 +1,5 @@
-/** RocksDB through @nxtedition/rocksdb, with JSON text as values. Its binding has no single synchronous get. */
+/** RocksDB through @nxtedition/rocksdb, with JSON text as values. Its binding has no single synchronous get, and
+ * its `put` ignores `sync`, as `--check-syncs` shows, so a put is a batch of one. */
 import { RocksLevel } from '@nxtedition/rocksdb'
 import { adapt } from './level.mjs'
 
@@ -12,5 +13,5 @@ export async function open({ dir, cacheBytes, durability }) {
   })
   await db.open()
   const getMany = async (keys) => (await db.getMany(keys)).map((value) => JSON.parse(value))
-  return adapt(db, { durability, getSync: undefined, getMany })
+  return adapt(db, { durability, getSync: undefined, getMany, putsAsBatch: true })
 }
