@@ -3,7 +3,7 @@
  *
  * `baseline.json` holds for each workload of the short run the ratio to the best peer, and how far it varied from round to
  * round when it was written. A run fails when a ratio is below the baseline by more than that, or by a third, whichever is
- * more: ratios on a loaded machine vary by less, and what the check is for, a lost optimisation, costs more.
+ * more. The third is a guess that is to be judged by the first baseline.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { OURS } from '../engines/index.mjs'
