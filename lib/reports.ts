@@ -36,6 +36,8 @@ export interface StoreMetrics {
   readonly deletes: number
   /** Documents deleted because they had expired, beside those. */
   readonly expired: number
+  /** Expired documents that cannot be deleted now, as they cannot be read; no read finds them all the same. */
+  readonly unswept: number
   /** Point reads. */
   readonly gets: number
   /** Pages of scans read. */

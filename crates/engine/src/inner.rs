@@ -65,7 +65,9 @@ impl Inner {
         let clock = Arc::clone(&options.clock);
         let (for_sweeper, its_clock) = (Arc::clone(&catalog), Arc::clone(&clock));
         let pause = options.sweep_every;
-        let sweeper = Sweeper::new(Arc::clone(kv), for_sweeper, its_clock, submitter.clone(), pause);
+        let its_counters = Arc::clone(&counters);
+        let sweeper =
+            Sweeper::new(Arc::clone(kv), for_sweeper, its_clock, submitter.clone(), its_counters, pause);
         let committer = Committer {
             kv: Arc::clone(kv),
             builder: Arc::clone(&builder),

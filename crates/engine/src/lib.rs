@@ -80,7 +80,7 @@ pub use fountain_lsm::{
     Options as StorageOptions, ReadTier, RecoveryReport, Retention, Seq, SeqRange, Timestamp, fs,
 };
 
-pub use catalog::{CollectionOptions, CollectionRetention, Ttl};
+pub use catalog::{CollectionOptions, CollectionRetention, CollectionSetting, Ttl};
 pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
 pub use document::Document;

@@ -13,6 +13,9 @@ pub struct Metrics {
     pub deletes: u64,
     /// Records deleted because they had expired, beside those.
     pub expired: u64,
+    /// Expired records that the last sweep had to leave, because they could not be read or deleted; nobody sees them all the
+    /// same. Where the list of what expires cannot be read itself, that counts as one.
+    pub unswept: u64,
     /// Commits that succeeded.
     pub commits: u64,
     /// Groups in which they reached storage.
@@ -41,6 +44,7 @@ pub(crate) struct Counters {
     pub puts: Counter,
     pub deletes: Counter,
     pub expired: Counter,
+    pub unswept: Counter,
     pub commits: Counter,
     pub commit_groups: Counter,
     pub refusals: Counter,
@@ -57,6 +61,11 @@ pub(crate) struct Counter(AtomicU64);
 impl Counter {
     pub fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// For what is no count of events, but how it is now.
+    pub fn set(&self, value: usize) {
+        self.0.store(value as u64, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> u64 {

@@ -3,8 +3,11 @@
 //! Storage does the work. Here a salvaged store also gets a catalog that fits its records: a collection whose name is lost
 //! is named after its number, even if only an index of it is left, and no number will be given out again. Where shapes of records may be lost, their numbers
 //! are taken by shapes that fit no record: one that names a lost shape is an error to read, never another document. Indexes
-//! are emptied, and built anew when the store is opened: which of their entries are lost, nobody can tell. Both reports can be had as JSON; `docs/repair.md`
+//! are emptied, and built anew when the store is opened: which of their entries are lost, nobody can tell. `catalog` does
+//! all that but the shapes. Both reports can be had as JSON; `docs/repair.md`
 //! says what to do with them, `docs/reports.schema.json` is their form.
+
+mod catalog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,18 +19,8 @@ use fountain_lsm::{
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::expiry::CODEC_EXPIRING;
 use crate::keyspace::{CATALOG, CollectionId, SHAPES};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
-use crate::record::CODEC_RECORD;
-
-/// Begins the key of a collection's entry; its name follows. The key of the next keyspace id.
-const COLLECTION_TAG: u8 = 0x01;
-const NEXT_ID_TAG: u8 = 0x02;
-/// Begins the key of an index's entry, and that of the progress of its build.
-const INDEX_TAG: u8 = 0x03;
-const EXPIRY_TAG: u8 = 0x06;
-const PROGRESS_TAG: u8 = 0x04;
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,54 +60,15 @@ pub fn verify(path: &Path, options: &Options) -> Result<VerifyReport> {
 pub fn salvage(source: &Path, dest: &Path, options: &Options) -> Result<SalvageReport> {
     let mut storage = fountain_lsm::salvage(source, dest, options)?;
     let db = Db::open(dest, Options { create_if_missing: false, background: false, ..options.clone() })?;
-    let lost_shapes = storage.losses.iter().any(|loss| share_keys(&loss.keys, &KeyRange::prefix(&SHAPES)));
-    let mended = mend_shapes(&db, lost_shapes).and_then(|()| mend_catalog(&db));
+    let lost =
+        |keyspace| storage.losses.iter().any(|loss| share_keys(&loss.keys, &KeyRange::prefix(keyspace)));
+    let (lost_shapes, lost_catalog) = (lost(&SHAPES), lost(&CATALOG));
+    let mended = mend_shapes(&db, lost_shapes).and_then(|()| catalog::mend(&db, lost_catalog));
     storage.sequence = db.visible();
     let closed = db.close();
     let (collections, renamed) = mended?;
     closed?;
     Ok(SalvageReport { storage, collections, renamed })
-}
-
-/// Gives every collection that has records or indexes a name, and leaves a next id behind all of them.
-fn mend_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, Vec<CollectionId>)> {
-    let (mut names, next) = read_catalog(db)?;
-    let Emptied { mut batch, last, collections: mut found } = empty_indexes(db)?;
-    let mut renamed = Vec::new();
-    let mut last_used = last;
-    for (id, has_records) in keyspaces(db)? {
-        last_used = last_used.max(id.get());
-        if has_records {
-            found.insert(id);
-        } else if !names.contains_key(&id) {
-            // Entries of an index; of one whose definition is lost nothing can be made.
-            batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
-        }
-    }
-    for id in found {
-        if names.contains_key(&id) {
-            continue;
-        }
-        let name =
-            (0..).map(|n| if n == 0 { format!("recovered-{id}") } else { format!("recovered-{id}-{n}") });
-        let is_free = |name: &String| !names.values().any(|taken| taken == name);
-        let name = name.into_iter().find(is_free).unwrap_or_default();
-        batch.put(
-            &catalog_key(COLLECTION_TAG, name.as_bytes()),
-            json!({ "id": id.get() }).to_string().as_bytes(),
-        )?;
-        names.insert(id, name);
-        renamed.push(id);
-    }
-    last_used = last_used.max(names.keys().next_back().map_or(0, |last| last.get()));
-    let least = last_used.saturating_add(1);
-    if next < least && last_used > 0 {
-        batch.put(&catalog_key(NEXT_ID_TAG, b""), &least.to_le_bytes())?;
-    }
-    if !batch.is_empty() {
-        db.commit(batch, Durability::Disk)?;
-    }
-    Ok((names, renamed))
 }
 
 /// Puts a shape that fits no record where one is missing: between others, and if the last ones `may_be_lost`, at every number
@@ -148,88 +102,6 @@ fn mend_shapes(db: &Db, may_be_lost: bool) -> Result<()> {
 fn share_keys(a: &KeyRange, b: &KeyRange) -> bool {
     let begins_before = |a: &KeyRange, b: &KeyRange| b.end.as_ref().is_none_or(|end| a.start < *end);
     begins_before(a, b) && begins_before(b, a)
-}
-
-fn catalog_key(tag: u8, rest: &[u8]) -> Vec<u8> {
-    [&CATALOG[..], &[tag], rest].concat()
-}
-
-/// The names that can be read and the next id, 0 if that is lost.
-fn read_catalog(db: &Db) -> Result<(BTreeMap<CollectionId, String>, u32)> {
-    let (mut names, mut next) = (BTreeMap::new(), 0);
-    let mut cursor =
-        db.cursor(KeyRange::prefix(&CATALOG), db.visible(), Direction::Forward, ReadTier::Disk)?;
-    while cursor.next()? {
-        match &cursor.key()[KEYSPACE_BYTES..] {
-            [COLLECTION_TAG, name @ ..] => {
-                let entry: Option<Value> = serde_json::from_slice(cursor.value()).ok();
-                let id = entry.as_ref().and_then(|entry| u32::try_from(entry["id"].as_u64()?).ok());
-                if let (Some(id), Ok(name)) = (id.and_then(CollectionId::new), std::str::from_utf8(name)) {
-                    names.insert(id, name.to_owned());
-                }
-            }
-            [NEXT_ID_TAG] => {
-                next = cursor.value().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            }
-            _ => {}
-        }
-    }
-    Ok((names, next))
-}
-
-/// What lets every index be built anew.
-struct Emptied {
-    batch: WriteBatch,
-    /// The last id of an index.
-    last: u32,
-    /// The collections that have indexes. One may have lost its name and all its records.
-    collections: BTreeSet<CollectionId>,
-}
-
-/// Lets every index be built anew: its entries go, and so does what says that it is ready.
-fn empty_indexes(db: &Db) -> Result<Emptied> {
-    let (mut batch, mut last, mut collections) = (WriteBatch::new(), 0, BTreeSet::new());
-    let mut cursor =
-        db.cursor(KeyRange::prefix(&CATALOG), db.visible(), Direction::Forward, ReadTier::Disk)?;
-    while cursor.next()? {
-        match &cursor.key()[KEYSPACE_BYTES..] {
-            [INDEX_TAG | EXPIRY_TAG, owner @ ..] => {
-                let entry: Option<serde_json::Map<_, _>> = serde_json::from_slice(cursor.value()).ok();
-                let Some(mut entry) = entry else { continue };
-                let id = entry.get("id").and_then(|id| u32::try_from(id.as_u64()?).ok());
-                let Some(id) = id.and_then(CollectionId::new) else { continue };
-                last = last.max(id.get());
-                let owner = owner.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
-                collections.extend(owner.and_then(CollectionId::new));
-                entry.remove("since");
-                batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
-                batch.put(cursor.key(), Value::Object(entry).to_string().as_bytes())?;
-            }
-            [PROGRESS_TAG, ..] => batch.delete(cursor.key())?,
-            _ => {}
-        }
-    }
-    Ok(Emptied { batch, last, collections })
-}
-
-/// The keyspaces of collections and indexes that have something in them, and whether it is records.
-fn keyspaces(db: &Db) -> Result<Vec<(CollectionId, bool)>> {
-    let mut found = Vec::new();
-    let mut from = Some(CollectionId::FIRST);
-    while let Some(id) = from {
-        let range = KeyRange { start: id.prefix().to_vec(), end: None };
-        let mut cursor = db.cursor(range, db.visible(), Direction::Forward, ReadTier::Disk)?;
-        if !cursor.next()? {
-            break;
-        }
-        let number = cursor.key().first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
-        let Some(id) = number.and_then(CollectionId::new) else { break };
-        // No value of an index entry begins like a record: it is empty, or a key.
-        let first = cursor.value().first();
-        found.push((id, matches!(first, Some(&(CODEC_RECORD | CODEC_EXPIRING)))));
-        from = id.get().checked_add(1).and_then(CollectionId::new);
-    }
-    Ok(found)
 }
 
 impl VerifyReport {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fountain_lsm::{Direction, Durability, KeyRange, ReadTier, Seq};
 
-use crate::catalog::{CollectionOptions, no_index};
+use crate::catalog::{CollectionOptions, CollectionSetting, no_index};
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::lives;
 use crate::index::{
@@ -57,21 +57,19 @@ impl Store {
         Ok(id)
     }
 
-    /// Changes the options of a collection; `change` is given those that it has.
+    /// Changes some options of a collection, as [`WriteSet::alter_collection`] does: of two changes at once neither is lost.
     ///
     /// # Errors
-    /// What `change` fails with; `ERR_NOT_FOUND` if the catalog has none of this name; as [`Store::commit`].
+    /// `ERR_NOT_FOUND` if the catalog has none of this name; as [`Store::commit`].
     pub fn alter_collection(
         &self,
         name: &str,
-        change: impl FnOnce(&mut CollectionOptions) -> Result<()>,
+        settings: Vec<CollectionSetting>,
         durability: Durability,
     ) -> Result<Seq> {
         let info = self.collection_info(name)?.ok_or_else(|| no_collection(name))?;
-        let mut options = info.options;
-        change(&mut options)?;
         let mut writes = WriteSet::new();
-        writes.set_collection(info.id, options);
+        writes.alter_collection(info.id, settings);
         self.commit(writes, durability)
     }
 

@@ -289,10 +289,11 @@ impl Store {
         Ok(Snapshot::new(pin, held))
     }
 
-    /// Deletes the records that have expired now, which the store does by itself about every second. Blocking.
+    /// Deletes the records that have expired now, which the store does by itself about every second. Those that cannot be
+    /// deleted are left and counted in [`Metrics::unswept`]. Blocking.
     ///
     /// # Errors
-    /// As [`Store::commit`], and what reading storage can fail with; `ERR_INVALID_ARGUMENT` on the commit thread, which it
+    /// As [`Store::commit`], and what reading storage can fail with, but not for single records; `ERR_INVALID_ARGUMENT` on the commit thread, which it
     /// would wait for.
     pub fn sweep_expired(&self) -> Result<()> {
         self.check_not_commit_thread("sweep_expired")?;
@@ -337,6 +338,7 @@ impl Store {
             puts: counters.puts.get(),
             deletes: counters.deletes.get(),
             expired: counters.expired.get(),
+            unswept: counters.unswept.get(),
             commits: counters.commits.get(),
             commit_groups: counters.commit_groups.get(),
             refusals: counters.refusals.get(),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use fountain_lsm::Seq;
 
-use crate::catalog::{CollectionOptions, SchemaOp};
+use crate::catalog::{CollectionOptions, CollectionSetting, SchemaOp};
 use crate::condition::Condition;
 use crate::document;
 use crate::error::{Error, Result};
@@ -116,6 +116,12 @@ impl WriteSet {
     /// Gives a collection these options instead of those that it has. A collection that is new is stored.
     pub fn set_collection(&mut self, collection: CollectionId, options: CollectionOptions) {
         self.change(collection, SchemaOp::SetCollection(collection, options));
+    }
+
+    /// Changes some options of a collection; the others stay as they are when this is committed. A collection that is new is
+    /// stored.
+    pub fn alter_collection(&mut self, collection: CollectionId, settings: Vec<CollectionSetting>) {
+        self.change(collection, SchemaOp::AlterCollection(collection, settings));
     }
 
     /// Drops a collection with its records and indexes, in the same short time whatever it holds. Reads at earlier

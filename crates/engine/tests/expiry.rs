@@ -8,113 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fountain_engine::query::Body;
-use fountain_engine::record::{Value, from_json};
+use fountain_engine::record::Value;
 use fountain_engine::{
-    CollectionId, CollectionOptions, CollectionRetention, Condition, Direction, Durability, ErrorCode,
-    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, Page, ReadTier, Result, Store,
-    StoreOptions, Timestamp, Ttl, VersionPage, View, WriteSet, expiring,
+    CollectionOptions, CollectionRetention, CollectionSetting, Condition, Durability, ErrorCode, IndexKind,
+    Isolation, ManualClock, MemoryKv, ReadTier, Store, StoreOptions, Timestamp, VersionPage, View, WriteSet,
 };
 use serde_json::json;
+use support::expiry::{START, Setup, options, setup, ttl};
 use support::key;
 use tempfile::TempDir;
-
-/// A store with a clock that the test sets, and without a sweeper of its own.
-struct Setup {
-    store: Store,
-    clock: Arc<ManualClock>,
-}
-
-const START: u64 = 1_700_000_000_000;
-
-fn options(clock: &Arc<ManualClock>) -> StoreOptions {
-    StoreOptions { clock: clock.clone(), sweep_every: None, ..StoreOptions::default() }
-}
-
-fn setup() -> Setup {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(START)));
-    Setup { store: Store::with_kv(Arc::new(MemoryKv::default()), options(&clock)).unwrap(), clock }
-}
-
-fn ttl(field: &str, after: u64) -> CollectionOptions {
-    let ttl = Ttl::from_json(&json!({ "field": field, "after": after })).unwrap();
-    CollectionOptions { ttl: Some(ttl), ..CollectionOptions::default() }
-}
-
-impl Setup {
-    fn create(&self, options: CollectionOptions) -> CollectionId {
-        self.store.create_collection("c", options, Durability::Memory).unwrap()
-    }
-
-    fn record(&self, json: &str) -> Vec<u8> {
-        self.store.encode(&from_json(json).unwrap()).unwrap()
-    }
-
-    /// A put that expires so many milliseconds after the start, if it does.
-    fn put(&self, collection: CollectionId, number: u32, json: &str, expires: Option<u64>) -> Result<()> {
-        let mut writes = WriteSet::new();
-        writes.put(collection, &key(number), &self.expiring(json, expires))?;
-        self.store.commit(writes, Durability::Memory).map(drop)
-    }
-
-    fn expiring(&self, json: &str, expires: Option<u64>) -> Vec<u8> {
-        let record = self.record(json);
-        expires.map_or(record.clone(), |at| expiring(&record, Timestamp::from_millis(START + at)))
-    }
-
-    fn at(&self, millis: u64) {
-        self.clock.set(Timestamp::from_millis(START + millis));
-    }
-
-    fn sees(&self, collection: CollectionId, number: u32, at: impl Into<View>) -> bool {
-        self.store.get(collection, &key(number), at, ReadTier::Disk).unwrap().is_some()
-    }
-
-    /// How many records every way of reading finds; they all agree.
-    fn count(&self, collection: CollectionId, index: &str, at: impl Into<View>) -> usize {
-        let at = at.into();
-        let mut page = Page::new();
-        let request = fountain_engine::ScanRequest {
-            collection,
-            max_records: 1000,
-            ..support::everything(&self.store, at.clone())
-        };
-        self.store.scan(&request, ReadTier::Disk, &mut page).unwrap();
-        let scanned = page.len();
-        assert_eq!(self.store.count_records(collection, at.clone()).unwrap(), scanned as u64);
-        let keys: Vec<_> = (0..1000).map(key).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let found = self.store.get_many(collection, &keys, at.clone(), ReadTier::Disk).unwrap();
-        assert_eq!(found.iter().flatten().count(), scanned);
-        let through = json!({ "where": { "n": { "$gte": 0 } }, "hint": { "index": index }, "limit": 1000 });
-        for query in [json!({ "limit": 1000 }), through] {
-            let Body::Find(query) = self.store.parse_query(collection, &query.to_string(), false).unwrap()
-            else {
-                panic!("not a query");
-            };
-            assert_eq!(self.store.count(collection, &query, at.clone()).unwrap(), scanned as u64);
-            assert_eq!(self.store.query(collection, &query, at.clone()).unwrap().page.len(), scanned);
-        }
-        let scan = fountain_engine::IndexScan {
-            collection,
-            index: index.to_owned(),
-            bounds: fountain_engine::Bounds::all(),
-            direction: Direction::Reverse,
-            at,
-            after: None,
-            max_records: 1000,
-            max_bytes: usize::MAX,
-        };
-        self.store.scan_index(&scan, ReadTier::Disk, &mut page).unwrap();
-        assert_eq!(page.len(), scanned);
-        scanned
-    }
-
-    fn index(&self, collection: CollectionId, name: &str, kind: IndexKind) {
-        let definition = IndexDefinition::new(name, kind, &[name]).unwrap();
-        let id = self.store.create_index(collection, definition, Durability::Memory).unwrap();
-        self.store.wait_for_index(id).unwrap();
-    }
-}
 
 #[test]
 fn every_way_of_reading_leaves_out_what_has_expired_and_gives_documents_as_they_were_put() {
@@ -266,8 +168,8 @@ fn a_ttl_that_is_set_later_counts_for_what_is_there_and_one_that_is_taken_back_d
     }
     setup.put(collection, 600, r#"{"n":600}"#, Some(30)).unwrap();
     let alter = |ttl: serde_json::Value| {
-        let change = |options: &mut CollectionOptions| options.update(&json!({ "ttl": ttl }));
-        setup.store.alter_collection("c", change, Durability::Memory).unwrap();
+        let settings = CollectionSetting::list(&json!({ "ttl": ttl })).unwrap();
+        setup.store.alter_collection("c", settings, Durability::Memory).unwrap();
     };
     alter(json!({ "field": "at", "after": 20 }));
     setup.at(25);

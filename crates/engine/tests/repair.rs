@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use fountain_engine::keys::{Key, encode};
 use fountain_engine::record::Value;
 use fountain_engine::{
-    Durability, ErrorCode, IndexDefinition, IndexKind, ReadTier, StorageOptions, Store, StoreOptions,
-    WriteSet, salvage, verify,
+    CollectionOptions, CollectionSetting, Durability, ErrorCode, IndexDefinition, IndexKind, ReadTier,
+    StorageOptions, Store, StoreOptions, Timestamp, WriteSet, expiring, salvage, verify,
 };
 
 fn key(text: &str) -> Vec<u8> {
@@ -135,4 +135,43 @@ fn an_index_whose_collection_is_lost_gets_one_and_the_store_opens() {
     put(&store, "recovered-16", &["new"]);
     put(&store, "users", &["eve"]);
     assert_ne!(store.collection("users").unwrap(), recovered);
+}
+
+/// In the first table are the expiry indexes, in the second one what else says that records expire.
+#[test]
+fn what_expires_is_not_seen_although_the_entries_of_expiry_indexes_are_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));
+    let store = Store::open(&source, StoreOptions { sweep_every: None, ..StoreOptions::default() }).unwrap();
+    let mut options = CollectionOptions::default();
+    options.update(&serde_json::json!({ "ttl": "at" })).unwrap();
+    store.create_collection("ttl", options, Durability::Disk).unwrap();
+    let past = |name: &str| store.encode(&Value::Object(vec![(name.into(), Value::Number(5.0))])).unwrap();
+    let put = |collection: &str, name: &str, document: &[u8]| {
+        let mut writes = WriteSet::new();
+        writes.put(store.collection(collection).unwrap(), &key(name), document).unwrap();
+        store.commit(writes, Durability::Disk).unwrap();
+    };
+    put("own", "first", &expiring(&past("v"), Timestamp::from_millis(5)));
+    store.flush().unwrap();
+    for collection in ["ttl", "own"] {
+        let settings = vec![CollectionSetting::SchemaVersion(Some(1))];
+        store.alter_collection(collection, settings, Durability::Disk).unwrap();
+    }
+    put("ttl", "a", &past("at"));
+    put("own", "a", &expiring(&past("at"), Timestamp::from_millis(5)));
+    store.flush().unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(&tables(&source)[0]).unwrap();
+
+    let json = salvage(&source, &dest, &StorageOptions::default()).unwrap().to_json();
+    assert_eq!(json["collections"], serde_json::json!(["ttl", "own"]), "{json}");
+    let store = Store::open(&dest, StoreOptions { sweep_every: None, ..StoreOptions::default() }).unwrap();
+    assert!(!has(&store, "ttl", "a") && !has(&store, "own", "a"));
+    // The indexes are built in the background.
+    while store.metrics().expired < 2 {
+        store.sweep_expired().unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(store.metrics().unswept, 0);
 }

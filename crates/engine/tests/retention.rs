@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 
 use fountain_engine::record::Value;
 use fountain_engine::{
-    ChangesRequest, CollectionId, CollectionOptions, CollectionRetention, Durability, ErrorCode,
-    IndexDefinition, IndexKind, MemoryKv, Page, ReadTier, Retention, Seq, Store, StoreOptions, VersionPage,
-    View, WriteSet,
+    ChangesRequest, CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Durability,
+    ErrorCode, IndexDefinition, IndexKind, MemoryKv, Page, ReadTier, Retention, Seq, Store, StoreOptions,
+    VersionPage, View, WriteSet,
 };
 use support::test_kv::TestKv;
 use support::{Home, LocalHome, MemoryHome, key};
@@ -106,11 +106,8 @@ fn a_changed_retention_holds_from_the_commit_that_changes_it_on() {
     store.compact().unwrap();
     assert_eq!(versions(&store, collection), [3]);
     let alter = |retention| {
-        let change = |options: &mut CollectionOptions| {
-            options.retention = retention;
-            Ok(())
-        };
-        store.alter_collection("c", change, Durability::Memory).unwrap()
+        let settings = vec![CollectionSetting::Retention(retention)];
+        store.alter_collection("c", settings, Durability::Memory).unwrap()
     };
     let altered = alter(Some(CollectionRetention::Unbounded));
     for _ in 0..3 {
@@ -127,7 +124,7 @@ fn a_changed_retention_holds_from_the_commit_that_changes_it_on() {
     alter(Some(CollectionRetention::LatestOnly));
     store.compact().unwrap();
     assert_eq!(versions(&store, collection), [9]);
-    let missing = store.alter_collection("nobody", |_| Ok(()), Durability::Memory);
+    let missing = store.alter_collection("nobody", Vec::new(), Durability::Memory);
     assert_eq!(missing.unwrap_err().code, ErrorCode::NotFound);
     let again = |retention| store.create_collection("c", keeping(retention), Durability::Memory);
     assert_eq!(again(CollectionRetention::Unbounded).unwrap_err().code, ErrorCode::Exists);
@@ -144,15 +141,12 @@ fn a_change_that_is_not_committed_drops_nothing() {
     put_json(&store, collection, 1, "{}");
     put_json(&store, collection, 1, "{}");
     kv.fails.store(true, Ordering::SeqCst);
-    let latest = |options: &mut CollectionOptions| {
-        options.retention = Some(CollectionRetention::LatestOnly);
-        Ok(())
-    };
-    assert!(store.alter_collection("c", latest, Durability::Memory).is_err());
+    let latest = || vec![CollectionSetting::Retention(Some(CollectionRetention::LatestOnly))];
+    assert!(store.alter_collection("c", latest(), Durability::Memory).is_err());
     kv.fails.store(false, Ordering::SeqCst);
     store.compact().unwrap();
     assert_eq!(versions(&store, collection), [3, 2]);
-    store.alter_collection("c", latest, Durability::Memory).unwrap();
+    store.alter_collection("c", latest(), Durability::Memory).unwrap();
     store.compact().unwrap();
     assert_eq!(versions(&store, collection), [3]);
 }
@@ -287,4 +281,23 @@ fn states_in_memory_follow_the_same_rules() {
     assert_eq!(store.count_records(collection, View::At(snapshot.sequence())).unwrap(), 1);
     drop(snapshot);
     assert_eq!(read_at(&store, collection, 3), Err((ErrorCode::HistoryTruncated, Some(4))));
+}
+
+#[test]
+fn of_two_changes_of_a_collection_at_once_neither_is_lost() {
+    let store = support::memory_store();
+    let collection = store.create_collection("c", CollectionOptions::default(), Durability::Memory).unwrap();
+    let one = |setting| {
+        let mut writes = WriteSet::new();
+        writes.alter_collection(collection, vec![setting]);
+        writes
+    };
+    let retention = Some(CollectionRetention::LatestOnly);
+    let (version, kept) =
+        (CollectionSetting::SchemaVersion(Some(3)), CollectionSetting::Retention(retention));
+    // Both were asked for before either was committed.
+    let both = support::submit(&store, vec![one(version), one(kept)], Durability::Memory);
+    assert_eq!(both.recv().unwrap().unwrap().accepted, 2);
+    let expected = CollectionOptions { schema_version: Some(3), retention, ..CollectionOptions::default() };
+    assert_eq!(store.collection_info("c").unwrap().unwrap().options, expected);
 }

@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use fountain_engine::record::Value;
 use fountain_engine::{
-    Bounds, BuildStatus, CollectionOptions, Direction, Durability, Index, IndexDefinition, IndexId,
-    IndexScan, Page, ReadTier, Result, Store,
+    Bounds, BuildStatus, CollectionOptions, CollectionSetting, Direction, Durability, Index, IndexDefinition,
+    IndexId, IndexScan, Page, ReadTier, Result, Store,
 };
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
@@ -143,8 +143,8 @@ fn apply(engine: &Store, change: &str) -> Result<f64> {
     match text("op")? {
         "createCollection" => create_collection(engine, name, change.get("options")),
         "alterCollection" => {
-            let options = change.get("options").unwrap_or(&Json::Null);
-            engine.alter_collection(name, |known| known.update(options), durability).map(number)
+            let settings = CollectionSetting::list(change.get("options").unwrap_or(&Json::Null))?;
+            engine.alter_collection(name, settings, durability).map(number)
         }
         "dropCollection" => engine.drop_collection(name, durability).map(number),
         "createIndex" => {

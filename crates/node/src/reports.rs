@@ -10,6 +10,7 @@ pub fn metrics(metrics: &Metrics) -> String {
         "puts": metrics.puts,
         "deletes": metrics.deletes,
         "expired": metrics.expired,
+        "unswept": metrics.unswept,
         "gets": metrics.gets,
         "scans": metrics.scans,
         "commits": metrics.commits,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use fountain_lsm::{KeyRange, Seq};
 
-use super::{CATALOG, Catalog, Claims, CollectionOptions, CollectionRetention, NEXT_ID_KEY, entry};
+use super::{
+    CATALOG, Catalog, Claims, CollectionOptions, CollectionRetention, CollectionSetting, NEXT_ID_KEY, entry,
+};
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::Expiry;
 use crate::index::{Index, IndexDefinition, IndexId, IndexTable};
@@ -20,6 +22,8 @@ pub(crate) enum SchemaOp {
     CreateCollection(CollectionId, CollectionOptions),
     /// Stores a collection's entry, with these options.
     SetCollection(CollectionId, CollectionOptions),
+    /// Stores a collection's entry, with these of its options changed.
+    AlterCollection(CollectionId, Vec<CollectionSetting>),
     /// Removes a collection with its indexes and records.
     DropCollection(CollectionId),
     /// Defines an index.
@@ -50,6 +54,7 @@ impl Catalog {
     pub fn change(&self, op: &SchemaOp, seq: Seq, batch: &mut Batch, claims: &mut Claims) -> Result<()> {
         if let SchemaOp::CreateCollection(id, _)
         | SchemaOp::SetCollection(id, _)
+        | SchemaOp::AlterCollection(id, _)
         | SchemaOp::CreateIndex(id, _) = op
         {
             claims.check_kept(&[*id])?;
@@ -65,6 +70,13 @@ impl Catalog {
             }
             SchemaOp::SetCollection(id, options) => {
                 self.set_collection(*id, options, seq, batch, claims)?;
+            }
+            SchemaOp::AlterCollection(id, settings) => {
+                let mut options = self.options_after(*id, claims);
+                for setting in settings {
+                    options.set(setting.clone());
+                }
+                self.set_collection(*id, &options, seq, batch, claims)?;
             }
             SchemaOp::EnsureExpiry(id) => {
                 if self.indexes_after(claims).expiry_of(*id).is_none() {
@@ -121,7 +133,6 @@ impl Catalog {
         batch: &mut Batch,
         claims: &mut Claims,
     ) -> Result<()> {
-        let before = self.options_after(id, claims);
         claims.options.insert(id, options.clone());
         let is_new = self.is_new(id, claims);
         if is_new {
@@ -129,17 +140,20 @@ impl Catalog {
         } else if let Some(name) = self.name(id) {
             batch.push(&CATALOG, &entry::collection_key(&name), Some(&options.to_entry(id)));
         }
-        if options.ttl == before.ttl {
-            return Ok(());
-        }
-        let table = self.indexes_after(claims);
-        if let Some(index) = table.expiry_of(id) {
-            let mut left = IndexTable::clone(&table);
-            self.remove_index(index, &mut left, batch, claims);
-            claims.indexes = Some(Arc::new(left));
-        }
-        // Without a field, too: records may carry moments of their own.
+        // What decides is the index that there is, not the ttl of before: salvage may have lost one of them.
         let expiry = options.ttl.clone().map(Expiry::from).unwrap_or_default();
+        let table = self.indexes_after(claims);
+        match table.expiry_of(id) {
+            Some(index) if index.expiry.as_ref() == Some(&expiry) => return Ok(()),
+            // Without a field, too: records may carry moments of their own.
+            Some(index) => {
+                let mut left = IndexTable::clone(&table);
+                self.remove_index(index, &mut left, batch, claims);
+                claims.indexes = Some(Arc::new(left));
+            }
+            None if expiry.field.is_none() => return Ok(()),
+            None => {}
+        }
         self.create_expiry(id, expiry, is_new.then_some(seq), batch, claims)
     }
 

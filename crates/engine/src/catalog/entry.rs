@@ -23,6 +23,50 @@ pub struct CollectionOptions {
     pub retention: Option<CollectionRetention>,
 }
 
+/// One of the [`CollectionOptions`], as it is to be; `None` takes it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CollectionSetting {
+    /// See [`CollectionOptions::schema_version`].
+    SchemaVersion(Option<u64>),
+    /// See [`CollectionOptions::ttl`].
+    Ttl(Option<Ttl>),
+    /// See [`CollectionOptions::retention`].
+    Retention(Option<CollectionRetention>),
+}
+
+impl CollectionSetting {
+    /// Reads the members of a JSON object: `schemaVersion`, `ttl` and `retention`; null takes one back.
+    ///
+    /// # Errors
+    /// `ERR_VALIDATION`.
+    pub fn list(json: &Value) -> Result<Vec<Self>> {
+        let Value::Object(members) = json else { return Err(refused(format!("{json} is no object"))) };
+        members.iter().map(|(name, value)| Self::read(name, value)).collect()
+    }
+
+    fn read(name: &str, value: &Value) -> Result<Self> {
+        let set = !value.is_null();
+        match name {
+            "schemaVersion" => {
+                let version = value.as_u64();
+                if set && version.is_none() {
+                    return Err(refused(format!("schemaVersion {value} is no whole number")));
+                }
+                Ok(Self::SchemaVersion(version))
+            }
+            "ttl" => Ok(Self::Ttl(set.then(|| Ttl::from_json(value)).transpose()?)),
+            "retention" => {
+                Ok(Self::Retention(set.then(|| CollectionRetention::from_json(value)).transpose()?))
+            }
+            _ => Err(refused(format!("{name:?} is unknown"))),
+        }
+    }
+}
+
+fn refused(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::Validation, format!("options of a collection: {what}"))
+}
+
 /// When the records of a collection expire: a while after the moment that a field of each holds. Records without it, or with
 /// something else in it, do not expire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,34 +130,24 @@ impl CollectionOptions {
         out
     }
 
-    /// Sets what a JSON object of options has: `schemaVersion`, `ttl` and `retention`; null takes one back.
+    /// Sets what a JSON object of options has, as [`CollectionSetting::list`] reads it.
     ///
     /// # Errors
     /// `ERR_VALIDATION`; nothing was set then.
     pub fn update(&mut self, json: &Value) -> Result<()> {
-        let refused =
-            |what: String| Error::new(ErrorCode::Validation, format!("options of a collection: {what}"));
-        let Value::Object(members) = json else { return Err(refused(format!("{json} is no object"))) };
-        let mut options = self.clone();
-        for (name, value) in members {
-            let set = !value.is_null();
-            match name.as_str() {
-                "schemaVersion" => {
-                    let version = value.as_u64();
-                    if set && version.is_none() {
-                        return Err(refused(format!("schemaVersion {value} is no whole number")));
-                    }
-                    options.schema_version = version;
-                }
-                "ttl" => options.ttl = set.then(|| Ttl::from_json(value)).transpose()?,
-                "retention" => {
-                    options.retention = set.then(|| CollectionRetention::from_json(value)).transpose()?;
-                }
-                _ => return Err(refused(format!("{name:?} is unknown"))),
-            }
+        for setting in CollectionSetting::list(json)? {
+            self.set(setting);
         }
-        *self = options;
         Ok(())
+    }
+
+    /// Changes one setting.
+    pub fn set(&mut self, setting: CollectionSetting) {
+        match setting {
+            CollectionSetting::SchemaVersion(version) => self.schema_version = version,
+            CollectionSetting::Ttl(ttl) => self.ttl = ttl,
+            CollectionSetting::Retention(retention) => self.retention = retention,
+        }
     }
 
     /// The entry of a collection.

@@ -22,14 +22,14 @@ use arc_swap::ArcSwap;
 use fountain_lsm::{Direction, KeyRange, ReadTier};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::index::IndexTable;
+use crate::index::{Index, IndexTable};
 use crate::keyspace::{CATALOG, CollectionId};
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_NAME_CHARS};
 use crate::sync::lock;
 
 pub(crate) use change::{SchemaOp, no_index};
-pub use entry::{CollectionOptions, Ttl};
+pub use entry::{CollectionOptions, CollectionSetting, Ttl};
 pub use retention::CollectionRetention;
 pub(crate) use retention::RuleChange;
 
@@ -189,12 +189,15 @@ impl Catalog {
     }
 
     /// Hides the indexes that a group drops, before it is committed: whoever sees the commit must not find them any more,
-    /// as they are empty then. Returns what is to be restored if it is not committed.
+    /// as they are empty then. An expiry index that gets a successor stays until that takes its place: its entries are read by
+    /// the sweeper alone, and without it everything would be seen that has expired. Returns what is to be restored if it is
+    /// not committed.
     pub fn withdraw(&self, claims: &Claims) -> Option<Arc<IndexTable>> {
         let after = claims.indexes.as_ref()?;
         let before = self.indexes();
         let mut kept = IndexTable::clone(&before);
-        for index in before.iter().filter(|index| after.get(index.id).is_none()) {
+        let replaced = |index: &Index| index.expiry.is_some() && after.expiry_of(index.collection).is_some();
+        for index in before.iter().filter(|index| after.get(index.id).is_none() && !replaced(index)) {
             kept.remove(index.id);
         }
         self.indexes.store(Arc::new(kept));

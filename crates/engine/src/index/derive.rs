@@ -241,6 +241,8 @@ impl Changes {
 
     /// Pushes out the records that hold keys which others claim but have expired.
     fn evict_holders(&mut self, state: &State<'_>, table: &IndexTable, batch: Option<&Batch>) -> Result<()> {
+        // What the commit itself writes, put together when the first holder is met.
+        let mut written: Option<HashSet<&[u8]>> = None;
         for place in 0..self.claimed.len() {
             let claimed = &self.claimed[place];
             let (collection, claim) = (claimed.collection, self.added.op(claimed.place));
@@ -251,10 +253,11 @@ impl Changes {
             let Some(holder) = state.pending.get(state.kv, key)?.filter(|holder| **holder != *record) else {
                 continue;
             };
-            let holder = holder.to_vec();
-            let written = collection.storage_key(&holder);
+            let written = written
+                .get_or_insert_with(|| batch.into_iter().flat_map(Batch::ops).map(|(key, _)| key).collect());
             // What the commit itself puts there decides, not what was there before.
-            if batch.is_none_or(|batch| batch.ops().all(|(key, _)| *key != *written)) {
+            if !written.contains(&*collection.storage_key(&holder)) {
+                let holder = holder.to_vec();
                 self.evict_expired(state, table, collection, &holder)?;
             }
         }

@@ -1,6 +1,7 @@
 //! What the tests share: places to keep a store in, and a way to wait for a submission.
 #![allow(dead_code, reason = "every test file uses another part")]
 
+pub mod expiry;
 pub mod test_kv;
 
 use std::path::Path;

@@ -18,6 +18,10 @@ pub struct TestKv {
     pub fails: AtomicBool,
     /// Commits fail that delete a key which begins like this; none if empty.
     pub fails_deleting: Mutex<Vec<u8>>,
+    /// Keys that begin like this cannot be read one by one; none if empty.
+    pub unreadable: Mutex<Vec<u8>>,
+    /// What happens when a commit is there for reads, but the store has not noted it yet; once.
+    pub on_visible: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// The call that panics, by its name here; none if empty.
     pub panics_in: Mutex<&'static str>,
     /// Groups of commits that had to be synced.
@@ -45,10 +49,19 @@ impl OrderedKv for TestKv {
             return Err(Error::new(ErrorCode::DiskFull, "told to fail"));
         }
         self.durable_groups.fetch_add(usize::from(durability == Durability::Disk), Ordering::SeqCst);
-        self.kv.commit_many(batches, durability)
+        let committed = self.kv.commit_many(batches, durability);
+        let told = self.on_visible.lock().unwrap().take();
+        if let Some(told) = told {
+            told();
+        }
+        committed
     }
     fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
         self.trip("get");
+        let unreadable = self.unreadable.lock().unwrap().clone();
+        if !unreadable.is_empty() && key.starts_with(&unreadable) {
+            return Err(Error::new(ErrorCode::Corrupt, "told to be damaged"));
+        }
         self.kv.get(key, at, tier)
     }
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
