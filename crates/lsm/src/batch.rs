@@ -1,6 +1,7 @@
 //! A set of changes that becomes visible together.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
 use crate::limits::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
@@ -17,7 +18,7 @@ const OP_OVERHEAD_BYTES: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct WriteBatch {
     bytes: Vec<u8>,
-    ops: Vec<Op>,
+    ops: Ops,
     /// Index of the live operation per key, of the first `indexed` operations; built only once a batch has several.
     by_key: HashMap<Box<[u8]>, usize>,
     indexed: usize,
@@ -42,6 +43,49 @@ struct Op {
     key_len: usize,
     value_len: usize,
     live: bool,
+}
+
+/// Operations in order. Most often there is one, which needs no list on the heap.
+#[derive(Clone, Debug)]
+enum Ops {
+    One([Op; 1]),
+    Many(Vec<Op>),
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Deref for Ops {
+    type Target = [Op];
+
+    fn deref(&self) -> &[Op] {
+        match self {
+            Self::One(op) => op,
+            Self::Many(ops) => ops,
+        }
+    }
+}
+
+impl DerefMut for Ops {
+    fn deref_mut(&mut self) -> &mut [Op] {
+        match self {
+            Self::One(op) => op,
+            Self::Many(ops) => ops,
+        }
+    }
+}
+
+impl Ops {
+    fn push(&mut self, op: Op) {
+        match self {
+            Self::Many(ops) if ops.is_empty() => *self = Self::One([op]),
+            Self::Many(ops) => ops.push(op),
+            Self::One([first]) => *self = Self::Many(vec![*first, op]),
+        }
+    }
 }
 
 impl WriteBatch {

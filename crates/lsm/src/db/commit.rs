@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::limits::{MAX_GROUP_BYTES, WAL_BUFFER_BYTES};
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::types::{Durability, Seq};
 use crate::wal::{WalFile, WalWriter};
@@ -44,6 +44,9 @@ pub(super) struct Log {
 /// Commits that wait for a leader.
 #[derive(Default)]
 pub(super) struct CommitQueue {
+    /// Requests that have come and have not left with their group. Whoever finds none leads, so a lone writer takes no
+    /// lock here.
+    present: AtomicUsize,
     state: Mutex<QueueState>,
     /// Signalled when a leader need not let its group grow any longer.
     grown: Condvar,
@@ -52,7 +55,9 @@ pub(super) struct CommitQueue {
 #[derive(Default)]
 struct QueueState {
     waiting: VecDeque<Request>,
-    has_leader: bool,
+    /// The last leader has left and found nobody to appoint, though somebody was about to wait: the next one to look
+    /// leads.
+    leaderless: bool,
     /// How many of those who wait do not wait for the disk.
     hasty: usize,
     /// How many groups are being synced.
@@ -105,7 +110,7 @@ impl Inner {
         let before = log.last;
         let appended = self.or_poison("appending commits", || self.append(&mut log, &group));
         drop(log);
-        self.queue.appoint_next();
+        self.queue.appoint_next(&group);
         let outcome = appended.and_then(|appended| self.finish(appended));
         group.answer(before, &outcome)
     }
@@ -220,8 +225,11 @@ impl QueueState {
 impl CommitQueue {
     /// Lets the caller lead if nobody else does: then nobody waits either. Otherwise the request waits its turn.
     fn enter(&self, mut request: Request) -> Entered {
+        if self.present.fetch_add(1, Ordering::AcqRel) == 0 {
+            return Entered::Leads(request);
+        }
         let mut state = locked(&self.state);
-        if !std::mem::replace(&mut state.has_leader, true) {
+        if std::mem::take(&mut state.leaderless) {
             debug_assert!(state.waiting.is_empty());
             return Entered::Leads(request);
         }
@@ -255,6 +263,9 @@ impl CommitQueue {
 
     /// The next group: `own`, or the first that waits, and then those that wait.
     fn take_group(&self, own: Option<Request>) -> Group {
+        if own.is_some() && self.present.load(Ordering::Acquire) == 1 {
+            return Group { first: own, others: Vec::new() };
+        }
         let mut state = locked(&self.state);
         let mut group = Group { first: own.or_else(|| state.pop()), others: Vec::new() };
         let mut bytes = group.bytes();
@@ -268,12 +279,16 @@ impl CommitQueue {
         group
     }
 
-    /// Lets the first of those who wait lead the next group.
-    fn appoint_next(&self) {
+    /// Lets the first of those who wait lead, now that `group` has left.
+    fn appoint_next(&self, group: &Group) {
+        let leaving = group.requests().count();
+        if self.present.fetch_sub(leaving, Ordering::AcqRel) == leaving {
+            return;
+        }
         let mut state = locked(&self.state);
         match state.waiting.front() {
             Some(Request { slot: Some(slot), .. }) => slot.lead(),
-            _ => state.has_leader = false,
+            _ => state.leaderless = true,
         }
     }
 }

@@ -106,6 +106,32 @@ impl Inner {
     }
 
     fn rotate_ahead(&self, segment: &Arc<WalFile>) -> Result<()> {
+        self.check_place()?;
+        let fs = self.options.fs.as_ref();
+        let next = NextSegment::create(fs, &self.paths, self.take_file_number())?;
+        // Last, so that little is appended between these syncs and the lock.
+        if let Err(error) = self.sync_most(segment) {
+            next.discard(fs);
+            return Err(error);
+        }
+        let mut log = locked(&self.log);
+        let is_wanted = self.check_writable().is_ok() && Arc::ptr_eq(log.wal.file(), segment);
+        let full = if is_wanted { self.full(&log, &self.current.load().active) } else { Full::Nothing };
+        let rotated = match full {
+            Full::Memtable => self.seal_active(&mut log, Some(next)),
+            Full::Segment => self.rotate_log(&mut log, Some(next)).map(|_| ()),
+            Full::Nothing => {
+                next.discard(fs);
+                Ok(())
+            }
+        };
+        let newest = Arc::clone(log.wal.file());
+        drop(log);
+        rotated.and_then(|()| newest.settle())
+    }
+
+    /// Syncs what commits go on appending to, until little is left.
+    fn sync_most(&self, segment: &WalFile) -> Result<()> {
         for _ in 0..WAL_SYNC_ROUNDS {
             let written = segment.written();
             if written.saturating_sub(segment.synced()) <= WAL_LEFT_BYTES {
@@ -113,19 +139,7 @@ impl Inner {
             }
             segment.sync_upto(written, &self.counters)?;
         }
-        self.check_place()?;
-        let fs = self.options.fs.as_ref();
-        let next = NextSegment::create(fs, &self.paths, self.take_file_number())?;
-        let mut log = locked(&self.log);
-        let is_wanted = self.check_writable().is_ok() && Arc::ptr_eq(log.wal.file(), segment);
-        match if is_wanted { self.full(&log, &self.current.load().active) } else { Full::Nothing } {
-            Full::Memtable => self.seal_active(&mut log, Some(next)),
-            Full::Segment => self.rotate_log(&mut log, Some(next)).map(|_| ()),
-            Full::Nothing => {
-                next.discard(fs);
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     /// Puts the active memtable into the line for the flush. Its commits are on disk in the log afterwards, and the

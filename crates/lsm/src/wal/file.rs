@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result, is_no_space};
 use crate::fs::{File, tolerate};
@@ -33,9 +34,29 @@ pub(crate) struct WalFile {
     extending: Mutex<()>,
     /// More length was asked for and is not there yet; stays set if the file could not be made longer.
     wants_length: AtomicBool,
+    /// What the segment before is to be told before anything in this one counts as on disk.
+    note: Mutex<Option<Note>>,
     /// Held during a sync, so that those who wait for it share the next one. Holds why a sync failed: after that none
     /// is tried again.
     syncing: Mutex<Option<Error>>,
+}
+
+/// A frame that says behind the end of a segment which one goes on from there: should that one vanish, the log would
+/// otherwise seem to end.
+pub(super) struct Note {
+    pub(super) previous: Arc<WalFile>,
+    pub(super) frame: Vec<u8>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Note {
+    /// Without space for it the log is as good as it ever was.
+    fn leave(self) -> Result<()> {
+        if self.previous.append_if_space(&self.frame)? {
+            self.previous.sync_upto(self.previous.written(), &self.counters)?;
+        }
+        Ok(())
+    }
 }
 
 impl WalFile {
@@ -50,7 +71,27 @@ impl WalFile {
             reach: AtomicU64::new(written),
             extending: Mutex::new(()),
             wants_length: AtomicBool::new(false),
+            note: Mutex::new(None),
             syncing: Mutex::new(None),
+        }
+    }
+
+    /// As the segment behind another, which is to be told by the first sync of this one, or before.
+    pub(super) fn behind(mut self, note: Note) -> Self {
+        self.note = Mutex::new(Some(note));
+        self
+    }
+
+    /// Tells the segment before that this one goes on from there, if that is not done.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.leave_note(&mut *self.keep_syncing()?)
+    }
+
+    fn leave_note(&self, failed: &mut Option<Error>) -> Result<()> {
+        let note = self.note.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match note.map(Note::leave) {
+            Some(Err(error)) => Err(failed.insert(error).clone()),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 
@@ -72,7 +113,7 @@ impl WalFile {
     }
 
     /// As [`WalFile::append`], for what is not worth an error when there is no space for it: false then.
-    pub(crate) fn append_if_space(&self, bytes: &[u8]) -> Result<bool> {
+    fn append_if_space(&self, bytes: &[u8]) -> Result<bool> {
         match self.try_append(bytes) {
             Err(e) if is_no_space(&e) => Ok(tolerate::<()>(Err(e)).is_some()),
             appended => appended.map(|()| true).map_err(|e| Error::io("append a note to", &self.path, e)),
@@ -134,6 +175,7 @@ impl WalFile {
     /// that writing failed, and that has to be the one who vouches for the bytes.
     pub(crate) fn cut_failed_append(&self) -> Result<()> {
         let mut failed = self.keep_syncing()?;
+        self.leave_note(&mut failed)?;
         let _extending = self.keep_length();
         let written = self.written();
         self.reach.store(written, Ordering::Release);
@@ -165,6 +207,7 @@ impl WalFile {
             hit(Mark::SyncShared);
             return Ok(());
         }
+        self.leave_note(&mut failed)?;
         let target = self.written();
         debug_assert!(target >= upto, "only written bytes can be synced");
         let timer = counters.latencies.wal_sync.time();

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::file::Note;
 use super::{TAG_DELETE, TAG_DELETE_RANGE, TAG_PUT, TAG_TIME, WalFile};
 use crate::batch::{OpKind, WriteBatch};
 use crate::error::{Error, Result};
@@ -145,15 +146,18 @@ impl WalWriter {
     pub(crate) fn rotate(&mut self, number: FileNumber, next_seq: Seq) -> Result<()> {
         let preamble = self.end_segment(number, next_seq)?;
         let file = create_segment(self.fs.as_ref(), &self.paths, &preamble, &self.counters)?;
-        self.go_on_in(file, preamble.salt())
+        self.go_on_in(file, preamble.salt());
+        self.file.settle()
     }
 
-    /// As [`WalWriter::rotate`], into a file that was made ready: only short syncs are left to do.
+    /// As [`WalWriter::rotate`], into a file that was made ready: only short syncs are left to do. One of them, that of a
+    /// note in the old segment, is left to the first sync of the new one, or to [`WalFile::settle`].
     pub(crate) fn rotate_into(&mut self, next: NextSegment, next_seq: Seq) -> Result<()> {
         match self.end_segment(next.number, next_seq) {
             Ok(preamble) => {
                 let file = next.begin(self.fs.as_ref(), &preamble, &self.counters)?;
-                self.go_on_in(file, preamble.salt())
+                self.go_on_in(file, preamble.salt());
+                Ok(())
             }
             Err(error) => {
                 next.discard(self.fs.as_ref());
@@ -170,22 +174,13 @@ impl WalWriter {
         Ok(segment_preamble(self.store, number, self.file.number(), end, next_seq))
     }
 
-    fn go_on_in(&mut self, file: WalFile, salt: FileSalt) -> Result<()> {
-        self.leave_note(file.number())?;
-        self.file = Arc::new(file);
+    fn go_on_in(&mut self, file: WalFile, salt: FileSalt) {
+        let (end, head) = (self.file.written(), (FrameTag::Continued, file.number().0, 0));
+        let mut frame = Vec::new();
+        append_frame(&mut frame, self.salt, end, head, end, |_| {});
+        let (previous, counters) = (Arc::clone(&self.file), Arc::clone(&self.counters));
+        self.file = Arc::new(file.behind(Note { previous, frame, counters }));
         self.salt = salt;
-        Ok(())
-    }
-
-    /// Says behind the end of this segment that segment `number`, which is on disk, goes on from there: should that file
-    /// vanish, the log would otherwise seem to end here.
-    fn leave_note(&mut self, number: FileNumber) -> Result<()> {
-        let (end, head) = (self.file.written(), (FrameTag::Continued, number.0, 0));
-        append_frame(&mut self.buffer, self.salt, end, head, end, |_| {});
-        let appended = self.file.append_if_space(&self.buffer);
-        self.buffer.clear();
-        // The note guards against a file that is lost; without space for it the log is as good as it ever was.
-        if appended? { self.file.sync_upto(self.file.written(), &self.counters) } else { Ok(()) }
     }
 }
 
@@ -282,4 +277,39 @@ fn sync_names(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
     planted::unless(Bug::SegmentNameNotSynced, || {
         fs.sync_dir(&paths.wal_dir()).map_err(|e| Error::sync_dir(&paths.wal_dir(), e))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{RealFs, read_whole};
+    use crate::wal::{Nowhere, replay_segments};
+
+    #[test]
+    fn a_segment_names_the_next_one_at_the_latest_when_something_in_that_counts_as_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fs, paths) = (Arc::new(RealFs), StorePaths::new(dir.path()));
+        fs.create_dir(&paths.wal_dir()).unwrap();
+        let (store, counters) = (StoreId([1; 16]), Arc::new(Counters::default()));
+        let (old, new) = (FileNumber(1), FileNumber(2));
+        let begin = (old, Seq::ZERO.checked_add(1).unwrap());
+        let mut wal =
+            WalWriter::create(fs.clone(), paths.clone(), store, Arc::clone(&counters), begin).unwrap();
+        let next = NextSegment::create(fs.as_ref(), &paths, new).unwrap();
+        wal.rotate_into(next, begin.1).unwrap();
+        let noted = |bytes: &[u8]| bytes.len() > PREAMBLE_BYTES;
+        assert!(!noted(&read_whole(fs.as_ref(), &paths.wal(old)).unwrap()), "nobody waits for the note");
+        let mut batch = WriteBatch::new();
+        batch.put(b"k", b"v").unwrap();
+        wal.encode(&batch, begin.1, None);
+        wal.write_out().unwrap();
+        let file = Arc::clone(wal.file());
+        file.sync_upto(file.written(), &counters).unwrap();
+        assert!(noted(&read_whole(fs.as_ref(), &paths.wal(old)).unwrap()));
+        let alone = replay_segments(fs.as_ref(), &paths, store, &[old], Seq::ZERO, &mut Nowhere);
+        assert!(alone.is_err(), "the new segment would be missed");
+        file.settle().unwrap();
+        let both = replay_segments(fs.as_ref(), &paths, store, &[old, new], Seq::ZERO, &mut Nowhere);
+        assert_eq!(both.unwrap().last_seq, begin.1);
+    }
 }
