@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, Weighter};
 
+use crate::latency::Timer;
+use crate::metrics::Counters;
 use crate::planted::{self, Bug};
 use crate::table::Block;
 use crate::types::FileNumber;
@@ -35,6 +37,8 @@ pub(crate) struct BlockCache {
     misses: AtomicU64,
     inserts: AtomicU64,
     evictions: Arc<AtomicU64>,
+    /// Has the histogram of misses.
+    counters: Arc<Counters>,
 }
 
 type Blocks = Cache<Key, Arc<Block>, ByMemory, BuildHasherDefault<PlaceHasher>, CountEvictions>;
@@ -75,7 +79,13 @@ impl BlockCache {
             misses: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
             evictions,
+            counters: Arc::default(),
         }
+    }
+
+    /// As it is, with the times of misses recorded in `counters`.
+    pub(crate) fn recorded_in(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
     }
 
     /// Takes `bytes` that are held elsewhere from what blocks may use, though never more than leaves them a quarter of
@@ -108,6 +118,11 @@ impl BlockCache {
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Relaxed);
         found
+    }
+
+    /// Records the time until the guard is dropped as that of getting what was not here.
+    pub(crate) fn time_miss(&self) -> Timer<'_> {
+        self.counters.latencies.block_read.time()
     }
 
     /// Offers a block that was just read.

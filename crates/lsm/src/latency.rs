@@ -92,6 +92,19 @@ latencies! {
     compaction,
     /// Waiting of writers for flushes and compactions.
     write_stall,
+    /// Beginnings of a log segment, as far as commits have to wait for them.
+    log_rotation,
+    /// Edits of the manifest, a new manifest included where one is needed.
+    manifest_edit,
+    /// Blocks that a read or a scan did not find in the cache, or several of them read at once: reading, checking and
+    /// unpacking.
+    block_read,
+    /// Bulk ingests as their callers saw them.
+    ingest,
+    /// Checkpoints as their callers saw them.
+    checkpoint,
+    /// Scrubs of the whole store.
+    scrub,
 }
 
 impl Default for Histogram {

@@ -36,6 +36,59 @@ fn every_stage_of_the_write_path_is_timed() {
 }
 
 #[test]
+fn work_on_whole_files_is_timed_each_time() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    for index in 0..5 {
+        put(&db, &format!("key {index}"), "value");
+        db.flush().unwrap();
+    }
+    let seal = db.metrics().latencies;
+    assert_eq!(seal.log_rotation.count, 5, "each flush begins a segment");
+    assert_eq!((seal.ingest.count, seal.checkpoint.count, seal.scrub.count), (0, 0, 0));
+    db.ingest([("a", "1"), ("b", "2")]).unwrap();
+    db.ingest([("", ""); 0]).unwrap();
+    for copy in ["one", "two"] {
+        db.checkpoint(&dir.path().with_extension(copy)).unwrap();
+        std::fs::remove_dir_all(dir.path().with_extension(copy)).unwrap();
+    }
+    db.scrub().unwrap();
+    db.verify().unwrap();
+    db.scrub().unwrap();
+    let metrics = db.metrics();
+    let latencies = metrics.latencies;
+    assert_eq!((latencies.ingest.count, latencies.checkpoint.count, latencies.scrub.count), (1, 2, 3));
+    assert_eq!(latencies.manifest_edit.count, metrics.manifest_edits);
+    assert!(latencies.manifest_edit.count >= 6, "flushes and the ingest: {latencies:?}");
+    let parts = [latencies.manifest_edit, latencies.log_rotation];
+    assert!(parts.iter().all(|part| part.max_us > 0.0 && part.p50_us <= latencies.ingest.max_us));
+}
+
+#[test]
+fn only_blocks_that_the_cache_does_not_have_are_timed_as_read() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    for index in 0..1000 {
+        put(&db, &format!("key {index:04}"), &"v".repeat(100));
+    }
+    db.compact().unwrap();
+    db.scrub().unwrap();
+    let reads = || db.metrics().latencies.block_read.count;
+    assert_eq!(reads(), 0, "compactions and scrubs are not reads");
+    let get = |key: &[u8]| db.get_newest(key, ReadTier::Disk).unwrap();
+    assert!(get(b"key 0500").is_some());
+    assert_eq!(reads(), 1);
+    assert!(get(b"key 0500").is_some());
+    assert_eq!(reads(), 1, "the block is in the cache");
+    let scanned = || scan(&db, KeyRange::default(), db.visible(), Direction::Forward).len();
+    assert_eq!(scanned(), 1000);
+    let after = reads();
+    assert!(after > 2, "a scan misses, too: {after}");
+    assert_eq!(scanned(), 1000);
+    assert_eq!(reads(), after);
+}
+
+#[test]
 fn reads_are_timed_by_sample() {
     let dir = fast_dir();
     let db = Db::open(dir.path(), small()).unwrap();

@@ -39,6 +39,7 @@ impl Inner {
         // Two at a time could work in the same place. Closing waits for this lock, too.
         let _checkpointing = locked(&self.checkpointing);
         self.check_writable()?;
+        let _timer = self.counters.latencies.checkpoint.time();
         let fs = self.options.fs.as_ref();
         let staging = Staging::prepare(fs, dest)?;
         let _held = self.hold_files();

@@ -247,6 +247,7 @@ impl Inner {
     pub(super) fn install_edit(&self, manifest: &mut ManifestLog, edit: &Edit) -> Result<()> {
         self.check_poison()?;
         self.check_place()?;
+        let _timer = self.counters.latencies.manifest_edit.time();
         manifest
             .install(edit, || self.take_file_number())
             .inspect_err(|error| self.poison_unless_harmless(error))

@@ -49,6 +49,7 @@ impl Inner {
         if records.peek().is_none() {
             return Ok(self.visible());
         }
+        let _timer = self.counters.latencies.ingest.time();
         // Closing waits for this lock, so that nothing is written into a directory that was let go.
         let _ingesting = locked(&self.ingesting);
         self.wait_for_room()?;

@@ -60,7 +60,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     refuse_newer(fs.as_ref(), &paths)?;
     let lock = take_lock(fs.as_ref(), &paths)?;
     let listing = list(fs.as_ref(), &paths)?;
-    let cache = Arc::new(BlockCache::new(options.cache_bytes));
+    let counters = Arc::new(Counters::default());
+    let cache = BlockCache::new(options.cache_bytes).recorded_in(Arc::clone(&counters));
+    let cache = Arc::new(cache);
     let mut recovered = if listing.has_current {
         recover(fs.as_ref(), &paths, &options, &listing, &cache)?
     } else {
@@ -73,7 +75,6 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     if planted::active(Bug::OldLogDeletedFirst) {
         listing.segments.iter().for_each(|&number| drop(fs.remove(&paths.wal(number))));
     }
-    let counters = Arc::new(Counters::default());
     let (manifest, wal) = start_logs(&fs, &paths, &counters, &mut recovered).inspect_err(|error| {
         // After any other failure it may be that the new manifest names them.
         if error.changed_nothing() {

@@ -167,6 +167,7 @@ impl Inner {
     /// Begins a log segment, in the file that was made ready or in a new one.
     pub(super) fn rotate_log(&self, log: &mut Log, ready: Option<NextSegment>) -> Result<FileNumber> {
         self.check_place()?;
+        let _timer = self.counters.latencies.log_rotation.time();
         let next = log.last.checked_add(1).unwrap_or(Seq::MAX);
         let rotated = match ready {
             Some(ready) => log.wal.rotate_into(ready, next),

@@ -50,6 +50,7 @@ impl Inner {
         if self.closing.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
+        let _timer = self.counters.latencies.scrub.time();
         let _held = self.hold_files();
         let mut files = self.scrub_manifest().to_vec();
         let version = Arc::clone(&self.current.load().version);

@@ -17,6 +17,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::fs::{File, Fs};
+use crate::latency::Timer;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
@@ -224,7 +225,9 @@ impl Table {
         if let Some(block) = self.cached(handle, tier)? {
             return Ok(block);
         }
+        let timer = self.time_miss();
         let block = Arc::new(self.read_block(handle)?);
+        drop(timer);
         check(&block)?;
         self.keep(handle, &block);
         Ok(block)
@@ -240,6 +243,11 @@ impl Table {
             }
             found => Ok(found),
         }
+    }
+
+    /// Records how long it takes to get what the cache did not have, until it is dropped.
+    pub(super) fn time_miss(&self) -> Timer<'_> {
+        self.cache.time_miss()
     }
 
     /// Offers a block that was just read to the cache.

@@ -248,6 +248,7 @@ impl SectionCursor {
         if let Some(stored) = self.window.stored(position, handle) {
             return table.copy_block(stored, handle);
         }
+        let _timer = (self.access != Access::Disk).then(|| table.time_miss());
         let most = match self.access {
             Access::Disk => MAX_READ_AHEAD_BYTES,
             Access::Cached(_) => self.window.read_ahead(position),
