@@ -18,23 +18,25 @@ pub(crate) fn unless<E>(bug: Bug, step: impl FnOnce() -> Result<(), E>) -> Resul
 }
 
 macro_rules! bugs {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
+    ($($(#[$doc:meta])+ $name:ident,)+ races { $($(#[$race_doc:meta])+ $race:ident,)+ }) => {
         #[cfg(feature = "planted")]
         mod names {
             /// A bug that can be planted.
             #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-            pub enum Bug { $($(#[$doc])+ $name,)+ }
+            pub enum Bug { $($(#[$doc])+ $name,)+ $($(#[$race_doc])+ $race,)+ }
 
             impl Bug {
-                /// Every bug.
+                /// Every bug that shows without threads. The simulator must find them.
                 pub const ALL: &[Self] = &[$(Self::$name),+];
+                /// Those that need a certain order of the steps of several threads. The schedules must find them.
+                pub const RACES: &[Self] = &[$(Self::$race),+];
             }
         }
 
         #[cfg(not(feature = "planted"))]
         mod names {
             #[derive(Clone, Copy)]
-            pub(crate) enum Bug { $($name,)+ }
+            pub(crate) enum Bug { $($name,)+ $($race,)+ }
         }
     };
 }
@@ -152,6 +154,16 @@ bugs! {
     IngestSequenceReused,
     /// A bulk ingest goes to the bottom, whatever lies there.
     IngestTooDeep,
+    races {
+        /// A bulk ingest lets commits in before it has taken effect under the sequence that it chose.
+        IngestLetsCommitsIn,
+        /// A checkpoint does not hold the files that it links.
+        CheckpointHoldsNothing,
+        /// A scrub does not hold the files that it reads.
+        ScrubHoldsNothing,
+        /// A group of commits becomes visible without waiting for those before it.
+        PublishedOutOfTurn,
+    }
 }
 
 #[cfg(not(feature = "planted"))]

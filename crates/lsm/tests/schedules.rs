@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fountain_lsm::fs::Fs;
+#[cfg(feature = "planted")]
+use fountain_lsm::planted::{Bug, plant};
 use fountain_lsm::{
     Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Result, Retention, Seq, StoreId,
     WriteBatch,
@@ -147,27 +149,29 @@ fn assert_recovers(disk: &MemoryFs, done: &[Done], must: impl Fn(&Done, Seq) -> 
 
 #[test]
 fn sequences_have_no_gap_and_nothing_durable_is_seen_before_it_is_on_disk() {
-    explore(|| {
-        let fs = MemoryFs::default();
-        let db = open(&fs);
-        let watched = (Arc::clone(&db), fs.clone());
-        let watcher = spawn(move || {
-            let (db, fs) = watched;
-            let look = |_| {
-                step();
-                (db.visible(), fs.after_power_loss())
-            };
-            (0..3).map(look).collect::<Vec<_>>()
-        });
-        let done = join(writers(&db));
-        assert_eq!(sequences(&done), (1..=6).collect::<Vec<_>>());
-        for (seen, disk) in watcher.join().unwrap() {
-            if seen > Seq::ZERO {
-                assert_recovers(&disk, &done, |done, seq| done.durability == Durability::Disk && seq <= seen);
-            }
-        }
-        assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
+    explore(commits_of_every_durability);
+}
+
+fn commits_of_every_durability() {
+    let fs = MemoryFs::default();
+    let db = open(&fs);
+    let watched = (Arc::clone(&db), fs.clone());
+    let watcher = spawn(move || {
+        let (db, fs) = watched;
+        let look = |_| {
+            step();
+            (db.visible(), fs.after_power_loss())
+        };
+        (0..3).map(look).collect::<Vec<_>>()
     });
+    let done = join(writers(&db));
+    assert_eq!(sequences(&done), (1..=6).collect::<Vec<_>>());
+    for (seen, disk) in watcher.join().unwrap() {
+        if seen > Seq::ZERO {
+            assert_recovers(&disk, &done, |done, seq| done.durability == Durability::Disk && seq <= seen);
+        }
+    }
+    assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
 }
 
 #[test]
@@ -270,38 +274,40 @@ fn writers_that_may_be_refused(db: &Arc<Db>) -> Vec<JoinHandle<Vec<Done>>> {
 
 #[test]
 fn a_snapshot_taken_while_floors_are_announced_keeps_what_it_sees() {
-    explore(|| {
-        let fs = MemoryFs::default();
-        let db = open_with(&fs, |options| options.retention = Retention::LatestOnly);
-        // The value of the one key is always the sequence of its commit.
-        commit(&db, "key", "1", Durability::Memory).unwrap();
-        let compacted = Arc::clone(&db);
-        let compacter = spawn(move || {
-            for value in ["2", "3"] {
-                commit(&compacted, "key", value, Durability::Memory).unwrap();
-                compacted.compact().unwrap();
-            }
-        });
-        let reader = |earlier: bool| {
-            let db = Arc::clone(&db);
-            spawn(move || {
-                for _ in 0..8 {
-                    let newest = db.visible();
-                    let taken = if earlier { db.snapshot_at(newest) } else { Ok(db.snapshot()) };
-                    let Ok(snapshot) = taken else { continue };
-                    let seq = snapshot.seq();
-                    assert_eq!(get(&db, "key", seq), Some(seq.to_string()));
-                    step();
-                    assert_eq!(get(&db, "key", seq), Some(seq.to_string()));
-                }
-            })
-        };
-        let readers = [reader(false), reader(true)];
-        compacter.join().unwrap();
-        for reader in readers {
-            reader.join().unwrap();
+    explore(snapshots_beside_compactions);
+}
+
+fn snapshots_beside_compactions() {
+    let fs = MemoryFs::default();
+    let db = open_with(&fs, |options| options.retention = Retention::LatestOnly);
+    // The value of the one key is always the sequence of its commit.
+    commit(&db, "key", "1", Durability::Memory).unwrap();
+    let compacted = Arc::clone(&db);
+    let compacter = spawn(move || {
+        for value in ["2", "3"] {
+            commit(&compacted, "key", value, Durability::Memory).unwrap();
+            compacted.compact().unwrap();
         }
     });
+    let reader = |earlier: bool| {
+        let db = Arc::clone(&db);
+        spawn(move || {
+            for _ in 0..8 {
+                let newest = db.visible();
+                let taken = if earlier { db.snapshot_at(newest) } else { Ok(db.snapshot()) };
+                let Ok(snapshot) = taken else { continue };
+                let seq = snapshot.seq();
+                assert_eq!(get(&db, "key", seq), Some(seq.to_string()));
+                step();
+                assert_eq!(get(&db, "key", seq), Some(seq.to_string()));
+            }
+        })
+    };
+    let readers = [reader(false), reader(true)];
+    compacter.join().unwrap();
+    for reader in readers {
+        reader.join().unwrap();
+    }
 }
 
 #[test]
@@ -393,12 +399,16 @@ fn a_log_made_longer_ahead_of_its_end_never_loses_a_commit() {
     });
 }
 
-/// A thread that commits two keys and flushes and compacts after each.
+/// A thread that commits two keys and flushes and compacts after each. A third key is in both commits, so that the second
+/// compaction has to merge the tables of the first one and deletes them.
 fn mover(db: &Arc<Db>) -> JoinHandle<Vec<Done>> {
     let db = Arc::clone(db);
     spawn(move || {
         let one = |key: &str| {
-            let outcome = commit(&db, key, key, Durability::Os);
+            let mut batch = WriteBatch::new();
+            batch.put(key.as_bytes(), key.as_bytes()).unwrap();
+            batch.put(b"shared", key.as_bytes()).unwrap();
+            let outcome = db.commit(batch, Durability::Os);
             db.compact().unwrap();
             Done { key: key.to_owned(), durability: Durability::Os, outcome }
         };
@@ -408,117 +418,167 @@ fn mover(db: &Arc<Db>) -> JoinHandle<Vec<Done>> {
 
 #[test]
 fn an_ingest_beside_commits_is_one_commit_between_them() {
+    explore_some(SCHEDULES / 2, ingest_beside_commits);
+}
+
+fn ingest_beside_commits() {
     const KEYS: [&str; 3] = ["disk0", "ingested", "os1"];
-    explore_some(SCHEDULES / 2, || {
-        let fs = MemoryFs::default();
-        let db = open(&fs);
-        let ingesting = Arc::clone(&db);
-        let ingest = spawn(move || {
-            let seq = ingesting.ingest(KEYS.map(|key| (key, "ingest"))).unwrap();
-            assert!(ingesting.visible() >= seq, "a returned ingest is visible");
-            seq
-        });
-        let watched = (Arc::clone(&db), fs.clone());
-        let watcher = spawn(move || {
-            let (db, fs) = watched;
-            let look = |_| {
-                step();
-                let seen = db.visible();
-                let found = KEYS.map(|key| get(&db, key, seen).as_deref() == Some("ingest"));
-                (seen, found, fs.after_power_loss())
-            };
-            (0..3).map(look).collect::<Vec<_>>()
-        });
-        let mut all = writers(&db);
-        all.push(mover(&db));
-        let done = join(all);
-        let seq = ingest.join().unwrap();
-        let mut given = sequences(&done);
-        given.push(seq.get());
-        given.sort_unstable();
-        assert_eq!(given, (1..=9).collect::<Vec<_>>());
-        // What a key has at a sequence: the later of its commit and the ingest.
-        let expected = |key: &str, at: Seq| {
-            let ingested = (seq <= at && KEYS.contains(&key)).then_some((seq, "ingest"));
-            let own = done.iter().find(|done| done.key == key);
-            let own = own.map(|done| (*done.outcome.as_ref().unwrap(), &*done.key)).filter(|own| own.0 <= at);
-            ingested.max(own).map(|newest| newest.1.to_owned())
-        };
-        let keys = || done.iter().map(|done| &*done.key).chain(["ingested"]);
-        let assert_all = |db: &Db, at: Seq| {
-            for key in keys() {
-                assert_eq!(get(db, key, at), expected(key, at), "{key} at {at}; ingested at {seq}");
-            }
-        };
-        assert_all(&db, db.visible());
-        for (seen, found, disk) in watcher.join().unwrap() {
-            let then = KEYS.map(|key| expected(key, seen).as_deref() == Some("ingest"));
-            assert_eq!(found, then, "at {seen}; ingested at {seq}");
-            let again = open(&disk);
-            let last = again.visible();
-            assert!(last >= seq || seen < seq, "an ingest that was seen is on disk");
-            assert_all(&again, last);
-        }
-        let again = open(&fs.after_power_loss());
-        assert!(again.visible() >= seq);
-        assert_all(&again, again.visible());
+    let fs = MemoryFs::default();
+    let db = open(&fs);
+    let ingesting = Arc::clone(&db);
+    let ingest = spawn(move || {
+        let seq = ingesting.ingest(KEYS.map(|key| (key, "ingest"))).unwrap();
+        assert!(ingesting.visible() >= seq, "a returned ingest is visible");
+        seq
     });
+    let watched = (Arc::clone(&db), fs.clone());
+    let watcher = spawn(move || {
+        let (db, fs) = watched;
+        let look = |_| {
+            step();
+            let seen = db.visible();
+            let found = KEYS.map(|key| get(&db, key, seen).as_deref() == Some("ingest"));
+            (seen, found, fs.after_power_loss())
+        };
+        (0..3).map(look).collect::<Vec<_>>()
+    });
+    let mut all = writers(&db);
+    all.push(mover(&db));
+    let done = join(all);
+    let seq = ingest.join().unwrap();
+    let mut given = sequences(&done);
+    given.push(seq.get());
+    given.sort_unstable();
+    assert_eq!(given, (1..=9).collect::<Vec<_>>());
+    // What a key has at a sequence: the later of its commit and the ingest.
+    let expected = |key: &str, at: Seq| {
+        let ingested = (seq <= at && KEYS.contains(&key)).then_some((seq, "ingest"));
+        let own = done.iter().find(|done| done.key == key);
+        let own = own.map(|done| (*done.outcome.as_ref().unwrap(), &*done.key)).filter(|own| own.0 <= at);
+        ingested.max(own).map(|newest| newest.1.to_owned())
+    };
+    let keys = || done.iter().map(|done| &*done.key).chain(["ingested"]);
+    let assert_all = |db: &Db, at: Seq| {
+        for key in keys() {
+            assert_eq!(get(db, key, at), expected(key, at), "{key} at {at}; ingested at {seq}");
+        }
+    };
+    assert_all(&db, db.visible());
+    for (seen, found, disk) in watcher.join().unwrap() {
+        let then = KEYS.map(|key| expected(key, seen).as_deref() == Some("ingest"));
+        assert_eq!(found, then, "at {seen}; ingested at {seq}");
+        let again = open(&disk);
+        let last = again.visible();
+        assert!(last >= seq || seen < seq, "an ingest that was seen is on disk");
+        assert_all(&again, last);
+    }
+    let again = open(&fs.after_power_loss());
+    assert!(again.visible() >= seq);
+    assert_all(&again, again.visible());
 }
 
 #[test]
 fn a_checkpoint_beside_commits_and_compactions_is_the_store_at_one_moment() {
+    explore_some(SCHEDULES / 2, checkpoint_beside_commits);
+}
+
+fn checkpoint_beside_commits() {
     const COPY: &str = "copies/copy";
-    explore_some(SCHEDULES / 2, || {
-        let fs = MemoryFs::default();
-        fs.create_dir(Path::new("copies")).unwrap();
-        let db = open(&fs);
-        let copied = Arc::clone(&db);
-        let copy = spawn(move || {
-            let seen = copied.visible();
-            let info = copied.checkpoint(Path::new(COPY)).unwrap();
-            assert!(info.sequence >= seen, "what was visible is in it");
-            info.sequence
-        });
-        let mut all = writers(&db);
-        all.push(mover(&db));
-        let done = join(all);
-        let upto = copy.join().unwrap();
-        assert_no_gap(&done);
-        assert_visible_as_told(&db, &done);
-        let options =
-            Options { fs: Arc::new(fs.after_power_loss()), background: false, ..Options::default() };
-        let copy = Db::open(Path::new(COPY), options).unwrap();
-        assert_eq!(copy.visible(), upto);
-        for done in &done {
-            let expected = done.outcome.as_ref().is_ok_and(|seq| *seq <= upto).then_some(&*done.key);
-            assert_eq!(
-                get(&copy, &done.key, upto).as_deref(),
-                expected,
-                "{} in the copy at {upto}",
-                done.key
-            );
-        }
-        copy.verify().unwrap();
-        assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
+    let fs = MemoryFs::default();
+    fs.create_dir(Path::new("copies")).unwrap();
+    let db = open(&fs);
+    let copied = Arc::clone(&db);
+    let copy = spawn(move || {
+        let seen = copied.visible();
+        let info = copied.checkpoint(Path::new(COPY)).unwrap();
+        assert!(info.sequence >= seen, "what was visible is in it");
+        info.sequence
     });
+    let mut all = writers(&db);
+    all.push(mover(&db));
+    let done = join(all);
+    let upto = copy.join().unwrap();
+    assert_no_gap(&done);
+    assert_visible_as_told(&db, &done);
+    let options = Options { fs: Arc::new(fs.after_power_loss()), background: false, ..Options::default() };
+    let copy = Db::open(Path::new(COPY), options).unwrap();
+    assert_eq!(copy.visible(), upto);
+    for done in &done {
+        let expected = done.outcome.as_ref().is_ok_and(|seq| *seq <= upto).then_some(&*done.key);
+        assert_eq!(get(&copy, &done.key, upto).as_deref(), expected, "{} in the copy at {upto}", done.key);
+    }
+    copy.verify().unwrap();
+    assert_recovers(&fs.after_power_loss(), &done, |done, _| done.durability == Durability::Disk);
+}
+
+#[test]
+fn a_checkpoint_has_its_tables_although_a_compaction_deletes_them_meanwhile() {
+    explore_some(SCHEDULES / 2, checkpoint_beside_one_compaction);
+}
+
+/// Few steps beside the links and the deletions, so that they meet in many schedules.
+fn checkpoint_beside_one_compaction() {
+    const COPY: &str = "copies/copy";
+    let fs = MemoryFs::default();
+    fs.create_dir(Path::new("copies")).unwrap();
+    let db = open(&fs);
+    for value in ["old", "new"] {
+        commit(&db, "key", value, Durability::Os).unwrap();
+        db.flush().unwrap();
+    }
+    let copied = Arc::clone(&db);
+    let copy = spawn(move || copied.checkpoint(Path::new(COPY)).unwrap());
+    db.compact().unwrap();
+    let upto = copy.join().unwrap().sequence;
+    let options = Options { fs: Arc::new(fs.after_power_loss()), background: false, ..Options::default() };
+    let copy = Db::open(Path::new(COPY), options).unwrap();
+    assert_eq!(get(&copy, "key", upto).as_deref(), Some("new"));
+    copy.verify().unwrap();
 }
 
 #[test]
 fn a_scrub_beside_commits_flushes_and_compactions_finds_nothing_wrong() {
-    explore_some(SCHEDULES / 2, || {
-        let fs = MemoryFs::default();
-        let db = open(&fs);
-        let scrubbed = Arc::clone(&db);
-        let scrub = spawn(move || {
-            for _ in 0..2 {
-                let report = scrubbed.scrub().unwrap();
-                assert!(report.is_sound(), "{report:?}");
-            }
-        });
-        let done = join(vec![writer(&db, "disk", Durability::Disk), mover(&db)]);
-        scrub.join().unwrap();
-        assert_no_gap(&done);
-        assert_visible_as_told(&db, &done);
-        assert!(db.scrub().unwrap().is_sound());
+    explore_some(SCHEDULES / 2, scrub_beside_commits);
+}
+
+fn scrub_beside_commits() {
+    let fs = MemoryFs::default();
+    let db = open(&fs);
+    let scrubbed = Arc::clone(&db);
+    let scrub = spawn(move || {
+        for _ in 0..2 {
+            let report = scrubbed.scrub().unwrap();
+            assert!(report.is_sound(), "{report:?}");
+        }
     });
+    let done = join(vec![writer(&db, "disk", Durability::Disk), mover(&db)]);
+    scrub.join().unwrap();
+    assert_no_gap(&done);
+    assert_visible_as_told(&db, &done);
+    assert!(db.scrub().unwrap().is_sound());
+}
+
+/// Bugs and the scenarios that must meet them in one of their schedules.
+#[cfg(feature = "planted")]
+const PREY: [(Bug, fn()); 5] = [
+    (Bug::PublishedOutOfTurn, commits_of_every_durability),
+    (Bug::PinsIgnored, snapshots_beside_compactions),
+    (Bug::IngestLetsCommitsIn, ingest_beside_commits),
+    (Bug::CheckpointHoldsNothing, checkpoint_beside_one_compaction),
+    (Bug::ScrubHoldsNothing, scrub_beside_commits),
+];
+
+#[cfg(feature = "planted")]
+#[test]
+fn every_race_that_can_be_planted_is_found_by_its_scenario() {
+    for race in Bug::RACES {
+        assert!(PREY.iter().any(|(bug, _)| bug == race), "nobody looks for {race:?}");
+    }
+    for (bug, scenario) in PREY {
+        let explored = std::panic::catch_unwind(|| {
+            let _planted = plant(bug);
+            explore_some(SCHEDULES / 2, scenario);
+        });
+        assert!(explored.is_err(), "no schedule shows {bug:?}");
+    }
 }

@@ -100,6 +100,10 @@ impl Inner {
             return Err(Error::TooLarge { what: "number of commits", size: limit, limit });
         };
         self.begin_empty_log(&mut log)?;
+        if planted::active(Bug::IngestLetsCommitsIn) {
+            drop(log);
+            log = locked(&self.log);
+        }
         self.install_ingest(&mut log, tables, seq)?;
         if !planted::active(Bug::IngestSequenceReused) {
             (log.last, log.sealed) = (seq, seq);

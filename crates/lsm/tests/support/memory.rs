@@ -2,7 +2,7 @@
 //!
 //! Names are durable at once; bytes are durable once a sync that began after they were written has returned. Its own
 //! locks are never held across a step of the scheduler; it gives the scheduler a step in the middle of each write and
-//! each sync, so that other threads act while those are under way.
+//! each sync, and before a file is looked up by its name, so that other threads act while those are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -181,6 +181,7 @@ impl Fs for MemoryFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        step();
         let found = self.state.lock().unwrap().files.get(path).cloned();
         found.map(|bytes| self.file(path, bytes)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -201,6 +202,7 @@ impl Fs for MemoryFs {
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        step();
         let files = &mut self.state.lock().unwrap().files;
         let bytes = files.get(from).cloned().ok_or(io::ErrorKind::NotFound)?;
         match files.insert(to.to_path_buf(), bytes) {
@@ -210,6 +212,7 @@ impl Fs for MemoryFs {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        step();
         let removed = self.state.lock().unwrap().files.remove(path);
         removed.map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
