@@ -351,6 +351,60 @@ fn a_missing_file_costs_what_it_held_and_no_more() {
 }
 
 #[test]
+fn a_manifest_of_another_store_is_not_believed() {
+    let dir = fast_dir();
+    let (live, other) = (dir.path().join("live"), dir.path().join("other"));
+    let (db, model) = filled(&live, options());
+    drop(db);
+    let db = Db::open(&other, Options { store_id: Some(StoreId([9; 16])), ..small() }).unwrap();
+    support::put(&db, "stranger", "1");
+    drop(db);
+    let manifest = |dir: &Path| {
+        let all = files(dir).into_iter();
+        all.rev().find(|path| path.to_string_lossy().contains("MANIFEST")).unwrap()
+    };
+    assert_eq!(manifest(&live).file_name(), manifest(&other).file_name());
+    std::fs::copy(manifest(&other), manifest(&live)).unwrap();
+    let (report, copy) = saved(&live, &model, "a foreign manifest");
+    assert_eq!((report.source_store, report.manifest_sound), (StoreId([7; 16]), false));
+    assert_eq!(codes(&report), BTreeSet::from([LossCode::Manifest]));
+    for key in &model.keys {
+        assert_eq!(support::get(&copy, key).as_deref(), model.value(key, model.newest()).0, "{key}");
+    }
+    let verified = verify(&live, &VerifyOptions::default()).unwrap();
+    let faults: Vec<_> = verified.faults().map(|(path, fault)| (path.to_path_buf(), fault.code)).collect();
+    assert_eq!(
+        (verified.store, faults),
+        (Some(StoreId([7; 16])), vec![(manifest(&live), FaultCode::Preamble)])
+    );
+}
+
+#[test]
+fn a_log_that_is_damaged_and_was_not_closed_may_lack_its_end() {
+    let dir = fast_dir();
+    let live = dir.path().join("live");
+    let db = Db::open(&live, options()).unwrap();
+    let mut model = Model::default();
+    let path = files(&live.join("wal")).remove(0);
+    let mut log = Vec::new();
+    for number in 0..4 {
+        // Without the last commit, the log ends exactly behind a frame.
+        log = std::fs::read(&path).unwrap();
+        model.commit(&db, vec![Op::Put(key(number), "x".repeat(50))]);
+    }
+    drop(db);
+    std::fs::write(&path, &log).unwrap();
+    let report = salvage(&live, &live.with_extension("short"), &copy_options()).unwrap();
+    assert_eq!((report.sequence, report.losses), (seq(3), vec![]), "nothing tells of a fourth commit");
+    let second = log.windows(7).position(|bytes| bytes == b"key 001").unwrap();
+    log[second] ^= 1;
+    std::fs::write(&path, &log).unwrap();
+    let (report, _) = saved(&live, &model, "damaged and cut");
+    let found: Vec<_> = report.losses.iter().map(|loss| (loss.code, loss.sequences.first)).collect();
+    assert_eq!(found, [(LossCode::Log, seq(2)), (LossCode::TornTail, seq(4))]);
+}
+
+#[test]
 fn a_left_over_table_does_not_bring_back_what_was_deleted() {
     let dir = fast_dir();
     let live = dir.path().join("live");

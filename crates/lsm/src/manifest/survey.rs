@@ -19,6 +19,9 @@ use crate::limits::MAX_EDIT_BYTES;
 use crate::listing::Listing;
 use crate::types::{FileNumber, StoreId};
 
+/// Where a preamble names the store.
+const STORE_AT: u64 = 16;
+
 /// What was found in a manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct ManifestSurvey {
@@ -112,6 +115,16 @@ impl ManifestSurvey {
     /// Whether the edits add up to what opening would find.
     pub(crate) fn is_sound(&self) -> bool {
         self.faults.is_empty()
+    }
+
+    /// Forgets what it says, because it is the manifest of another store.
+    pub(crate) fn disown(&mut self) {
+        let found = "it belongs to another store than most files here".to_owned();
+        self.faults.insert(0, Fault { offset: STORE_AT, code: FaultCode::Preamble, found });
+        self.state = StoreState::default();
+        self.first_new = None;
+        self.removed.clear();
+        self.torn = None;
     }
 
     fn frames(&mut self, bytes: &[u8], preamble: Preamble) -> Result<()> {

@@ -88,7 +88,8 @@ pub enum LossCode {
     RangeDeletions,
     /// Commits in the log.
     Log,
-    /// The end of the log: an append that was cut short and never acknowledged as durable, or damage that looks so.
+    /// The end of the log: an append that was cut short and never acknowledged as durable, or damage that looks so. Also
+    /// what may have followed in a log that is damaged elsewhere and was not closed in good order.
     TornTail,
     /// The manifest cannot be read, so it is not certain which files belong to the store: one that is gone is not missed,
     /// and one that had been replaced may bring back what was deleted.

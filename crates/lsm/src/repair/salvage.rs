@@ -40,7 +40,7 @@ pub fn salvage(source: &Path, dest: &Path, options: &Options) -> Result<SalvageR
     let fs = options.fs.as_ref();
     refuse_inside(source, dest)?;
     let survey = Survey::of(fs, source)?;
-    let Some(store) = survey.store else {
+    let Some(store) = survey.identity.store else {
         let what = "no file tells to which store it belongs, so nothing in it can be checked";
         return Err(Error::corrupt(source, 0, what).coded(FaultCode::Preamble));
     };

@@ -163,6 +163,9 @@ impl Sources {
     }
 
     fn note_log(&mut self, survey: &Survey, log: LogSurvey) -> Result<()> {
+        let is_damaged = log.segments.iter().any(|segment| !segment.faults.is_empty());
+        let last = log.segments.last().filter(|_| is_damaged);
+        let last_damaged = last.map(|segment| (segment.path.clone(), segment.bytes));
         for segment in log.segments {
             segment.refuse_newer()?;
             let mut file = CheckedFile::new(&segment.path, segment.bytes);
@@ -173,7 +176,9 @@ impl Sources {
         self.log_commits = log.commits;
         self.last = self.last.max(log.last_seq);
         let behind = self.last.checked_add(1).unwrap_or(Seq::MAX);
+        let mut end_is_lost = log.missing.is_some() || log.torn.is_some();
         for lost in log.lost {
+            end_is_lost |= lost.last == Seq::MAX;
             let known = if lost.last == Seq::MAX { lost.first.get() - 1 } else { lost.last.get() };
             self.last = self.last.max(Seq::new(known).unwrap_or_default());
             let found = "no commit can be read here".to_owned();
@@ -189,6 +194,10 @@ impl Sources {
         if let Some((path, offset, bytes)) = log.torn {
             let found = "bytes that nobody vouches for: an append that was cut short, or damage".to_owned();
             self.lose_commits(LossCode::TornTail, open_end(path, offset, bytes), found);
+        }
+        if let Some((path, end)) = last_damaged.filter(|_| !log.clean_close && !end_is_lost) {
+            let found = "the log is damaged, and nothing says that it was to end here".to_owned();
+            self.lose_commits(LossCode::TornTail, open_end(path, end, 0), found);
         }
         Ok(())
     }
@@ -223,7 +232,7 @@ fn choose_manifest(fs: &dyn Fs, survey: &Survey) -> Result<(Option<ManifestSurve
         && named.is_none_or(|named| newest > named.number)
     {
         let found = survey_manifest(fs, &survey.paths, newest)?;
-        if found.is_sound() {
+        if found.is_sound() && found.store == survey.identity.store {
             let whole = is_whole(&found, survey);
             return Ok((Some(found), whole));
         }
@@ -231,15 +240,15 @@ fn choose_manifest(fs: &dyn Fs, survey: &Survey) -> Result<(Option<ManifestSurve
     Ok((current.manifest.clone(), false))
 }
 
-/// Whether a manifest has all of its edits. If it is an older one in the place of another, files that it names are gone and
-/// there are tables of which it cannot know.
+/// Whether a manifest is that of these files and has all of its edits. If it is an older one in the place of another, files
+/// that it names are gone and there are tables of which it cannot know.
 fn is_whole(manifest: &ManifestSurvey, survey: &Survey) -> bool {
     let (state, listing) = (&manifest.state, &survey.listing);
     let names_what_is_gone = !listing.segments.contains(&state.log_number)
         || state.tables.keys().any(|number| !listing.tables.contains(number));
     let is_out_of_date =
         names_what_is_gone && listing.tables.last().is_some_and(|newest| *newest >= state.next_file);
-    manifest.is_sound() && manifest.torn.is_none() && !is_out_of_date
+    manifest.is_sound() && manifest.torn.is_none() && !is_out_of_date && survey.identity.undisputed
 }
 
 fn manifest_files(survey: &Survey, manifest: Option<&ManifestSurvey>) -> Vec<CheckedFile> {
@@ -261,6 +270,7 @@ fn uncertain(survey: &Survey, manifest: Option<&ManifestSurvey>) -> Loss {
     let fault = manifest.and_then(|manifest| manifest.faults.first());
     let found = match (manifest, fault) {
         (_, Some(fault)) => fault.found.as_str(),
+        (Some(_), None) if !survey.identity.undisputed => "as many files belong to another store",
         (Some(_), None) => "the manifest is cut short or out of date",
         (None, None) => "there is no manifest",
     };

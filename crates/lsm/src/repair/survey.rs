@@ -3,24 +3,22 @@
 use std::io;
 use std::path::Path;
 
+use super::identity::{Identity, identify};
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files::StorePaths;
-use crate::format::{LogKind, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head};
 use crate::limits::MAX_CURRENT_BYTES;
 use crate::listing::Listing;
 use crate::manifest::{CurrentSurvey, survey_manifests};
-use crate::table::stored_identity;
-use crate::types::{FileNumber, StoreId};
 
 /// What the look found.
 pub(super) struct Survey {
     pub(super) paths: StorePaths,
     pub(super) listing: Listing,
     pub(super) current: CurrentSurvey,
-    /// The store's id, from whatever file has it.
-    pub(super) store: Option<StoreId>,
+    /// Whose files these are.
+    pub(super) identity: Identity,
     /// Why `CURRENT` could not be read at first, if it is there.
     pub(super) unreadable: Option<Fault>,
     /// What `CURRENT` held, to notice that somebody opened the store meanwhile; `None` if it could not be read.
@@ -55,10 +53,14 @@ impl Survey {
             Ok(pointer) => (Some(pointer), None),
             Err(error) => (None, Some(Fault::from(&error)).filter(|_| listing.has_current)),
         };
-        let current = survey_manifests(fs, &paths, &listing)?;
+        let mut current = survey_manifests(fs, &paths, &listing)?;
         let known = current.manifest.as_ref().and_then(|manifest| manifest.store);
-        let store = known.or_else(|| find_identity(fs, &paths, &listing));
-        Ok(Self { paths, listing, current, store, unreadable, pointer })
+        let identity = identify(fs, &paths, &listing, known);
+        let is_foreign = known.is_some() && known != identity.store;
+        if let Some(manifest) = current.manifest.as_mut().filter(|_| is_foreign) {
+            manifest.disown();
+        }
+        Ok(Self { paths, listing, current, identity, unreadable, pointer })
     }
 
     /// Fails if somebody opened the store since: what was read belongs to no one state.
@@ -84,16 +86,4 @@ fn refuse_open(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(()),
         Err(e) => Err(Error::io("look at", &lock, e)),
     }
-}
-
-/// The id of the store from any log segment or table that has it under a right checksum.
-fn find_identity(fs: &dyn Fs, paths: &StorePaths, listing: &Listing) -> Option<StoreId> {
-    let in_segment = |&number: &FileNumber| {
-        let path = paths.wal(number);
-        let head = read_head(fs, &path, PREAMBLE_BYTES).ok()?;
-        Preamble::decode(&path, &head, LogKind::Wal, number, None).ok().map(|preamble| preamble.store)
-    };
-    let in_table = |&number: &FileNumber| stored_identity(fs, &paths.table(number), number);
-    let segments = listing.segments.iter().rev().find_map(in_segment);
-    segments.or_else(|| listing.tables.iter().rev().find_map(in_table))
 }

@@ -80,6 +80,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
     }
     check.tables(manifest)?;
     let log = check.log(manifest)?;
+    check.unasked();
     let Check { mut files, mut notes, .. } = check;
     notes.extend(note_rest(fs, &survey, &mut files));
     survey.confirm_unchanged(fs)?;
@@ -87,7 +88,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
         manifest.is_some_and(|manifest| manifest.state.closed_cleanly && manifest.torn.is_none());
     Ok(VerifyReport {
         path: dir.to_path_buf(),
-        store: survey.store,
+        store: survey.identity.store,
         sequence: log.last_seq,
         closed_cleanly: says_closed && log.clean_close,
         files,
@@ -153,7 +154,7 @@ impl Check<'_> {
     fn table(&self, number: FileNumber, meta: Option<&TableMeta>) -> Result<CheckedFile> {
         let path = self.survey.paths.table(number);
         let mut file = self.file(&path);
-        let Some(store) = self.survey.store else {
+        let Some(store) = self.survey.identity.store else {
             let found = "no file tells to which store it belongs, so nothing in it can be checked";
             file.faults.push(Fault::whole(FaultCode::Tail, found));
             return Ok(file);
@@ -186,7 +187,7 @@ impl Check<'_> {
             file.faults.push(Fault::whole(FaultCode::Missing, found));
             self.files.push(file);
         }
-        let Some(store) = self.survey.store else { return Ok(LogSurvey::default()) };
+        let Some(store) = self.survey.identity.store else { return Ok(LogSurvey::default()) };
         let covered = sound.map(|manifest| manifest.state.last_seq);
         let log = survey_log(self.fs, paths, store, &numbers, covered, &mut Nowhere);
         for segment in &log.segments {
@@ -206,6 +207,19 @@ impl Check<'_> {
             self.note(path, NoteCode::TornTail, *offset, *bytes);
         }
         Ok(log)
+    }
+
+    /// What was refused when files were asked whose they are is a fault, too, even if it was for a moment only.
+    fn unasked(&mut self) {
+        for (path, fault) in &self.survey.identity.unreadable {
+            match self.files.iter_mut().find(|file| file.path == *path) {
+                Some(file) => add_new(&mut file.faults, Some(fault.clone())),
+                None => {
+                    let faults = vec![fault.clone()];
+                    self.files.push(CheckedFile { faults, ..CheckedFile::new(path, 0) });
+                }
+            }
+        }
     }
 
     fn note(&mut self, path: &Path, code: NoteCode, offset: u64, bytes: u64) {

@@ -13,7 +13,7 @@ use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::format::FileSalt;
-use crate::fs::{File, Fs, tolerate};
+use crate::fs::{File, Fs};
 use crate::types::{FileNumber, StoreId};
 
 impl Table {
@@ -58,11 +58,18 @@ fn read_footer(file: &dyn File, path: &Path) -> Result<([u8; FOOTER_BYTES], u64)
 }
 
 /// The id of the store to which the table `number` belongs, if its footer was made for that.
-pub(crate) fn stored_identity(fs: &dyn Fs, path: &Path, number: FileNumber) -> Option<StoreId> {
-    let file = tolerate(fs.open(path))?;
-    let (footer, at) = read_footer(file.as_ref(), path).ok()?;
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be opened.
+pub(crate) fn stored_identity(fs: &dyn Fs, path: &Path, number: FileNumber) -> Result<Option<StoreId>> {
+    let file = fs.open(path).map_err(|e| Error::io("open", path, e))?;
+    Ok(identity_in(file.as_ref(), path, number))
+}
+
+fn identity_in(file: &dyn File, path: &Path, number: FileNumber) -> Option<StoreId> {
+    let (footer, at) = read_footer(file, path).ok()?;
     let mut start = [0; properties::IDENTITY_BYTES];
-    read_exact(file.as_ref(), path, Footer::handles(&footer).properties.offset, &mut start).ok()?;
+    read_exact(file, path, Footer::handles(&footer).properties.offset, &mut start).ok()?;
     let (store, found) = properties::identity(&start)?;
     let sealed = Footer::is_sealed_by(&footer, FileSalt::new(store, number), at);
     (found == number && sealed).then_some(store)

@@ -23,6 +23,8 @@ pub(super) struct Damaged {
     /// A checksum was made right again after the fault: whoever can do that can write anything, so only that nothing
     /// breaks can be promised.
     pub(super) forged: bool,
+    /// How many files of other stores were put in the place of files.
+    foreign: usize,
 }
 
 /// A kind of fault of one file; each has as many members as fit the file.
@@ -58,6 +60,21 @@ enum Kind {
     Exchanged(PathBuf),
     /// The file is that of another store.
     Foreign(PathBuf, Vec<(PathBuf, Arc<Vec<u8>>)>),
+}
+
+impl Damaged {
+    /// Files that nothing has happened to yet.
+    pub(super) fn new(files: Image) -> Self {
+        Self { files, forged: false, foreign: 0 }
+    }
+
+    /// Whether as many files were put there from other stores as are left of this one: whose store it is, is not to be
+    /// known then.
+    pub(super) fn is_mostly_foreign(&self, base: &Base) -> bool {
+        let of_store = |path: &&PathBuf| path.as_path() != Path::new("CURRENT");
+        let own = self.files.iter().filter(|(path, bytes)| base.files.get(*path) == Some(bytes));
+        self.foreign >= own.map(|(path, _)| path).filter(of_store).count()
+    }
 }
 
 const MASKS: [u8; 3] = [0x01, 0x80, 0xFF];
@@ -135,7 +152,7 @@ impl Plan {
 
     /// The store after these faults, one after the other.
     pub(super) fn damage(&self, faults: &[u64]) -> Damaged {
-        let mut damaged = Damaged { files: self.base.files.clone(), forged: false };
+        let mut damaged = Damaged::new(self.base.files.clone());
         for &fault in faults {
             let (kind, number) = self.find(fault);
             kind.apply(&self.base, number, &mut damaged);
@@ -292,7 +309,10 @@ impl Kind {
                 damaged.files.insert(path.clone(), theirs);
                 return;
             }
-            Self::Foreign(_, from) => bytes = from[number].1.to_vec(),
+            Self::Foreign(_, from) => {
+                damaged.foreign += 1;
+                bytes = from[number].1.to_vec();
+            }
         }
         damaged.files.insert(path.clone(), Arc::new(bytes));
     }

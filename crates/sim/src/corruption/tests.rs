@@ -39,14 +39,14 @@ fn blocks_of_a_table_change_places() {
 #[test]
 fn a_store_that_lost_something_is_not_taken_for_a_good_one() {
     let good = named("unclean").unwrap().make().unwrap();
-    let damaged = mutant::Damaged { files: good.files.clone(), forged: false };
+    let damaged = mutant::Damaged::new(good.files.clone());
     assert_eq!(judge(&good, &damaged).unwrap(), Verdict::Unaffected);
     let mut more = good.clone();
     more.truth.commit(vec![Change::Put(b"lost".to_vec(), b"1".to_vec())]);
     assert!(judge(&more, &damaged).unwrap_err().contains("lost"));
     let mut other = named("unclean").unwrap().make().unwrap();
     other.files.insert("CURRENT".into(), Arc::new(b"nonsense".to_vec()));
-    let damaged = mutant::Damaged { files: other.files, forged: false };
+    let damaged = mutant::Damaged::new(other.files);
     assert_eq!(judge(&good, &damaged).unwrap(), Verdict::Refused);
     assert!(check_verify(&good, &damaged, Verdict::Refused).is_ok());
 }

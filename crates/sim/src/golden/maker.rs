@@ -35,6 +35,16 @@ pub struct Base {
     pub clean: bool,
 }
 
+impl Base {
+    /// The id of the store, which its manifest has behind 16 bytes.
+    pub fn store(&self) -> StoreId {
+        let is_manifest = |path: &Path| path.to_string_lossy().starts_with("MANIFEST");
+        let manifest = self.files.iter().find(|(path, _)| is_manifest(path));
+        let id = manifest.and_then(|(_, bytes)| bytes.get(16..)?.first_chunk().copied());
+        StoreId(id.unwrap_or_default())
+    }
+}
+
 /// A store under construction.
 pub struct Maker {
     fs: SimFs,
