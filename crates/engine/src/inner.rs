@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use fountain_lsm::Clock;
+use fountain_lsm::{Clock, ReadTier, Seq};
 
 use crate::catalog::Catalog;
 use crate::commit::{CommitThread, Committer, Submitter};
@@ -111,22 +111,42 @@ impl Inner {
         Ok(Call { inner: self, doing, was_panicking: thread::panicking(), _pass: pass })
     }
 
-    /// Which records of a collection a view sees; all of them if nothing in it expires.
-    pub fn live(&self, collection: CollectionId, view: &View) -> Option<Live> {
-        let table = self.catalog.current_indexes();
-        let index = table.expiry_of(collection)?;
-        let now = match view {
-            View::Newest => moment(self.clock.now()),
-            View::At(seq) => self.moments.of(*seq)?,
-            View::Transaction(transaction) => transaction.moment(),
+    /// Which records of a collection a view sees; all of them if nothing in it expires. A state goes by the ttl that it has
+    /// itself, and where a snapshot or a transaction keeps no time, nothing has expired.
+    ///
+    /// # Errors
+    /// As [`Catalog::expiry_at`].
+    pub fn live(&self, collection: CollectionId, view: &View, tier: ReadTier) -> Result<Option<Live>> {
+        if !self.catalog.current_indexes().may_expire(collection) {
+            return Ok(None);
+        }
+        let (now, at) = match view {
+            View::Newest => (Some(moment(self.clock.now())), None),
+            View::At(seq) => (self.moments.of(*seq), Some(*seq)),
+            View::Transaction(transaction) => (Some(transaction.moment()), Some(transaction.sequence())),
         };
-        Some(Live::new(now, index, Arc::clone(&self.shapes)))
+        now.map_or(Ok(None), |now| self.live_at(collection, now, at, tier))
     }
 
-    /// Which records of a collection are seen at a moment; all of them if nothing in it expires.
-    pub fn live_at(&self, collection: CollectionId, now: Moment) -> Option<Live> {
+    /// Which records of a collection are seen at a time, in the state of a sequence or the newest one.
+    ///
+    /// # Errors
+    /// As [`Catalog::expiry_at`].
+    pub fn live_at(
+        &self,
+        collection: CollectionId,
+        now: Moment,
+        at: Option<Seq>,
+        tier: ReadTier,
+    ) -> Result<Option<Live>> {
         let table = self.catalog.current_indexes();
-        table.expiry_of(collection).map(|index| Live::new(now, index, Arc::clone(&self.shapes)))
+        let index = match at {
+            Some(at) if table.ttl_changed_after(collection, at) => {
+                Catalog::expiry_at(self.kv.as_ref(), collection, at, tier)?
+            }
+            _ => table.expiry_of(collection).cloned(),
+        };
+        Ok(index.map(|index| Live::new(now, &index, Arc::clone(&self.shapes))))
     }
 
     /// Ends everything, once; callers that come meanwhile wait for the one result.

@@ -57,6 +57,7 @@ pub mod keys;
 mod keyspace;
 mod kv;
 pub mod limits;
+mod many;
 mod metrics;
 mod options;
 mod page;

@@ -175,7 +175,7 @@ impl Store {
         // Entries and records must be those of one state, which has to be chosen before the index is looked up: an index
         // that is dropped is out of the catalog before it is empty.
         let pin = matches!(request.at, View::Newest).then(|| kv.pin(None)).transpose()?;
-        let live = self.inner.live(request.collection, &request.at);
+        let live = self.inner.live(request.collection, &request.at, tier)?;
         let view = match (&request.at, &pin) {
             (_, Some(pin)) => View::At(pin.seq()),
             (View::Transaction(transaction), None) => View::Transaction(transaction.frozen()),
@@ -224,7 +224,7 @@ impl Store {
         let view = at.into();
         let _pass = self.inner.enter("counting")?;
         self.check_own(&view)?;
-        let live = self.inner.live(collection, &view);
+        let live = self.inner.live(collection, &view, ReadTier::Disk)?;
         let range = collection.storage_range(&KeyRange::default());
         let counted = view.cursor(self.inner.kv.as_ref(), range, Direction::Forward, ReadTier::Disk);
         let counted = counted.and_then(|mut cursor| {

@@ -197,41 +197,14 @@ impl Store {
         let view = at.into();
         let _pass = self.inner.enter("reading")?;
         // Before anything is read: what expires meanwhile may be seen, what came meanwhile may not be missed.
-        let live = self.inner.live(collection, &view);
+        let live = self.inner.live(collection, &view, tier);
         let document = keys::validate(key)
             .and_then(|()| self.check_own(&view))
             .and_then(|()| view.get(self.inner.kv.as_ref(), &collection.storage_key(key), tier))
-            .and_then(|value| seen(live.as_ref(), value))
+            .and_then(|value| seen(live?.as_ref(), value))
             .map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.gets.add(1);
         Ok(document)
-    }
-
-    /// The records under several keys, in their order, all of one state. Cheaper than as many [`Store::get`], as keys that lie
-    /// close together share the work.
-    ///
-    /// # Errors
-    /// As [`Store::get`], for all of them together.
-    pub fn get_many(
-        &self,
-        collection: CollectionId,
-        keys: &[&[u8]],
-        at: impl Into<View>,
-        tier: ReadTier,
-    ) -> Result<Vec<Option<Document>>> {
-        let view = at.into();
-        let _pass = self.inner.enter("reading")?;
-        let read = || -> Result<Vec<Option<Document>>> {
-            keys.iter().try_for_each(|key| keys::validate(key))?;
-            self.check_own(&view)?;
-            let stored: Vec<_> = keys.iter().map(|key| collection.storage_key(key)).collect();
-            let live = self.inner.live(collection, &view);
-            let found = view.get_many(self.inner.kv.as_ref(), &stored, tier)?;
-            found.into_iter().map(|value| seen(live.as_ref(), value)).collect()
-        };
-        let documents = read().map_err(|error| self.in_collection(error, collection))?;
-        self.inner.counters.gets.add(keys.len());
-        Ok(documents)
     }
 
     /// Fills `page`, which is cleared first, with the first records that `request` asks for, and says whether more
@@ -247,7 +220,7 @@ impl Store {
         let end = self
             .check_own(&request.at)
             .and_then(|()| {
-                let live = self.inner.live(request.collection, &request.at);
+                let live = self.inner.live(request.collection, &request.at, tier)?;
                 scan::fill(self.inner.kv.as_ref(), live.as_ref(), request, tier, page)
             })
             .map_err(|error| self.in_collection(error, request.collection))?;
@@ -271,21 +244,29 @@ impl Store {
     /// `ERR_CLOSED`.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let _pass = self.inner.enter("taking a snapshot")?;
-        let pin = self.inner.kv.pin(None)?;
-        let held = self.inner.moments.hold(pin.seq(), moment(self.inner.clock.now()));
-        Ok(Snapshot::new(pin, Some(held)))
+        // Before the pin: what expires meanwhile may be seen, what is renewed meanwhile may not be missed.
+        let now = moment(self.inner.clock.now());
+        let (pin, held) = self.inner.moments.hold(|| {
+            let pin = self.inner.kv.pin(None)?;
+            let seq = pin.seq();
+            Ok((pin, seq, Some(now)))
+        })?;
+        Ok(Snapshot::new(pin, held))
     }
 
-    /// Holds `sequence` readable. If it is the newest, that is [`Store::snapshot`]; an earlier one has exactly what its
-    /// commits left, expired or not.
+    /// Holds `sequence` readable. If it is the newest, that is [`Store::snapshot`]; an earlier one shows what the snapshots of
+    /// it show that are still held, taken while it was the newest, and without any exactly what its commits left, expired or
+    /// not.
     ///
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CLOSED`.
     pub fn snapshot_at(&self, sequence: Seq) -> Result<Snapshot> {
         let _pass = self.inner.enter("taking a snapshot")?;
-        let pin = self.inner.kv.pin(Some(sequence))?;
-        let newest = self.inner.kv.visible() == sequence;
-        let held = newest.then(|| self.inner.moments.hold(sequence, moment(self.inner.clock.now())));
+        let now = moment(self.inner.clock.now());
+        let (pin, held) = self.inner.moments.hold(|| {
+            let pin = self.inner.kv.pin(Some(sequence))?;
+            Ok((pin, sequence, (self.inner.kv.visible() == sequence).then_some(now)))
+        })?;
         Ok(Snapshot::new(pin, held))
     }
 
@@ -390,7 +371,7 @@ impl std::fmt::Debug for Store {
 }
 
 /// What storage holds of a record as a document, unless it has expired.
-fn seen(live: Option<&Live>, value: Option<KvValue>) -> Result<Option<Document>> {
+pub(crate) fn seen(live: Option<&Live>, value: Option<KvValue>) -> Result<Option<Document>> {
     match value.map(Document::from_stored).transpose()? {
         Some(document) if !lives(live, document.stored())? => Ok(None),
         found => Ok(found),

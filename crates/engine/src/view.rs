@@ -39,7 +39,10 @@ impl View {
         match self {
             Self::Newest => kv.get_many(keys, None, tier),
             Self::At(seq) => kv.get_many(keys, Some(*seq), tier),
-            Self::Transaction(transaction) => keys.iter().map(|key| transaction.get(kv, key, tier)).collect(),
+            Self::Transaction(transaction) => {
+                let frozen = transaction.frozen();
+                keys.iter().map(|key| frozen.get(kv, key, tier)).collect()
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use fountain_engine::{
     CollectionId, Condition, Direction, Durability, ErrorCode, Isolation, KeyRange, MemoryKv, Page, ReadTier,
-    Result, Retention, Seq, Store, StoreOptions, Transaction, View,
+    Result, Retention, Seq, Store, StoreOptions, Transaction, View, WriteSet,
 };
 use support::{Home, LocalHome, MemoryHome, bytes_in, document, everything, key, memory_store, put};
 
@@ -281,4 +281,36 @@ fn transfers_of_many_threads_keep_the_sum() {
         assert_eq!(sum, 600);
         store.close().unwrap();
     }
+}
+
+#[test]
+fn dropping_a_collection_conflicts_with_those_who_have_read_it_or_write_to_it() {
+    let store = memory_store();
+    let (dropped, kept) = (store.collection("c").unwrap(), store.collection("kept").unwrap());
+    store.commit(put(dropped, 1), Durability::Disk).unwrap();
+    let begin = |isolation| store.begin(isolation).unwrap();
+    let (by_key, by_range) = (begin(Isolation::Serializable), begin(Isolation::Serializable));
+    let (writer, blind) = (begin(Isolation::Snapshot), begin(Isolation::Serializable));
+    assert!(get(&store, dropped, 1, &by_key).is_some());
+    assert_eq!(store.count_records(dropped, &by_range).unwrap(), 1);
+    for transaction in [&by_key, &by_range, &blind] {
+        transaction.put(kept, &key(1), &document(b"")).unwrap();
+    }
+    writer.put(kept, &key(2), &document(b"")).unwrap();
+    store.drop_collection("c", Durability::Disk).unwrap();
+    assert_eq!(commit(&by_key), Err(ErrorCode::Conflict));
+    assert_eq!(commit(&by_range), Err(ErrorCode::Conflict));
+    assert!(commit(&writer).is_ok() && commit(&blind).is_ok());
+
+    // In one group, too: the drop comes first.
+    let again = store.collection("c").unwrap();
+    store.commit(put(again, 1), Durability::Disk).unwrap();
+    let reader = begin(Isolation::Serializable);
+    assert!(get(&store, again, 1, &reader).is_some());
+    reader.put(kept, &key(3), &document(b"")).unwrap();
+    let mut dropping = WriteSet::new();
+    dropping.drop_collection(again);
+    let group = support::submit(&store, vec![dropping], Durability::Disk);
+    assert_eq!(commit(&reader), Err(ErrorCode::Conflict));
+    assert!(group.recv().unwrap().is_ok());
 }

@@ -125,8 +125,6 @@ pub fn get_many(
     start().map_err(|error| thrown(&error))
 }
 
-/// Keys that are looked up together.
-const KEYS_AT_ONCE: usize = 256;
 /// Bytes of documents after which the rest is left for another call.
 const ENOUGH_BYTES: usize = 16 << 20;
 
@@ -138,22 +136,14 @@ fn read_many(
     view: &View,
     tier: ReadTier,
 ) -> Result<Vec<u8>> {
+    let documents = engine.get_many_within(collection, keys, view.clone(), tier, ENOUGH_BYTES)?;
     let mut out = Vec::new();
-    for keys in keys.chunks(KEYS_AT_ONCE) {
-        if out.len() >= ENOUGH_BYTES {
-            out.extend(keys.iter().flat_map(|_| NOT_READ.to_le_bytes()));
-            continue;
-        }
-        for document in engine.get_many(collection, keys, view.clone(), tier)? {
-            if out.len() >= ENOUGH_BYTES {
-                out.extend_from_slice(&NOT_READ.to_le_bytes());
-                continue;
-            }
-            let length = document.as_ref().map_or(NOT_FOUND, |bytes| (bytes.len() as u32).cast_signed());
-            out.extend_from_slice(&length.to_le_bytes());
-            out.extend_from_slice(document.as_deref().unwrap_or_default());
-        }
+    for document in &documents {
+        let length = document.as_ref().map_or(NOT_FOUND, |bytes| (bytes.len() as u32).cast_signed());
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(document.as_deref().unwrap_or_default());
     }
+    out.extend(keys.iter().skip(documents.len()).flat_map(|_| NOT_READ.to_le_bytes()));
     Ok(out)
 }
 

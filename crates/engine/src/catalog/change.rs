@@ -84,7 +84,7 @@ impl Catalog {
                     self.create_expiry(*id, Expiry::default(), Some(seq), batch, claims)?;
                 }
             }
-            SchemaOp::DropCollection(id) => self.drop_collection(*id, batch, claims),
+            SchemaOp::DropCollection(id) => self.drop_collection(*id, seq, batch, claims),
             SchemaOp::CreateIndex(id, definition) => {
                 return self.create_index(*id, definition, seq, batch, claims);
             }
@@ -154,7 +154,12 @@ impl Catalog {
             None if expiry.field.is_none() => return Ok(()),
             None => {}
         }
-        self.create_expiry(id, expiry, is_new.then_some(seq), batch, claims)
+        self.create_expiry(id, expiry, is_new.then_some(seq), batch, claims)?;
+        // Whoever reads a state before this commit goes by the expiry index of that state.
+        let mut table = IndexTable::clone(&self.indexes_after(claims));
+        table.note_ttl_change(id, seq);
+        claims.indexes = Some(Arc::new(table));
+        Ok(())
     }
 
     fn create_expiry(
@@ -175,11 +180,14 @@ impl Catalog {
         Ok(())
     }
 
-    fn drop_collection(&self, id: CollectionId, batch: &mut Batch, claims: &mut Claims) {
+    fn drop_collection(&self, id: CollectionId, seq: Seq, batch: &mut Batch, claims: &mut Claims) {
         let table = self.indexes_after(claims);
         let mut left = IndexTable::clone(&table);
         for index in table.all_of(id) {
             self.remove_index(index, &mut left, batch, claims);
+        }
+        if table.expiry_of(id).is_some() {
+            left.note_ttl_change(id, seq);
         }
         claims.indexes = Some(Arc::new(left));
         if let Some(kept) = self.retention_after(id, claims) {

@@ -183,10 +183,15 @@ fn optional<T>(entry: &Value, name: &str, read: impl FnOnce(&Value) -> Option<T>
 /// The key of an index's entry.
 pub(super) fn index_key(index: &Index) -> Vec<u8> {
     if index.expiry.is_some() {
-        return [&[EXPIRY_TAG][..], &index.collection.get().to_be_bytes()].concat();
+        return expiry_key(index.collection);
     }
     let name = index.definition.name().as_bytes();
     [&[INDEX_TAG][..], &index.collection.get().to_be_bytes(), name].concat()
+}
+
+/// The key of the expiry index of a collection.
+pub(super) fn expiry_key(collection: CollectionId) -> Vec<u8> {
+    [&[EXPIRY_TAG][..], &collection.get().to_be_bytes()].concat()
 }
 
 /// The entry of an index.

@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use fountain_lsm::{Direction, KeyRange, ReadTier};
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::index::{Index, IndexTable};
@@ -119,6 +119,21 @@ impl Catalog {
         self.indexes.load()
     }
 
+    /// The expiry index that a collection had at a sequence that is kept.
+    ///
+    /// # Errors
+    /// `ERR_WOULD_BLOCK` if `tier` is memory and it is not there, and what reading storage can fail with.
+    pub fn expiry_at(
+        kv: &dyn OrderedKv,
+        collection: CollectionId,
+        at: Seq,
+        tier: ReadTier,
+    ) -> Result<Option<Arc<Index>>> {
+        let key = entry::expiry_key(collection);
+        let stored = kv.get(&[&CATALOG[..], &key].concat(), Some(at), tier)?;
+        stored.map(|stored| entry::load_expiry(&key, &stored).map(Arc::new)).transpose()
+    }
+
     /// The id of a name, a new one if the name is new.
     pub fn reserve(&self, name: &str) -> Result<CollectionId> {
         check_name(COLLECTION_NAME, name)?;
@@ -199,6 +214,10 @@ impl Catalog {
         let replaced = |index: &Index| index.expiry.is_some() && after.expiry_of(index.collection).is_some();
         for index in before.iter().filter(|index| after.get(index.id).is_none() && !replaced(index)) {
             kept.remove(index.id);
+        }
+        // Until the new rule is there, whoever sees the commit has to ask the catalog as it is stored.
+        for collection in after.ttl_changes_since(&before) {
+            kept.note_ttl_change(collection, Seq::MAX);
         }
         self.indexes.store(Arc::new(kept));
         Some(before)

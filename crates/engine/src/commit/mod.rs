@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::write_set::WriteSet;
 
 pub(crate) use group::Committer;
-pub(crate) use pending::Pending;
+pub(crate) use pending::{Pending, overlap};
 pub(crate) use thread::{CommitThread, Submitter};
 
 /// Called once with what became of the commits of one submission, or with the reason why none of them happened.

@@ -14,6 +14,8 @@ pub(crate) struct Pending {
     batches: Vec<Batch>,
     /// Where the newest operation on a key is; unused while nothing in the group looks.
     newest: Option<BTreeMap<Box<[u8]>, Place>>,
+    /// Ranges that were deleted, each by the batch at this place.
+    ranges: Vec<(usize, KeyRange)>,
     /// The newest sequence in storage; the batches get the ones after it.
     base: Seq,
 }
@@ -43,11 +45,29 @@ struct Place {
     op: usize,
 }
 
+/// What became of a storage key.
+#[derive(Clone, Copy)]
+enum Written {
+    /// Nothing.
+    Not,
+    /// It was deleted with its range.
+    Deleted,
+    /// This is the last operation on it.
+    At(Place),
+}
+
+/// Whether two ranges share keys.
+pub(crate) fn overlap(one: &KeyRange, other: &KeyRange) -> bool {
+    let begins_before_end =
+        |one: &KeyRange, other: &KeyRange| other.end.as_ref().is_none_or(|end| one.start < *end);
+    begins_before_end(one, other) && begins_before_end(other, one)
+}
+
 impl Pending {
     /// Nothing yet, on storage whose newest sequence is `base`. Without `indexed` it does not know what
     /// it holds, and nothing may be asked.
     pub fn new(base: Seq, indexed: bool) -> Self {
-        Self { batches: Vec::new(), newest: indexed.then(BTreeMap::new), base }
+        Self { batches: Vec::new(), newest: indexed.then(BTreeMap::new), ranges: Vec::new(), base }
     }
 
     /// Number of accepted commits.
@@ -67,22 +87,26 @@ impl Pending {
                 newest.insert(Box::from(key), Place { batch: self.batches.len(), op });
             }
         }
+        let place = self.batches.len();
+        self.ranges.extend(batch.ranges().iter().map(|range| (place, range.clone())));
         self.batches.push(batch);
     }
 
     /// The sequence of the commit that put the record under a storage key there, after everything accepted so far.
     pub fn sequence_of(&self, kv: &dyn OrderedKv, key: &[u8]) -> Result<Option<Seq>> {
-        match self.newest.as_ref().and_then(|newest| newest.get(key)) {
-            Some(&place) => Ok(self.value(place).map(|_| self.seq(place))),
-            None => Ok(kv.get_with_seq(key, None, ReadTier::Disk)?.map(|(seq, _)| seq)),
+        match self.written(key) {
+            Written::Deleted => Ok(None),
+            Written::At(place) => Ok(self.value(place).map(|_| self.seq(place))),
+            Written::Not => Ok(kv.get_with_seq(key, None, ReadTier::Disk)?.map(|(seq, _)| seq)),
         }
     }
 
     /// The record under a storage key and the sequence of the commit that put it there, after everything accepted so far.
     pub fn record_of(&self, kv: &dyn OrderedKv, key: &[u8]) -> Result<Option<(Seq, Found<'_>)>> {
-        match self.newest.as_ref().and_then(|newest| newest.get(key)) {
-            Some(&place) => Ok(self.value(place).map(|value| (self.seq(place), Found::Pending(value)))),
-            None => {
+        match self.written(key) {
+            Written::Deleted => Ok(None),
+            Written::At(place) => Ok(self.value(place).map(|value| (self.seq(place), Found::Pending(value)))),
+            Written::Not => {
                 let found = kv.get_with_seq(key, None, ReadTier::Disk)?;
                 Ok(found.map(|(seq, value)| (seq, Found::Stored(value))))
             }
@@ -91,24 +115,38 @@ impl Pending {
 
     /// The value of a storage key after everything accepted so far.
     pub fn get(&self, kv: &dyn OrderedKv, key: &[u8]) -> Result<Option<Found<'_>>> {
-        match self.newest.as_ref().and_then(|newest| newest.get(key)) {
-            Some(&place) => Ok(self.value(place).map(Found::Pending)),
-            None => Ok(kv.get(key, None, ReadTier::Disk)?.map(Found::Stored)),
+        match self.written(key) {
+            Written::Deleted => Ok(None),
+            Written::At(place) => Ok(self.value(place).map(Found::Pending)),
+            Written::Not => Ok(kv.get(key, None, ReadTier::Disk)?.map(Found::Stored)),
         }
     }
 
     /// Whether an accepted commit has written this storage key.
     pub fn writes(&self, key: &[u8]) -> bool {
-        self.newest.as_ref().is_some_and(|newest| newest.contains_key(key))
+        !matches!(self.written(key), Written::Not)
     }
 
     /// Whether an accepted commit has written a storage key in `range`.
     pub fn writes_in(&self, range: &KeyRange) -> bool {
-        self.newest.as_ref().is_some_and(|newest| {
-            let mut from =
-                newest.range::<[u8], _>((Bound::Included(range.start.as_slice()), Bound::Unbounded));
-            from.next().is_some_and(|(key, _)| range.contains(key))
-        })
+        self.ranges.iter().any(|(_, deleted)| overlap(deleted, range))
+            || self.newest.as_ref().is_some_and(|newest| {
+                let mut from =
+                    newest.range::<[u8], _>((Bound::Included(range.start.as_slice()), Bound::Unbounded));
+                from.next().is_some_and(|(key, _)| range.contains(key))
+            })
+    }
+
+    /// What the group did last to a storage key. In a batch ranges are deleted before the operations.
+    fn written(&self, key: &[u8]) -> Written {
+        let place = self.newest.as_ref().and_then(|newest| newest.get(key)).copied();
+        let deleted = self.ranges.iter().rev().find(|(_, range)| range.contains(key));
+        match (place, deleted) {
+            (Some(place), Some((batch, _))) if place.batch < *batch => Written::Deleted,
+            (Some(place), _) => Written::At(place),
+            (None, Some(_)) => Written::Deleted,
+            (None, None) => Written::Not,
+        }
     }
 
     /// The batches, in order.
@@ -157,5 +195,13 @@ mod tests {
         let range = |start: &str, end: &str| KeyRange { start: start.into(), end: Some(end.into()) };
         assert!(pending.writes_in(&range("b", "d")) && !pending.writes_in(&range("b", "c")));
         assert!(pending.writes(b"c") && !pending.writes(b"b"));
+
+        let mut dropping = batch(&[("bb", Some("after"))]);
+        dropping.delete_range(range("b", "c"));
+        pending.push(dropping);
+        assert_eq!((found(&pending, &kv, "b"), found(&pending, &kv, "bb")), (None, Some(4)));
+        assert!(pending.writes(b"b") && pending.writes(b"bc") && !pending.writes(b"d"));
+        assert!(pending.writes_in(&range("0", "b0")) && !pending.writes_in(&range("d", "e")));
+        assert!(pending.get(&kv, b"b").unwrap().is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! The times at which sequences were held by snapshots while they were the newest.
 //!
-//! All snapshots of one sequence go by the time of the first of them that is still held, so that a sequence shows one state.
+//! All snapshots of one sequence go by the time of the first of them, as long as any of them is held: so a sequence shows one
+//! state, and none of them changes when another is let go.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use fountain_lsm::Seq;
 
 use super::Moment;
+use crate::error::Result;
 use crate::sync::lock;
 
 /// See the module.
@@ -22,10 +24,20 @@ pub(crate) struct Held {
 }
 
 impl Moments {
-    /// Holds a sequence that is the newest now.
-    pub fn hold(self: &Arc<Self>, seq: Seq, now: Moment) -> Held {
-        lock(&self.0).entry(seq).or_insert((0, now)).0 += 1;
-        Held { moments: Arc::clone(self), seq }
+    /// Runs `take`, which pins a sequence and gives it, with the time if it is the newest. With a time, or with others that
+    /// hold the sequence, its time is held from then on. Nobody else comes in between, so it does not matter who is first.
+    pub fn hold<P>(
+        self: &Arc<Self>,
+        take: impl FnOnce() -> Result<(P, Seq, Option<Moment>)>,
+    ) -> Result<(P, Option<Held>)> {
+        let mut moments = lock(&self.0);
+        let (pin, seq, now) = take()?;
+        match (moments.get_mut(&seq), now) {
+            (Some((count, _)), _) => *count += 1,
+            (None, Some(now)) => drop(moments.insert(seq, (1, now))),
+            (None, None) => return Ok((pin, None)),
+        }
+        Ok((pin, Some(Held { moments: Arc::clone(self), seq })))
     }
 
     /// The time at which a sequence was first held, if it still is.
@@ -54,14 +66,18 @@ mod tests {
     fn a_sequence_keeps_the_time_of_its_first_holder_until_the_last_is_gone() {
         let moments: Arc<Moments> = Arc::default();
         let seq = Seq::new(7).unwrap();
-        let first = moments.hold(seq, 100.0);
-        let second = moments.hold(seq, 200.0);
+        let hold = |now: Option<Moment>| moments.hold(|| Ok(((), seq, now))).unwrap().1;
+        assert!(hold(None).is_none());
+        let first = hold(Some(100.0));
+        // One that comes when the sequence is the newest no more.
+        let second = hold(None);
+        assert!(second.is_some());
         assert_eq!((moments.of(seq), moments.of(Seq::ZERO)), (Some(100.0), None));
         drop(first);
         assert_eq!(moments.of(seq), Some(100.0));
         drop(second);
         assert_eq!(moments.of(seq), None);
-        let _third = moments.hold(seq, 300.0);
+        let _third = hold(Some(300.0));
         assert_eq!(moments.of(seq), Some(300.0));
     }
 }

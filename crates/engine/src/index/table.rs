@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use fountain_lsm::Seq;
+
 use super::{Index, IndexId};
 use crate::keyspace::CollectionId;
 
@@ -13,6 +15,8 @@ pub(crate) struct IndexTable {
     by_id: BTreeMap<IndexId, Arc<Index>>,
     /// Number of expiry indexes.
     expiries: usize,
+    /// The commit that last changed or removed the expiry index of a collection, since the store was opened.
+    ttl_changes: HashMap<CollectionId, Seq>,
 }
 
 /// The indexes of one collection.
@@ -61,6 +65,27 @@ impl IndexTable {
             return None;
         }
         self.all_of(collection).last().filter(|index| index.expiry.is_some())
+    }
+
+    /// Whether anything in a collection may expire, now or in a past that snapshots may show.
+    pub fn may_expire(&self, collection: CollectionId) -> bool {
+        self.expiry_of(collection).is_some() || self.ttl_changes.contains_key(&collection)
+    }
+
+    /// Whether what expires in a collection is not decided by the same rule at a sequence as now.
+    pub fn ttl_changed_after(&self, collection: CollectionId, at: Seq) -> bool {
+        self.ttl_changes.get(&collection).is_some_and(|&changed| changed > at)
+    }
+
+    /// Notes the commit that changes or removes the expiry index of a collection.
+    pub fn note_ttl_change(&mut self, collection: CollectionId, seq: Seq) {
+        self.ttl_changes.insert(collection, seq);
+    }
+
+    /// The collections whose expiry indexes differ from those of an earlier table.
+    pub fn ttl_changes_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = CollectionId> + 'a {
+        let new = |(id, seq): &(&CollectionId, &Seq)| before.ttl_changes.get(id) != Some(seq);
+        self.ttl_changes.iter().filter(new).map(|(id, _)| *id)
     }
 
     /// The one with this id.

@@ -8,7 +8,7 @@ use fountain_lsm::{Durability, Seq};
 use super::body::Change;
 use super::meter::Meter;
 use super::run::each_match;
-use super::state::State;
+use super::state::{Judged, State};
 use super::walk::Flow;
 use super::{Query, planner};
 use crate::error::{Error, ErrorCode, Result};
@@ -61,8 +61,8 @@ fn stage(
     change: &Change,
     transaction: &Transaction,
 ) -> Result<u64> {
-    let moment = Some(transaction.moment());
-    let state = State::new(&store.inner, collection, View::At(transaction.sequence()), moment)?;
+    let judged = Judged::ByTime(Some(transaction.moment()));
+    let state = State::new(&store.inner, collection, View::At(transaction.sequence()), judged)?;
     let mut meter = Meter::new(&query.hints);
     let plan = planner::plan(&state, query, &meter)?;
     let limit = query.limit.map_or(u64::MAX, |limit| limit as u64);

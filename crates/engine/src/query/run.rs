@@ -22,10 +22,11 @@ use super::projection::Projection;
 use super::request::{Count, Explain, Order, Query};
 use super::seal::Seal;
 use super::source::Source;
+use super::state::Judged;
 use super::token::Token;
 use super::walk::{Flow, Resume, Walk};
 use crate::error::{Error, Result};
-use crate::expiry::{self, Moment};
+use crate::expiry;
 use crate::limits::{MAX_DISTINCT_BYTES, MAX_PAGE_BYTES};
 use crate::page::Page;
 use crate::record::{self, Path, Reader, Shape, ShapeList, Value};
@@ -89,14 +90,14 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// The sequence that a query must read, if it names one, and the time that decides what of it has expired.
-pub(crate) fn sequence(query: &Query, seal: impl FnOnce() -> Seal) -> Result<(Option<Seq>, Option<Moment>)> {
+/// The sequence that a query must read, if it names one, and what decides which of its records have expired.
+pub(super) fn sequence(query: &Query, seal: impl FnOnce() -> Seal) -> Result<(Option<Seq>, Judged)> {
     match &query.cursor {
         Some(cursor) => {
             let Token { seq, moment, .. } = Token::decode(cursor, query, &seal())?;
-            Ok((Some(seq), moment))
+            Ok((Some(seq), Judged::ByTime(moment)))
         }
-        None => Ok((query.at, None)),
+        None => Ok((query.at, Judged::ByView)),
     }
 }
 

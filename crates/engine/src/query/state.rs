@@ -8,7 +8,7 @@ use super::seal::Seal;
 use super::source::{Entries, IndexInfo, Records, Source};
 use crate::document::{self, Document};
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry::{Live, Moment, lives};
+use crate::expiry::{Live, Moment, lives, moment};
 use crate::index::{Index, IndexCursor, IndexKind, Place};
 use crate::inner::Inner;
 use crate::keyspace::CollectionId;
@@ -22,6 +22,15 @@ const GUESSED_RECORD_BYTES: u64 = 256;
 
 /// Most records that are counted where guesses are too coarse.
 const COUNTED_RECORDS: u32 = 512;
+
+/// What decides which records of a state have expired.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Judged {
+    /// The view.
+    ByView,
+    /// A time; without one nothing has.
+    ByTime(Option<Moment>),
+}
 
 /// A state that stays as it is.
 pub(super) struct State<'a> {
@@ -40,15 +49,14 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    /// Fixes the state of `collection` that `view` sees, as it was at a moment if one is given.
+    /// Fixes the state of `collection` that `view` sees, without what has expired.
     ///
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`.
-    pub fn new(inner: &'a Inner, collection: CollectionId, view: View, at: Option<Moment>) -> Result<Self> {
-        let live = match at {
-            Some(at) => inner.live_at(collection, at),
-            None => inner.live(collection, &view),
-        };
+    pub fn new(inner: &'a Inner, collection: CollectionId, view: View, judged: Judged) -> Result<Self> {
+        // Before the sequence is fixed: what expires meanwhile may be seen, what is renewed meanwhile may not be missed.
+        let now = moment(inner.clock.now());
+        let newest = matches!(view, View::Newest);
         let (view, pin) = match view {
             // Before the shapes are listed, which have to be those of its writes, too.
             View::Transaction(transaction) => (View::Transaction(transaction.frozen()), None),
@@ -62,6 +70,12 @@ impl<'a> State<'a> {
             View::Transaction(transaction) => transaction.sequence(),
             View::At(seq) => *seq,
             View::Newest => inner.kv.visible(),
+        };
+        let live = match judged {
+            Judged::ByTime(None) => None,
+            Judged::ByTime(Some(time)) => inner.live_at(collection, time, Some(seq), ReadTier::Disk)?,
+            Judged::ByView if newest => inner.live_at(collection, now, Some(seq), ReadTier::Disk)?,
+            Judged::ByView => inner.live(collection, &view, ReadTier::Disk)?,
         };
         let shapes = inner.shapes.list();
         // Looked up after the sequence was fixed: an index that is dropped is out of the catalog before it is empty. One

@@ -3,10 +3,9 @@
 use fountain_lsm::Durability;
 
 use super::seal::Seal;
-use super::state::State;
+use super::state::{Judged, State};
 use super::{Answer, Body, Change, Changed, Query, Rules, change, run};
 use crate::error::{Error, Result};
-use crate::expiry::Moment;
 use crate::keyspace::CollectionId;
 use crate::record::{Path, Value};
 use crate::store::Store;
@@ -84,7 +83,7 @@ impl Store {
         let answer = self
             .check_own(&view)
             .and_then(|()| view_of(query, view, || Seal::new(self.inner.kv.identity(), collection)))
-            .and_then(|(view, moment)| State::new(&self.inner, collection, view, moment))
+            .and_then(|(view, judged)| State::new(&self.inner, collection, view, judged))
             .and_then(|state| work(&state))
             .map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.queries.add(1);
@@ -92,14 +91,15 @@ impl Store {
     }
 }
 
-/// The view that a query reads, which may name a sequence itself, and the time that decides what has expired, if it says so.
-fn view_of(query: &Query, view: View, seal: impl FnOnce() -> Seal) -> Result<(View, Option<Moment>)> {
-    let (seq, moment) = run::sequence(query, seal)?;
+/// The view that a query reads, which may name a sequence itself, and what decides which records have expired: a cursor, where
+/// the view does not say it. A snapshot or a transaction goes by its own time, wherever the cursor comes from.
+fn view_of(query: &Query, view: View, seal: impl FnOnce() -> Seal) -> Result<(View, Judged)> {
+    let (seq, judged) = run::sequence(query, seal)?;
     match (seq, view) {
-        (Some(seq), View::Newest) => Ok((View::At(seq), moment)),
+        (Some(seq), View::Newest) => Ok((View::At(seq), judged)),
         (Some(seq), View::At(other)) if seq != other => Err(Error::argument(format!(
             "the query is about sequence {seq}, but sequence {other} is to be read"
         ))),
-        (_, view) => Ok((view, moment)),
+        (_, view) => Ok((view, Judged::ByView)),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fountain_lsm::{KeyRange, Seq};
 
+use crate::commit::overlap;
 use crate::kv::Batch;
 use crate::limits::MAX_WINDOW_BYTES;
 
@@ -18,6 +19,8 @@ const ENTRY_BYTES: usize = 96;
 pub(super) struct Window {
     newest: BTreeMap<Arc<[u8]>, Seq>,
     commits: VecDeque<(Seq, Vec<Arc<[u8]>>)>,
+    /// Ranges that were deleted, in order.
+    ranges: Vec<(Seq, KeyRange)>,
     floor: Seq,
     bytes: usize,
 }
@@ -45,6 +48,8 @@ impl Window {
             self.newest.insert(Arc::clone(&key), seq);
             keys.push(key);
         }
+        self.ranges.extend(batch.ranges().iter().map(|range| (seq, range.clone())));
+        self.bytes += batch.ranges().iter().map(range_bytes).sum::<usize>();
         self.commits.push_back((seq, keys));
         while self.bytes > MAX_WINDOW_BYTES {
             let Some(oldest) = self.commits.front().map(|(seq, _)| *seq) else { break };
@@ -63,21 +68,36 @@ impl Window {
                 }
             }
         }
+        let kept = self.ranges.partition_point(|(commit, _)| *commit <= seq);
+        for (_, range) in self.ranges.drain(..kept) {
+            self.bytes = self.bytes.saturating_sub(range_bytes(&range));
+        }
         self.floor = self.floor.max(seq);
     }
 
     /// The commit that wrote `key` last, if it came after `since`.
     pub fn changed(&self, key: &[u8], since: Seq) -> Option<Seq> {
-        self.newest.get(key).copied().filter(|&seq| seq > since)
+        let written = self.newest.get(key).copied();
+        let deleted = self.ranges.iter().rev().find(|(_, range)| range.contains(key)).map(|(seq, _)| *seq);
+        written.max(deleted).filter(|&seq| seq > since)
     }
 
-    /// A key in `range` that was written after `since`, and the commit that wrote it last.
+    /// A key in `range`, or the beginning of a range with keys of it, that was written after `since`, and the commit that
+    /// wrote it last.
     pub fn changed_in(&self, range: &KeyRange, since: Seq) -> Option<(&[u8], Seq)> {
+        let deleted = self.ranges.iter().rev().find(|(_, deleted)| overlap(deleted, range));
+        if let Some((seq, deleted)) = deleted.filter(|(seq, _)| *seq > since) {
+            return Some((&deleted.start, *seq));
+        }
         let from = self.newest.range::<[u8], _>((Bound::Included(range.start.as_slice()), Bound::Unbounded));
         from.take_while(|(key, _)| range.contains(key))
             .find(|(_, seq)| **seq > since)
             .map(|(key, seq)| (&**key, *seq))
     }
+}
+
+fn range_bytes(range: &KeyRange) -> usize {
+    range.start.len() + range.end.as_ref().map_or(0, Vec::len) + ENTRY_BYTES
 }
 
 #[cfg(test)]
@@ -110,8 +130,16 @@ mod tests {
         window.forget_upto(seq(5));
         assert_eq!((window.floor(), window.changed(b"b", seq(0))), (seq(5), None));
         assert_eq!(window.changed(b"a", seq(0)), Some(seq(6)));
-        window.forget_upto(seq(6));
-        assert_eq!((window.bytes, window.newest.len()), (0, 0));
+        let mut dropping = batch(&[]);
+        dropping.delete_range(KeyRange { start: b"m".to_vec(), end: Some(b"p".to_vec()) });
+        window.push(seq(7), &dropping);
+        assert_eq!((window.changed(b"n", seq(6)), window.changed(b"p", seq(6))), (Some(seq(7)), None));
+        assert_eq!(window.changed(b"n", seq(7)), None);
+        let touching = |start: &[u8], end: &[u8]| KeyRange { start: start.to_vec(), end: Some(end.to_vec()) };
+        assert!(window.changed_in(&touching(b"l", b"n"), seq(6)).is_some());
+        assert!(window.changed_in(&touching(b"l", b"m"), seq(6)).is_none());
+        window.forget_upto(seq(7));
+        assert_eq!((window.bytes, window.newest.len(), window.ranges.len()), (0, 0, 0));
     }
 
     #[test]

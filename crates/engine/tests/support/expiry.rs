@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fountain_engine::query::Body;
+use fountain_engine::query::{Answer, Body};
 use fountain_engine::record::from_json;
 use fountain_engine::{
     CollectionId, CollectionOptions, Direction, Durability, IndexDefinition, IndexKind, ManualClock,
@@ -117,5 +117,17 @@ impl Setup {
         let definition = IndexDefinition::new(name, kind, &[name]).unwrap();
         let id = self.store.create_index(collection, definition, Durability::Memory).unwrap();
         self.store.wait_for_index(id).unwrap();
+    }
+
+    /// A page of one record, behind a cursor.
+    pub fn page(&self, collection: CollectionId, cursor: Option<&str>, at: impl Into<View>) -> Answer {
+        let mut query = json!({ "limit": 1 });
+        if let Some(cursor) = cursor {
+            query["cursor"] = json!(cursor);
+        }
+        let Body::Find(query) = self.store.parse_query(collection, &query.to_string(), false).unwrap() else {
+            panic!("not a query");
+        };
+        self.store.query(collection, &query, at).unwrap()
     }
 }

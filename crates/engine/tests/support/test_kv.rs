@@ -22,6 +22,10 @@ pub struct TestKv {
     pub unreadable: Mutex<Vec<u8>>,
     /// What happens when a commit is there for reads, but the store has not noted it yet; once.
     pub on_visible: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What happens before a key is read by itself; once.
+    pub on_get: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Keys that were asked for with others.
+    pub keys_read: AtomicUsize,
     /// The call that panics, by its name here; none if empty.
     pub panics_in: Mutex<&'static str>,
     /// Groups of commits that had to be synced.
@@ -58,6 +62,10 @@ impl OrderedKv for TestKv {
     }
     fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
         self.trip("get");
+        let told = self.on_get.lock().unwrap().take();
+        if let Some(told) = told {
+            told();
+        }
         let unreadable = self.unreadable.lock().unwrap().clone();
         if !unreadable.is_empty() && key.starts_with(&unreadable) {
             return Err(Error::new(ErrorCode::Corrupt, "told to be damaged"));
@@ -70,6 +78,7 @@ impl OrderedKv for TestKv {
     }
     fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, tier: ReadTier) -> Result<Vec<Option<KvValue>>> {
         self.trip("get_many");
+        self.keys_read.fetch_add(keys.len(), Ordering::SeqCst);
         self.kv.get_many(keys, at, tier)
     }
     fn cursor(

@@ -8,7 +8,7 @@ use super::*;
 use crate::error::ErrorCode;
 use crate::index::{IndexDefinition, IndexKind};
 use crate::kv::MemoryKv;
-use crate::query::state::State;
+use crate::query::state::{Judged, State};
 use crate::view::View;
 use crate::{CollectionId, Durability, Isolation, Store, StoreOptions, Transaction, WriteSet};
 
@@ -36,7 +36,7 @@ fn begun() -> (Store, CollectionId, Transaction) {
 #[test]
 fn a_query_sees_what_the_transaction_had_written_when_it_began() {
     let (store, collection, transaction) = begun();
-    let state = State::new(&store.inner, collection, View::from(&transaction), None).unwrap();
+    let state = State::new(&store.inner, collection, View::from(&transaction), Judged::ByView).unwrap();
     // Shapes that are younger than the query, in a new record and in one that it finds.
     put(&store, &transaction, collection, r#"{"id":2,"n":1,"new":1}"#);
     put(&store, &transaction, collection, r#"{"id":1,"n":1,"newer":1}"#);
@@ -46,7 +46,7 @@ fn a_query_sees_what_the_transaction_had_written_when_it_began() {
         let json: Json = serde_json::from_slice(&answer.to_json().unwrap()).unwrap();
         assert_eq!(json["items"], json!([{ "id": 1, "n": 1 }, { "id": 3, "n": 1, "own": true }]));
     }
-    let now = State::new(&store.inner, collection, View::from(&transaction), None).unwrap();
+    let now = State::new(&store.inner, collection, View::from(&transaction), Judged::ByView).unwrap();
     assert_eq!(ids(&find(&now, &query(&json!({}))).unwrap()), [json!(1), json!(2), json!(3)]);
 }
 
