@@ -130,7 +130,8 @@ pub(crate) const WAL_LEFT_BYTES: u64 = 64 * 1024;
 pub(crate) const LOG_OUTWEIGHS: u64 = 2;
 /// How often a segment is synced without the commit lock, at most, to come down to that.
 pub(crate) const WAL_SYNC_ROUNDS: usize = 4;
-/// Manifest size at which a new one with a fresh snapshot is started.
+/// Bytes of edits from which on a manifest is replaced by one that says only their result, if they are also more than what
+/// the old one began with.
 pub(crate) const MANIFEST_ROTATE_BYTES: u64 = 4 << 20;
 
 /// Time after which the next commit states when it was made. The resolution of [`crate::Db::seq_at`] at its best.

@@ -42,6 +42,16 @@ struct OpenManifest {
     /// Where the next frame goes; everything before it is on disk.
     end: u64,
     edits: u64,
+    /// Where the state that it began with ends.
+    state_end: u64,
+}
+
+impl OpenManifest {
+    /// Whether its edits outweigh the state that a new one would begin with, and are more than a little: so what is
+    /// written again is never more than what was written since.
+    fn is_long(&self) -> bool {
+        self.end - self.state_end > self.state_end.max(MANIFEST_ROTATE_BYTES)
+    }
 }
 
 impl ManifestLog {
@@ -81,7 +91,7 @@ impl ManifestLog {
         })?;
         self.settle()?;
         let mut edit = edit.clone();
-        if self.broken || self.open.end > MANIFEST_ROTATE_BYTES {
+        if self.broken || self.open.is_long() {
             hit(if self.broken { Mark::ManifestReplaced } else { Mark::ManifestRotated });
             self.rotate(next_number())?;
             state.next_file = state.next_file.max(self.state.next_file);
@@ -185,7 +195,7 @@ fn write_state(fs: &dyn Fs, path: PathBuf, preamble: Preamble, state: &StoreStat
         put_down(file.as_ref(), &path, end, &bytes)?;
         end += bytes.len() as u64;
     }
-    Ok(OpenManifest { file, path, preamble, end, edits: count })
+    Ok(OpenManifest { file, path, preamble, end, edits: count, state_end: end })
 }
 
 /// Replaces `CURRENT`; the caller syncs the directory.
@@ -291,7 +301,7 @@ mod tests {
         assert!(loaded.state == state && loaded.discarded.is_none());
         log.install(&Edit { log_number: Some(FileNumber(8)), ..Edit::default() }, || FileNumber(101))
             .unwrap();
-        let state = StoreState { log_number: FileNumber(8), next_file: FileNumber(102), ..state };
+        let state = StoreState { log_number: FileNumber(8), ..state };
         assert!(load(&RealFs, &paths).unwrap().state == state);
         let path = log.extent().0.to_path_buf();
         let mut bytes = std::fs::read(&path).unwrap();
@@ -299,6 +309,35 @@ mod tests {
         bytes[middle_of_the_second] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         assert!(matches!(load(&RealFs, &paths), Err(Error::Corrupt { code: FaultCode::Frame, .. })));
+    }
+
+    #[test]
+    fn a_long_state_is_written_again_only_when_as_much_was_edited_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = create(dir.path(), with_tables(4));
+        let (state, mut last) = (log.extent().1, (log.extent().0.to_path_buf(), log.extent().1));
+        assert!(state > MANIFEST_ROTATE_BYTES);
+        let (mut numbers, mut rotations, mut edited) = (101.., 0, 0);
+        let mut written = state;
+        let flip = |round: u64| match round {
+            0..100 => Edit { log_number: Some(FileNumber(round)), ..Edit::default() },
+            _ if round.is_multiple_of(2) => Edit { added: vec![table(round)], ..Edit::default() },
+            _ => Edit { removed: vec![(6, FileNumber(round - 1))], ..Edit::default() },
+        };
+        for round in 0..120 {
+            log.install(&flip(round), || FileNumber(numbers.next().unwrap())).unwrap();
+            let (path, end, _) = log.extent();
+            if *path == last.0 {
+                (written, edited) = (written + end - last.1, edited + end - last.1);
+            } else {
+                (written, rotations) = (written + end, rotations + 1);
+            }
+            last = (path.to_path_buf(), end);
+            assert!(round >= 100 || rotations == 0, "{edited} bytes of edits of a state of {state}");
+        }
+        assert!(rotations > 0, "a manifest does not grow without end");
+        assert!(written <= 3 * (state + edited), "{written} bytes for {edited} of edits");
+        assert!(load(&RealFs, &StorePaths::new(dir.path())).unwrap().state == *log.state());
     }
 
     #[test]
