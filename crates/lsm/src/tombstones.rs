@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::range::KeyRange;
 use crate::types::Seq;
 
 /// A range of keys and the sequences of the tombstones that cover all of it.
@@ -37,7 +38,12 @@ impl RangeTombstones {
 
     /// The union of several sets.
     pub(crate) fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut all: Vec<&Fragment> = sets.into_iter().flat_map(|set| &set.fragments).collect();
+        Self::union_of(sets.into_iter().map(Self::fragments))
+    }
+
+    /// The union of stretches of several sets.
+    pub(crate) fn union_of<'a>(stretches: impl IntoIterator<Item = &'a [Fragment]>) -> Self {
+        let mut all: Vec<&Fragment> = stretches.into_iter().flatten().collect();
         if all.is_empty() {
             return Self::default();
         }
@@ -50,13 +56,17 @@ impl RangeTombstones {
         Self { fragments: sweep.done }
     }
 
-    /// This set with one tombstone more. An empty range adds nothing.
+    /// One tombstone; nothing for an empty range.
+    pub(crate) fn one(start: &[u8], end: &[u8], seq: Seq) -> Self {
+        let fragment =
+            (start < end).then(|| Fragment { start: start.into(), end: end.into(), seqs: vec![seq] });
+        Self { fragments: fragment.into_iter().collect() }
+    }
+
+    /// This set with one tombstone more, for tests that put one together.
+    #[cfg(test)]
     pub(crate) fn with(&self, start: &[u8], end: &[u8], seq: Seq) -> Self {
-        if start >= end {
-            return self.clone();
-        }
-        let added = Fragment { start: start.into(), end: end.into(), seqs: vec![seq] };
-        Self::union([self, &Self { fragments: vec![added] }])
+        Self::union([self, &Self::one(start, end, seq)])
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -65,6 +75,19 @@ impl RangeTombstones {
 
     pub(crate) fn fragments(&self) -> &[Fragment] {
         &self.fragments
+    }
+
+    /// The fragments with keys of `range`.
+    pub(crate) fn over(&self, range: &KeyRange) -> &[Fragment] {
+        let from = self.fragments.partition_point(|fragment| *fragment.end <= *range.start);
+        let rest = &self.fragments[from..];
+        let before_end = |fragment: &Fragment| range.end.as_ref().is_none_or(|end| *fragment.start < **end);
+        &rest[..rest.partition_point(before_end)]
+    }
+
+    /// Sequences in all fragments: what it costs to copy the set.
+    pub(crate) fn weight(&self) -> usize {
+        self.fragments.iter().map(|fragment| fragment.seqs.len()).sum()
     }
 
     /// Bytes of memory in use.

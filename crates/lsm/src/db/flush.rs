@@ -210,7 +210,7 @@ fn write_entries(
     let Place { fs, store, number, prefixes, .. } = place;
     let writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
     let mut writer = writer.with_prefixes(prefixes);
-    let deleted = memtable.tombstones();
+    let deleted = memtable.tombstones().to_set();
     let mut filter = VersionFilter::new(keep.needed, &deleted);
     let mut cursor = MemtableCursor::new(Arc::clone(memtable));
     let mut last: Vec<u8> = Vec::new();

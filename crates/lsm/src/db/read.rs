@@ -218,9 +218,8 @@ fn changes_in(
 fn deleted_ranges(current: &Current, range: &KeyRange) -> RangeTombstones {
     let memtables = [&current.active].into_iter().chain(&current.sealed);
     let of_memtables: Vec<_> = memtables.map(|memtable| memtable.tombstones()).collect();
-    let of_tables = current.version.tombstones_over(range);
-    let all = of_memtables.iter().map(AsRef::as_ref).chain(of_tables);
-    RangeTombstones::union(all)
+    let of_tables = current.version.tombstones_over(range).map(|deleted| deleted.over(range));
+    RangeTombstones::union_of(of_memtables.iter().flat_map(|deleted| deleted.over(range)).chain(of_tables))
 }
 
 /// Everything that may hold what a view shows of `range`. Range deletions of tables that are left out count all the

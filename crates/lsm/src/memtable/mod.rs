@@ -5,6 +5,7 @@
 
 mod arena;
 mod cursor;
+mod deleted;
 mod node;
 mod record;
 #[cfg(all(test, feature = "shuttle"))]
@@ -18,9 +19,9 @@ use arc_swap::ArcSwap;
 use crate::batch::OpKind;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
-use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, Trailer};
 pub(crate) use cursor::MemtableCursor;
+use deleted::DeletedRanges;
 use tree::{Inserter, Tree};
 
 /// Key and sequence order of versions: user keys ascending, versions of one key newest first.
@@ -39,8 +40,8 @@ pub(crate) struct Found<'a> {
 /// An ordered multi-version map in memory.
 pub(crate) struct Memtable {
     tree: Tree,
-    /// Rare, so a new set replaces the old one at each insert.
-    tombstones: ArcSwap<RangeTombstones>,
+    /// Replaced at each deletion of a range.
+    tombstones: ArcSwap<DeletedRanges>,
     /// Whether there are any; cheaper to ask.
     has_tombstones: AtomicBool,
     /// Bytes that they take.
@@ -116,7 +117,7 @@ impl Memtable {
     }
 
     /// The ranges deleted here.
-    pub(crate) fn tombstones(&self) -> Arc<RangeTombstones> {
+    pub(crate) fn tombstones(&self) -> Arc<DeletedRanges> {
         self.tombstones.load_full()
     }
 }
