@@ -60,17 +60,22 @@ fn read_footer(file: &dyn File, path: &Path) -> Result<([u8; FOOTER_BYTES], u64)
 /// The id of the store to which the table `number` belongs, if its footer was made for that.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened.
+/// [`Error::Io`] if the file cannot be opened or read.
 pub(crate) fn stored_identity(fs: &dyn Fs, path: &Path, number: FileNumber) -> Result<Option<StoreId>> {
     let file = fs.open(path).map_err(|e| Error::io("open", path, e))?;
-    Ok(identity_in(file.as_ref(), path, number))
+    match identity_in(file.as_ref(), path, number) {
+        Err(error @ Error::Io { .. }) => Err(error),
+        Err(_) => Ok(None),
+        Ok(store) => Ok(store),
+    }
 }
 
-fn identity_in(file: &dyn File, path: &Path, number: FileNumber) -> Option<StoreId> {
-    let (footer, at) = read_footer(file, path).ok()?;
+fn identity_in(file: &dyn File, path: &Path, number: FileNumber) -> Result<Option<StoreId>> {
+    let (footer, at) = read_footer(file, path)?;
     let mut start = [0; properties::IDENTITY_BYTES];
-    read_exact(file, path, Footer::handles(&footer).properties.offset, &mut start).ok()?;
-    let (store, found) = properties::identity(&start)?;
-    let sealed = Footer::is_sealed_by(&footer, FileSalt::new(store, number), at);
-    (found == number && sealed).then_some(store)
+    read_exact(file, path, Footer::handles(&footer).properties.offset, &mut start)?;
+    let is_its_own = |&(store, found): &(StoreId, FileNumber)| {
+        found == number && Footer::is_sealed_by(&footer, FileSalt::new(store, number), at)
+    };
+    Ok(properties::identity(&start).filter(is_its_own).map(|(store, _)| store))
 }
