@@ -1,6 +1,6 @@
 /**
- * The whole proof, which `.ci/run` starts: tests, schedules, decoders, sanitizers, stages of proof, lint, API pages and
- * the demo with three kills. Ends with one line, `N passed, N failed`, summed over all of them.
+ * The whole proof, which `.ci/run` starts: tests, schedules, decoders, tables in Zstandard, stages of proof, sanitizers,
+ * lint, API pages and the demo with three kills. Ends with one line, `N passed, N failed`, summed over all of them.
  *
  * What always holds: everything is run, also after something failed, and each prints how long it took; what failed is
  * said once more at the end, so that the tail of the log names the cause. The stages get
@@ -25,6 +25,7 @@ const PARTS = [
   { name: 'tests', command: script('test'), totals: summedTotals },
   { name: 'schedules', command: script('schedules'), totals: cargoTestTotals },
   { name: 'decoders', command: script('decoders'), totals: cargoTestTotals },
+  { name: 'zstd', command: script('zstd'), totals: cargoTestTotals },
   { name: 'stages', command: stages, totals: stageTotals },
   { name: 'lint', command: script('lint') },
   { name: 'docs', command: script('docs') },
@@ -32,7 +33,7 @@ const PARTS = [
 ]
 // The sanitizers are set up for Linux only; on other systems the hosted workflow runs everything else.
 if (process.platform === 'linux')
-  PARTS.splice(4, 0, { name: 'sanitizers', command: script('sanitize'), totals: sanitizerTotals })
+  PARTS.splice(5, 0, { name: 'sanitizers', command: script('sanitize'), totals: sanitizerTotals })
 
 const verdicts = []
 const durations = []

@@ -11,6 +11,10 @@ mod support;
 use std::path::Path;
 
 use fountain_lsm::{Compression, Db, Durability, KeyRange, Options, Retention, WriteBatch};
+#[cfg(feature = "zstd")]
+use fountain_lsm::{Direction, ReadTier};
+#[cfg(feature = "zstd")]
+use support::scan;
 use support::{fast_dir, get, put, small};
 
 #[test]
@@ -91,6 +95,47 @@ fn zstandard_makes_the_last_level_smaller_than_lz4_does() {
     let lz4 = bottom_bytes(first.path(), Some(Compression::Lz4));
     let zstd = bottom_bytes(second.path(), Some(Compression::Zstd));
     assert!(zstd < lz4, "{zstd} and {lz4} bytes");
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn a_last_level_in_zstandard_is_read_after_a_restart_and_written_otherwise_when_asked_to() {
+    let dir = fast_dir();
+    let with = |bottom| Options { bottom_compression: Some(bottom), cache_bytes: 0, ..small() };
+    let value =
+        |number: u64, round: &str| format!("{{\"round\":\"{round}\",\"square\":{}}}", number * number);
+    let db = Db::open(dir.path(), with(Compression::Zstd)).unwrap();
+    let mut moments = Vec::new();
+    for round in ["first", "second"] {
+        for number in 0..500 {
+            put(&db, &format!("key {number:04}"), &value(number, round));
+        }
+        moments.push((db.visible(), round));
+        db.compact().unwrap();
+    }
+    let bottom = |db: &Db| db.compaction_status().levels[6].bytes;
+    let packed = bottom(&db);
+    let kept: usize = (0..500).map(|number| 2 * value(number, "first").len()).sum();
+    assert!(packed * 2 < kept as u64, "{packed} bytes for {kept} of values");
+    db.close().unwrap();
+    for compression in [Compression::Zstd, Compression::Lz4, Compression::None] {
+        let db = Db::open(dir.path(), with(compression)).unwrap();
+        for _ in 0..2 {
+            assert!(db.scrub().unwrap().is_sound());
+            for &(at, round) in &moments {
+                let found = scan(&db, KeyRange::default(), at, Direction::Forward);
+                let expected = |number: u64| {
+                    (format!("key {number:04}").into_bytes(), value(number, round).into_bytes())
+                };
+                assert!(found == (0..500).map(expected).collect::<Vec<_>>(), "as of {at}");
+                let one = db.get(b"key 0123", at, ReadTier::Disk).unwrap().unwrap();
+                assert_eq!(one.to_vec(), value(123, round).into_bytes());
+            }
+            db.compact().unwrap();
+        }
+        assert_eq!(bottom(&db) > packed, compression != Compression::Zstd);
+        db.close().unwrap();
+    }
 }
 
 #[test]
