@@ -199,7 +199,7 @@ onUnix('reads and writes go on when every thread of the libuv pool is busy', asy
     let held = true
     open(pipe, 'r', () => { held = false })
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), 120_000).unref()
-    const store = await FountainStore.open(path, { cacheBytes: 0 })
+    const store = await FountainStore.open(path, { cacheBytes: 0, pageCacheReads: false })
     const items = store.collection('items')
     await items.put({ id: 1 })
     await store.flush()

@@ -226,7 +226,7 @@ test('workers are terminated at moments of chance while the main thread works on
   const script = `
     import { setTimeout as sleep } from 'node:timers/promises'
     import { Worker } from 'node:worker_threads'
-    const store = await FountainStore.open(path, { memtableBytes: 65536, cacheBytes: 0 })
+    const store = await FountainStore.open(path, { memtableBytes: 65536, cacheBytes: 0, pageCacheReads: false })
     const own = store.collection('own')
     let written = 0
     let lost = 0

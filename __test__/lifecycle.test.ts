@@ -203,7 +203,7 @@ test('after close every method fails with ERR_CLOSED, except close', async (t) =
 
 test('close waits for reads and writes under way, all of which succeed', async (t) => {
   const path = join(directory(t), 'store')
-  const store = await FountainStore.open(path, { cacheBytes: 0 })
+  const store = await FountainStore.open(path, { cacheBytes: 0, pageCacheReads: false })
   const items = store.collection<Item>('items')
   await items.put({ id: 'a', n: 0 })
   await store.flush()

@@ -175,7 +175,7 @@ onUnix(
   async (t) => {
     const path = join(directory(t), 'store')
     const script = `
-    const store = await FountainStore.open(path, { memtableBytes: 65536, walSegmentBytes: 65536, cacheBytes: 0 })
+    const store = await FountainStore.open(path, { memtableBytes: 65536, walSegmentBytes: 65536, cacheBytes: 0, pageCacheReads: false })
     const items = store.collection('items')
     for (; next < 100; next++) {
       await items.put({ id: next, s: text(next) })

@@ -147,7 +147,11 @@ test('whatever is called in whatever order, also after close, answers or fails w
   await fc.assert(
     fc.asyncProperty(fc.commands(COMMANDS, { maxCommands: 40 }), async (commands) => {
       lists++
-      const store = await FountainStore.open(join(directory(t), 'store'), { durability: 'os', cacheBytes: 0 })
+      const store = await FountainStore.open(join(directory(t), 'store'), {
+        durability: 'os',
+        cacheBytes: 0,
+        pageCacheReads: false,
+      })
       const items = store.collection<Item>('items')
       await items.batch([1, 2, 3, 4].map((id) => ({ put: { id } })))
       await store.flush()
@@ -167,7 +171,7 @@ test('whatever is called in whatever order, also after close, answers or fails w
 })
 
 test('what goes into a write is taken at the call: changing buffers and objects later changes nothing', async (t) => {
-  const store = await newStore(t, { cacheBytes: 0 })
+  const store = await newStore(t, { cacheBytes: 0, pageCacheReads: false })
   const blobs = store.collection<{ id: Uint8Array; list: number[] }>('blobs')
   const shared = new Uint8Array(new SharedArrayBuffer(4))
   const detachable = new Uint8Array([7, 7, 7, 7])
@@ -228,7 +232,7 @@ test('snapshots, scans and promises that are forgotten leave no snapshot, handle
     process.removeAllListeners('warning')
     process.on('warning', () => {})
     const fds = () => process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0
-    const store = await FountainStore.open(path, { cacheBytes: 0 })
+    const store = await FountainStore.open(path, { cacheBytes: 0, pageCacheReads: false })
     const items = store.collection('items')
     await items.batch(Array.from({ length: 50 }, (_, id) => ({ put: { id, s: 'x'.repeat(1000) } })))
     await store.flush()
@@ -344,7 +348,7 @@ test('no function of the addon blocks the event loop: 99 of 100 calls of each re
         }
       }
     }
-    const store = await FountainStore.open(path, { memtableBytes: 65536, cacheBytes: 0 })
+    const store = await FountainStore.open(path, { memtableBytes: 65536, cacheBytes: 0, pageCacheReads: false })
     const items = store.collection('items')
     const s = 'x'.repeat(2000)
     const end = Date.now() + 2500

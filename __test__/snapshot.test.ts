@@ -44,7 +44,7 @@ test('a snapshot of an empty store stays empty', async (t) => {
 
 for (const retention of ['unbounded', 'latestOnly'] as const) {
   test(`a snapshot survives flush and compaction with retention ${retention}`, async (t) => {
-    const store = await newStore(t, { retention, cacheBytes: 0 })
+    const store = await newStore(t, { retention, cacheBytes: 0, pageCacheReads: false })
     const items = store.collection<Item>('items')
     await items.put(item(1))
     await using snapshot = store.snapshot()
@@ -109,7 +109,7 @@ test('a closed snapshot answers nothing, and closing again does nothing', async 
 })
 
 test('closing a snapshot does not cut off reads under way', async (t) => {
-  const store = await newStore(t, { retention: 'latestOnly', cacheBytes: 0 })
+  const store = await newStore(t, { retention: 'latestOnly', cacheBytes: 0, pageCacheReads: false })
   const items = store.collection<Item>('items')
   await items.put(item(1))
   const snapshot = store.snapshot()

@@ -39,12 +39,12 @@ export const asDocument: Finish = (source, key, bytes, start, end) =>
 export const asJson: Finish = ({ core, name }, key, bytes, start, end) =>
   core.call((native, handle) => native.recordToJson(handle, bytes.subarray(start, end)), { collection: name, key })
 
-/** Reads at once: the document, undefined for a miss, or `PENDING` if only memory was allowed and is not enough. */
+/** Reads at once: the document, undefined for a miss, or `PENDING` if it was not to wait for the disk and would have to. */
 export function readNow(
   source: ReadSource,
   key: Key,
   at: number,
-  memoryOnly: boolean,
+  atOnce: boolean,
   finish: Finish = asDocument,
 ): unknown {
   const { core, id } = source
@@ -54,7 +54,7 @@ export function readNow(
     const keyLength = encodeKey(key, block, 0, context)
     let length: number
     try {
-      length = native.getSync(core.handle, id, block, keyLength, at, memoryOnly)
+      length = native.getSync(core.handle, id, block, keyLength, at, atOnce)
     } catch (error) {
       throw fromThrown(error, { collection: source.name, key })
     }

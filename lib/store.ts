@@ -54,6 +54,7 @@ const OPEN_OPTIONS: OptionRules<OpenOptions> = {
   memtableBytes: integer(64 * 1024, 4096 * MEBIBYTE),
   walSegmentBytes: integer(64 * 1024, 4096 * MEBIBYTE),
   readThreads: integer(1, 64),
+  pageCacheReads: boolean,
   retention: retentionRule,
   durability,
   defaultScanLimit: integer(1, Number.MAX_SAFE_INTEGER),

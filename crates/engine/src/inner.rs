@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub gate: Gate,
     pub commits: CommitThread,
     pub reads: ReadPool,
+    /// How far a read reaches that must not wait for the disk.
+    pub tier_at_once: ReadTier,
     pub transactions: Arc<Transactions>,
     pub feed: Arc<Feed>,
     pub builder: Arc<Builder>,
@@ -95,6 +97,7 @@ impl Inner {
             gate,
             commits,
             reads,
+            tier_at_once: if options.page_cache_reads { ReadTier::System } else { ReadTier::Memory },
             transactions,
             feed,
             builder,

@@ -23,6 +23,9 @@ pub struct StoreOptions {
     pub wal_segment_bytes: u64,
     /// Which old versions are kept, where a collection has no retention of its own. Default: all.
     pub retention: Retention,
+    /// Whether [`crate::Store::tier_at_once`] reaches to what the operating system has in its memory, beside the store's own.
+    /// Default: true.
+    pub page_cache_reads: bool,
     /// Threads for reads that go to the disk, 1 to [`MAX_READ_THREADS`]. Default: 2.
     pub read_threads: usize,
     /// How often what has expired is deleted; `None`: only by [`crate::Store::sweep_expired`]. Default: every second.
@@ -43,6 +46,7 @@ impl Default for StoreOptions {
             memtable_bytes: storage.memtable_bytes,
             wal_segment_bytes: storage.wal_segment_bytes,
             retention: storage.retention,
+            page_cache_reads: true,
             read_threads: 2,
             sweep_every: Some(SWEEP_PAUSE),
             fs: storage.fs,
@@ -86,6 +90,7 @@ impl fmt::Debug for StoreOptions {
             .field("memtable_bytes", &self.memtable_bytes)
             .field("wal_segment_bytes", &self.wal_segment_bytes)
             .field("retention", &self.retention)
+            .field("page_cache_reads", &self.page_cache_reads)
             .field("read_threads", &self.read_threads)
             .field("sweep_every", &self.sweep_every)
             .finish_non_exhaustive()

@@ -228,6 +228,12 @@ impl Store {
         Ok(end)
     }
 
+    /// How far a read may go that must not wait for the disk, as [`StoreOptions::page_cache_reads`] says.
+    #[must_use]
+    pub fn tier_at_once(&self) -> ReadTier {
+        self.inner.tier_at_once
+    }
+
     /// Runs `job` on one of the store's read threads, in the order of submission. A job that panics ends only
     /// itself. [`Store::close`] waits for it.
     ///

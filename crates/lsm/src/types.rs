@@ -104,8 +104,11 @@ pub enum Durability {
 /// How far a read may go for its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadTier {
-    /// Memory only; a read that would need the disk fails with [`crate::Error::WouldBlock`].
+    /// The store's own memory only; a read that would need more fails with [`crate::Error::WouldBlock`].
     Memory,
+    /// The store's memory, then what the operating system has in its own and gives at once (on Linux; elsewhere nothing). A
+    /// read that would have to wait for the disk fails with [`crate::Error::WouldBlock`].
+    System,
     /// Memory, then the disk.
     #[default]
     Disk,

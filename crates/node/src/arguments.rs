@@ -1,6 +1,6 @@
 //! Numbers from JavaScript, checked.
 
-use fountain_engine::{CollectionId, Durability, Error, ErrorCode, ReadTier, Result, Seq};
+use fountain_engine::{CollectionId, Durability, Error, ErrorCode, ReadTier, Result, Seq, Store};
 
 use crate::errors::bad_argument;
 
@@ -28,9 +28,9 @@ pub fn durability(level: u32) -> Result<Durability> {
     }
 }
 
-/// How far a read may go.
-pub fn tier(memory_only: bool) -> ReadTier {
-    if memory_only { ReadTier::Memory } else { ReadTier::Disk }
+/// How far a read of `engine` may go.
+pub fn tier(engine: &Store, at_once: bool) -> ReadTier {
+    if at_once { engine.tier_at_once() } else { ReadTier::Disk }
 }
 
 /// A collection's id as `collection` gave it.

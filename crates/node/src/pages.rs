@@ -38,14 +38,14 @@ impl From<IndexScanEnd> for Rest {
     }
 }
 
-/// Fills `io` with what `read` finds in memory. Returns the length of the page, `TOO_SMALL` or `WOULD_BLOCK`.
+/// Fills `io` with what `read` finds without waiting for the disk. Returns the length of the page, `TOO_SMALL` or `WOULD_BLOCK`.
 pub fn at_once<R: Into<Rest>>(
     store: u32,
     io: &mut [u8],
     read: impl FnOnce(&Store, ReadTier, &mut Page) -> Result<R>,
 ) -> answer::Result<i32> {
     let filled = with_page(store, |engine, page| {
-        let rest = read(engine, ReadTier::Memory, page)?.into();
+        let rest = read(engine, engine.tier_at_once(), page)?.into();
         Ok(fill(io, &[&header(page, &rest), page.bytes(), &rest.position]))
     });
     match filled {

@@ -16,13 +16,13 @@ use crate::thread::{ticket_for, view, with_store};
 pub const NOT_FOUND: i32 = -1;
 /// The block is too small; its first four bytes say how many bytes are needed.
 pub const TOO_SMALL: i32 = -2;
-/// The answer is not in memory.
+/// The answer would have to wait for the disk.
 pub const WOULD_BLOCK: i32 = -3;
 /// The document was left out of an answer that had become large.
 pub const NOT_READ: i32 = -4;
 
 /// Reads the document whose encoded key is the first `key` bytes of `io` into the start of `io`. Returns its length,
-/// [`NOT_FOUND`], [`TOO_SMALL`] or, if `memory_only`, [`WOULD_BLOCK`]. What `at` means, [`view`] says.
+/// [`NOT_FOUND`], [`TOO_SMALL`] or, if `at_once`, [`WOULD_BLOCK`]. What `at` means, [`view`] says.
 #[napi(catch_unwind)]
 pub fn get_sync(
     store: u32,
@@ -30,18 +30,18 @@ pub fn get_sync(
     mut io: BufferSlice<'_>,
     key: u32,
     at: f64,
-    memory_only: bool,
+    at_once: bool,
 ) -> answer::Result<i32> {
     let found = view(at).and_then(|view| {
         with_store(store, |engine| {
             let encoded = slice(&io, 0, key)?;
-            engine.get(collection(collection_id)?, encoded, view, tier(memory_only))
+            engine.get(collection(collection_id)?, encoded, view, tier(engine, at_once))
         })
     });
     match found {
         Ok(Some(document)) => Ok(fill(&mut io, &[&document])),
         Ok(None) => Ok(NOT_FOUND),
-        Err(error) if memory_only && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
+        Err(error) if at_once && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
         Err(error) => Err(thrown(&error)),
     }
 }
@@ -85,17 +85,17 @@ pub fn get_many_sync(
     mut io: BufferSlice<'_>,
     keys: u32,
     at: f64,
-    memory_only: bool,
+    at_once: bool,
 ) -> answer::Result<i32> {
     let found = view(at).and_then(|view| {
         with_store(store, |engine| {
             let keys = packed(slice(&io, 0, keys)?)?;
-            read_many(engine, collection(collection_id)?, &keys, &view, tier(memory_only))
+            read_many(engine, collection(collection_id)?, &keys, &view, tier(engine, at_once))
         })
     });
     match found {
         Ok(documents) => Ok(fill(&mut io, &[&documents])),
-        Err(error) if memory_only && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
+        Err(error) if at_once && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
         Err(error) => Err(thrown(&error)),
     }
 }

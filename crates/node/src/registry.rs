@@ -42,6 +42,7 @@ pub struct GivenOptions {
     pub memtable_bytes: Option<usize>,
     pub wal_segment_bytes: Option<u64>,
     pub read_threads: Option<usize>,
+    pub page_cache_reads: Option<bool>,
     pub retention: Option<Retention>,
 }
 
@@ -177,6 +178,7 @@ impl GivenOptions {
             memtable_bytes: self.memtable_bytes.unwrap_or(default.memtable_bytes),
             wal_segment_bytes: self.wal_segment_bytes.unwrap_or(default.wal_segment_bytes),
             read_threads: self.read_threads.unwrap_or(default.read_threads),
+            page_cache_reads: self.page_cache_reads.unwrap_or(default.page_cache_reads),
             retention: self.retention.unwrap_or(default.retention),
             #[cfg(feature = "planted-panics")]
             fs: Arc::new(crate::planted::PanickingFs),
@@ -194,6 +196,7 @@ impl GivenOptions {
                 self.wal_segment_bytes.is_some_and(|given| given != options.wal_segment_bytes),
             ),
             ("readThreads", self.read_threads.is_some_and(|given| given != options.read_threads)),
+            ("pageCacheReads", self.page_cache_reads.is_some_and(|given| given != options.page_cache_reads)),
             ("retention", self.retention.is_some_and(|given| given != options.retention)),
         ];
         match differing.iter().find(|(_, differs)| *differs) {

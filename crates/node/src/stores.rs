@@ -26,6 +26,7 @@ pub struct OpenOptions {
     pub memtable_bytes: Option<f64>,
     pub wal_segment_bytes: Option<f64>,
     pub read_threads: Option<u32>,
+    pub page_cache_reads: Option<bool>,
     /// As JSON text.
     pub retention: Option<String>,
 }
@@ -170,6 +171,7 @@ impl OpenOptions {
             memtable_bytes: self.memtable_bytes.map(|bytes| bytes as usize),
             wal_segment_bytes: self.wal_segment_bytes.map(|bytes| bytes as u64),
             read_threads: self.read_threads.map(|threads| threads as usize),
+            page_cache_reads: self.page_cache_reads,
             retention,
         })
     }

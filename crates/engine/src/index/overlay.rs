@@ -55,7 +55,7 @@ impl<'a> Overlay<'a> {
         let (writes, records) = (transaction.writes(), index.collection.storage_range(&KeyRange::default()));
         let is_ready = index.is_ready(Some(transaction.sequence()));
         // Both mean to look at many records, which is too long for a thread that must not wait.
-        if place.tier == ReadTier::Memory
+        if place.tier != ReadTier::Disk
             && (!is_ready || writes.within(&records).nth(MAX_OVERLAY_WITHOUT_WAITING).is_some())
         {
             return Err(Error::new(ErrorCode::WouldBlock, "the index has to be put together"));

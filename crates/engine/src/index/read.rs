@@ -76,7 +76,7 @@ impl<'a> IndexCursor<'a> {
                 place.tier,
             )?),
             // It walks all records, which is too long for a thread that must not wait, even if all are in memory.
-            _ if place.tier == ReadTier::Memory => {
+            _ if place.tier != ReadTier::Disk => {
                 return Err(Error::new(ErrorCode::WouldBlock, "the index is younger than what is read"));
             }
             _ => Walk::Fallback(Box::new(Fallback::new(place, index, range, direction))),

@@ -7,6 +7,8 @@
 //! What an implementation promises: bytes written are durable only after [`File::sync`] returned; a created, renamed
 //! or removed name is durable only after [`Fs::sync_dir`] on its directory returned.
 
+#[cfg(target_os = "linux")]
+mod at_once;
 mod real;
 
 use std::io;
@@ -26,6 +28,13 @@ pub trait File: Send + Sync {
     /// # Errors
     /// What the operating system reports.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Fills `buf` from `offset` if that needs no wait for the disk, because the system has the bytes in memory. Whether
+    /// it did; if not, what is in `buf` means nothing. As provided: never, for systems that cannot be asked for that.
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        let _ = (offset, buf);
+        false
+    }
 
     /// Writes all of `bytes` at `offset`. After an error any part of them may have been written.
     ///

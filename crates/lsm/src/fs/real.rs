@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use super::at_once;
 use super::{File, Fs, Lock, LockAttempt};
 
 /// The operating system's file system. `sync` is `fdatasync` on Linux, `F_FULLFSYNC` on macOS and
@@ -16,6 +18,11 @@ struct RealFile(fs::File);
 impl File for RealFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         read_all(buf, |done, rest| read_once(&self.0, offset + done as u64, rest))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        at_once::read(&self.0, offset, buf)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -210,6 +217,23 @@ fn owner(file: &mut fs::File) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_just_written_can_be_read_at_once_and_nothing_behind_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealFs.create_new(&dir.path().join("f")).unwrap();
+        file.write_at(0, &[7; 10_000]).unwrap();
+        let mut buf = [0; 100];
+        // Not every file system can be asked; then the answer is always no.
+        if file.read_at_once(5_000, &mut buf) {
+            assert_eq!(buf, [7; 100]);
+            for beyond in [9_901, 10_000, 1 << 40, u64::MAX] {
+                assert!(!file.read_at_once(beyond, &mut buf), "{beyond}");
+            }
+        }
+        assert_eq!(file.read_at(5_000, &mut buf).unwrap(), 100);
+    }
 
     /// Answers of an operating system that does as little as it may.
     fn answers() -> impl FnMut(usize) -> io::Result<usize> {

@@ -214,7 +214,7 @@ impl Table {
         self.tail.index(section).map_or(0, Index::len)
     }
 
-    /// The block at `handle`, from the cache or, if `tier` allows and `check` has nothing against it, from the disk.
+    /// The block at `handle`, from the cache or, if `check` has nothing against it, from the file as far as `tier` allows.
     #[inline]
     pub(super) fn block(
         &self,
@@ -222,27 +222,37 @@ impl Table {
         tier: ReadTier,
         check: impl FnOnce(&Block) -> Result<()>,
     ) -> Result<Arc<Block>> {
-        if let Some(block) = self.cached(handle, tier)? {
+        if let Some(block) = self.cached(handle) {
             return Ok(block);
         }
-        let timer = self.time_miss();
-        let block = Arc::new(self.read_block(handle)?);
-        drop(timer);
+        let block = Arc::new(match tier {
+            ReadTier::Memory | ReadTier::System => self.block_at_once(handle, tier)?,
+            ReadTier::Disk => {
+                let _timer = self.time_miss();
+                self.read_block(handle)?
+            }
+        });
         check(&block)?;
         self.keep(handle, &block);
         Ok(block)
     }
 
-    /// The data block at `handle` if it is in memory; if not, [`Error::WouldBlock`] where `tier` allows no more.
+    /// The block at `handle` if the cache has it.
     #[inline]
-    pub(super) fn cached(&self, handle: Handle, tier: ReadTier) -> Result<Option<Arc<Block>>> {
-        match self.cache.get(self.meta.number, handle.offset) {
-            None if tier == ReadTier::Memory => {
-                hit(Mark::WouldBlock);
-                Err(Error::WouldBlock)
-            }
-            found => Ok(found),
+    pub(super) fn cached(&self, handle: Handle) -> Option<Arc<Block>> {
+        self.cache.get(self.meta.number, handle.offset)
+    }
+
+    /// Reads and checks a data block, which the cache does not have, without waiting for the disk. If `tier` or the system
+    /// does not let it, that is [`Error::WouldBlock`].
+    pub(super) fn block_at_once(&self, handle: Handle, tier: ReadTier) -> Result<Block> {
+        let may_ask = tier == ReadTier::System;
+        let mut stored = if may_ask { vec![0; handle.stored_bytes()] } else { Vec::new() };
+        if !may_ask || !self.file.read_at_once(handle.offset, &mut stored) {
+            hit(Mark::WouldBlock);
+            return Err(Error::WouldBlock);
         }
+        self.parse(envelope::open(stored, self.salt, handle.offset, &self.path)?, handle)
     }
 
     /// Records how long it takes to get what the cache did not have, until it is dropped.

@@ -9,7 +9,7 @@ use super::reader::{Access, Table};
 use super::window::Window;
 use crate::error::Result;
 use crate::limits::MAX_READ_AHEAD_BYTES;
-use crate::types::{Kind, Seq, Trailer};
+use crate::types::{Kind, ReadTier, Seq, Trailer};
 
 /// A cursor over the entries of a section. It keeps the table and the current block in memory.
 ///
@@ -229,13 +229,18 @@ impl SectionCursor {
 
     /// Block `position`, from wherever it can be had.
     fn load(&mut self, position: usize, target: Target) -> Result<Arc<Block>> {
-        if let Access::Cached(tier) = self.access
-            && let Some(block) = self.table.cached(target.handle, tier)?
+        if let Access::Cached(_) = self.access
+            && let Some(block) = self.table.cached(target.handle)
         {
             self.window.interrupt();
             return Ok(block);
         }
-        let block = Arc::new(self.read(position, target)?);
+        let block = Arc::new(match self.access {
+            Access::Cached(tier @ (ReadTier::Memory | ReadTier::System)) => {
+                self.table.block_at_once(target.handle, tier)?
+            }
+            Access::Cached(ReadTier::Disk) | Access::Disk => self.read(position, target)?,
+        });
         if self.access != Access::Disk {
             self.table.keep(target.handle, &block);
         }

@@ -1,7 +1,10 @@
 //! Memory-only reads and the block cache.
 
+use std::io;
+
 use super::super::{MultiGet, key_hash};
 use super::*;
+use crate::fs::{File, Fs};
 use crate::{Error, ReadTier};
 
 fn rows() -> Vec<Row> {
@@ -31,6 +34,74 @@ fn a_memory_read_of_a_cold_block_would_block_and_of_a_warm_one_answers() {
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses, stats.inserts), (1, 2, 1));
     assert!(stats.bytes > 4000 && stats.bytes < 6000, "{stats:?}");
+}
+
+/// A file of which the system has the first bytes in memory.
+struct PartlyResident(Box<dyn File>, u64);
+
+impl File for PartlyResident {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        offset + buf.len() as u64 <= self.1 && self.0.read_at(offset, buf).is_ok_and(|read| read == buf.len())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+#[test]
+fn a_read_that_must_not_wait_takes_what_the_system_has_in_memory_and_keeps_it() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let cache = Arc::new(BlockCache::new(1 << 20));
+    let mut table = Arc::into_inner(open(&fixture, &cache)).unwrap();
+    table.file = Box::new(PartlyResident(RealFs.open(&fixture.path()).unwrap(), 20_000));
+    let table = Arc::new(table);
+    assert!(matches!(get(&table, "key00010", ReadTier::Memory), Err(Error::WouldBlock)));
+    assert!(matches!(get(&table, "key00010", ReadTier::System), Ok(Some(Version::Put(_)))));
+    assert!(matches!(get(&table, "key00010", ReadTier::Memory), Ok(Some(Version::Put(_)))));
+    assert!(matches!(get(&table, "key00290", ReadTier::System), Err(Error::WouldBlock)));
+
+    let mut cursor = table.cursor(ReadTier::System);
+    cursor.seek_first().unwrap();
+    let mut steps = 1;
+    let error = loop {
+        match cursor.next() {
+            Ok(()) => steps += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::WouldBlock));
+    assert!((100..200).contains(&steps), "{steps} of 300 lie in the first 20,000 bytes");
+    let mut reads = MultiGet::new(&table, Seq::MAX, ReadTier::System);
+    assert!(matches!(reads.get(b"key00020"), Ok(Some(_))));
+    assert!(matches!(reads.get(b"key00280"), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn a_damaged_block_that_the_system_has_in_memory_is_an_error_and_not_a_reason_to_wait() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let mut bytes = fixture.bytes();
+    bytes[100] ^= 1;
+    std::fs::write(fixture.path(), bytes).unwrap();
+    let mut table = Arc::into_inner(open(&fixture, &Arc::new(BlockCache::new(1 << 20)))).unwrap();
+    table.file = Box::new(PartlyResident(RealFs.open(&fixture.path()).unwrap(), u64::MAX));
+    assert!(matches!(get(&table, "key00000", ReadTier::System), Err(Error::Corrupt { .. })));
 }
 
 #[test]
