@@ -3,26 +3,30 @@
  * is opened, so that importing the package never fails.
  *
  * Conventions of the boundary: stores, snapshots and transactions are `u32` handles of this thread; sequences are numbers,
- * and `at` is a sequence, −1 for "newest", or −2 − n for what transaction n sees; asynchronous functions take a ticket and answer through the callback given to `init`.
+ * and `at` is a sequence, −1 for "newest", or −2 − n for what transaction n sees; asynchronous
+ * functions take a ticket, and when there are answers, the callback given to `init` is called to fetch them by `nextAnswer`.
  * No function returns a buffer: JavaScript allocates, the addon fills. Errors are thrown or delivered as JSON text.
  */
 import { StoreError } from './errors.js'
-
-/** Answers one ticket: a failure as JSON text or null, and two numbers whose meaning depends on the function. */
-export type Completion = (ticket: number, failure: string | null, first: number, second: number) => void
 
 /** What `getSync` and `scanSync` answer instead of a length. */
 export const NOT_FOUND = -1
 /** The block is too small; its first four bytes say how many bytes are needed. */
 export const TOO_SMALL = -2
-/** The answer is not in memory. */
+/** The answer would have to wait for the disk. */
 export const WOULD_BLOCK = -3
 /** The document was left out of an answer that had become large. */
 export const NOT_READ = -4
 
+/** What `nextAnswer` says: there is none. */
+export const NO_ANSWER = 0
+/** The call failed; the second number is the length of the error as JSON text. */
+export const FAILED = 2
+
 /** The functions of the addon; `crates/node` documents each. */
 export interface NativeBinding {
-  init(callback: Completion): number
+  init(callback: () => void): number
+  nextAnswer(env: number, into: Uint8Array, sleep: boolean): number
   collect(env: number, into: Uint8Array): number
   open(env: number, ticket: number, path: string, options: object): void
   verify(env: number, ticket: number, path: string): void
@@ -40,9 +44,9 @@ export interface NativeBinding {
   metrics(store: number): string
   recovery(store: number): string
   submit(ticket: number, store: number, bytes: Uint8Array, length: number, durability: number): void
-  getSync(store: number, collection: number, io: Uint8Array, key: number, at: number, memoryOnly: boolean): number
+  getSync(store: number, collection: number, io: Uint8Array, key: number, at: number, atOnce: boolean): number
   get(ticket: number, store: number, collection: number, io: Uint8Array, key: number, at: number): void
-  getManySync(store: number, collection: number, io: Uint8Array, keys: number, at: number, memoryOnly: boolean): number
+  getManySync(store: number, collection: number, io: Uint8Array, keys: number, at: number, atOnce: boolean): number
   getMany(ticket: number, store: number, collection: number, io: Uint8Array, keys: number, at: number): void
   scanSync(store: number, collection: number, io: Uint8Array, request: ScanArguments): number
   scan(ticket: number, store: number, collection: number, io: Uint8Array, request: ScanArguments): void

@@ -7,8 +7,8 @@
 import type { StoreErrorDetails } from './errors.js'
 import { fromNative, fromThrown } from './failures.js'
 import { IO_BYTES } from './limits.js'
-import { type NativeBinding, nativeBinding } from './native.js'
-import { Turn } from './turn.js'
+import { FAILED, type NativeBinding, NO_ANSWER, nativeBinding } from './native.js'
+import { SLICE_MS, Turn } from './turn.js'
 
 type Settle = (failure: string | null, first: number, second: number) => void
 
@@ -22,16 +22,15 @@ export class Runtime {
   readonly turn = new Turn()
   readonly #env: number
   readonly #pending = new Map<number, Settle>()
+  /** The ticket of the answer being settled and its two numbers. */
+  readonly #answer = new Float64Array(3)
+  readonly #answerBytes = new Uint8Array(this.#answer.buffer)
   #lastTicket = 0
 
   /** Use `runtime()`. */
   constructor(native: NativeBinding) {
     this.native = native
-    this.#env = native.init((ticket, failure, first, second) => {
-      const settle = this.#pending.get(ticket)
-      this.#pending.delete(ticket)
-      settle?.(failure, first, second)
-    })
+    this.#env = native.init(() => this.#settleAnswers())
   }
 
   /** Opens a store natively and answers with its handle. */
@@ -85,6 +84,30 @@ export class Runtime {
     const bytes = Buffer.allocUnsafe(length)
     this.native.collect(this.#env, bytes)
     return bytes
+  }
+
+  /**
+   * Settles what has been answered, and looks again when everything else had its turn, until there is nothing more. What the
+   * promises set going begins together, after all of them; a program whose calls are answered without end has its timers
+   * between them.
+   */
+  #settleAnswers(): void {
+    const start = performance.now()
+    while (this.#settleNext(false)) if (performance.now() - start > SLICE_MS) break
+    setImmediate(() => {
+      if (this.#settleNext(true)) this.#settleAnswers()
+    })
+  }
+
+  /** Settles the oldest answer; if there is none, it is false, and `sleep` makes the addon call for the next. */
+  #settleNext(sleep: boolean): boolean {
+    const kind = this.native.nextAnswer(this.#env, this.#answerBytes, sleep)
+    if (kind === NO_ANSWER) return false
+    const [ticket, first, second] = this.#answer as unknown as [number, number, number]
+    const settle = this.#pending.get(ticket)
+    this.#pending.delete(ticket)
+    settle?.(kind === FAILED ? this.collect(second).toString() : null, first, second)
+    return true
   }
 
   #nextTicket(): number {

@@ -105,6 +105,8 @@ export class Transaction {
   async commit(durability: Durability): Promise<Sequence> {
     this.#assertRunning()
     this.#ended = true
+    // What the program began to write before comes before.
+    this.#core.queue.submit()
     this.#committed = await this.#core.request(
       {},
       (native, ticket) => native.commitTransaction(ticket, this.#handle, LEVELS[durability]),

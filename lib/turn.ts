@@ -5,7 +5,7 @@
  */
 
 /** How long reads may go on before one gives way, in milliseconds. */
-const SLICE_MS = 4
+export const SLICE_MS = 2
 /** Looking at the clock costs as much as a tenth of a read; a page of a scan counts as many. */
 const READS_PER_LOOK = 32
 

@@ -1,6 +1,6 @@
 /**
- * Writes on their way to the engine. All writes of one tick that ask for the same durability cross the boundary in one
- * call and share one sync; the promise of each resolves with its own sequence.
+ * Writes on their way to the engine. All writes that a program begins before it waits for something and that ask for the same
+ * durability cross the boundary in one call and share one sync; the promise of each resolves with its own sequence.
  *
  * Program order is kept: a write with another durability starts a new chunk behind the earlier ones, and chunks are
  * submitted in order. When `MAX_QUEUED_BYTES` are with the engine, further chunks wait here and go on filling, so a
@@ -91,9 +91,14 @@ export class WriteQueue {
 
   /** Resolves when everything pushed so far has been answered, whatever is pushed meanwhile. */
   async drain(): Promise<void> {
-    this.#flush()
+    this.submit()
     const chunks = [...this.#submitted, ...this.#waiting]
     await Promise.all(chunks.map(({ drains }) => new Promise<void>((resolve) => drains.push(resolve))))
+  }
+
+  /** Hands what waits to the engine, as far as it may have more, so that what comes by other ways now comes behind it. */
+  submit(): void {
+    this.#flush()
   }
 
   #openChunk(durability: Durability): Chunk {
@@ -108,7 +113,8 @@ export class WriteQueue {
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    queueMicrotask(() => {
+    // Behind all promises that are resolved: what they set going may write, too.
+    process.nextTick(() => {
       this.#scheduled = false
       this.#flush()
     })
@@ -118,12 +124,12 @@ export class WriteQueue {
     while (this.#submittedBytes < MAX_QUEUED_BYTES) {
       const chunk = this.#waiting.shift()
       if (chunk === undefined) return
-      if (chunk.waiters.length > 0) this.#submit(chunk)
+      if (chunk.waiters.length > 0) this.#send(chunk)
       else settleDrains(chunk)
     }
   }
 
-  #submit(chunk: Chunk): void {
+  #send(chunk: Chunk): void {
     const { durability, buffer, waiters } = chunk
     const bytes = buffer.length
     this.#submitted.add(chunk)

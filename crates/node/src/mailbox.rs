@@ -1,22 +1,21 @@
 //! Answers on their way from engine threads to one environment.
 //!
 //! A ticket is answered exactly once, whatever happens: dropping it unanswered answers it with an error. Letters wait
-//! in the mailbox, not in the queue of the threadsafe function, so that an environment which ends early frees them.
+//! in the mailbox, not in the queue of the threadsafe function, so that an environment which ends early frees them, and so
+//! that it fetches those that came together in one go. Node would call a threadsafe function up to a thousand times before
+//! anything else had its turn; an environment that is awake is not called again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fountain_engine::{Error, ErrorCode, Result};
-use napi::bindgen_prelude::FnArgs;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 
 use crate::registry::SharedStore;
 
-/// Arguments of the JavaScript callback: ticket, failure as JSON or null, and two numbers.
-pub type CallbackArgs = FnArgs<(u32, Option<String>, f64, f64)>;
 /// Wakes the environment; weak, so that it does not keep the process alive by itself.
-pub type Waker = ThreadsafeFunction<(), (), CallbackArgs, Status, false, true>;
+pub type Waker = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// What an asynchronous call achieved. What the numbers mean depends on the function.
 #[derive(Default)]
@@ -56,6 +55,8 @@ pub struct Mailbox(Mutex<State>);
 struct State {
     letters: VecDeque<Letter>,
     waker: Option<Waker>,
+    /// Whether the environment has been woken and looks for letters by itself.
+    awake: bool,
 }
 
 impl Mailbox {
@@ -71,9 +72,14 @@ impl Mailbox {
         drop(state);
     }
 
-    /// The oldest letter.
-    pub fn take(&self) -> Option<Letter> {
-        self.lock().letters.pop_front()
+    /// The oldest letter. If there is none and the environment goes to `sleep`, the next letter wakes it.
+    pub fn take(&self, sleep: bool) -> Option<Letter> {
+        let mut state = self.lock();
+        let letter = state.letters.pop_front();
+        if sleep && letter.is_none() {
+            state.awake = false;
+        }
+        letter
     }
 
     /// Makes the environment wait for letters, or not. On the environment's own thread only.
@@ -87,11 +93,13 @@ impl Mailbox {
 
     fn post(&self, letter: Letter) {
         let mut state = self.lock();
-        let State { letters, waker } = &mut *state;
+        let State { letters, waker, awake } = &mut *state;
         if let Some(waker) = waker {
             letters.push_back(letter);
-            // A refusal means that the environment is ending; nobody is left to read the letter.
-            waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            if !std::mem::replace(awake, true) {
+                // A refusal means that the environment is ending; nobody is left to read the letter.
+                waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            }
         }
     }
 

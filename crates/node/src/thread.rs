@@ -16,7 +16,7 @@ use napi_derive::napi;
 
 use crate::arguments::sequence;
 use crate::errors::{answer, bad_argument, closed, host_failure, thrown};
-use crate::mailbox::{CallbackArgs, Letter, Mailbox, Ticket};
+use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::registry::SharedStore;
 
 /// One environment of this thread.
@@ -69,25 +69,19 @@ thread_local! {
     static TABLES: RefCell<Tables> = RefCell::default();
 }
 
-/// Registers the environment and the callback that receives its answers. Returns the environment's id.
+/// Registers the environment and the callback that is called when there are answers for it. Returns the environment's id.
 #[napi(catch_unwind)]
-pub fn init(env: Env, callback: Function<'_, CallbackArgs, ()>) -> answer::Result<u32> {
+pub fn init(env: Env, callback: Function<'_, (), ()>) -> answer::Result<u32> {
     let mailbox = Arc::new(Mailbox::default());
     let id = TABLES.with_borrow_mut(|tables| {
         let environment = Environment { mailbox: Arc::clone(&mailbox), outstanding: 0, payload: Vec::new() };
         tables.environments.push(Some(environment));
         EnvId(tables.environments.len() - 1)
     });
-    let letters = Arc::downgrade(&mailbox);
     let waker = callback
         .build_threadsafe_function::<()>()
         .weak::<true>()
-        .build_callback(move |context| {
-            let letter = letters.upgrade().and_then(|mailbox| mailbox.take());
-            // Nothing else catches a panic here, and it would end the process.
-            let delivered = catch_unwind(AssertUnwindSafe(|| deliver(id, context.env, letter)));
-            Ok(delivered.unwrap_or_else(|_| (0, None, 0.0, 0.0).into()))
-        })
+        .build_callback(|_| Ok(()))
         .map_err(|error| host_failure(&error))?;
     mailbox.connect(waker);
     // Hooks run last in, first out, so this one runs before the threadsafe function's own.
@@ -97,6 +91,41 @@ pub fn init(env: Env, callback: Function<'_, CallbackArgs, ()>) -> answer::Resul
     .map_err(|error| host_failure(&error))?;
     Ok(id.0 as u32)
 }
+
+/// Fetches the oldest answer: its ticket and its two numbers go into `into` as three doubles, and what else it carries waits
+/// for [`collect`]. Returns [`ANSWERED`], [`FAILED`] (the second number is the length of the error as JSON text) or
+/// [`NO_ANSWER`]. If there is none and the environment goes to `sleep`, the callback is called for the next one; it is not
+/// called again before that.
+#[napi(catch_unwind)]
+pub fn next_answer(
+    env: Env,
+    environment: u32,
+    mut into: BufferSlice<'_>,
+    sleep: bool,
+) -> answer::Result<i32> {
+    let id = EnvId(environment as usize);
+    let mailbox = TABLES
+        .with_borrow_mut(|tables| Ok(Arc::clone(&tables.environment(id)?.mailbox)))
+        .map_err(|error| thrown(&error))?;
+    let room = into.first_chunk_mut::<NUMBERS_BYTES>();
+    let room = room.ok_or_else(|| thrown(&bad_argument("no room for three numbers")))?;
+    let Some(letter) = mailbox.take(sleep) else { return Ok(NO_ANSWER) };
+    let (kind, numbers) = match deliver(id, env, letter) {
+        (ticket, Ok([first, second])) => (ANSWERED, [ticket.into(), first, second]),
+        (ticket, Err(length)) => (FAILED, [ticket.into(), 0.0, f64::from(length)]),
+    };
+    room.copy_from_slice(numbers.map(f64::to_ne_bytes).as_flattened());
+    Ok(kind)
+}
+
+/// Bytes of the numbers of an answer.
+const NUMBERS_BYTES: usize = 24;
+/// No answer waits.
+const NO_ANSWER: i32 = 0;
+/// The call was carried out.
+const ANSWERED: i32 = 1;
+/// The call failed.
+const FAILED: i32 = 2;
 
 /// Copies the bytes of the answer being delivered into `into`, which must have exactly their length.
 #[napi(catch_unwind)]
@@ -113,23 +142,30 @@ pub fn collect(env: u32, mut into: BufferSlice<'_>) -> answer::Result<()> {
         .map_err(|error| thrown(&error))
 }
 
-/// Puts what the letter carries where JavaScript can reach it, and lets the process end if it was the last one.
-fn deliver(id: EnvId, env: Env, letter: Option<Letter>) -> CallbackArgs {
-    let Some(Letter { ticket, failure, mut outcome }) = letter else { return (0, None, 0.0, 0.0).into() };
+/// Puts what the letter carries where JavaScript can reach it, and lets the process end if it was the last one. Gives its
+/// ticket, and its numbers or the length of its error.
+fn deliver(id: EnvId, env: Env, letter: Letter) -> (u32, std::result::Result<[f64; 2], u32>) {
+    let Letter { ticket, failure, mut outcome } = letter;
     TABLES.with_borrow_mut(|tables| {
         if let Some(store) = outcome.store.take() {
             outcome.first = f64::from(tables.stores.len() as u32);
             tables.stores.push(Some(OpenStore { env: id, store }));
         }
-        let Ok(environment) = tables.environment(id) else { return };
-        environment.payload = outcome.payload;
-        environment.outstanding = environment.outstanding.saturating_sub(1);
-        if environment.outstanding == 0 {
-            // It fails only when the environment is ending, and then nothing keeps it alive anyway.
-            let _ = environment.mailbox.keep_alive(env, false);
+        let failure = failure.map(String::into_bytes);
+        let answer = match &failure {
+            Some(text) => Err(text.len() as u32),
+            None => Ok([outcome.first, outcome.second]),
+        };
+        if let Ok(environment) = tables.environment(id) {
+            environment.payload = failure.unwrap_or(outcome.payload);
+            environment.outstanding = environment.outstanding.saturating_sub(1);
+            if environment.outstanding == 0 {
+                // It fails only when the environment is ending, and then nothing keeps it alive anyway.
+                let _ = environment.mailbox.keep_alive(env, false);
+            }
         }
-    });
-    (ticket, failure, outcome.first, outcome.second).into()
+        (ticket, answer)
+    })
 }
 
 /// Releases all that the environment still holds. Blocks until stores that it was the last to use have closed.
