@@ -9,7 +9,7 @@
 mod support;
 
 use fountain_lsm::{Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Retention, WriteBatch};
-use support::{delete, get, get_at, put, scan, seq, small};
+use support::{delete, fast_dir, get, get_at, put, scan, seq, small};
 
 fn latest_only() -> Options {
     Options { retention: Retention::LatestOnly, ..small() }
@@ -184,4 +184,29 @@ fn a_read_limited_to_memory_says_so_instead_of_missing() {
     assert!(matches!(db.get_newest(b"k", ReadTier::Memory), Err(Error::WouldBlock)));
     assert_eq!(get(&db, "k").as_deref(), Some("one"));
     assert_eq!(db.get_newest(b"k", ReadTier::Memory).unwrap().as_deref(), Some(&b"one"[..]));
+}
+
+#[test]
+fn a_newest_scan_looks_at_as_many_blocks_with_a_hundred_versions_of_each_key_as_with_one() {
+    let blocks_looked_at = |versions: u32| {
+        let dir = fast_dir();
+        let db = Db::open(dir.path(), Options { table_bytes: 16 << 20, ..small() }).unwrap();
+        for version in 0..versions {
+            let mut batch = WriteBatch::new();
+            for key in 0..400 {
+                batch.put(format!("key {key:04}").as_bytes(), &[version as u8; 100]).unwrap();
+            }
+            db.commit(batch, Durability::Memory).unwrap();
+        }
+        db.compact().unwrap();
+        let metrics = db.metrics();
+        assert_eq!(metrics.table_entries, u64::from(versions) * 400, "nothing was dropped");
+        let looks = |db: &Db| db.metrics().cache_hits + db.metrics().cache_misses;
+        let before = looks(&db);
+        let found = scan(&db, KeyRange::default(), db.visible(), Direction::Forward);
+        assert!(found.len() == 400 && found.iter().all(|(_, value)| value[0] == (versions - 1) as u8));
+        looks(&db) - before
+    };
+    let (one, hundred) = (blocks_looked_at(1), blocks_looked_at(100));
+    assert!(one >= 10 && hundred <= one + 1, "{hundred} blocks with 100 versions, {one} with one");
 }
