@@ -29,13 +29,15 @@ pub type History = Vec<(u64, Option<Bytes>)>;
 pub struct Model {
     /// The state after the commit with that number; the first is the empty one.
     states: Vec<Arc<State>>,
+    /// When each commit was made, in milliseconds. While the clock is set back, time stands still.
+    times: Vec<u64>,
     /// The changes of every key that ever had a value, from the oldest on.
     histories: BTreeMap<Bytes, History>,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { states: vec![Arc::default()], histories: BTreeMap::new() }
+        Self { states: vec![Arc::default()], times: vec![0], histories: BTreeMap::new() }
     }
 }
 
@@ -45,8 +47,9 @@ impl Model {
         self.states.len() as u64 - 1
     }
 
-    /// Adds a commit and gives its sequence.
-    pub fn commit(&mut self, changes: &[Change]) -> u64 {
+    /// Adds a commit that is made at a time, and gives its sequence.
+    pub fn commit(&mut self, changes: &[Change], now: u64) -> u64 {
+        self.times.push(self.times.last().copied().unwrap_or_default().max(now));
         let mut state = State::clone(self.newest());
         for change in changes {
             match change {
@@ -76,6 +79,11 @@ impl Model {
         self.states.get(usize::try_from(seq).ok()?).map(Arc::as_ref)
     }
 
+    /// The newest commit that had been made at a time.
+    pub fn newest_at(&self, time: u64) -> u64 {
+        self.times.partition_point(|made| *made <= time).saturating_sub(1) as u64
+    }
+
     /// The state after the last commit.
     pub fn newest(&self) -> &State {
         &self.states[self.states.len() - 1]
@@ -88,7 +96,9 @@ impl Model {
         for history in histories.values_mut() {
             history.retain(|(changed, _)| *changed <= seq);
         }
-        Self { states: self.states.iter().take(seq as usize + 1).cloned().collect(), histories }
+        let commits = seq as usize + 1;
+        let times = self.times.iter().take(commits).copied().collect();
+        Self { states: self.states.iter().take(commits).cloned().collect(), times, histories }
     }
 
     /// Every key that ever had a value, ascending, with its changes from the oldest on.
@@ -108,15 +118,16 @@ mod tests {
     #[test]
     fn changes_of_a_commit_happen_in_order_and_old_states_stay() {
         let mut model = Model::default();
-        model.commit(&[Change::Put(bytes("a"), bytes("1")), Change::Put(bytes("b"), bytes("1"))]);
+        model.commit(&[Change::Put(bytes("a"), bytes("1")), Change::Put(bytes("b"), bytes("1"))], 5);
         let second = [Change::DeleteRange(bytes("a"), bytes("b")), Change::Put(bytes("a"), bytes("2"))];
-        assert_eq!(model.commit(&second), 2);
-        model.commit(&[Change::Delete(bytes("a"))]);
+        assert_eq!(model.commit(&second, 9), 2);
+        model.commit(&[Change::Delete(bytes("a"))], 7);
         let (key, history) = model.histories().next().unwrap();
         assert_eq!(**key, *b"a");
         assert_eq!(*history, [(1, Some(bytes("1"))), (2, Some(bytes("2"))), (3, None)]);
         assert_eq!(model.upto(2).histories().next().unwrap().1.len(), 2);
         assert_eq!(model.upto(2).newest().len(), 2);
         assert_eq!((model.at(3).unwrap().len(), model.at(4)), (1, None));
+        assert_eq!([4, 5, 8, 9].map(|time| model.newest_at(time)), [0, 1, 1, 3]);
     }
 }

@@ -43,7 +43,7 @@ fn record(config: &Config, seed: u64, steps: &[Step]) -> Check<Recording> {
     let before = Disk::default();
     let fs = SimFs::new(before.clone());
     fs.record();
-    let mut session = Session::new(config, fs, Model::default(), false, seed);
+    let mut session = Session::new(config, fs, Model::default(), seed);
     session.open(&Ledger::default())?;
     session.run(steps)?;
     session.end(Random::nth(seed, 0xED).one_in(2))?;
@@ -80,7 +80,7 @@ fn fail_one_sync(
 ) -> Check<()> {
     let fs = SimFs::default();
     fs.fail_sync_after(after);
-    let mut session = Session::new(config, fs.clone(), Model::default(), false, seed);
+    let mut session = Session::new(config, fs.clone(), Model::default(), seed);
     session.faulty = true;
     // A store that could not be created may be there or not, and holds nothing.
     let opened = session.open(&Ledger::default());
@@ -95,7 +95,7 @@ fn fail_one_sync(
         Err(what) if !fs.has_failed() => return Err(what),
         Err(_) => Ledger::default(),
     };
-    explorer.after_kill(&fs.disk(), &ledger, &session.model, session.forgets)
+    explorer.after_kill(&fs.disk(), &ledger, &session.model)
 }
 
 /// P7: the disk said that syncs had happened, and up to three of the last ones had not. Commits may be missing then, but

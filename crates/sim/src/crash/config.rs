@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use fountain_lsm::{Clock, Compression, ManualClock, Options, Retention, StoreId};
 
+use super::ledger::Ledger;
+use super::past::Floors;
 use crate::disk::SimFs;
 use crate::random::Random;
 
@@ -38,6 +40,11 @@ impl Config {
             latest_only: random.one_in(5),
             links: !random.one_in(4),
         }
+    }
+
+    /// What may be gone of a store that was just opened. One that keeps the newest only may have dropped the rest meanwhile.
+    pub fn may_forget(&self, ledger: &Ledger) -> Floors {
+        if self.latest_only { Floors::all(u64::MAX) } else { ledger.floors }
     }
 
     /// The options to open a store with.

@@ -63,16 +63,14 @@ pub struct Recording {
     pub marks: Vec<(usize, Mark)>,
     /// What the store might hold after it was opened.
     pub model_after: Model,
-    /// Old versions may have gone.
-    pub forgets: bool,
 }
 
 impl Recording {
     /// What a session did, which began with all this.
     pub fn of(session: Session<'_>, before: Disk, ledger: Ledger, model_before: Model) -> Self {
         let ops = session.fs.take_recording();
-        let Session { marks, model, forgets, .. } = session;
-        Self { before, ledger, model_before, ops, marks, model_after: model, forgets }
+        let Session { marks, model, .. } = session;
+        Self { before, ledger, model_before, ops, marks, model_after: model }
     }
 }
 
@@ -102,7 +100,6 @@ struct Moment<'a> {
     disk: &'a Disk,
     ledger: &'a Ledger,
     model: &'a Model,
-    forgets: bool,
     /// Crashes before this one.
     crashes: usize,
 }
@@ -127,7 +124,8 @@ impl<'a> Explorer<'a> {
     /// Tries some crashes at some moments of a later recording.
     fn explore_some(&mut self, recording: &Recording, crashes: usize) -> Check<()> {
         // At most every moment, at least some.
-        let share = (recording.ops.len() + recording.marks.len()).div_ceil(self.depth.crashes).max(1);
+        let marks = recording.marks.iter().filter(|(_, mark)| !matches!(mark, Mark::Forgets(_))).count();
+        let share = (recording.ops.len() + marks).div_ceil(self.depth.crashes).max(1);
         self.walk(recording, crashes, &mut |explorer, moment| {
             if !explorer.random.one_in(share) {
                 return Ok(());
@@ -154,12 +152,11 @@ impl<'a> Explorer<'a> {
             let mut visited = false;
             while let Some((_, mark)) = marks.next_if(|(at, _)| *at <= index) {
                 if matches!(mark, Mark::Begun(_)) && !visited {
-                    let moment =
-                        Moment { disk: &disk, ledger: &ledger, model, forgets: recording.forgets, crashes };
+                    let moment = Moment { disk: &disk, ledger: &ledger, model, crashes };
                     visit(self, &moment)
                         .map_err(|what| format!("{what}\n  at change {index}, before {mark:?}"))?;
                     visited = true;
-                } else if !matches!(mark, Mark::Begun(_)) {
+                } else if !matches!(mark, Mark::Begun(_) | Mark::Forgets(_)) {
                     visited = false;
                 }
                 ledger.note(mark);
@@ -168,8 +165,7 @@ impl<'a> Explorer<'a> {
                 }
             }
             if !visited {
-                let moment =
-                    Moment { disk: &disk, ledger: &ledger, model, forgets: recording.forgets, crashes };
+                let moment = Moment { disk: &disk, ledger: &ledger, model, crashes };
                 visit(self, &moment).map_err(|what| format!("{what}\n  at change {index}"))?;
             }
             if let Some(op) = recording.ops.get(index) {
@@ -194,8 +190,8 @@ impl<'a> Explorer<'a> {
     }
 
     /// As if the process ended here and another came: opens the store, verifies it, and goes on with it.
-    pub fn after_kill(&mut self, disk: &Disk, ledger: &Ledger, model: &Model, forgets: bool) -> Check<()> {
-        let moment = Moment { disk, ledger, model, forgets, crashes: 0 };
+    pub fn after_kill(&mut self, disk: &Disk, ledger: &Ledger, model: &Model) -> Check<()> {
+        let moment = Moment { disk, ledger, model, crashes: 0 };
         self.try_crash(&moment, &Crash::Kill)
     }
 
@@ -212,14 +208,15 @@ impl<'a> Explorer<'a> {
             let apart = SimFs::new(image.clone());
             let clock = Arc::new(ManualClock::new(Timestamp::UNKNOWN));
             let options = self.config.options(&apart, &clock);
-            verify::checkpoints(&apart, &options, model, ledger, moment.forgets)?;
+            let floors = self.config.may_forget(ledger);
+            verify::checkpoints(&apart, &options, model, ledger, &floors)?;
             self.tally.checkpoints += ledger.checkpoints.len() as u64;
         }
         if deeper {
             fs.record();
         }
         let seed = self.random.bits();
-        let mut session = Session::new(self.config, fs, model.clone(), moment.forgets, seed);
+        let mut session = Session::new(self.config, fs, model.clone(), seed);
         let found = session.open(ledger)?;
         self.tally.replayed += found.report.replayed_commits;
         self.tally.torn += u64::from(!found.report.discarded.is_empty());

@@ -2,6 +2,8 @@
 
 use fountain_lsm::Durability;
 
+use super::past::Floors;
+
 /// Something that happened between two changes of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -13,6 +15,8 @@ pub enum Mark {
     Opened(u64),
     /// The store was closed in good order.
     Closed,
+    /// From now on the past may be gone up to here.
+    Forgets(Floors),
     /// A checkpoint with this number was begun.
     CheckpointBegun(usize),
     /// The checkpoint is complete, up to this sequence.
@@ -43,6 +47,8 @@ pub struct Ledger {
     pub clean: bool,
     /// The store has been opened before, so it must be there.
     pub created: bool,
+    /// Up to here the past may be gone.
+    pub floors: Floors,
     /// The checkpoints.
     pub checkpoints: Vec<Promise>,
 }
@@ -63,7 +69,9 @@ impl Ledger {
             Mark::Opened(seq) => {
                 (self.disk, self.os, self.begun) = (seq, seq, seq);
                 (self.clean, self.created) = (false, true);
+                self.floors = self.floors.lowered(seq);
             }
+            Mark::Forgets(floors) => self.floors = floors,
             Mark::Closed => self.clean = true,
             Mark::CheckpointBegun(number) => {
                 self.checkpoints.retain(|promise| promise.number != number);

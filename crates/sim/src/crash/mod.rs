@@ -6,7 +6,7 @@
 //! the machine can crash a second and a third time.
 //!
 //! `script` and `scenarios` say what is done, `config` how the store is opened, `session` does it, `ledger` knows what
-//! was promised, `verify` compares a store with the model, `plan` chooses the crashes at a moment, `explore` goes
+//! was promised, `past` what may be gone, `verify` compares a store with the model, `plan` chooses the crashes at a moment, `explore` goes
 //! through all moments, `case` runs one scenario so, `shrink` makes a failing one short, `stage` ties it together.
 #![expect(clippy::missing_errors_doc, reason = "every error here is a finding in words")]
 
@@ -14,6 +14,7 @@ pub mod case;
 pub mod config;
 pub mod explore;
 pub mod ledger;
+pub mod past;
 mod plan;
 pub mod scenarios;
 pub mod script;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fountain_lsm::{
-    Db, Durability, Error, Job, KeyRange, ManualClock, Retention, Seq, Snapshot, Timestamp, WriteBatch,
+    Clock, Db, Durability, Error, Job, KeyRange, ManualClock, Retention, Seq, Snapshot, Timestamp, WriteBatch,
 };
 
 use super::config::Config;
 use super::ledger::{Ledger, Mark};
+use super::past::{AGE_MILLIS, Floors, Past};
 use super::script::{Commit, Keep, Step};
 use super::verify::{self, Found};
 use crate::disk::SimFs;
@@ -40,8 +41,9 @@ pub struct Session<'a> {
     clock: Arc<ManualClock>,
     /// Part of every value, so that a value of another session is not taken for one of this.
     signature: u16,
-    /// Old versions may have gone.
-    pub forgets: bool,
+    past: Past,
+    /// What may be gone, as it was noted last.
+    floors: Floors,
     /// Faults are to be expected, so an error is not a finding.
     pub faulty: bool,
     /// Nothing more can be written.
@@ -59,12 +61,11 @@ fn key(number: usize) -> Bytes {
 
 impl<'a> Session<'a> {
     /// A session on a disk, in which the model says what may be found.
-    pub fn new(config: &'a Config, fs: SimFs, model: Model, forgets: bool, seed: u64) -> Self {
+    pub fn new(config: &'a Config, fs: SimFs, model: Model, seed: u64) -> Self {
         let mut random = Random::nth(seed, 0x5E);
         let signature = random.bits() as u16;
         // Another session may find the clock set back.
         let now = Timestamp::from_millis(1_700_000_000_000 + random.below(20_000) as u64);
-        let forgets = forgets || config.latest_only;
         Self {
             config,
             fs,
@@ -75,7 +76,8 @@ impl<'a> Session<'a> {
             random,
             clock: Arc::new(ManualClock::new(now)),
             signature,
-            forgets,
+            past: Past::new(config.latest_only, Floors::default()),
+            floors: Floors::default(),
             faulty: false,
             dead: false,
         }
@@ -83,6 +85,24 @@ impl<'a> Session<'a> {
 
     fn mark(&mut self, mark: Mark) {
         self.marks.push((self.fs.recorded(), mark));
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().millis()
+    }
+
+    /// Notes what may be gone by now, if that is more than before.
+    fn note_floors(&mut self) {
+        let floors = self.past.floors(&self.model, self.now());
+        if floors != self.floors {
+            self.floors = floors;
+            self.mark(Mark::Forgets(floors));
+        }
+    }
+
+    fn begin(&mut self, last: u64) {
+        self.note_floors();
+        self.mark(Mark::Begun(last));
     }
 
     fn db(&self) -> Check<&Db> {
@@ -96,10 +116,14 @@ impl<'a> Session<'a> {
         let db = Db::open(Path::new(STORE), self.config.options(&self.fs, &self.clock));
         let db = db.map_err(|error| format!("the store does not open: {error}"))?;
         verify::effort(self.fs.read_bytes() - before, image_bytes)?;
-        let found = verify::store(&db, &self.fs, &self.model, ledger, self.forgets, &mut self.random)?;
+        let floors = self.config.may_forget(ledger);
+        let found = verify::store(&db, &self.fs, &self.model, ledger, &floors, &mut self.random)?;
         self.db = Some(db);
         self.model = self.model.upto(found.last);
         self.mark(Mark::Opened(found.last));
+        self.floors = ledger.floors.lowered(found.last);
+        self.past = Past::new(self.config.latest_only, self.floors);
+        self.note_floors();
         Ok(found)
     }
 
@@ -116,12 +140,13 @@ impl<'a> Session<'a> {
 
     fn step(&mut self, step: Step) -> Check<()> {
         self.clock.advance(Duration::from_millis(self.random.below(1500) as u64));
+        self.note_floors();
         match step {
             Step::Commit(commit, durability) => self.commit(commit, durability),
             Step::Flush => self.make_durable(Db::flush),
             Step::Compact => self.make_durable(Db::compact),
             Step::CompactRange => {
-                let range = self.range();
+                let range = range_of(self.keys());
                 self.make_durable(|db| db.compact_range(&range))
             }
             Step::Snapshot => {
@@ -153,10 +178,10 @@ impl<'a> Session<'a> {
         for _ in 0..count {
             let changes = self.changes(commit);
             batches.push(batch_of(&changes).map_err(|error| error.to_string())?);
-            self.model.commit(&changes);
+            self.model.commit(&changes, self.now());
         }
         let last = self.model.last();
-        self.mark(Mark::Begun(last));
+        self.begin(last);
         match self.db()?.commit_many(batches, durability) {
             Ok(range) if (range.first.get(), range.last.get()) == (first, last) => {
                 self.mark(Mark::Acknowledged(last, durability));
@@ -221,10 +246,10 @@ impl<'a> Session<'a> {
         value.into()
     }
 
-    fn range(&mut self) -> KeyRange {
+    /// Numbers of some keys.
+    fn keys(&mut self) -> std::ops::Range<usize> {
         let from = self.random.below(KEYS);
-        let end = key(from + self.random.within(1..6));
-        KeyRange { start: key(from).to_vec(), end: Some(end.to_vec()) }
+        from..from + self.random.within(1..6)
     }
 
     /// Something after which every commit so far is on disk.
@@ -256,8 +281,8 @@ impl<'a> Session<'a> {
             keys.into_iter().map(|key| (Bytes::clone(&key), self.value(&key, 20))).collect();
         let changes: Vec<_> =
             records.iter().map(|(key, value)| Change::Put(key.clone(), value.clone())).collect();
-        let expected = self.model.commit(&changes);
-        self.mark(Mark::Begun(expected));
+        let expected = self.model.commit(&changes, self.now());
+        self.begin(expected);
         match self.db()?.ingest(records) {
             Ok(seq) if seq.get() == expected => {
                 self.mark(Mark::Acknowledged(expected, Durability::Disk));
@@ -292,15 +317,18 @@ impl<'a> Session<'a> {
     }
 
     fn retain(&mut self, keep: Keep) -> Check<()> {
-        let range = self.range();
+        let keys = self.keys();
+        let range = range_of(keys.clone());
         let retention = match keep {
             Keep::Latest => Retention::LatestOnly,
             Keep::Two => Retention::Versions(NonZeroU32::MIN.saturating_add(1)),
             Keep::Since => Retention::Since(self.db()?.visible()),
-            Keep::Age => Retention::MaxAge(Duration::from_secs(3)),
+            Keep::Age => Retention::MaxAge(Duration::from_millis(AGE_MILLIS)),
         };
         self.db()?.set_retention(&range, retention);
-        self.forgets = true;
+        let now = self.now();
+        self.past.retain(keys, keep, &self.model, now);
+        self.note_floors();
         Ok(())
     }
 
@@ -348,6 +376,7 @@ impl<'a> Session<'a> {
             begun: last,
             clean: close,
             created: true,
+            floors: self.floors,
             checkpoints: Vec::new(),
         };
         self.open(&ledger).map(|_| ())
@@ -357,6 +386,10 @@ impl<'a> Session<'a> {
     pub fn visible(&self) -> Option<Seq> {
         self.db.as_ref().map(Db::visible)
     }
+}
+
+fn range_of(keys: std::ops::Range<usize>) -> KeyRange {
+    KeyRange { start: key(keys.start).to_vec(), end: Some(key(keys.end).to_vec()) }
 }
 
 fn batch_of(changes: &[Change]) -> Result<WriteBatch, Error> {

@@ -5,9 +5,10 @@ use std::path::Path;
 use fountain_lsm::{Db, Direction, Error, KeyRange, Options, ReadTier, RecoveryReport, Seq};
 
 use super::ledger::{Ledger, Promise};
+use super::past::Floors;
 use super::session::{Check, STORE, checkpoint_path};
 use crate::disk::{Disk, FileId, SimFs};
-use crate::model::{Bytes, Model, State};
+use crate::model::{Bytes, History, Model, State};
 use crate::random::Random;
 
 /// What a verified store turned out to be.
@@ -27,7 +28,7 @@ pub fn store(
     fs: &SimFs,
     model: &Model,
     ledger: &Ledger,
-    forgets: bool,
+    floors: &Floors,
     random: &mut Random,
 ) -> Check<Found> {
     let last = db.visible().get();
@@ -38,7 +39,7 @@ pub fn store(
         ));
     }
     state_at(db, db.visible(), model)?;
-    history(db, model, forgets, random)?;
+    history(db, model, floors, random)?;
     report(db, ledger)?;
     left_overs(db, fs)?;
     if random.one_in(8) {
@@ -86,62 +87,69 @@ fn differs(at: Seq, found: Option<(&[u8], &[u8])>, expected: Option<(&Bytes, &By
     format!("at {at}: {} was expected, {} is there", show(expected), show(found))
 }
 
-/// Earlier sequences and single keys (R4, R7).
-fn history(db: &Db, model: &Model, forgets: bool, random: &mut Random) -> Check<()> {
+/// Earlier sequences and single keys (R4, R7). Below the floors old versions may have gone: what is read is exact or refused.
+fn history(db: &Db, model: &Model, floors: &Floors, random: &mut Random) -> Check<()> {
     let last = db.visible().get();
-    if forgets {
-        return kept_history(db, model, random);
-    }
+    let floors = floors.lowered(last);
     for (key, history) in model.histories() {
-        let mut expected = history.iter().filter(|(seq, _)| *seq <= last).rev().peekable();
-        let failed = |error: Error| format!("versions of {}: {error}", key.escape_ascii());
-        let mut versions = db.versions(key, db.visible(), TIER).map_err(failed)?;
-        while versions.next().map_err(failed)? {
-            let (seq, value) = (versions.seq().get(), versions.value());
-            match expected.peek() {
-                Some((changed, to)) if (*changed, to.as_deref()) == (seq, value) => drop(expected.next()),
-                // A deletion of what was not there is a version, but no change.
-                _ if value.is_none() => {}
-                other => return Err(format!("{} has a version {seq}, not {other:?}", key.escape_ascii())),
-            }
-        }
-        if let Some(missing) = expected.next() {
-            return Err(format!("{} lacks its version {missing:?}", key.escape_ascii()));
-        }
+        versions(db, key, history, floors.of(key))?;
     }
     let at = random.below(last as usize + 1) as u64;
-    let (seq, state) = Seq::new(at).zip(model.at(at)).ok_or("no such sequence")?;
-    records(db, seq, Direction::Reverse, state)?;
-    single_keys(db, model, seq)
+    // At the floor itself as little is left as anywhere.
+    for at in [at, floors.greatest()] {
+        let (seq, state) = Seq::new(at).zip(model.at(at)).ok_or("no such sequence")?;
+        if may_be_gone(db.cursor(KeyRange::default(), seq, Direction::Reverse, TIER), floors.greatest(), at)?
+        {
+            records(db, seq, Direction::Reverse, state)?;
+        }
+        single_keys(db, model, seq, &floors)?;
+    }
+    single_keys(db, model, db.visible(), &floors)
 }
 
-fn single_keys(db: &Db, model: &Model, at: Seq) -> Check<()> {
+/// Whether there is an answer; if there is none, there need not be one below this floor.
+fn may_be_gone<T>(outcome: fountain_lsm::Result<T>, limit: u64, at: u64) -> Check<bool> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(Error::HistoryTruncated { floor, .. }) if at < floor.get() && floor.get() <= limit => Ok(false),
+        Err(error) => Err(format!("reading at {at}, where the floor can be {limit}: {error}")),
+    }
+}
+
+/// The versions of a key, of which those up to its floor may have gone.
+fn versions(db: &Db, key: &[u8], history: &History, floor: u64) -> Check<()> {
+    let last = db.visible().get();
+    let mut expected = history.iter().filter(|(seq, _)| *seq <= last).rev().peekable();
+    let failed = |error: Error| format!("versions of {}: {error}", key.escape_ascii());
+    let mut versions = db.versions(key, db.visible(), TIER).map_err(failed)?;
+    while versions.next().map_err(failed)? {
+        let (seq, value) = (versions.seq().get(), versions.value());
+        while expected.peek().is_some_and(|(changed, _)| *changed > seq && *changed <= floor) {
+            expected.next();
+        }
+        match expected.peek() {
+            Some((changed, to)) if (*changed, to.as_deref()) == (seq, value) => drop(expected.next()),
+            // A deletion of what was not there is a version, but no change.
+            _ if value.is_none() => {}
+            other => return Err(format!("{} has a version {seq}, not {other:?}", key.escape_ascii())),
+        }
+    }
+    match expected.find(|(changed, _)| *changed > floor) {
+        Some(missing) => Err(format!("{} lacks its version {missing:?}", key.escape_ascii())),
+        None => Ok(()),
+    }
+}
+
+fn single_keys(db: &Db, model: &Model, at: Seq, floors: &Floors) -> Check<()> {
     for (key, _) in model.histories() {
         let expected = model.at(at.get()).and_then(|state| state.get(key));
-        let failed = |error: Error| format!("{} at {at}: {error}", key.escape_ascii());
-        let found = db.get(key, at, TIER).map_err(failed)?;
-        if found.as_deref() != expected.map(|value| &**value) {
+        let found = db.get(key, at, TIER);
+        let right = found.as_ref().is_ok_and(|found| found.as_deref() == expected.map(|value| &**value));
+        if may_be_gone(found.as_ref().map_err(Clone::clone), floors.of(key), at.get())? && !right {
             return Err(format!("{} at {at} is {found:?}", key.escape_ascii()));
         }
     }
     Ok(())
-}
-
-/// Where old versions may have gone: every sequence is exact or refused, and the newest is never refused.
-fn kept_history(db: &Db, model: &Model, random: &mut Random) -> Check<()> {
-    let last = db.visible().get();
-    for number in [0, 1, 2].map(|_| random.below(last as usize + 1) as u64) {
-        let at = Seq::new(number).ok_or("no such sequence")?;
-        match db.cursor(KeyRange::default(), at, Direction::Forward, TIER) {
-            Ok(_) => {
-                state_at(db, at, model)?;
-                single_keys(db, model, at)?;
-            }
-            Err(Error::HistoryTruncated { floor, .. }) if at < floor && floor.get() <= last => {}
-            Err(error) => return Err(format!("reading at {at}: {error}")),
-        }
-    }
-    single_keys(db, model, db.visible())
 }
 
 /// What opening says about how the store was left (R12, R20).
@@ -213,7 +221,7 @@ pub fn checkpoints(
     options: &Options,
     model: &Model,
     ledger: &Ledger,
-    forgets: bool,
+    floors: &Floors,
 ) -> Check<()> {
     for promise in &ledger.checkpoints {
         let path = checkpoint_path(promise.number);
@@ -225,13 +233,13 @@ pub fn checkpoints(
         }
         let options = Options { create_if_missing: false, ..options.clone() };
         let copy = Db::open(&path, options).map_err(|error| format!("{}: {error}", path.display()))?;
-        checkpoint(&copy, model, *promise, ledger, forgets)
+        checkpoint(&copy, model, *promise, ledger, floors)
             .map_err(|what| format!("{}: {what}", path.display()))?;
     }
     Ok(())
 }
 
-fn checkpoint(copy: &Db, model: &Model, promise: Promise, ledger: &Ledger, forgets: bool) -> Check<()> {
+fn checkpoint(copy: &Db, model: &Model, promise: Promise, ledger: &Ledger, floors: &Floors) -> Check<()> {
     let last = copy.visible().get();
     let most = promise.done.unwrap_or(ledger.begun);
     if last < promise.least || last > most {
@@ -241,5 +249,37 @@ fn checkpoint(copy: &Db, model: &Model, promise: Promise, ledger: &Ledger, forge
         return Err("it was not closed in good order".to_owned());
     }
     state_at(copy, copy.visible(), model)?;
-    history(copy, model, forgets, &mut Random::new(last))
+    history(copy, model, floors, &mut Random::new(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crash::config::Config;
+    use crate::crash::script::Script;
+    use crate::crash::session::Session;
+
+    #[test]
+    fn what_is_gone_and_was_not_allowed_to_be_is_noticed() {
+        let mut config = Config::from_seed(1);
+        config.latest_only = false;
+        let script: Script = "8*put,age,12*put,flush,compact".parse().unwrap();
+        let (mut noticed, mut kept) = (0, 0);
+        for seed in 0..20 {
+            let mut session = Session::new(&config, SimFs::default(), Model::default(), seed);
+            session.open(&Ledger::default()).unwrap();
+            session.run(&script.0).unwrap();
+            session.end(true).unwrap();
+            let mut ledger = Ledger::default();
+            session.marks.iter().for_each(|(_, mark)| ledger.note(mark));
+            let (fs, model) = (session.fs.clone(), session.model.clone());
+            let clock = std::sync::Arc::new(fountain_lsm::ManualClock::new(fountain_lsm::Timestamp::UNKNOWN));
+            let db = Db::open(Path::new(STORE), config.options(&fs, &clock)).unwrap();
+            history(&db, &model, &ledger.floors, &mut Random::new(seed)).unwrap();
+            let strict = history(&db, &model, &Floors::default(), &mut Random::new(seed));
+            noticed += usize::from(strict.is_err());
+            kept += usize::from(ledger.floors.greatest() < model.last());
+        }
+        assert!(noticed > 5 && kept == 20, "{noticed} {kept}");
+    }
 }
