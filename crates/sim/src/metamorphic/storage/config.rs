@@ -1,6 +1,8 @@
 //! The configurations under which one list is run: all of them must give the same history.
 
-use fountain_lsm::{Compression, Durability};
+use std::num::NonZeroU16;
+
+use fountain_lsm::{Compression, Durability, KeyPrefix};
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
@@ -37,6 +39,17 @@ pub enum Packing {
     None,
     /// With LZ4.
     Lz4,
+    /// With Zstandard.
+    Zstd,
+}
+
+/// What filters know as the prefix of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prefix {
+    /// So many bytes.
+    Fixed(NonZeroU16),
+    /// Up to and with the first byte of this value.
+    UpTo(u8),
 }
 
 /// How durable commits are, and so how bad a crash may be.
@@ -67,6 +80,12 @@ pub struct Config {
     pub cache_bytes: usize,
     /// See [`fountain_lsm::Options::compression`].
     pub packing: Packing,
+    /// See [`fountain_lsm::Options::bottom_compression`].
+    #[serde(default)]
+    pub bottom: Option<Packing>,
+    /// See [`fountain_lsm::Options::prefix_filter`].
+    #[serde(default)]
+    pub prefix: Option<Prefix>,
     /// How durable commits are.
     pub promise: Promise,
     /// Reads try memory first.
@@ -79,6 +98,27 @@ impl Packing {
         match self {
             Self::None => Compression::None,
             Self::Lz4 => Compression::Lz4,
+            Self::Zstd => Compression::Zstd,
+        }
+    }
+}
+
+impl Prefix {
+    /// As an option of the store.
+    pub fn rule(self) -> KeyPrefix {
+        match self {
+            Self::Fixed(len) => KeyPrefix::Fixed(len),
+            Self::UpTo(last) => KeyPrefix::UpTo(last),
+        }
+    }
+
+    /// A prefix that keys of some style have, by chance.
+    fn random(random: &mut Random) -> Self {
+        let lengths = [1, 2, 3, 57, 301].map(|len| NonZeroU16::new(len).unwrap_or(NonZeroU16::MIN));
+        if random.one_in(2) {
+            Self::Fixed(*random.pick(&lengths))
+        } else {
+            Self::UpTo(*random.pick(b"ab/\x00\xFE"))
         }
     }
 }
@@ -104,6 +144,8 @@ impl Config {
         table_bytes: 32 << 20,
         cache_bytes: 1 << 20,
         packing: Packing::None,
+        bottom: None,
+        prefix: None,
         promise: Promise::Os,
         memory_first: false,
     };
@@ -117,6 +159,8 @@ impl Config {
         table_bytes: 1 << 10,
         cache_bytes: 0,
         packing: Packing::Lz4,
+        bottom: Some(Packing::Zstd),
+        prefix: Some(Prefix::Fixed(NonZeroU16::MIN)),
         promise: Promise::Disk,
         memory_first: true,
     };
@@ -136,7 +180,9 @@ impl Config {
             wal_segment_bytes: *random.pick(&[1 << 10, 8 << 10, 64 << 10, 4 << 20]),
             table_bytes: *random.pick(&[1 << 10, 4 << 10, 16 << 10, 256 << 10, 32 << 20]),
             cache_bytes: *random.pick(&[0, 8 << 10, 64 << 10, 8 << 20]),
-            packing: *random.pick(&[Packing::None, Packing::Lz4]),
+            packing: *random.pick(&[Packing::None, Packing::Lz4, Packing::Zstd]),
+            bottom: *random.pick(&[None, None, Some(Packing::None), Some(Packing::Lz4), Some(Packing::Zstd)]),
+            prefix: random.one_in(2).then(|| Prefix::random(random)),
             promise: *random.pick(&[Promise::Memory, Promise::Os, Promise::Disk]),
             memory_first: random.one_in(3),
         }

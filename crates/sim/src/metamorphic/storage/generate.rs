@@ -31,9 +31,11 @@ enum Kind {
     Verify,
     Count,
     Refused,
+    Wait,
+    SeqAt,
 }
 
-const KINDS: [(Kind, usize); 20] = [
+const KINDS: [(Kind, usize); 22] = [
     (Kind::Get, 300),
     (Kind::GetMany, 100),
     (Kind::Versions, 80),
@@ -54,6 +56,8 @@ const KINDS: [(Kind, usize); 20] = [
     (Kind::Verify, 2),
     (Kind::Count, 8),
     (Kind::Refused, 4),
+    (Kind::Wait, 60),
+    (Kind::SeqAt, 20),
 ];
 /// How often a commit comes compared to [`KINDS`].
 const COMMITS: usize = 400;
@@ -95,8 +99,14 @@ impl Generator {
 
     fn list(mut self) -> List {
         let style = *self.random.pick(&STYLES);
-        let retention =
-            *self.random.pick(&[Keep::All, Keep::All, Keep::Newest, Keep::Newest, Keep::Versions(2)]);
+        let retention = *self.random.pick(&[
+            Keep::All,
+            Keep::All,
+            Keep::Newest,
+            Keep::Newest,
+            Keep::Versions(2),
+            Keep::Age(3000),
+        ]);
         let count = *self.random.pick(&[40, 150, 400, 400, 900]);
         let mut ops: Vec<Op> = (0..count).map(|_| self.op()).collect();
         let whole = |reverse| Scan { span: Span { from: None, to: None }, reverse, at: At::Newest };
@@ -156,6 +166,8 @@ impl Generator {
             Kind::Crash => Op::Crash,
             Kind::Verify => Op::Verify,
             Kind::Count => Op::Count,
+            Kind::Wait => Op::Wait(*self.random.pick(&[1, 300, 1000, 1700, 9000, 100_000])),
+            Kind::SeqAt => Op::SeqAt(*self.random.pick(&[0, 1, 900, 2500, 20_000, 400_000])),
             Kind::Refused => {
                 let wrongs =
                     [Wrong::LongKey, Wrong::EndlessDeletion, Wrong::UnsortedIngest, Wrong::DuplicateIngest];
@@ -200,6 +212,7 @@ impl Generator {
             Kind::SnapshotAt,
             Kind::Release,
             Kind::Retain,
+            Kind::Wait,
         ];
         let ops = (0..count).map(|_| {
             if self.random.one_in(3) {
@@ -252,6 +265,9 @@ impl Generator {
             Keep::Versions(1),
             Keep::Versions(3),
             Keep::SinceBack(back),
+            Keep::Age(0),
+            Keep::Age(2000),
+            Keep::Age(10_000),
         ])
     }
 
@@ -277,6 +293,6 @@ mod tests {
             let ops = generate(seed).ops;
             kinds.extend(ops.iter().map(|op| format!("{:?}", discriminant(op))));
         }
-        assert_eq!(kinds.len(), 22, "every variant of Op");
+        assert_eq!(kinds.len(), 24, "every variant of Op");
     }
 }

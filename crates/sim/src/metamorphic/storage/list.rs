@@ -47,6 +47,8 @@ pub enum Keep {
     Versions(u32),
     /// What is needed to read at the commit that lies so far back, or later.
     SinceBack(u16),
+    /// What is needed to read as of a moment that is at most so many milliseconds ago.
+    Age(u32),
 }
 
 /// A moment to read at.
@@ -141,6 +143,10 @@ pub enum Op {
     Verify,
     /// Compares what the store counts with what is known.
     Count,
+    /// Lets so many milliseconds pass.
+    Wait(u32),
+    /// Asks which commit was the newest so many milliseconds ago.
+    SeqAt(u32),
     /// Tries something that must be refused.
     Refused(Wrong),
 }

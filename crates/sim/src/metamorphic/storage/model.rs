@@ -57,26 +57,21 @@ pub struct Model {
     pub universe: Universe,
     /// The snapshots.
     pub pins: Vec<Option<Pin>>,
+    /// The time, in milliseconds since the store was made.
+    pub now: u64,
+    /// When each commit was made.
+    times: Vec<u64>,
     states: Vec<State>,
     events: BTreeMap<Bytes, Vec<Event>>,
     stretches: Vec<Stretch>,
 }
 
 impl Rule {
-    /// From where on history is complete once all that may go is gone, if `newest` is the newest sequence.
-    fn floor(self, newest: u64) -> u64 {
-        match self {
-            Self::All => 0,
-            Self::Newest | Self::Versions(_) => newest,
-            Self::Since(seq) => seq.min(newest),
-        }
-    }
-
     fn versions(self) -> u32 {
         match self {
             Self::All => u32::MAX,
             Self::Versions(count) => count,
-            Self::Newest | Self::Since(_) => 0,
+            Self::Newest | Self::Since(_) | Self::Age(_) => 0,
         }
     }
 }
@@ -86,12 +81,40 @@ impl Model {
     pub fn new(universe: Universe, rule: Rule, slots: usize) -> Self {
         let stretches = vec![Stretch { rule, floor: 0, versions: rule.versions() }; universe.stretches()];
         let states = vec![State::default()];
-        Self { universe, pins: vec![None; slots], states, events: BTreeMap::new(), stretches }
+        Self {
+            universe,
+            pins: vec![None; slots],
+            now: 0,
+            times: vec![0],
+            states,
+            events: BTreeMap::new(),
+            stretches,
+        }
     }
 
     /// The newest sequence.
     pub fn newest(&self) -> u64 {
         self.states.len() as u64 - 1
+    }
+
+    /// The newest commit that had been made at a time.
+    pub fn newest_at(&self, time: u64) -> u64 {
+        self.times.partition_point(|made| *made <= time).saturating_sub(1) as u64
+    }
+
+    /// When the commits up to one were made, from that before the first on.
+    pub fn times(&self, upto: u64) -> &[u64] {
+        &self.times[..=upto as usize]
+    }
+
+    /// From where on history is complete once all that may go by a rule is gone.
+    fn rule_floor(&self, rule: Rule) -> u64 {
+        match rule {
+            Rule::All => 0,
+            Rule::Newest | Rule::Versions(_) => self.newest(),
+            Rule::Since(seq) => seq.min(self.newest()),
+            Rule::Age(age) => self.now.checked_sub(age).map_or(0, |time| self.newest_at(time)),
+        }
     }
 
     /// What was there after the commit with a sequence; after the newest one for a sequence that has not happened.
@@ -131,15 +154,18 @@ impl Model {
             self.events.entry(key).or_default().extend(happened);
         }
         self.states.push(state);
+        self.times.push(self.now);
     }
 
     /// Says what is kept in a range from now on.
     pub fn retain(&mut self, stretches: std::ops::Range<usize>, rule: Rule) {
-        let newest = self.newest();
-        for stretch in &mut self.stretches[stretches] {
-            stretch.floor = stretch.floor.max(stretch.rule.floor(newest));
-            stretch.rule = rule;
-            stretch.versions = stretch.versions.min(rule.versions());
+        for index in stretches {
+            let before = self.stretches[index];
+            self.stretches[index] = Stretch {
+                floor: before.floor.max(self.rule_floor(before.rule)),
+                rule,
+                versions: before.versions.min(rule.versions()),
+            };
         }
     }
 
@@ -156,8 +182,7 @@ impl Model {
     }
 
     fn floors(&self, stretches: std::ops::Range<usize>) -> impl Iterator<Item = u64> {
-        let newest = self.newest();
-        self.stretches[stretches].iter().map(move |stretch| stretch.floor.max(stretch.rule.floor(newest)))
+        self.stretches[stretches].iter().map(|stretch| stretch.floor.max(self.rule_floor(stretch.rule)))
     }
 
     /// The greatest that the least floor of all keys can be.
@@ -321,6 +346,28 @@ mod tests {
         assert_eq!(model.pin(1).0, Reach::Certain, "other keys can be read at it");
         assert!(!model.pin(1).1.complete);
         assert!(model.versions(b"001", 4).required.is_empty());
+    }
+
+    #[test]
+    fn what_is_older_than_the_age_when_time_has_passed_is_not_certain() {
+        let mut model = model(Rule::Age(500));
+        for time in [100, 400, 2000] {
+            model.now = time;
+            put(&mut model, 1, b"x");
+        }
+        let floor = |model: &mut Model, now| {
+            model.now = now;
+            model.least_floor()
+        };
+        assert_eq!((floor(&mut model, 2000), floor(&mut model, 2499), floor(&mut model, 2500)), (2, 2, 3));
+        assert_eq!(
+            (model.reach_of(2, b"001"), model.reach_of(3, b"001")),
+            (Reach::Perhaps(3), Reach::Certain)
+        );
+        assert_eq!(
+            ([99, 100, 1999].map(|time| model.newest_at(time)), model.times(1)),
+            ([0, 1, 2], &[0, 100][..])
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub fn plan(list: &List) -> Script {
         Keep::All => Rule::All,
         Keep::Newest => Rule::Newest,
         Keep::Versions(count) => Rule::Versions(count.max(1)),
+        Keep::Age(age) => Rule::Age(u64::from(age)),
     };
     let model = Model::new(universe, rule, SNAPSHOT_SLOTS);
     let mut planner = Planner { model, rule, cursors: Default::default() };
@@ -90,6 +91,15 @@ impl Planner {
             }
             Op::Verify => Step::Verify,
             Op::Count => self.count(),
+            Op::Wait(millis) => {
+                self.model.now += u64::from(*millis);
+                Step::Wait(u64::from(*millis))
+            }
+            Op::SeqAt(ago) => {
+                let time = self.model.now.saturating_sub(u64::from(*ago));
+                let most = self.model.newest_at(time);
+                Step::SeqAt { time, most, times: self.model.times(most).to_vec() }
+            }
             Op::Refused(wrong) => Step::Refused(*wrong),
         }
     }
@@ -190,6 +200,7 @@ impl Planner {
             Keep::All => Rule::All,
             Keep::Newest => Rule::Newest,
             Keep::Versions(count) => Rule::Versions(count.max(1)),
+            Keep::Age(age) => Rule::Age(u64::from(age)),
             Keep::SinceBack(back) => Rule::Since(self.model.newest().saturating_sub(u64::from(back))),
         };
         let stretches = self.model.universe.stretches_of(span);

@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use fountain_lsm::{
     Cursor, Db, Durability, Error, Job, KeyRange, ManualClock, Options, ReadTier, Retention, Seq, Snapshot,
     StoreId, Timestamp, WriteBatch, limits,
 };
 
-use super::config::{Config, Worker};
+use super::config::{Config, Packing, Prefix, Worker};
 use super::digest::Digest;
 use super::list::{CURSOR_SLOTS, SNAPSHOT_SLOTS, Work, Wrong};
 use super::pause::{Pauses, PausingFs};
@@ -19,6 +20,9 @@ use super::script::{Edit, Range, Record, Rule, Script, Step};
 use super::tally::Tally;
 use crate::parallel::inheriting;
 use crate::random::Random;
+
+/// When every store is made.
+const BIRTH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A complaint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +67,7 @@ pub(super) struct Player<'a> {
     pub(super) config: &'a Config,
     rule: Rule,
     random: Random,
+    clock: Arc<ManualClock>,
     place: Option<Place>,
     pauses: Arc<Pauses>,
     pub(super) db: Option<Arc<Db>>,
@@ -84,6 +89,7 @@ impl<'a> Player<'a> {
             config,
             rule,
             random: Random::new(seed),
+            clock: Arc::new(ManualClock::new(BIRTH)),
             place: Some(place),
             pauses: Arc::default(),
             db: None,
@@ -105,12 +111,14 @@ impl<'a> Player<'a> {
         Options {
             fs: Arc::new(PausingFs::new(disk, Arc::clone(&self.pauses))),
             store_id: Some(StoreId([5; 16])),
-            clock: Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000))),
+            clock: Arc::clone(&self.clock) as _,
             cache_bytes: config.cache_bytes,
             memtable_bytes: config.memtable_bytes,
             wal_segment_bytes: config.wal_segment_bytes,
             table_bytes: config.table_bytes,
             compression: config.packing.compression(),
+            bottom_compression: config.bottom.map(Packing::compression),
+            prefix_filter: config.prefix.map(Prefix::rule),
             retention: retention(self.rule),
             background: config.worker == Worker::Threads,
             writers_make_room: config.worker == Worker::Writers,
@@ -166,6 +174,11 @@ impl<'a> Player<'a> {
             Step::Reopen { seq } => self.reopen(*seq),
             Step::Crash { seq } => self.crash(*seq),
             Step::Verify => done("verify", self.db()?.verify()),
+            Step::Wait(millis) => {
+                self.clock.advance(Duration::from_millis(*millis));
+                Ok(())
+            }
+            Step::SeqAt { time, most, times } => self.seq_at(*time, *most, times),
             Step::Count { seq, floor, snapshots } => self.count(*seq, *floor, *snapshots),
             Step::Refused(wrong) => self.refused(*wrong),
             read => self.read(read),
@@ -322,6 +335,22 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
+    /// The answer is no commit from after the time, and those that it leaves out are as young as it says.
+    fn seq_at(&self, time: u64, most: u64, times: &[u64]) -> Result<(), Complaint> {
+        let found = self.db()?.seq_at(BIRTH.plus(Duration::from_millis(time)));
+        let (seq, within) = found.map_or((0, Duration::MAX), |found| (found.seq.get(), found.within));
+        if seq > most {
+            return Err(format!("commit {seq} was the newest at {time}, says the store; it was {most}"));
+        }
+        let left_out = times.get(seq as usize + 1).map(|made| Duration::from_millis(time - made));
+        match left_out {
+            Some(age) if age > within => Err(format!(
+                "{seq} was the newest at {time} within {within:?}, but the next is older by {age:?}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn refused(&self, wrong: Wrong) -> Result<(), Complaint> {
         let db = self.db()?;
         let before = db.visible();
@@ -388,6 +417,7 @@ fn retention(rule: Rule) -> Retention {
         Rule::Newest => Retention::LatestOnly,
         Rule::Versions(count) => Retention::Versions(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)),
         Rule::Since(seq) => Retention::Since(sequence(seq)),
+        Rule::Age(age) => Retention::MaxAge(Duration::from_millis(age)),
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Rule {
     Versions(u32),
     /// What is needed to read at this sequence or later.
     Since(u64),
+    /// What is needed to read as of a moment that is at most so many milliseconds ago.
+    Age(u64),
 }
 
 /// Keys from the first one up to before the second, or up to the end.
@@ -120,6 +122,11 @@ pub enum Step {
     Verify,
     /// The newest sequence, the greatest that the history floor can be, and how many snapshots are open.
     Count { seq: u64, floor: u64, snapshots: (usize, usize) },
+    /// So many milliseconds pass.
+    Wait(u64),
+    /// Which commit was the newest at a time: at most `most`, and of the commits from there down to the answer, whose times
+    /// follow from the oldest to the newest, none may be older than the answer says.
+    SeqAt { time: u64, most: u64, times: Vec<u64> },
     /// Something that is refused and changes nothing.
     Refused(Wrong),
 }
