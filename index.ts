@@ -115,6 +115,7 @@ export type {
   DeleteChange,
   DeleteOptions,
   DocumentMeta,
+  DropChange,
   Durability,
   ExpiryOptions,
   FieldTtl,

@@ -107,6 +107,17 @@ test('a dropped collection is gone, but not from its past', async (t) => {
   t.deepEqual(await store.collections(), ['empty'])
   t.deepEqual(await before.get('ada'), { id: 'ada' })
   t.is(await store.collection('people').get('ada'), undefined)
+  // By its name, too, and not what has the name now.
+  await store.collection('people').put({ id: 'bob' })
+  using past = store.at(sequence)
+  t.deepEqual(await past.collection('people').getMany(['ada', 'bob']), [{ id: 'ada' }, undefined])
+  const people = store.collection('people')
+  t.deepEqual(people.getSync('ada', { snapshot: past }), { id: 'ada' })
+  t.deepEqual(await people.scan({ snapshot: past }).toArray(), [{ id: 'ada' }])
+  t.deepEqual(await people.find({ snapshot: past }).toArray(), [{ id: 'ada' }])
+  t.is((await past.collection('people').getMeta('ada'))?.sequence, sequence)
+  t.is(await past.collection('nobody').get('ada'), undefined)
+  await store.dropCollection('people')
   await fails(t, () => store.dropCollection('people'), { code: 'ERR_NOT_FOUND', collection: 'people', says: /people/ })
 })
 
@@ -150,4 +161,29 @@ test('what is no definition and no key is refused at once', async (t) => {
   t.throws(() => Index.multi('x', []), { code: 'ERR_INVALID_ARGUMENT' })
   await fails(t, () => people.define(Index.multi('x', 'a..b')).ready(), { code: 'ERR_VALIDATION', says: /a\.\.b/ })
   await fails(t, () => people.byIndex('x', Number.NaN), { code: 'ERR_INVALID_ARGUMENT', says: /index/ })
+})
+
+test('reading under names that nobody has written to uses up nothing, and finds what comes', async (t) => {
+  const store = await newStore(t)
+  const late = store.collection('late')
+  for (let n = 0; n < 70_000; n++) store.collection(`nobody-${n}`).getSync('a')
+  t.is(late.getSync('a'), undefined)
+  t.deepEqual(await late.scan().toArray(), [])
+  await store.collection('late').put({ id: 'a' })
+  t.deepEqual(late.getSync('a'), { id: 'a' })
+  t.deepEqual(await late.find().toArray(), [{ id: 'a' }])
+})
+
+test('a transaction reads a collection that is dropped meanwhile, and conflicts when it writes', async (t) => {
+  const store = await newStore(t)
+  await store.collection('people').put({ id: 'ada' })
+  const seen: unknown[] = []
+  await store.transaction(async (transaction) => {
+    if (seen.length === 0) await store.dropCollection('people')
+    const people = transaction.collection('people')
+    seen.push(await people.get('ada'))
+    people.put({ id: 'bob' })
+  })
+  t.deepEqual(seen, [{ id: 'ada' }, undefined])
+  t.deepEqual(await store.collection('people').scan().toArray(), [{ id: 'bob' }])
 })

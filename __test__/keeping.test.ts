@@ -1,7 +1,7 @@
 /** What is kept of a collection, as its settings say, and what happens below that. */
 import { join } from 'node:path'
 import test from 'ava'
-import { FountainStore, type Retention } from '../index.mjs'
+import { FountainStore, type Retention, type } from '../index.mjs'
 import { directory, fails, newStore } from './support.js'
 
 interface Row {
@@ -94,4 +94,33 @@ test('what is no setting is refused', async (t) => {
   await fails(t, () => FountainStore.open(join(directory(t), 's'), { retention: { since: new Date() } }), {
     code: 'ERR_INVALID_ARGUMENT',
   })
+})
+
+test('a program that declares another version of the schema than the store has is told so', async (t) => {
+  const path = directory(t)
+  const store = await FountainStore.open(path)
+  const schema = type<Row>()
+  const declared = (schemaVersion: number) => store.collection('rows', { schema, schemaVersion })
+  const first = declared(1)
+  await first.put({ id: 'a', n: 1 })
+  t.is((await store.collectionInfo('rows'))?.schemaVersion, undefined)
+  await first.ready()
+  await first.ready()
+  t.is((await store.collectionInfo('rows'))?.schemaVersion, 1)
+  t.is(declared(1).getSync('a')?.n, 1)
+  const error = await fails(t, () => declared(2), { code: 'ERR_DEFINITION', collection: 'rows', says: /version 1/ })
+  t.like(error.details, { requested: 2, found: 1 })
+  // Without a version any is fine.
+  using snapshot = store.snapshot()
+  await store.collection<Row>('rows').put({ id: 'b', n: 1 })
+  await store.alterCollection('rows', { schemaVersion: 2 })
+  await fails(t, () => first.ready(), { code: 'ERR_DEFINITION' })
+  // The past is read as it was.
+  t.is(snapshot.collection(declared(2)).getSync('a')?.n, 1)
+  await declared(2).ready()
+  const fresh = store.collection('fresh', { schema, schemaVersion: 7 })
+  await fresh.ready()
+  t.is((await store.collectionInfo('fresh'))?.schemaVersion, 7)
+  await fails(t, () => store.collection('rows', { schema, schemaVersion: -1 }), { code: 'ERR_INVALID_ARGUMENT' })
+  await store.close()
 })

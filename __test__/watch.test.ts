@@ -166,3 +166,24 @@ test('transactions are followed as one commit', async (t) => {
   })
   t.deepEqual((await seen).map(brief).sort(), ['a put x 1', 'b put x 1'])
 })
+
+test('who watches is told of a drop, and of what came before it', async (t) => {
+  const store = await newStore(t)
+  const [rows, others] = [store.collection<Row>('rows'), store.collection<Row>('others')]
+  const live = take(store.watch(), 5)
+  await rows.put({ id: 'a', n: 1 })
+  await others.put({ id: 'b', n: 1 })
+  await store.dropCollection('rows')
+  await store.collection<Row>('rows').put({ id: 'c', n: 1 })
+  await others.put({ id: 'd', n: 1 })
+  const told = ['rows put a 1', 'others put b 2', 'rows drop undefined 3', 'rows put c 4', 'others put d 5']
+  t.deepEqual((await live).map(brief), told)
+  t.deepEqual((await take(store.watch({ from: 0 }), 5)).map(brief), told)
+  // The loop over the collection that was dropped ends; nothing more can happen to it.
+  const ended: string[] = []
+  for await (const { op, sequence } of rows.watch({ from: 0 })) ended.push(`${op} ${sequence}`)
+  t.deepEqual(ended, ['put 1', 'drop 3'])
+  const differences: string[] = []
+  for await (const change of store.diff(2, 5)) differences.push(brief(change))
+  t.deepEqual(differences, ['rows delete a 3', 'others put d 5', 'rows put c 4'])
+})

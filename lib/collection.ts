@@ -28,6 +28,7 @@ import type { Where } from './query-types.js'
 import type { ReadSource } from './read.js'
 import { ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
+import { ensureVersion } from './schema-version.js'
 import type {
   BatchItem,
   Change,
@@ -183,9 +184,13 @@ export class Collection<
 
   /**
    * Defines the indexes that the collection was declared with and that the store has not yet; resolves when all are ready.
-   * Rejects with `ERR_EXISTS` if the store has an index of the name that is another one.
+   * Rejects with `ERR_EXISTS` if the store has an index of the name that is another one. Before that it stores the
+   * `schemaVersion` that the collection was declared with if the store has none, and rejects with `ERR_DEFINITION` if it has
+   * another one.
    */
   async ready(): Promise<void> {
+    const { schemaVersion } = this.options
+    if (schemaVersion !== undefined) await ensureVersion(this.source.core, this.name, schemaVersion)
     const builds = [...this.source.indexes].map(([name, definition]) => this.defineIndex(name, definition))
     await Promise.all(builds)
   }
@@ -214,7 +219,7 @@ export class Collection<
   watch(options?: WatchOptions): AsyncGenerator<Change<T, K>, void> {
     const { core } = this.source
     const { from, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
-    return followCollection(this.source, from ?? core.call((native, handle) => native.sequence(handle)), signal)
+    return followCollection<T, K>(this.source, from ?? core.call((native, handle) => native.sequence(handle)), signal)
   }
 
   /**

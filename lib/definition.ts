@@ -34,6 +34,12 @@ export interface CollectionDefinition<S extends Schema, P extends string, I> {
   readonly schema: S
   /** The property that holds the key. Default: `'id'`. */
   readonly key?: P | undefined
+  /**
+   * The version of the schema that the documents follow, as the program counts. If the store has another one,
+   * `store.collection` throws `ERR_DEFINITION`; `ready()` stores it where there is none, and after a migration
+   * `store.alterCollection(name, { schemaVersion })` changes it. Default: any.
+   */
+  readonly schemaVersion?: number | undefined
   /** The indexes that the program reads through, by name; `ready()` defines those that are missing. Default: none. */
   readonly indexes?: I | undefined
 }

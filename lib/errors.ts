@@ -58,6 +58,11 @@ export type StoreErrorCode =
    * query, `details.pointer` says where.
    */
   | 'ERR_VALIDATION'
+  /**
+   * What a program says of a collection is not what the store has: of a `schemaVersion`, `details` has the one that is
+   * `requested`, and the one that was `found`.
+   */
+  | 'ERR_DEFINITION'
   /** An argument or option of a wrong type or an unknown name. */
   | 'ERR_INVALID_ARGUMENT'
   /** A bug in the store. Please report it. */
@@ -104,6 +109,7 @@ export const CODES: ReadonlySet<string> = new Set<StoreErrorCode>([
   'ERR_BAD_CURSOR',
   'ERR_NO_INDEX',
   'ERR_VALIDATION',
+  'ERR_DEFINITION',
   'ERR_INVALID_ARGUMENT',
   'ERR_INTERNAL',
   'ERR_UNSUPPORTED_RUNTIME',

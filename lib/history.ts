@@ -3,10 +3,11 @@
  * All is read page by page on a read thread.
  */
 import type { StoreCore } from './core.js'
+import { StoreError } from './errors.js'
 import { decodeKey, encodeKey, type Key } from './keys.js'
 import { PAGE_BYTES } from './limits.js'
 import { abandoned } from './pin.js'
-import { asDocument, type ReadSource } from './read.js'
+import { asDocument, type ReadSource, type WriteSource } from './read.js'
 import { readRecord } from './record/reader.js'
 import type { Change, Sequence, StoreChange, Version } from './types.js'
 
@@ -17,6 +18,7 @@ const DELETED = 0xffffffff
 interface Packed {
   readonly sequence: Sequence
   readonly collection: number
+  /** Empty where the collection was dropped. */
   readonly key: Buffer
   readonly deleted: boolean
   readonly bytes: Buffer
@@ -72,7 +74,8 @@ export async function* readDiff(
     })
     for (const version of versions) {
       behind = version
-      yield { collection: nameOf(core, names, version.collection), change: changeOf(core, version) }
+      const collection = nameOf(core, names, version.collection, [upto, after])
+      yield { collection, change: changeOf(core, version) }
     }
     if (said === 0) return
   }
@@ -155,8 +158,8 @@ class Changes<R> implements AsyncGenerator<R, void> {
 }
 
 /**
- * What commits after a sequence change, in their order, without end: until it is left, the signal is aborted or the store
- * closed. `collection` is an id, or 0 for all; `make` is what becomes of each.
+ * What commits after a sequence change, in their order, without end: until it is left, the signal is aborted, the store
+ * closed or the one collection that is followed dropped. `collection` is an id, or 0 for all; `make` is what becomes of each.
  */
 function follow<R>(
   core: StoreCore,
@@ -187,6 +190,7 @@ async function* readChanges<R>(
       for (const version of versions) {
         yield make(version)
         signal?.throwIfAborted()
+        if (collection !== 0 && version.key.length === 0) return
       }
       after = said
     }
@@ -203,18 +207,22 @@ async function* readChanges<R>(
 export function followStore(core: StoreCore, from: Sequence, signal?: AbortSignal): AsyncGenerator<StoreChange, void> {
   const names = new Map<number, string>()
   return follow(core, 0, from, signal, (version) => {
-    return { collection: nameOf(core, names, version.collection), change: changeOf(core, version) }
+    const { sequence } = version
+    // A commit that drops a collection leaves none of its name.
+    const collection = nameOf(core, names, version.collection, [sequence, sequence - 1])
+    return { collection, change: changeOf(core, version) }
   })
 }
 
-/** What commits after a sequence change in one collection. */
+/** What commits after a sequence change in one collection, up to the one that drops it. */
 export function followCollection<T, K extends Key>(
-  source: ReadSource,
+  source: WriteSource,
   from: Sequence,
   signal?: AbortSignal,
 ): AsyncGenerator<Change<T, K>, void> {
-  return follow(source.core, source.id, from, signal, (version) => {
+  return follow(source.core, source.claim(), from, signal, (version) => {
     const { sequence, key, deleted, bytes, start, end } = version
+    if (key.length === 0) return { op: 'drop', sequence }
     const id = decodeKey(key, 0, key.length) as K
     if (deleted) return { op: 'delete', id, sequence }
     return { op: 'put', id, doc: asDocument(source, id, bytes, start, end) as T, sequence }
@@ -268,21 +276,27 @@ function startBehind(version: Packed | undefined, io: Buffer): number {
 
 function changeOf(core: StoreCore, version: Packed): Change<unknown, Key> {
   const { sequence, key, bytes, start, end } = version
+  if (key.length === 0) return { op: 'drop', sequence }
   const id = decodeKey(key, 0, key.length)
   if (version.deleted) return { op: 'delete', id, sequence }
   return { op: 'put', id, doc: readRecord(bytes, start, end, core.shapes), sequence }
 }
 
-/** The name of a collection by its id; `names` keeps what is known. */
-function nameOf(core: StoreCore, names: Map<number, string>, id: number): string {
-  if (!names.has(id)) {
-    const stored: string[] = JSON.parse(core.call((native, handle) => native.collections(handle)))
-    for (const name of stored) {
-      names.set(
-        core.call((native, handle) => native.collection(handle, name)),
-        name,
-      )
-    }
+/** The name of a collection by its id, now or at one of some moments; `names` keeps what is known. */
+function nameOf(core: StoreCore, names: Map<number, string>, id: number, moments: readonly Sequence[]): string {
+  for (let next = -1; !names.has(id) && next < moments.length; next++) {
+    const moment = moments[next] ?? core.call((native, handle) => native.sequence(handle))
+    for (const [other, name] of collectionsAt(core, moment)) names.set(other, name)
   }
   return names.get(id) ?? ''
+}
+
+/** The collections that there were at a moment; none if that is not known any more. */
+function collectionsAt(core: StoreCore, moment: Sequence): [number, string][] {
+  try {
+    return JSON.parse(core.call((native, handle) => native.collectionsAt(handle, moment)))
+  } catch (error) {
+    if (StoreError.is(error, 'ERR_HISTORY_TRUNCATED')) return []
+    throw error
+  }
 }

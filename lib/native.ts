@@ -36,6 +36,9 @@ export interface NativeBinding {
   compact(ticket: number, store: number): void
   sequence(store: number): number
   collection(store: number, name: string): number
+  knownCollection(store: number, name: string): number
+  collectionAt(store: number, name: string, at: number): number
+  collectionsAt(store: number, at: number): string
   collections(store: number): string
   recordToJson(store: number, record: Uint8Array): string
   jsonToRecord(store: number, json: string, keyName: string, io: Uint8Array): number

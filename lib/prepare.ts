@@ -4,7 +4,7 @@ import { describe, StoreError } from './errors.js'
 import { expiryOf } from './keeping.js'
 import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
 import { requireString } from './options.js'
-import { largerBlock, type ReadSource } from './read.js'
+import { largerBlock, type ReadSource, type WriteSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
 import { validated } from './schema.js'
 import type { ExpiryOptions } from './types.js'
@@ -20,13 +20,13 @@ export type WriteCondition = PreparedWrite['condition']
  * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
 export function preparePut(
-  source: ReadSource,
+  source: WriteSource,
   given: unknown,
   condition?: WriteCondition,
   expiry?: ExpiryOptions,
 ): PreparedWrite {
   const expiresAt = expiryOf(expiry)
-  const { id, name, keyName } = source
+  const { name, keyName } = source
   const document = validated(source, given)
   if (!isPlainObject(document)) {
     const message = `a document of collection ${JSON.stringify(name)} is a plain object, not ${describe(document)}`
@@ -34,13 +34,14 @@ export function preparePut(
   }
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   const key = plainKey(document[keyName], context)
-  const record = encode(source, document, key, context)
+  const id = source.claim()
+  const record = encode(source, id, document, key, context)
   return { collectionId: id, key, record, context, condition, expiresAt }
 }
 
 /** A key that cannot be one is reported as that, even if the document cannot hold it either. */
-function encode(source: ReadSource, document: object, key: Key, context: KeyContext): Uint8Array {
-  const { core, id, name, keyName } = source
+function encode(source: ReadSource, id: number, document: object, key: Key, context: KeyContext): Uint8Array {
+  const { core, name, keyName } = source
   const without = isDocumentKey(key) ? undefined : keyName
   try {
     return encodeDocument(document, name, core.shapes.rootOf(id), core.shapes, without)
@@ -56,14 +57,14 @@ function encode(source: ReadSource, document: object, key: Key, context: KeyCont
  * @throws StoreError `ERR_INVALID_ARGUMENT`, `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
 export function prepareJson(
-  source: ReadSource,
+  source: WriteSource,
   json: unknown,
   condition?: WriteCondition,
   expiry?: ExpiryOptions,
 ): PreparedWrite {
   requireString(json, 'json')
   const expiresAt = expiryOf(expiry)
-  const { core, id, name, keyName } = source
+  const { core, name, keyName } = source
   if (!json.isWellFormed()) {
     const message = `the JSON text of a document of ${JSON.stringify(name)} has half of a surrogate pair, which is not text`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
@@ -81,7 +82,7 @@ export function prepareJson(
     const keyEnd = 4 + block.readUInt32LE(0)
     // The block is used again before the write is.
     const record = Buffer.from(block.subarray(keyEnd, length))
-    return { collectionId: id, key: decodeKey(block, 4, keyEnd), record, context, condition, expiresAt }
+    return { collectionId: source.claim(), key: decodeKey(block, 4, keyEnd), record, context, condition, expiresAt }
   }
 }
 
@@ -99,7 +100,8 @@ function parseJson({ name }: ReadSource, json: string): unknown {
  *
  * @throws StoreError `ERR_INVALID_KEY`
  */
-export function prepareDelete(source: ReadSource, key: unknown, condition?: WriteCondition): PreparedWrite {
+export function prepareDelete(source: WriteSource, key: unknown, condition?: WriteCondition): PreparedWrite {
   const context: KeyContext = { collection: source.name, place: 'key' }
-  return { collectionId: source.id, key: plainKey(key, context), record: undefined, context, condition }
+  const plain = plainKey(key, context)
+  return { collectionId: source.claim(), key: plain, record: undefined, context, condition }
 }

@@ -25,12 +25,14 @@ import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
 import type { FindSpec, Path, Select } from './query-types.js'
 import { encodeRange } from './range.js'
-import { asDocument, asJson, PENDING, type ReadSource, readLater, readMany, readNow } from './read.js'
+import { asDocument, asJson, PENDING, type ReadSource, readLater, readMany, readNow, type WriteSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
 import { Scan } from './scan.js'
 import { type Schema, schemaRule } from './schema.js'
+import { checkVersion } from './schema-version.js'
 import { abortable } from './signal.js'
 import { Snapshot } from './snapshot.js'
+import { CollectionSource } from './source.js'
 import type { DocumentMeta, ReadOptions, ScanOptions, Sequence, SyncReadOptions, Version } from './types.js'
 
 /** Options of `store.collection`. */
@@ -39,6 +41,8 @@ export interface CollectionOptions {
   readonly key?: string | undefined
   /** What documents must be when they are written. Default: anything. */
   readonly schema?: Schema | undefined
+  /** The version of the schema that documents follow, see `CollectionDefinition`. Default: any. */
+  readonly schemaVersion?: number | undefined
   /** The indexes that `ready()` defines, by name. Default: none. */
   readonly indexes?: Readonly<Record<string, IndexDefinition>> | undefined
 }
@@ -50,6 +54,7 @@ const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOpti
 const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
   key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
   schema: schemaRule,
+  schemaVersion: wholeNumber,
   indexes: { expected: 'an object of definitions', accepts: isPlainObject },
 }
 const SCAN_OPTIONS: OptionRules<ScanOptions> = {
@@ -97,6 +102,8 @@ const INDEX_SCAN_OPTIONS: OptionRules<IndexScanOptions> = {
 interface Fixed {
   readonly sequence: Sequence
   lease(core: StoreCore): Lease
+  /** The id of the collection that has a name there. */
+  idOf(name: string): number
 }
 
 /** The reading half of a collection: all there is on a snapshot. */
@@ -110,17 +117,21 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
    */
   readonly options: CollectionOptions
   /** @internal */
-  protected readonly source: ReadSource
+  protected readonly source: WriteSource
   readonly #fixed: Fixed | undefined
 
   /** @internal Use `store.collection()`, `snapshot.collection()` or `transaction.collection()`. */
   constructor(core: StoreCore, name: string, options?: CollectionOptions, fixed?: Fixed) {
     requireString(name, 'name')
     this.options = checkOptions(options, COLLECTION_OPTIONS, 'collection')
-    const { key = 'id', schema, indexes = {} } = this.options
-    const id = core.call((native, handle) => native.collection(handle, name), { collection: name })
+    const { key = 'id', schema, schemaVersion, indexes = {} } = this.options
     this.name = name
-    this.source = { core, name, id, keyName: key, schema, indexes: checkedDefinitions(indexes) }
+    const known = { core, name, keyName: key, schema, indexes: checkedDefinitions(indexes) }
+    const source = new CollectionSource(known, fixed?.idOf(name))
+    // A name that is none is refused here.
+    if (fixed === undefined) void source.id
+    if (fixed === undefined && schemaVersion !== undefined) checkVersion(core, name, schemaVersion)
+    this.source = source
     this.#fixed = fixed
   }
 
@@ -142,7 +153,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const lease = this.#lease(snapshot)
     this.source.core.activity.get(this.name)
     try {
-      return readNow(this.source, plain, lease?.sequence ?? NEWEST, false) as T | undefined
+      return readNow(this.#in(snapshot), plain, lease?.sequence ?? NEWEST, false) as T | undefined
     } finally {
       lease?.release()
     }
@@ -170,7 +181,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'history')
     const [plain, moment] = [this.#plain(key), this.#moment(snapshot)]
     this.source.core.activity.history(this.name)
-    return readHistory(this.source, plain, moment, signal)
+    return readHistory(this.#in(snapshot), plain, moment, signal)
   }
 
   /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
@@ -180,7 +191,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       signal?.throwIfAborted()
       const [plain, moment] = [this.#plain(key), this.#moment(snapshot)]
       this.source.core.activity.get(this.name)
-      return abortable(readMeta(this.source, plain, moment), signal)
+      return abortable(readMeta(this.#in(snapshot), plain, moment), signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -212,7 +223,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     this.source.core.assertOpen()
     const { parts, regex, snapshot, signal } = checkedSpec(spec)
     const lease = () => this.#lease(snapshot)
-    return new Query<T, T, I>({ source: this.source, lease, regex, signal }, parts)
+    return new Query<T, T, I>({ source: this.#in(snapshot), lease, regex, signal }, parts)
   }
 
   /**
@@ -231,7 +242,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       core.activity.scan(this.name)
       return lease
     }
-    return new Scan(this.source, { range, reverse, limit, pageSize, signal, pin })
+    return new Scan(this.#in(snapshot), { range, reverse, limit, pageSize, signal, pin })
   }
 
   /**
@@ -278,7 +289,15 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       core.activity.indexLookup(this.name, index)
       return lease
     }
-    return new Scan(this.source, { range: encodeRange({}, this.name), query, reverse, limit, pageSize, signal, pin })
+    return new Scan(this.#in(snapshot), {
+      range: encodeRange({}, this.name),
+      query,
+      reverse,
+      limit,
+      pageSize,
+      signal,
+      pin,
+    })
   }
 
   /**
@@ -303,22 +322,28 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     return fixed?.sequence ?? this.source.core.call((native, handle) => native.sequence(handle))
   }
 
+  /** What is read: in a snapshot the collection that had this name then. */
+  #in(given: Snapshot | undefined): ReadSource {
+    return given === undefined ? this.source : given.sourceOf(this.source)
+  }
+
   /** A share in the snapshot to read, or undefined to read the newest state. */
   #lease(given: Snapshot | undefined): Lease | undefined {
     return (given ?? this.#fixed)?.lease(this.source.core)
   }
 
   #read(key: Key, snapshot: Snapshot | undefined, finish = asDocument): Promise<unknown> {
+    const source = this.#in(snapshot)
     const lease = this.#lease(snapshot)
     this.source.core.activity.get(this.name)
-    return this.#readAt(key, lease?.sequence ?? NEWEST, () => lease?.release(), finish)
+    return this.#readAt(source, key, lease?.sequence ?? NEWEST, () => lease?.release(), finish)
   }
 
   /** Reads in memory, then on a read thread; `done` is called when nothing more is read. */
-  #readAt(key: Key, at: number, done: () => void, finish = asDocument): Promise<unknown> {
+  #readAt(source: ReadSource, key: Key, at: number, done: () => void, finish = asDocument): Promise<unknown> {
     try {
-      const found = readNow(this.source, key, at, true, finish)
-      if (found === PENDING) return readLater(this.source, key, at, finish).finally(done)
+      const found = readNow(source, key, at, true, finish)
+      if (found === PENDING) return readLater(source, key, at, finish).finally(done)
       done()
       const pause = this.source.core.runtime.turn.giveWay()
       return pause ? pause.then(() => found) : Promise.resolve(found)
@@ -332,7 +357,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
     this.source.core.activity.getMany(this.name, keys.length)
     try {
-      return (await readMany(this.source, keys, lease.sequence)) as (T | undefined)[]
+      return (await readMany(this.#in(snapshot), keys, lease.sequence)) as (T | undefined)[]
     } finally {
       lease.release()
     }

@@ -15,7 +15,7 @@ export interface ReadSource {
   readonly core: StoreCore
   /** The collection's name. */
   readonly name: string
-  /** The collection's id in the engine. */
+  /** The collection's id in the engine, for reading; that of no collection as long as the name has none. */
   readonly id: number
   /** The property that holds the key. */
   readonly keyName: string
@@ -23,6 +23,12 @@ export interface ReadSource {
   readonly schema: Schema | undefined
   /** The indexes that the program has declared, by name. */
   readonly indexes: ReadonlyMap<string, IndexDefinition>
+}
+
+/** What writing to a collection needs to know of it, too. */
+export interface WriteSource extends ReadSource {
+  /** The collection's id for writing; a new one if the name has none. */
+  claim(): number
 }
 
 /** The answer is not in memory. */

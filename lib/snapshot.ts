@@ -6,7 +6,9 @@ import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
 import type { Key } from './keys.js'
 import type { Lease, Pin } from './pin.js'
+import type { ReadSource } from './read.js'
 import { type CollectionOptions, type ReadCollection, viewed } from './read-collection.js'
+import { CollectionSource, NO_COLLECTION } from './source.js'
 import type { AnyDocument, KeyProperty, Sequence } from './types.js'
 
 /** Makes the view of a collection that a snapshot gives. */
@@ -38,6 +40,7 @@ export class Snapshot implements AsyncDisposable, Disposable {
   readonly #pin: Pin
   readonly #lease: Lease
   readonly #view: ViewFactory
+  readonly #ids = new Map<string, number>()
   #closed = false
 
   /** @internal Use `store.snapshot()` or `store.at(sequence)`. */
@@ -89,6 +92,31 @@ export class Snapshot implements AsyncDisposable, Disposable {
   /** Closes the snapshot. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /**
+   * The collection that had the name of `source` at the moment of this snapshot.
+   *
+   * @internal
+   */
+  sourceOf(source: ReadSource): ReadSource {
+    const id = this.idOf(source.name)
+    return id === source.id ? source : new CollectionSource(source, id)
+  }
+
+  /**
+   * The id of the collection that had a name at the moment of this snapshot.
+   *
+   * @internal
+   */
+  idOf(name: string): number {
+    let id = this.#ids.get(name)
+    if (id === undefined) {
+      const known = { collection: name }
+      id = this.#core.call((native, handle) => native.collectionAt(handle, name, this.sequence), known) || NO_COLLECTION
+      this.#ids.set(name, id)
+    }
+    return id
   }
 
   /**

@@ -80,6 +80,20 @@ export class Transaction {
   }
 
   /**
+   * The id of the collection that has a name in it: that of its moment, even if it was dropped since then, which its commit
+   * will find, or else a new one.
+   *
+   * @internal
+   */
+  idOf(name: string): number {
+    this.#assertRunning()
+    return this.#core.call(
+      (native, store) => native.collectionAt(store, name, this.sequence) || native.collection(store, name),
+      { collection: name },
+    )
+  }
+
+  /**
    * Makes a write in it.
    *
    * @internal

@@ -69,10 +69,20 @@ export interface DeleteChange<K = Key> {
   readonly sequence: Sequence
 }
 
-/** What became of a document. */
-export type Change<T, K = Key> = PutChange<T, K> | DeleteChange<K>
+/** The collection was dropped with all its documents. */
+export interface DropChange {
+  /** Tells it from what became of single documents. */
+  readonly op: 'drop'
+  /** It is about no document. */
+  readonly id?: undefined
+  /** The commit that dropped it. */
+  readonly sequence: Sequence
+}
 
-/** What became of a document of some collection. */
+/** What became of a document, or of the collection. */
+export type Change<T, K = Key> = PutChange<T, K> | DeleteChange<K> | DropChange
+
+/** What became of a document of some collection, or of the collection itself. */
 export interface StoreChange {
   /** The name of the collection. */
   readonly collection: string

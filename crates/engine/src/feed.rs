@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use fountain_lsm::{Seq, SeqRange};
 
+use crate::keyspace::CollectionId;
 use crate::kv::Batch;
 use crate::limits::MAX_FEED_BYTES;
 use crate::sync::lock;
@@ -29,8 +30,18 @@ struct State {
     recent: VecDeque<(Seq, Arc<Batch>)>,
     floor: Seq,
     bytes: usize,
+    /// Collections that commits after `floor` have dropped: earlier ones of these commits may be about them.
+    dropped: Vec<(Seq, CollectionId)>,
     waiting: BTreeMap<u64, Wake>,
     closed: bool,
+}
+
+/// Commits that are kept.
+pub(crate) struct Recent {
+    /// In order, without a gap.
+    pub commits: Vec<(Seq, Arc<Batch>)>,
+    /// The collections that they drop.
+    pub dropped: BTreeSet<CollectionId>,
 }
 
 impl Feed {
@@ -57,17 +68,32 @@ impl Feed {
         drop(wake);
     }
 
+    /// Takes note of the collections that commits drop which have become visible, before they are gone from the catalog: whoever
+    /// reads earlier commits has to know that they were collections.
+    pub fn note_drops(&self, batches: &[Batch], range: SeqRange) {
+        if batches.iter().all(|batch| batch.dropped().is_empty()) {
+            return;
+        }
+        let mut state = lock(&self.state);
+        for (batch, number) in batches.iter().zip(range.first.get()..) {
+            let seq = Seq::new(number).unwrap_or(Seq::MAX);
+            state.dropped.extend(batch.dropped().iter().map(|&id| (seq, id)));
+        }
+    }
+
     /// Takes note of commits that have become visible, and wakes those who wait.
     pub fn note_commits(&self, batches: Vec<Batch>, range: SeqRange) {
         let mut state = lock(&self.state);
         if state.watchers.is_empty() {
             state.recent.clear();
+            state.dropped.clear();
             (state.bytes, state.floor) = (0, range.last);
             return;
         }
         for (batch, number) in batches.into_iter().zip(range.first.get()..) {
             state.bytes += batch.size_bytes() + ENTRY_BYTES;
-            state.recent.extend(Seq::new(number).map(|seq| (seq, Arc::new(batch))));
+            let Some(seq) = Seq::new(number) else { continue };
+            state.recent.push_back((seq, Arc::new(batch)));
         }
         while state.bytes > MAX_FEED_BYTES
             && let Some((seq, batch)) = state.recent.pop_front()
@@ -75,6 +101,8 @@ impl Feed {
             state.bytes = state.bytes.saturating_sub(batch.size_bytes() + ENTRY_BYTES);
             state.floor = seq;
         }
+        let floor = state.floor;
+        state.dropped.retain(|(seq, _)| *seq > floor);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for wake in waiting.into_values() {
@@ -82,14 +110,15 @@ impl Feed {
         }
     }
 
-    /// The commits after `after`, in order, as far as they are kept without a gap; `None` if the next one is not.
-    pub fn after(&self, after: Seq) -> Option<Vec<(Seq, Arc<Batch>)>> {
+    /// The commits after `after`, as far as they are kept; `None` if the next one is not.
+    pub fn after(&self, after: Seq) -> Option<Recent> {
         let state = lock(&self.state);
         if after < state.floor {
             return None;
         }
         let first = state.recent.partition_point(|(seq, _)| *seq <= after);
-        Some(state.recent.range(first..).cloned().collect())
+        let commits = state.recent.range(first..).cloned().collect();
+        Some(Recent { commits, dropped: state.dropped.iter().map(|(_, id)| *id).collect() })
     }
 
     /// Keeps `wake` until there is a commit, unless `is_there` already says so: then it comes back to be called. After the
@@ -136,7 +165,7 @@ mod tests {
     }
 
     fn kept(feed: &Feed, after: u64) -> Option<Vec<u64>> {
-        let commits = feed.after(Seq::new(after).unwrap())?;
+        let Recent { commits, .. } = feed.after(Seq::new(after).unwrap())?;
         Some(commits.iter().map(|(seq, _)| seq.get()).collect())
     }
 

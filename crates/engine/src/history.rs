@@ -1,9 +1,10 @@
 //! What was: the versions of one record, what commits changed, and how two moments differ.
 
-use fountain_lsm::{KeyRange, ReadTier, Seq};
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
+use crate::catalog::{Catalog, Names};
 use crate::document;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::expiry;
 use crate::keys;
 use crate::keyspace::CollectionId;
@@ -55,7 +56,7 @@ impl Store {
     }
 
     /// Fills `page`, which is cleared first, with what commits changed, in the order of commits and in each by collection
-    /// and key. Returns the commit up to which it goes, at most `upto`: all changes of a commit are in one page, however
+    /// and key; that a collection was dropped is told as the deletion of the empty key. Returns the commit up to which it goes, at most `upto`: all changes of a commit are in one page, however
     /// large. Go on after that one.
     ///
     /// # Errors
@@ -73,9 +74,19 @@ impl Store {
         let mut found = Vec::new();
         let mut bytes = 0;
         let mut versions = self.inner.kv.changes(range_of(request.collection), request.after, upto)?;
+        let (collections, drops) = self.collections_between(request)?;
+        let asked = |id: CollectionId| request.collection.is_none_or(|only| only == id);
+        for &(seq, collection) in drops.iter().filter(|(_, id)| asked(*id)) {
+            found.push(Found { seq, collection, key: Vec::new(), value: None });
+        }
         while versions.next()? {
-            let (seq, collection) = (versions.seq(), self.collection_of(versions.key()));
-            let Some(collection) = collection.filter(|_| seq <= upto) else { continue };
+            let (seq, collection) = (versions.seq(), CollectionId::of_storage_key(versions.key()));
+            let is_asked = |id: &CollectionId| seq <= upto && collections.contains_key(id);
+            let Some(collection) = collection.filter(is_asked) else { continue };
+            // Some storage keeps deleted ranges as deletions of their keys.
+            if versions.value().is_none() && drops.contains(&(seq, collection)) {
+                continue;
+            }
             let one = Found::take(versions.as_ref(), collection)?;
             bytes += one.size();
             found.push(one);
@@ -88,7 +99,9 @@ impl Store {
                 limit = limit.max(2 * bytes);
             }
         }
-        found.sort_by_key(|one| one.seq);
+        found.sort_by(|one, other| {
+            (one.seq, one.collection, &one.key).cmp(&(other.seq, other.collection, &other.key))
+        });
         for one in &found {
             page.push(one.seq, one.collection, &one.key, one.value.as_deref());
         }
@@ -96,7 +109,7 @@ impl Store {
     }
 
     /// Fills `page`, which is cleared first, with the records that differ between two moments, by collection and key: each
-    /// as it is at `upto` with the sequence that made it so, or as deleted. Begins at `start`, the page's
+    /// as it is at `upto` with the sequence that made it so, or as deleted, be it with its collection. Begins at `start`, the page's
     /// [`VersionPage::after_last`] of the page before.
     ///
     /// # Errors
@@ -123,14 +136,68 @@ impl Store {
         if let Some(start) = start {
             range.start = range.start.max(start.to_vec());
         }
+        let (before, after) = (Catalog::names_at(kv, request.after)?, Catalog::names_at(kv, request.upto)?);
+        // Collections are dropped as ranges of keys, of which the keys have no versions.
+        for (id, name) in before.iter().filter(|(id, _)| !after.contains_key(id)) {
+            let own = id.storage_range(&KeyRange::default());
+            let Some(end) = own.end.clone().filter(|end| range.start < *end) else { continue };
+            if range.end.as_ref().is_some_and(|end| *end <= own.start) {
+                break;
+            }
+            let until = KeyRange { start: range.start.clone(), end: Some(own.start.clone()) };
+            let dropped = KeyRange { start: range.start.clone().max(own.start), end: Some(end.clone()) };
+            if self.push_differences(until, request, &after, page)? == ScanEnd::More
+                || self.push_dropped(*id, name, dropped, request, page)? == ScanEnd::More
+            {
+                return Ok(ScanEnd::More);
+            }
+            range.start = end;
+        }
+        self.push_differences(range, request, &after, page)
+    }
+
+    /// The records in a range of which versions differ, in collections that there are at the end.
+    fn push_differences(
+        &self,
+        range: KeyRange,
+        request: &ChangesRequest,
+        collections: &Names,
+        page: &mut VersionPage,
+    ) -> Result<ScanEnd> {
+        if range.is_empty() {
+            return Ok(ScanEnd::Done);
+        }
+        let kv = self.inner.kv.as_ref();
         let mut versions = kv.differences(range, request.after, request.upto)?;
         while versions.next()? {
-            let Some(collection) = self.collection_of(versions.key()) else { continue };
+            let collection = CollectionId::of_storage_key(versions.key());
+            let Some(collection) = collection.filter(|id| collections.contains_key(id)) else { continue };
             let before = kv.get(versions.key(), Some(request.after), ReadTier::Disk)?;
             if before.as_deref() == versions.value() {
                 continue;
             }
             push(page, versions.as_ref(), collection)?;
+            if page.bytes().len() >= request.max_bytes.min(MAX_PAGE_BYTES) {
+                return Ok(ScanEnd::More);
+            }
+        }
+        Ok(ScanEnd::Done)
+    }
+
+    /// The records that a collection had which was dropped meanwhile, as deleted.
+    fn push_dropped(
+        &self,
+        id: CollectionId,
+        name: &str,
+        range: KeyRange,
+        request: &ChangesRequest,
+        page: &mut VersionPage,
+    ) -> Result<ScanEnd> {
+        let kv = self.inner.kv.as_ref();
+        let dropped = Catalog::dropped_at(kv, id, name, request.upto)?.unwrap_or(request.upto);
+        let mut records = kv.cursor(range, request.after, Direction::Forward, ReadTier::Disk)?;
+        while records.next()? {
+            page.push(dropped, id, records.key().get(KEYSPACE_BYTES..).unwrap_or_default(), None);
             if page.bytes().len() >= request.max_bytes.min(MAX_PAGE_BYTES) {
                 return Ok(ScanEnd::More);
             }
@@ -147,12 +214,24 @@ impl Store {
         let _pass = self.inner.enter("looking for a time")?;
         self.inner.kv.seq_at(millis).ok_or_else(|| {
             Error::new(
-                crate::error::ErrorCode::HistoryTruncated,
+                ErrorCode::HistoryTruncated,
                 format!(
                     "the store has no commit from before {millis} ms after 1970 that it knows the time of"
                 ),
             )
         })
+    }
+
+    /// The collections that a request may be about, and which commits dropped some of them. Where the history of the catalog
+    /// does not go back so far, those that there are now.
+    fn collections_between(&self, request: &ChangesRequest) -> Result<(Names, Vec<(Seq, CollectionId)>)> {
+        let kv = self.inner.kv.as_ref();
+        match Catalog::between(kv, request.after, request.upto) {
+            Err(error) if error.code == ErrorCode::HistoryTruncated => {
+                Ok((Catalog::names_at(kv, kv.visible())?, Vec::new()))
+            }
+            found => found,
+        }
     }
 
     /// Names the collection that a request is about.

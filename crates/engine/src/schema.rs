@@ -1,10 +1,11 @@
 //! Collections and indexes of an open store: what there is, what comes and goes, and reads through indexes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fountain_lsm::{Direction, Durability, KeyRange, ReadTier, Seq};
 
-use crate::catalog::{CollectionOptions, CollectionSetting, no_index};
+use crate::catalog::{Catalog, CollectionOptions, CollectionSetting, no_index};
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::lives;
 use crate::index::{
@@ -38,6 +39,37 @@ impl Store {
         let Some((id, options)) = self.inner.catalog.stored(name) else { return Ok(None) };
         let indexes = self.inner.catalog.indexes().of(id).to_vec();
         Ok(Some(CollectionInfo { id, options, indexes }))
+    }
+
+    /// The id of a collection that was written to or whose id was asked for; `None` uses up no id.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_NAME`, `ERR_CLOSED`.
+    pub fn known_collection(&self, name: &str) -> Result<Option<CollectionId>> {
+        let _pass = self.inner.enter("looking for a collection")?;
+        self.inner.catalog.known(name)
+    }
+
+    /// The id of the collection that had a name at a sequence, dropped since then or not; its records can be read at that
+    /// sequence. Where the history of the catalog does not go back so far, the one that has the name now.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_NAME`, `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
+    pub fn collection_at(&self, name: &str, at: Seq) -> Result<Option<CollectionId>> {
+        let _pass = self.inner.enter("looking for a collection")?;
+        match Catalog::id_at(self.inner.kv.as_ref(), name, at) {
+            Err(error) if error.code == ErrorCode::HistoryTruncated => self.inner.catalog.known(name),
+            found => found,
+        }
+    }
+
+    /// The collections that there were at a sequence.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
+    pub fn collections_at(&self, at: Seq) -> Result<BTreeMap<CollectionId, String>> {
+        let _pass = self.inner.enter("listing collections")?;
+        Catalog::names_at(self.inner.kv.as_ref(), at)
     }
 
     /// Stores a collection before anything is written to it, with options.

@@ -1,6 +1,6 @@
 //! Following the store: what commits change, each once and in their order, from any commit whose history is kept on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use fountain_lsm::Seq;
 use crate::document;
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry;
-use crate::feed::Wake;
+use crate::feed::{Recent, Wake};
 use crate::history::ChangesRequest;
 use crate::keyspace::CollectionId;
 use crate::kv::Batch;
@@ -59,12 +59,12 @@ impl Watch {
                 details.newest = Some(upto.get());
             }));
         }
-        let Some(commits) = inner.feed.after(after) else {
+        let Some(Recent { commits, dropped }) = inner.feed.after(after) else {
             return self.store.changes(&ChangesRequest { collection, after, upto, max_bytes }, page);
         };
         let mut reached = after;
         for (seq, batch) in commits {
-            self.push(seq, &batch, collection, page)?;
+            self.push(seq, &batch, collection, &dropped, page)?;
             reached = seq;
             if page.bytes().len() >= max_bytes.min(MAX_PAGE_BYTES) {
                 break;
@@ -87,17 +87,26 @@ impl Watch {
         self.store.inner.feed.leave(self.id);
     }
 
-    /// Adds what a commit changed, by collection and key; of several operations on a key the last counts.
+    /// Adds what a commit changed, by collection and key; of several operations on a key the last counts. `dropped` are
+    /// collections that are dropped later.
     fn push(
         &self,
         seq: Seq,
         batch: &Arc<Batch>,
         only: Option<CollectionId>,
+        dropped: &BTreeSet<CollectionId>,
         page: &mut VersionPage,
     ) -> Result<()> {
-        let changes: BTreeMap<&[u8], Option<&[u8]>> = batch.ops().collect();
+        let prefixes: Vec<_> = batch.dropped().iter().map(|id| id.prefix()).collect();
+        // That a collection is dropped is told by the empty key, which no record has.
+        let drops = prefixes.iter().map(|prefix| (&prefix[..], None));
+        let changes: BTreeMap<&[u8], Option<&[u8]>> = batch.ops().chain(drops).collect();
         for (key, value) in changes {
-            let Some(collection) = self.store.collection_of(key) else { continue };
+            let Some(collection) = CollectionId::of_storage_key(key) else { continue };
+            let is_drop = key.len() == KEYSPACE_BYTES;
+            if !is_drop && !dropped.contains(&collection) && self.store.collection_of(key).is_none() {
+                continue;
+            }
             if only.is_none_or(|only| only == collection) {
                 value.map_or(Ok(()), document::check_stored)?;
                 let document = value.map(|value| expiry::split(value).1);

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::thread;
 
-use fountain_engine::{CollectionRetention, Error, ErrorCode, Result, Store};
+use fountain_engine::{CollectionId, CollectionRetention, Error, ErrorCode, Result, Store};
 use napi::Env;
 use napi_derive::napi;
 
-use crate::arguments::number;
+use crate::arguments::{self, number};
 use crate::errors::{answer, bad_argument, thrown};
 use crate::mailbox::{Outcome, Ticket};
 use crate::registry::{GivenOptions, SharedStore};
@@ -83,6 +83,30 @@ pub fn sequence(store: u32) -> answer::Result<f64> {
 #[napi(catch_unwind)]
 pub fn collection(store: u32, name: String) -> answer::Result<u32> {
     with_store(store, |engine| Ok(engine.collection(&name)?.get())).map_err(|error| thrown(&error))
+}
+
+/// The id of a collection that has one; 0 for a name that was never asked for.
+#[napi(catch_unwind)]
+pub fn known_collection(store: u32, name: String) -> answer::Result<u32> {
+    let known = with_store(store, |engine| engine.known_collection(&name)).map_err(|error| thrown(&error))?;
+    Ok(known.map_or(0, CollectionId::get))
+}
+
+/// The id of the collection that had a name at a sequence; 0 if none had.
+#[napi(catch_unwind)]
+pub fn collection_at(store: u32, name: String, at: f64) -> answer::Result<u32> {
+    let find = |engine: &Store| engine.collection_at(&name, arguments::sequence(at)?);
+    let found = with_store(store, find).map_err(|error| thrown(&error))?;
+    Ok(found.map_or(0, CollectionId::get))
+}
+
+/// The collections that there were at a sequence, as a JSON array of pairs of id and name.
+#[napi(catch_unwind)]
+pub fn collections_at(store: u32, at: f64) -> answer::Result<String> {
+    let list = |engine: &Store| engine.collections_at(arguments::sequence(at)?);
+    let names = with_store(store, list).map_err(|error| thrown(&error))?;
+    let pairs: Vec<_> = names.iter().map(|(id, name)| (id.get(), name)).collect();
+    Ok(serde_json::json!(pairs).to_string())
 }
 
 /// The names of the collections that were written to, as a JSON array.

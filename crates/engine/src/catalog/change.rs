@@ -57,7 +57,7 @@ impl Catalog {
         | SchemaOp::AlterCollection(id, _)
         | SchemaOp::CreateIndex(id, _) = op
         {
-            claims.check_kept(&[*id])?;
+            claims.check_kept(&[*id], false)?;
         }
         match op {
             SchemaOp::CreateCollection(id, options) => {
@@ -197,6 +197,10 @@ impl Catalog {
             batch.push(&CATALOG, &entry::collection_key(&name), None);
         }
         batch.delete_range(KeyRange::prefix(&id.prefix()));
+        // Nobody watches one that was never stored.
+        if !self.is_new(id, claims) {
+            batch.note_drop(id);
+        }
         claims.dropped.insert(id);
     }
 

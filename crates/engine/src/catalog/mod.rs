@@ -12,6 +12,7 @@
 
 mod change;
 mod entry;
+mod past;
 mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use crate::sync::lock;
 
 pub(crate) use change::{SchemaOp, no_index};
 pub use entry::{CollectionOptions, CollectionSetting, Ttl};
+pub(crate) use past::Names;
 pub use retention::CollectionRetention;
 pub(crate) use retention::RuleChange;
 
@@ -119,21 +121,6 @@ impl Catalog {
         self.indexes.load()
     }
 
-    /// The expiry index that a collection had at a sequence that is kept.
-    ///
-    /// # Errors
-    /// `ERR_WOULD_BLOCK` if `tier` is memory and it is not there, and what reading storage can fail with.
-    pub fn expiry_at(
-        kv: &dyn OrderedKv,
-        collection: CollectionId,
-        at: Seq,
-        tier: ReadTier,
-    ) -> Result<Option<Arc<Index>>> {
-        let key = entry::expiry_key(collection);
-        let stored = kv.get(&[&CATALOG[..], &key].concat(), Some(at), tier)?;
-        stored.map(|stored| entry::load_expiry(&key, &stored).map(Arc::new)).transpose()
-    }
-
     /// The id of a name, a new one if the name is new.
     pub fn reserve(&self, name: &str) -> Result<CollectionId> {
         check_name(COLLECTION_NAME, name)?;
@@ -148,6 +135,12 @@ impl Catalog {
         let id = state.take_id()?;
         state.insert(name, id, false, CollectionOptions::default());
         Ok(id)
+    }
+
+    /// The id of a name, if it has one.
+    pub fn known(&self, name: &str) -> Result<Option<CollectionId>> {
+        check_name(COLLECTION_NAME, name)?;
+        Ok(lock(&self.state).ids.get(name).copied())
     }
 
     /// The id and the options of a stored collection.
@@ -170,13 +163,13 @@ impl Catalog {
         lock(&self.state).entries.get(&id).map(|entry| entry.name.clone())
     }
 
-    /// Refuses ids that this catalog did not give out.
-    pub fn check_known(&self, ids: &[CollectionId]) -> Result<()> {
+    /// Refuses ids that are those of no collection. `of_transaction` says that the collections were there when a transaction
+    /// began: then one that was dropped is a conflict.
+    pub fn check_known(&self, ids: &[CollectionId], of_transaction: bool) -> Result<()> {
         let state = lock(&self.state);
         match ids.iter().find(|id| !state.entries.contains_key(id)) {
-            Some(id) => Err(Error::argument(format!(
-                "there is no collection with id {id} in this store; it may have been dropped"
-            ))),
+            Some(id) if id.get() < state.next => Err(dropped(*id, of_transaction)),
+            Some(id) => Err(Error::argument(format!("there is no collection with id {id} in this store"))),
             None => Ok(()),
         }
     }
@@ -257,10 +250,10 @@ impl Catalog {
 }
 
 impl Claims {
-    /// Refuses ids of collections that the group has dropped.
-    pub fn check_kept(&self, ids: &[CollectionId]) -> Result<()> {
+    /// Refuses ids of collections that the group has dropped, as [`Catalog::check_known`] does.
+    pub fn check_kept(&self, ids: &[CollectionId], of_transaction: bool) -> Result<()> {
         match ids.iter().find(|id| self.dropped.contains(id)) {
-            Some(id) => Err(Error::argument(format!("the collection with id {id} was just dropped"))),
+            Some(id) => Err(dropped(*id, of_transaction)),
             None => Ok(()),
         }
     }
@@ -334,6 +327,11 @@ impl State {
         self.insert(name, id, true, options);
         Ok(())
     }
+}
+
+fn dropped(id: CollectionId, of_transaction: bool) -> Error {
+    let code = if of_transaction { ErrorCode::Conflict } else { ErrorCode::InvalidArgument };
+    Error::new(code, format!("the collection with id {id} was dropped"))
 }
 
 /// What [`check_name`] calls the name of a collection.

@@ -147,7 +147,7 @@ impl Committer {
 
     /// Refuses a commit to collections that do not exist, or of what are no records.
     fn check_commit(&self, commit: &WriteSet, shapes: &ShapeList) -> Result<()> {
-        self.catalog.check_known(commit.collections())?;
+        self.catalog.check_known(commit.collections(), commit.claim().is_some())?;
         commit.documents().try_for_each(|document| record::check(document, shapes))
     }
 
@@ -200,7 +200,7 @@ impl Committer {
     /// What a commit changes beside its operations: in the catalog, and in indexes.
     fn derive(&self, commit: &WriteSet, staged: &Staged) -> Result<Derived> {
         let mut derived = Derived::default();
-        staged.claims.check_kept(commit.collections())?;
+        staged.claims.check_kept(commit.collections(), commit.claim().is_some())?;
         let schema = if commit.has_consequences() { self.schema_of(commit, staged) } else { Vec::new() };
         if !schema.is_empty() {
             let mut claims = staged.claims.clone();
@@ -210,7 +210,7 @@ impl Committer {
             }
             let written: Vec<_> =
                 commit.batch().ops().filter_map(|(key, _)| CollectionId::of_storage_key(key)).collect();
-            claims.check_kept(&written)?;
+            claims.check_kept(&written, commit.claim().is_some())?;
             derived.claims = Some(claims);
         }
         let claims = derived.claims.as_ref().unwrap_or(&staged.claims);
@@ -269,6 +269,7 @@ impl Committer {
         self.transactions.note_commits(&batches, range);
         self.kv.set_retention(&rules.after);
         let changed = staged.claims.changes_indexes();
+        self.feed.note_drops(&batches, range);
         self.catalog.confirm(staged.claims);
         if changed {
             self.builder.wake();

@@ -55,6 +55,8 @@ pub enum ErrorCode {
     NoIndex,
     /// A document does not fit its schema, or a query its language.
     Validation,
+    /// What a program says of a collection is not what the store has. Used by the facade.
+    Definition,
     /// A call makes no sense as it was made.
     InvalidArgument,
     /// A defect of the store itself.
@@ -94,6 +96,7 @@ impl ErrorCode {
             Self::BadCursor => "ERR_BAD_CURSOR",
             Self::NoIndex => "ERR_NO_INDEX",
             Self::Validation => "ERR_VALIDATION",
+            Self::Definition => "ERR_DEFINITION",
             Self::InvalidArgument => "ERR_INVALID_ARGUMENT",
             Self::Internal => "ERR_INTERNAL",
             Self::UnsupportedRuntime => "ERR_UNSUPPORTED_RUNTIME",

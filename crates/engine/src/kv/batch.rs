@@ -2,6 +2,8 @@
 
 use fountain_lsm::KeyRange;
 
+use crate::keyspace::CollectionId;
+
 /// Puts and deletes in order; the last one on a key wins. Keys and values lie in one buffer, so that filling a batch
 /// allocates little and copying it is one pass.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +12,8 @@ pub struct Batch {
     ops: Vec<Op>,
     /// Ranges that are deleted before the operations.
     ranges: Vec<KeyRange>,
+    /// Collections of which all records are among these; for those who watch.
+    dropped: Vec<CollectionId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +46,23 @@ impl Batch {
         &self.ranges
     }
 
+    /// Notes that a range that is deleted has all records of a collection.
+    pub(crate) fn note_drop(&mut self, collection: CollectionId) {
+        self.dropped.push(collection);
+    }
+
+    /// The collections that are dropped.
+    pub(crate) fn dropped(&self) -> &[CollectionId] {
+        &self.dropped
+    }
+
     /// Adds what another batch does, after what this one does.
     pub fn append(&mut self, other: &Self) {
         let base = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
         self.ops.extend(other.ops.iter().map(|op| Op { start: op.start + base, ..*op }));
         self.ranges.extend_from_slice(&other.ranges);
+        self.dropped.extend_from_slice(&other.dropped);
     }
 
     /// The operations in order: key, and value or `None` for a delete.
