@@ -269,3 +269,24 @@ fn a_transaction_is_too_old_after_five_minutes() {
     assert_eq!(transaction.commit(Durability::Memory).unwrap_err().code, ErrorCode::TransactionTooOld);
     assert!(!setup.sees(collection, 1, None));
 }
+
+#[test]
+fn one_commit_may_take_the_keys_of_thousands_that_have_expired() {
+    const HOLDERS: u32 = 10_000;
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.index(collection, "n", IndexKind::Unique);
+    let all = |from: u32, expires: Option<u64>| {
+        let mut writes = WriteSet::new();
+        for number in 0..HOLDERS {
+            let document = setup.expiring(&format!(r#"{{"n":{number}}}"#), expires);
+            writes.put(collection, &key(from + number), &document).unwrap();
+        }
+        setup.store.commit(writes, Durability::Memory)
+    };
+    all(0, Some(10)).unwrap();
+    assert_eq!(all(HOLDERS, None).unwrap_err().code, ErrorCode::Unique);
+    setup.at(10);
+    all(HOLDERS, None).unwrap();
+    assert_eq!(setup.store.count_records(collection, setup.store.sequence()).unwrap(), u64::from(HOLDERS));
+}
