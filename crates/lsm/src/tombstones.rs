@@ -64,7 +64,7 @@ impl RangeTombstones {
     }
 
     /// This set with one tombstone more, for tests that put one together.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn with(&self, start: &[u8], end: &[u8], seq: Seq) -> Self {
         Self::union([self, &Self::one(start, end, seq)])
     }
