@@ -3,6 +3,9 @@
 use crate::planted::{self, Bug};
 use crate::types::{FileNumber, StoreId};
 
+/// Bytes of an offset in a checksum.
+pub(crate) const OFFSET_BYTES: usize = 8;
+
 /// The identity of one file, folded into every checksum inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileSalt(u32);
@@ -23,15 +26,33 @@ impl FileSalt {
         parts.iter().fold(self.start(offset), |crc, part| crc32c::crc32c_append(crc, part))
     }
 
+    /// Checksum of bytes at `offset`, which follow in `behind` upon [`OFFSET_BYTES`] of room for the offset: it covers that,
+    /// too, and so both take one pass.
+    #[inline]
+    pub(crate) fn crc_behind_offset(self, offset: u64, behind: &mut [u8]) -> u32 {
+        behind[..OFFSET_BYTES].copy_from_slice(&covered(offset).to_le_bytes());
+        crc32c::crc32c_append(self.0, behind)
+    }
+
     /// A checksum that grows byte by byte, of bytes that begin at `offset` of this file.
     pub(crate) fn running(self, offset: u64) -> RunningCrc {
         RunningCrc(!self.start(offset))
     }
 
     fn start(self, offset: u64) -> u32 {
-        let offset = if planted::active(Bug::ChecksumWithoutOffset) { 0 } else { offset };
-        crc32c::crc32c_append(self.0, &offset.to_le_bytes())
+        crc32c::crc32c_append(self.0, &covered(offset).to_le_bytes())
     }
+}
+
+/// The checksum of what has `crc` and of the `bytes` behind that.
+#[inline]
+pub(crate) fn crc_continued(crc: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc, bytes)
+}
+
+/// What a checksum says of the place.
+fn covered(offset: u64) -> u64 {
+    if planted::active(Bug::ChecksumWithoutOffset) { 0 } else { offset }
 }
 
 /// See [`FileSalt::running`]. Without the processor's instruction, which is fast for many bytes and slow for one.

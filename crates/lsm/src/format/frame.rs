@@ -4,10 +4,13 @@
 //! file was known to be synced when it was written, which is what tells a torn tail from damage: bytes that a later
 //! frame vouches for were on disk once, so if they are bad now, they have rotted.
 
+use super::checksum::{OFFSET_BYTES, crc_continued};
 use super::{FileSalt, PREAMBLE_BYTES, varint};
 use crate::planted::{self, Bug};
 
 const CRC_BYTES: usize = 4;
+/// Longest `BEGIN`: tag, four integers and checksum.
+const MAX_BEGIN_BYTES: usize = 1 + 4 * varint::MAX_VARINT_BYTES + CRC_BYTES;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +57,13 @@ struct Begin {
     number: u64,
     durable_upto: u64,
     count: u32,
+    crc: u32,
 }
 
 /// Appends a frame that will lie at `offset` of the file to `out`; `body` writes its body.
 ///
-/// `BEGIN` states the length of the body, so it is written behind it and then moved to the front.
+/// `BEGIN` states the length of the body, so it is made when that is known, and the body then moved out of its way.
+/// Its checksum covers the same bytes as the one of the whole frame begins with, so that one goes on from it.
 pub(crate) fn append_frame(
     out: &mut Vec<u8>,
     salt: FileSalt,
@@ -70,17 +75,20 @@ pub(crate) fn append_frame(
     debug_assert!(durable_upto <= offset, "what is not written cannot be synced");
     let start = out.len();
     body(out);
-    let begin = out.len();
-    out.push(tag as u8);
-    varint::put(out, (begin - start) as u64);
-    varint::put(out, number);
-    varint::put(out, offset.saturating_sub(durable_upto));
-    varint::put(out, u64::from(count));
-    let crc = salt.crc(offset, &out[begin..]);
-    out.extend_from_slice(&crc.to_le_bytes());
-    let begin_len = out.len() - begin;
-    out[start..].rotate_right(begin_len);
-    let crc = salt.crc(offset, &out[start..]);
+    let body_len = out.len() - start;
+    let mut room = [0; OFFSET_BYTES + MAX_BEGIN_BYTES];
+    room[OFFSET_BYTES] = tag as u8;
+    let mut end = OFFSET_BYTES + 1;
+    for value in [body_len as u64, number, offset.saturating_sub(durable_upto), u64::from(count)] {
+        end += varint::put_in_front(&mut room[end..], value);
+    }
+    let crc = salt.crc_behind_offset(offset, &mut room[..end]);
+    room[end..][..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
+    let begin = &room[OFFSET_BYTES..end + CRC_BYTES];
+    out.extend_from_slice(begin);
+    out.copy_within(start..start + body_len, start + begin.len());
+    out[start..][..begin.len()].copy_from_slice(begin);
+    let crc = crc_continued(crc, &out[start + begin.len() - CRC_BYTES..]);
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
@@ -120,7 +128,7 @@ impl<'a> LogScan<'a> {
         let body_at = self.at + begin.len;
         let commit_at = body_at.checked_add(begin.body_len)?;
         let commit = self.file.get(commit_at..commit_at.checked_add(CRC_BYTES)?)?;
-        let crc = self.salt.crc(self.at as u64, &self.file[self.at..commit_at]).to_le_bytes();
+        let crc = crc_continued(begin.crc, &self.file[body_at - CRC_BYTES..commit_at]).to_le_bytes();
         if commit != crc && !planted::active(Bug::FrameUnchecked) {
             return None;
         }
@@ -178,11 +186,12 @@ impl<'a> LogScan<'a> {
         let durable_upto = (at as u64).checked_sub(varint::take(&mut rest)?)?;
         let count = u32::try_from(varint::take(&mut rest)?).ok()?;
         let checked = bytes.len() - rest.len();
-        let crc = varint::take_slice(&mut rest, CRC_BYTES)?;
-        if crc != self.salt.crc(at as u64, &bytes[..checked]).to_le_bytes() || body_len > self.max_body {
+        let stored = varint::take_slice(&mut rest, CRC_BYTES)?;
+        let crc = self.salt.crc(at as u64, &bytes[..checked]);
+        if stored != crc.to_le_bytes() || body_len > self.max_body {
             return None;
         }
-        Some(Begin { tag, len: checked + CRC_BYTES, body_len, number, durable_upto, count })
+        Some(Begin { tag, len: checked + CRC_BYTES, body_len, number, durable_upto, count, crc })
     }
 }
 
@@ -229,6 +238,28 @@ mod tests {
         assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
         file.resize(file.len() + 4096, 0);
         assert_eq!(read(&file), (vec![1, 2, 3, 4], LogEnd::Clean));
+    }
+
+    #[test]
+    fn each_of_the_two_checksums_covers_everything_before_it_from_the_frame_s_place_on() {
+        let numbers = [0, 127, 128, u64::from(u32::MAX), u64::MAX];
+        for (number, len) in
+            numbers.into_iter().flat_map(|number| (0..200usize).map(move |len| (number, len)))
+        {
+            let body: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
+            let mut frame = b"before".to_vec();
+            let (offset, head) = (number / 2, (FrameTag::Edit, number, number as u32));
+            append_frame(&mut frame, salt(), offset, head, 0, |out| out.extend_from_slice(&body));
+            let frame = frame.strip_prefix(b"before").unwrap();
+            let mut begin = vec![FrameTag::Edit as u8];
+            for value in [len as u64, number, offset, u64::from(number as u32)] {
+                varint::put(&mut begin, value);
+            }
+            begin.extend_from_slice(&salt().crc(offset, &begin).to_le_bytes());
+            let whole = [begin, body].concat();
+            let crc = salt().crc(offset, &whole).to_le_bytes();
+            assert_eq!(frame, [&whole[..], &crc].concat(), "number {number}, {len} bytes");
+        }
     }
 
     #[test]
