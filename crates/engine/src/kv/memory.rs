@@ -32,9 +32,17 @@ struct State {
     rules: Vec<(KeyRange, Retention)>,
     /// The floors of keys with old versions that were dropped.
     floors: BTreeMap<Vec<u8>, Seq>,
-    pinned: BTreeMap<Seq, usize>,
+    pinned: BTreeMap<Seq, Pinned>,
     closed: bool,
     poisoned: Option<String>,
+}
+
+/// The pins of a sequence.
+#[derive(Clone, Copy)]
+struct Pinned {
+    count: usize,
+    /// Nothing that can be read there had been dropped before the first of them.
+    is_whole: bool,
 }
 
 impl MemoryKv {
@@ -67,7 +75,8 @@ impl State {
         if at > self.visible {
             return Err(StorageError::FutureSequence { requested: at, newest: self.visible }.into());
         }
-        if self.pinned.contains_key(&at) { Ok(()) } else { self.check_floor(range, at) }
+        let is_held = self.pinned.get(&at).is_some_and(|pinned| pinned.is_whole);
+        if is_held { Ok(()) } else { self.check_floor(range, at) }
     }
 
     fn check_floor(&self, range: &KeyRange, at: Seq) -> Result<()> {
@@ -227,7 +236,8 @@ impl OrderedKv for MemoryKv {
         let mut state = self.open_state()?;
         let seq = at.unwrap_or(state.visible);
         state.check_readable(&KeyRange::prefix(&[0; 4]), seq)?;
-        *state.pinned.entry(seq).or_default() += 1;
+        let is_whole = state.check_floor(&KeyRange::default(), seq).is_ok();
+        state.pinned.entry(seq).or_insert(Pinned { count: 0, is_whole }).count += 1;
         Ok(Box::new(MemoryPin { seq, state: Arc::clone(&self.state) }))
     }
 
@@ -347,9 +357,9 @@ impl KvPin for MemoryPin {
 impl Drop for MemoryPin {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        if let Some(count) = state.pinned.get_mut(&self.seq) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(pinned) = state.pinned.get_mut(&self.seq) {
+            pinned.count -= 1;
+            if pinned.count == 0 {
                 state.pinned.remove(&self.seq);
             }
         }
