@@ -2,8 +2,10 @@
 //!
 //! A list of operations by chance is run on stores that are set up as differently as can be: everything in memory or
 //! everything on disk at once, threads or none, small files or large ones, with and without cache and compression. None
-//! of that may show in an answer. What the answers must be is said by a model that keeps a map for every commit.
+//! of that may show in an answer. What the answers must be is said by a model that keeps a map for every commit. `storage` does
+//! so with the storage engine, `documents` with the document store above it.
 
+pub mod documents;
 pub mod saved;
 pub mod storage;
 
@@ -25,27 +27,39 @@ pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 26.0, fl
 const NAME: &str = "metamorphic";
 /// Configurations by chance for each list, beside the two extremes.
 const RANDOM_CONFIGS: usize = 4;
+/// One in so many cases has a list for the document store, too, and one in so many crashes during builds of indexes.
+const DOCUMENTS: usize = 2;
+const BUILDS: usize = 16;
+
+/// What a thread has done.
+#[derive(Default)]
+struct Done {
+    storage: Tally,
+    documents: documents::Tally,
+}
 
 fn run(ctx: &Context) -> StageReport {
     let mut failures: Vec<Failure> =
         saved::names().iter().filter_map(|name| replay_saved(name).err()).collect();
     let (tallies, found) = parallel(
         ctx,
-        |tally: &Tally| tally.operations,
-        |tally: &mut Tally, _, seed| {
-            case(seed, tally).map_err(|failed| {
+        |done: &Done| done.storage.operations,
+        |done: &mut Done, _, seed| {
+            case(seed, &mut done.storage).map_err(|failed| {
                 if ctx.hunting {
                     Failure::of_seed(NAME, seed, failed.mismatch.what)
                 } else {
                     failed.report(seed)
                 }
-            })
+            })?;
+            if ctx.hunting { Ok(()) } else { document_cases(seed, &mut done.documents) }
         },
     );
     failures.extend(found);
-    let mut tally = Tally::default();
+    let (mut tally, mut documents) = (Tally::default(), documents::Tally::default());
     for one in &tallies {
-        tally.add(one);
+        tally.add(&one.storage);
+        documents.add(&one.documents);
     }
     let also = |name, count, floor| Count { name, count, floor: ctx.floor(floor) };
     StageReport {
@@ -59,11 +73,28 @@ fn run(ctx: &Context) -> StageReport {
             also("reopens", tally.reopens, 5_000),
             also("crashes", tally.crashes, 3_000),
             also("checkpoints", tally.checkpoints, 1_000),
+            also("operations on documents", documents.operations, 20_000),
+            also("answers of indexes", documents.index_answers, 5_000),
+            also("crashes of the document store", documents.crashes, 100),
+            also("crashes while indexes were built", documents.builds, 500),
             Count { name: "levels with tables", count: tally.most_levels, floor: 3 },
         ],
         failures,
         seconds: 0.0,
     }
+}
+
+/// Cases of the document store, for some seeds.
+fn document_cases(seed: u64, tally: &mut documents::Tally) -> Result<(), Failure> {
+    let mut random = Random::nth(seed, 3);
+    let failed = |detail: &'static str| move |what| Failure::of_case(NAME, seed, detail, what);
+    if random.one_in(DOCUMENTS) {
+        documents::case(seed, tally).map_err(failed("documents"))?;
+    }
+    if random.one_in(BUILDS) {
+        documents::builds::case(seed, tally).map_err(failed("builds"))?;
+    }
+    Ok(())
 }
 
 /// The configurations of a case.
@@ -129,6 +160,12 @@ pub(crate) fn recorded(seed: u64) -> Result<(u64, u64), String> {
 
 fn replay(case: &str) -> Result<(), Failure> {
     let Some((seed, detail)) = parse_case(case) else { return replay_saved(case) };
+    let failed = |what| Failure::of_case(NAME, seed, detail, what);
+    match detail {
+        "documents" => return documents::case(seed, &mut documents::Tally::default()).map_err(failed),
+        "builds" => return documents::builds::case(seed, &mut documents::Tally::default()).map_err(failed),
+        _ => {}
+    }
     let list = generate(seed);
     let all = configs(seed);
     let chosen: Vec<(usize, &Config)> = match detail.parse::<usize>() {
@@ -166,6 +203,11 @@ mod tests {
         for name in saved::names() {
             replay_saved(&name).unwrap();
         }
+    }
+
+    #[test]
+    fn a_document_case_is_known_by_its_name() {
+        replay("0000000000000007:documents").unwrap();
     }
 
     #[test]
