@@ -52,5 +52,7 @@ export const DEFAULT_PAGE_SIZE = 256
 export const MAX_PAGE_SIZE = 10_000
 /** Most documents that a query fetches at once. */
 export const MAX_QUERY_PAGE_SIZE = 1_000_000
+/** Most documents of a query that are fetched at once where nothing has to be sorted: unpacking more would keep others waiting. */
+export const MAX_PIECE_DOCUMENTS = 4096
 /** Bytes of keys and documents after which a page ends even if it has fewer records. */
 export const PAGE_BYTES = 256 * 1024

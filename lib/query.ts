@@ -5,7 +5,8 @@
 import { NEWEST } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
-import { DEFAULT_PAGE_SIZE, MAX_QUERY_PAGE_SIZE } from './limits.js'
+import { DEFAULT_PAGE_SIZE, MAX_PIECE_DOCUMENTS, MAX_QUERY_PAGE_SIZE } from './limits.js'
+import { type AskPiece, Pieces } from './pieces.js'
 import { abandoned, type Lease, LeaseSlot } from './pin.js'
 import { queryJson } from './query-json.js'
 import type {
@@ -189,29 +190,36 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
 
   /** Pages of what is fetched in larger and larger pieces, so that few queries run and the first page comes soon. */
   async *#pagesAt(at: number, size: number, signal: AbortSignal | undefined): AsyncGenerator<R[], void, undefined> {
-    // What has to be sorted is sorted once.
-    const sorts = this.#parts.orderBy?.some(({ path }) => path !== '$id') ?? false
-    let left = this.#parts.limit ?? Number.MAX_SAFE_INTEGER
-    let { cursor } = this.#parts
-    for (let piece = sorts ? MAX_QUERY_PAGE_SIZE : size; left > 0; piece = Math.min(2 * piece, MAX_QUERY_PAGE_SIZE)) {
-      const { limit: _, ...parts } = this.#parts
-      const body = { ...parts, limit: Math.min(piece, left), ...(cursor !== undefined && { cursor }) }
-      const { items, meta } = await this.#ask(body, at, signal)
-      for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size) as R[]
-      left -= items.length
-      if (meta.next === null) return
-      cursor = meta.next
+    const { limit = Number.MAX_SAFE_INTEGER, cursor: begin, ...parts } = this.#parts
+    // What has to be sorted is sorted once, and what is limited as a whole is asked for as a whole.
+    const sorts = parts.orderBy?.some(({ path }) => path !== '$id') ?? false
+    const isOne = sorts || parts.maxScanned !== undefined || parts.timeoutMs !== undefined
+    const most = isOne ? MAX_QUERY_PAGE_SIZE : MAX_PIECE_DOCUMENTS
+    const find: AskPiece = async (count, cursor, found) => {
+      const body = { ...parts, limit: count, ...(cursor !== undefined && { cursor }) }
+      const { items } = await this.#ask(body, at, signal, ({ next }, records) => found(next, records))
+      return items
+    }
+    const pieces = new Pieces(find, isOne ? most : size, most, limit, begin)
+    try {
+      for (let items = await pieces.next(); items; items = await pieces.next()) {
+        for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size) as R[]
+      }
+    } finally {
+      // It reads the state that is held until then.
+      await pieces.end()
     }
   }
 
-  #ask(body: object, at?: number, signal?: AbortSignal): Promise<{ items: unknown[]; meta: Meta }> {
-    return this.#request(
-      body,
-      false,
-      at,
-      (records, bytes) => decodeAnswer(this.#context.source, records, bytes),
-      signal,
-    )
+  /** `found` hears of the answer before its documents are unpacked. */
+  #ask(
+    body: object,
+    at?: number,
+    signal?: AbortSignal,
+    found?: (meta: Meta, records: number) => void,
+  ): Promise<{ items: unknown[]; meta: Meta }> {
+    const finish = (records: number, bytes: Buffer) => decodeAnswer(this.#context.source, records, bytes, found)
+    return this.#request(body, false, at, finish, signal)
   }
 
   async #request<A>(
@@ -270,9 +278,15 @@ export async function change(source: ReadSource, body: object, durability: keyof
 const RECORD_HEADER = 8
 
 /** An answer: `u32 length`, JSON, and records. */
-function decodeAnswer(source: ReadSource, records: number, bytes: Buffer): { items: unknown[]; meta: Meta } {
+function decodeAnswer(
+  source: ReadSource,
+  records: number,
+  bytes: Buffer,
+  found?: (meta: Meta, records: number) => void,
+): { items: unknown[]; meta: Meta } {
   let at = 4 + bytes.readUInt32LE(0)
   const meta = JSON.parse(bytes.toString('utf8', 4, at)) as Meta
+  found?.(meta, records)
   const { shapes } = source.core
   const table = meta.shapes === undefined ? shapes : shapes.withUnstored(meta.shapes.first, meta.shapes.names)
   const items: unknown[] = []

@@ -8,7 +8,8 @@
 //! What always holds: the answer is what [`Projection::apply`] gives, which serves where an answer would need more than
 //! [`MAX_ANSWER_SHAPES`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::projection::{Projection, Tree};
@@ -18,6 +19,8 @@ use crate::record::{self, Node, Reader, Shape, ShapeList, Splice, Value, malform
 
 /// What a shape of an answer was made from: a stored shape, the paths over it, and the members that were kept.
 type Origin = (u32, *const Tree, u128);
+/// For each member of a shape, the paths over it, if there are any.
+type Members<'a> = Rc<[Option<&'a Tree>]>;
 
 const _: () = assert!(MAX_SHAPE_NAMES <= u128::BITS as usize);
 
@@ -27,7 +30,10 @@ pub(super) struct Projector<'a> {
     /// How many shapes the store has.
     stored: usize,
     shapes: Vec<Arc<Shape>>,
-    by_origin: HashMap<Origin, usize>,
+    /// Few: an answer's records have few shapes.
+    by_origin: BTreeMap<Origin, usize>,
+    /// By a stored shape and the paths over it, so that names are compared once for a shape and not for each record.
+    members: BTreeMap<(u32, *const Tree), Members<'a>>,
     by_names: HashMap<Box<[Box<str>]>, usize>,
 }
 
@@ -60,7 +66,8 @@ impl<'a> Projector<'a> {
             projection,
             stored: stored.len(),
             shapes: Vec::new(),
-            by_origin: HashMap::new(),
+            by_origin: BTreeMap::new(),
+            members: BTreeMap::new(),
             by_names: HashMap::new(),
         }
     }
@@ -93,7 +100,7 @@ impl<'a> Projector<'a> {
     }
 
     /// A document itself, of which an empty object is left where nothing else is.
-    fn root(&mut self, tree: &Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
+    fn root(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
         if mode.keeps(tree, &reader.clone().next()?) {
             return self.value(tree, mode, reader, splice);
         }
@@ -102,7 +109,7 @@ impl<'a> Projector<'a> {
     }
 
     /// A value that is kept.
-    fn value(&mut self, tree: &Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
+    fn value(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
         if mode.takes_all(tree) {
             return Ok(splice.copy(reader)?);
         }
@@ -126,36 +133,42 @@ impl<'a> Projector<'a> {
 
     fn members(
         &mut self,
-        tree: &Tree,
+        tree: &'a Tree,
         mode: Mode,
         shape: &Shape,
         reader: &mut Reader<'_>,
         splice: &mut Splice,
     ) -> Step {
+        let members = self.members_of(tree, shape);
         let mut ahead = reader.clone();
         let mut kept = 0u128;
-        for (index, name) in shape.names().iter().enumerate() {
-            if mode.keeps_member(tree, name, &ahead)? {
+        for (index, paths) in members.iter().enumerate() {
+            if mode.keeps_member(*paths, &ahead)? {
                 kept |= 1 << index;
             }
             ahead.skip()?;
         }
         let Some(id) = self.shape((shape.id().get(), tree, kept), shape) else { return Err(Stop::Full) };
         splice.object(id);
-        for (index, name) in shape.names().iter().enumerate() {
+        for (index, paths) in members.iter().enumerate() {
             if kept & (1 << index) == 0 {
                 reader.skip()?;
             } else {
-                self.member(tree, mode, name, reader, splice)?;
+                self.member(*paths, mode, reader, splice)?;
             }
         }
         Ok(())
     }
 
+    fn members_of(&mut self, tree: &'a Tree, shape: &Shape) -> Members<'a> {
+        let members = self.members.entry((shape.id().get(), tree));
+        Rc::clone(members.or_insert_with(|| shape.names().iter().map(|name| tree.member(name)).collect()))
+    }
+
     /// The members of an object that carries their names.
     fn named(
         &mut self,
-        tree: &Tree,
+        tree: &'a Tree,
         mode: Mode,
         count: usize,
         reader: &mut Reader<'_>,
@@ -165,7 +178,7 @@ impl<'a> Projector<'a> {
         let mut kept = Vec::with_capacity(count);
         for _ in 0..count {
             let name = name(&mut ahead)?;
-            kept.push(mode.keeps_member(tree, name, &ahead)?);
+            kept.push(mode.keeps_member(tree.member(name), &ahead)?);
             ahead.skip()?;
         }
         splice.named(kept.iter().filter(|&&keep| keep).count());
@@ -176,20 +189,20 @@ impl<'a> Projector<'a> {
             }
             let name = name(&mut reader.clone())?;
             splice.copy(reader)?;
-            self.member(tree, mode, name, reader, splice)?;
+            self.member(tree.member(name), mode, reader, splice)?;
         }
         Ok(())
     }
 
+    /// A member that is kept, with the paths over it.
     fn member(
         &mut self,
-        tree: &Tree,
+        paths: Option<&'a Tree>,
         mode: Mode,
-        name: &str,
         reader: &mut Reader<'_>,
         splice: &mut Splice,
     ) -> Step {
-        match tree.member(name) {
+        match paths {
             Some(tree) => self.value(tree, mode, reader, splice),
             None => Ok(splice.copy(reader)?),
         }
@@ -197,7 +210,7 @@ impl<'a> Projector<'a> {
 
     fn elements(
         &mut self,
-        tree: &Tree,
+        tree: &'a Tree,
         mode: Mode,
         count: usize,
         reader: &mut Reader<'_>,
@@ -264,9 +277,9 @@ impl Mode {
         }
     }
 
-    /// Whether the member whose value is next is kept.
-    fn keeps_member(self, tree: &Tree, name: &str, value: &Reader<'_>) -> Result<bool> {
-        match (self, tree.member(name)) {
+    /// Whether the member whose value is next is kept, with these paths over it.
+    fn keeps_member(self, paths: Option<&Tree>, value: &Reader<'_>) -> Result<bool> {
+        match (self, paths) {
             (Self::Keep, None) => Ok(false),
             (Self::Omit, None) => Ok(true),
             (_, Some(tree)) => Ok(self.keeps(tree, &value.clone().next()?)),
