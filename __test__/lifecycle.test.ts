@@ -25,6 +25,24 @@ test('a new store is created, and reopening finds what was written', async (t) =
   t.deepEqual(await second.collections(), ['items'])
 })
 
+test('answers come though the global timers were replaced by some that never run', async (t) => {
+  const { ended } = child(
+    join(directory(t), 'store'),
+    `for (const name of ['setImmediate', 'setTimeout', 'setInterval', 'queueMicrotask']) globalThis[name] = () => 0
+    const store = await FountainStore.open(path, { cacheBytes: 0, pageCacheReads: false })
+    const items = store.collection('items')
+    for (let n = 0; n < 20; n++) await items.put({ id: 'a' + n, n })
+    await store.flush()
+    const found = []
+    for (let n = 0; n < 20; n++) found.push((await items.get('a' + n)).n)
+    await store.close()
+    await say('sum ' + found.reduce((sum, n) => sum + n, 0))`,
+  )
+  const { code, stdout, stderr } = await ended
+  t.is(stdout, 'sum 190\n', stderr)
+  t.is(code, 0)
+})
+
 test('bad arguments of open are refused by name', async (t) => {
   const path = join(directory(t), 'store')
   const wrong = (options: unknown, place: string) =>

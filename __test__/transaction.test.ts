@@ -36,6 +36,27 @@ test('a transaction reads one moment and its own writes, and commits them as one
   t.is(store.metrics().openSnapshots, 0)
 })
 
+test('pages of a query in a transaction show what was written before each was asked for', async (t) => {
+  const store = await newStore(t)
+  const key = (n: number) => `k${String(n).padStart(5, '0')}`
+  const outside = store.collection<Account>('accounts')
+  await outside.batch(Array.from({ length: 4000 }, (_, balance) => ({ put: { id: key(balance), balance } })))
+  const seen = await store.transaction(async (transaction) => {
+    const inside = accounts(transaction)
+    const seen: number[] = []
+    for await (const page of inside.find().pages({ size: 100 })) {
+      seen.push(...page.map(({ balance }) => balance))
+      // Pieces of 100, 200 and 400 are fetched; the third must not have been read before this.
+      if (seen.length === 300) for (let n = 500; n < 4000; n++) inside.delete(key(n))
+    }
+    return seen
+  })
+  t.deepEqual(
+    seen,
+    Array.from({ length: 500 }, (_, n) => n),
+  )
+})
+
 test('a callback that throws writes nothing', async (t) => {
   const store = await newStore(t)
   let leaked: TransactionCollection<Account, string> | undefined

@@ -129,14 +129,8 @@ export class Collection<
   }
 
   /**
-      // A copy, as it may be needed again.
-      const set = structuredClone(here)
-      return core.during(async () => {
-        await core.queue.drain()
-        signal?.throwIfAborted()
-        if (set === undefined) return change(this.source, body, durability)
-        return updateHere(core, this, body.where as Where<T>, set, { ...rest, durability, signal })
-      })
+   * Gives members of all documents that match new values, in one commit: all of them or none. It comes after the writes that
+   * were called before it. No document that was changed since it was found is overwritten; the search is then begun anew.
    */
   updateWhere(where: Where<T>, set: Partial<In>, options?: ChangeOptions): Promise<Changed> {
     const more = (source: ReadSource) => ({ set: checkedSet(set, source.keyName) })

@@ -3,7 +3,8 @@
  *
  * Who asks for a second piece will ask for a third. So from the second one on, the next piece is asked for as soon as it is
  * known where it begins: before the piece at hand is unpacked, and the engine finds one while this thread unpacks the other.
- * Never more than one piece is found that nobody has asked for.
+ * Never more than one piece is found that nobody has asked for, and in a transaction none: what it writes meanwhile must be
+ * in the next piece.
  */
 /**
  * Asks for up to `limit` documents behind `cursor`. Calls `found` with where the next piece begins and the number of documents
@@ -15,10 +16,25 @@ export type AskPiece = (
   found: (next: string | null, records: number) => void,
 ) => Promise<unknown[]>
 
+/** How pieces are to be cut. */
+export interface PiecePlan {
+  /** Documents of the first piece. */
+  readonly first: number
+  /** Most documents of a piece; each has up to twice as many as the one before. */
+  readonly most: number
+  /** Most documents of all together. */
+  readonly limit: number
+  /** Behind what the first begins. */
+  readonly cursor: string | undefined
+  /** Whether pieces may be found that nobody has asked for yet. */
+  readonly mayGoAhead: boolean
+}
+
 /** The pieces of one query. */
 export class Pieces {
   readonly #ask: AskPiece
   readonly #most: number
+  readonly #mayGoAhead: boolean
   #size: number
   #left: number
   /** Behind which the next piece begins that nobody has asked the engine for; null at the end. */
@@ -29,13 +45,14 @@ export class Pieces {
   #isAwaited = false
   #isFirst = true
 
-  /** The first piece has up to `size` documents, the later ones up to `most`, all together up to `limit`, from `cursor` on. */
-  constructor(ask: AskPiece, size: number, most: number, limit: number, cursor: string | undefined) {
+  /** Pieces that `ask` finds, of the sizes that `plan` has. */
+  constructor(ask: AskPiece, plan: PiecePlan) {
     this.#ask = ask
-    this.#most = most
-    this.#size = Math.min(size, most)
-    this.#left = limit
-    this.#cursor = limit > 0 ? cursor : null
+    this.#most = plan.most
+    this.#size = Math.min(plan.first, plan.most)
+    this.#left = plan.limit
+    this.#cursor = plan.limit > 0 ? plan.cursor : null
+    this.#mayGoAhead = plan.mayGoAhead
   }
 
   /** The next piece, or undefined at the end. */
@@ -52,13 +69,16 @@ export class Pieces {
     return items
   }
 
-  /** Waits for what nobody will ask for any more. */
-  async end(): Promise<void> {
-    await this.#ahead?.catch(() => {})
+  /** Ends it; `done` is called when nothing is read any more, which may be later. */
+  end(done: () => void): void {
+    this.#cursor = null
+    this.#isAwaited = false
+    if (this.#ahead === undefined) done()
+    else this.#ahead.then(done, done)
   }
 
   #goOn(): void {
-    if (this.#cursor !== null && !this.#isFirst) this.#fetch(this.#cursor)
+    if (this.#cursor !== null && this.#mayGoAhead && !this.#isFirst) this.#fetch(this.#cursor)
   }
 
   #fetch(cursor: string | undefined): Promise<unknown[]> {

@@ -181,15 +181,17 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
     const size = checkedSize(pageSize, 'size')
     // A cursor names the state to read; without one, the newest is held until the last page.
     slot.lease = lease() ?? (this.#parts.cursor === undefined ? source.core.pinNewest().lease() : undefined)
+    const pieces = this.#piecesAt(slot.lease?.sequence ?? NEWEST, size, signal)
     try {
-      yield* this.#pagesAt(slot.lease?.sequence ?? NEWEST, size, signal)
+      for (let items = await pieces.next(); items; items = await pieces.next()) {
+        for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size) as R[]
+      }
     } finally {
-      slot.release()
+      pieces.end(() => slot.release())
     }
   }
 
-  /** Pages of what is fetched in larger and larger pieces, so that few queries run and the first page comes soon. */
-  async *#pagesAt(at: number, size: number, signal: AbortSignal | undefined): AsyncGenerator<R[], void, undefined> {
+  #piecesAt(at: number, size: number, signal: AbortSignal | undefined): Pieces {
     const { limit = Number.MAX_SAFE_INTEGER, cursor: begin, ...parts } = this.#parts
     // What has to be sorted is sorted once, and what is limited as a whole is asked for as a whole.
     const sorts = parts.orderBy?.some(({ path }) => path !== '$id') ?? false
@@ -200,15 +202,8 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
       const { items } = await this.#ask(body, at, signal, ({ next }, records) => found(next, records))
       return items
     }
-    const pieces = new Pieces(find, isOne ? most : size, most, limit, begin)
-    try {
-      for (let items = await pieces.next(); items; items = await pieces.next()) {
-        for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size) as R[]
-      }
-    } finally {
-      // It reads the state that is held until then.
-      await pieces.end()
-    }
+    const isTransaction = at < NEWEST
+    return new Pieces(find, { first: isOne ? most : size, most, limit, cursor: begin, mayGoAhead: !isTransaction })
   }
 
   /** `found` hears of the answer before its documents are unpacked. */

@@ -6,6 +6,7 @@
  */
 import type { StoreErrorDetails } from './errors.js'
 import { fromNative, fromThrown } from './failures.js'
+import { afterOthers } from './host.js'
 import { IO_BYTES } from './limits.js'
 import { FAILED, type NativeBinding, NO_ANSWER, nativeBinding } from './native.js'
 import { SLICE_MS, Turn } from './turn.js'
@@ -92,11 +93,12 @@ export class Runtime {
    * between them.
    */
   #settleAnswers(): void {
-    const start = performance.now()
-    while (this.#settleNext(false)) if (performance.now() - start > SLICE_MS) break
-    setImmediate(() => {
+    // First of all: if it were not looked again, no answer would come any more.
+    afterOthers(() => {
       if (this.#settleNext(true)) this.#settleAnswers()
     })
+    const start = performance.now()
+    while (this.#settleNext(false)) if (performance.now() - start > SLICE_MS) break
   }
 
   /** Settles the oldest answer; if there is none, it is false, and `sleep` makes the addon call for the next. */

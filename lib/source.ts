@@ -1,6 +1,6 @@
 /**
  * What a collection object knows of its collection. Ids are given out by writes: reading under a name that nobody has
- * written to uses up none, and finds the collection as soon as there is one.
+ * written to uses up none outside of transactions, and finds the collection as soon as there is one.
  */
 import type { StoreCore } from './core.js'
 import type { IndexDefinition } from './indexes.js'

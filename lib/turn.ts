@@ -4,6 +4,8 @@
  * end. Now and then a read gives way instead.
  */
 
+import { afterOthers } from './host.js'
+
 /** How long reads may go on before one gives way, in milliseconds. */
 export const SLICE_MS = 2
 /** Looking at the clock costs as much as a tenth of a read; a page of a scan counts as many. */
@@ -21,7 +23,7 @@ export class Turn {
     this.#reads = 0
     if (performance.now() - this.#since < SLICE_MS) return undefined
     return new Promise((resolve) =>
-      setImmediate(() => {
+      afterOthers(() => {
         this.#since = performance.now()
         resolve()
       }),

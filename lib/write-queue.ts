@@ -7,6 +7,7 @@
  * program that writes faster than the disk makes its calls larger, not more numerous.
  */
 import { fromNative } from './failures.js'
+import { afterPromises } from './host.js'
 import { MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
@@ -114,7 +115,7 @@ export class WriteQueue {
     if (this.#scheduled) return
     this.#scheduled = true
     // Behind all promises that are resolved: what they set going may write, too.
-    process.nextTick(() => {
+    afterPromises(() => {
       this.#scheduled = false
       this.#flush()
     })

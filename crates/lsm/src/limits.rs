@@ -47,6 +47,11 @@ pub(crate) const ZSTD_MOST_EXPANSION: usize = (128 << 10) / 4;
 pub(crate) const ZSTD_LEVEL: i32 = 3;
 /// Data blocks in a row that a scan forwards reads from the disk one by one before it begins to read ahead.
 pub(crate) const MISSES_BEFORE_READ_AHEAD: u32 = 2;
+/// Data blocks that one walk over a section reads for somebody who must not wait, though the system has them in memory: each
+/// takes microseconds, and a long stretch of deleted records takes many.
+pub(crate) const MAX_BLOCKS_AT_ONCE: u32 = 128;
+/// Larger blocks are not read for somebody who must not wait.
+pub(crate) const MAX_BLOCK_BYTES_AT_ONCE: usize = 256 * 1024;
 /// Bytes read ahead at first; doubled with every further read.
 pub(crate) const FIRST_READ_AHEAD_BYTES: usize = 8 * 1024;
 /// Most bytes read ahead.

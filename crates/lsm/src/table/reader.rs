@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::FileSalt;
 use crate::fs::{File, Fs};
 use crate::latency::Timer;
+use crate::limits::MAX_BLOCK_BYTES_AT_ONCE;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
@@ -243,10 +244,10 @@ impl Table {
         self.cache.get(self.meta.number, handle.offset)
     }
 
-    /// Reads and checks a data block, which the cache does not have, without waiting for the disk. If `tier` or the system
+    /// Reads and checks a data block, which the cache does not have, without waiting for the disk. If `tier`, its size or the system
     /// does not let it, that is [`Error::WouldBlock`].
     pub(super) fn block_at_once(&self, handle: Handle, tier: ReadTier) -> Result<Block> {
-        let may_ask = tier == ReadTier::System;
+        let may_ask = tier == ReadTier::System && handle.stored_bytes() <= MAX_BLOCK_BYTES_AT_ONCE;
         let mut stored = if may_ask { vec![0; handle.stored_bytes()] } else { Vec::new() };
         if !may_ask || !self.file.read_at_once(handle.offset, &mut stored) {
             hit(Mark::WouldBlock);

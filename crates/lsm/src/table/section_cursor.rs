@@ -8,7 +8,7 @@ use super::index::{Section, Target};
 use super::reader::{Access, Table};
 use super::window::Window;
 use crate::error::Result;
-use crate::limits::MAX_READ_AHEAD_BYTES;
+use crate::limits::{MAX_BLOCKS_AT_ONCE, MAX_READ_AHEAD_BYTES};
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 
 /// A cursor over the entries of a section. It keeps the table and the current block in memory.
@@ -27,11 +27,14 @@ pub(super) struct SectionCursor {
     /// In the current block; `None` until the first seek.
     inner: Option<BlockCursor>,
     window: Window,
+    /// Blocks that were to be read without waiting and that the cache did not have.
+    at_once: u32,
 }
 
 impl SectionCursor {
     pub(super) fn new(table: Arc<Table>, section: Section, access: Access, after: Seq, at: Seq) -> Self {
-        Self { table, section, access, at, after, position: 0, inner: None, window: Window::default() }
+        let window = Window::default();
+        Self { table, section, access, at, after, position: 0, inner: None, window, at_once: 0 }
     }
 
     /// Whether the cursor is at an entry.
@@ -237,6 +240,8 @@ impl SectionCursor {
         }
         let block = Arc::new(match self.access {
             Access::Cached(tier @ (ReadTier::Memory | ReadTier::System)) => {
+                self.at_once += 1;
+                let tier = if self.at_once > MAX_BLOCKS_AT_ONCE { ReadTier::Memory } else { tier };
                 self.table.block_at_once(target.handle, tier)?
             }
             Access::Cached(ReadTier::Disk) | Access::Disk => self.read(position, target)?,

@@ -94,6 +94,29 @@ fn a_read_that_must_not_wait_takes_what_the_system_has_in_memory_and_keeps_it() 
 }
 
 #[test]
+fn a_walk_that_must_not_wait_ends_before_it_takes_long_and_large_blocks_are_left_to_others() {
+    let rows: Vec<Row> = (0..3000u64).map(|n| row(format!("key{n:05}"), 1, Some(&[n as u8; 1000]))).collect();
+    let fixture = Fixture::write(&rows, Compression::None);
+    let resident = |cache_bytes| {
+        let mut table = Arc::into_inner(open(&fixture, &Arc::new(BlockCache::new(cache_bytes)))).unwrap();
+        table.file = Box::new(PartlyResident(RealFs.open(&fixture.path()).unwrap(), u64::MAX));
+        Arc::new(table)
+    };
+    let mut cursor = resident(0).cursor(ReadTier::System);
+    cursor.seek_first().unwrap();
+    let mut steps = 1;
+    while cursor.next().is_ok() {
+        steps += 1;
+    }
+    assert!((128..1000).contains(&steps), "{steps} of 3000");
+
+    let fixture = Fixture::write(&[row("large", 1, Some(&vec![1; 300_000]))], Compression::None);
+    let mut table = Arc::into_inner(open(&fixture, &Arc::new(BlockCache::new(1 << 20)))).unwrap();
+    table.file = Box::new(PartlyResident(RealFs.open(&fixture.path()).unwrap(), u64::MAX));
+    assert!(matches!(get(&table, "large", ReadTier::System), Err(Error::WouldBlock)));
+}
+
+#[test]
 fn a_damaged_block_that_the_system_has_in_memory_is_an_error_and_not_a_reason_to_wait() {
     let fixture = Fixture::write(&rows(), Compression::None);
     let mut bytes = fixture.bytes();
