@@ -36,13 +36,8 @@ struct State {
     closed: bool,
 }
 
-/// Commits that are kept.
-pub(crate) struct Recent {
-    /// In order, without a gap.
-    pub commits: Vec<(Seq, Arc<Batch>)>,
-    /// The collections that they drop.
-    pub dropped: BTreeSet<CollectionId>,
-}
+/// Commits that are kept: in order, without a gap.
+pub(crate) type Recent = Vec<(Seq, Arc<Batch>)>;
 
 impl Feed {
     /// Of a store whose newest sequence is `floor`.
@@ -117,8 +112,15 @@ impl Feed {
             return None;
         }
         let first = state.recent.partition_point(|(seq, _)| *seq <= after);
-        let commits = state.recent.range(first..).cloned().collect();
-        Some(Recent { commits, dropped: state.dropped.iter().map(|(_, id)| *id).collect() })
+        Some(state.recent.range(first..).cloned().collect())
+    }
+
+    /// Whether a collection was dropped after `after`; `None` if that is not known any more. To be asked when the catalog
+    /// does not have it: drops are noted before the catalog forgets, so no answer from before that counts.
+    pub fn dropped_after(&self, after: Seq, collection: CollectionId) -> Option<bool> {
+        let state = lock(&self.state);
+        let is_it = |(seq, id): &(Seq, CollectionId)| *id == collection && *seq > after;
+        (after >= state.floor).then(|| state.dropped.iter().any(is_it))
     }
 
     /// Keeps `wake` until there is a commit, unless `is_there` already says so: then it comes back to be called. After the
@@ -165,7 +167,7 @@ mod tests {
     }
 
     fn kept(feed: &Feed, after: u64) -> Option<Vec<u64>> {
-        let Recent { commits, .. } = feed.after(Seq::new(after).unwrap())?;
+        let commits = feed.after(Seq::new(after).unwrap())?;
         Some(commits.iter().map(|(seq, _)| seq.get()).collect())
     }
 
