@@ -1,10 +1,12 @@
 //! The ranges deleted in a memtable: one more at a time, while others read.
 //!
 //! A set of fragments never changes, so that readers need no lock, and one range more means a new set with all of it. To
-//! spare most of that copying there are several sets, or *runs*, from old to new. A range begins as a run of its own, and
-//! what comes to as much as the run before it is merged with that. So an older run is, as a rule, at least twice as heavy as
-//! the next one; what was deleted first is copied again only when as much has come after it: once for each doubling, not
-//! once for each range.
+//! spare most of that copying there are several sets, or *runs*, from old to new. A run is always at least twice as heavy as
+//! the next one: a range begins as a run of its own, and merges with the run before it unless that is twice as heavy as all
+//! that has come since. What counts is the weight *after* a merge. Where ranges overlap, that can be far more than the sum of
+//! both, and runs that looked at the sum would stay apart for ever. So the number of runs, which a read looks into one by
+//! one, is that of the doublings in the weight of all, whatever the ranges look like; and what was deleted first is copied
+//! again only when as much, or half as much, has come after it: once for each doubling, not once for each range.
 
 use std::sync::Arc;
 
@@ -35,17 +37,18 @@ impl Run {
 impl DeletedRanges {
     /// These and one more. An empty range adds nothing.
     pub(super) fn with(&self, start: &[u8], end: &[u8], seq: Seq) -> Self {
-        let added = RangeTombstones::one(start, end, seq);
-        let mut weight = added.weight();
-        let heavier = |run: &Run| {
-            let is_heavier = run.weight > weight;
-            weight += run.weight;
-            is_heavier
-        };
-        let kept = self.runs.iter().rposition(heavier).map_or(0, |last| last + 1);
-        let (kept, merged) = self.runs.split_at(kept);
-        let merged = RangeTombstones::union(merged.iter().map(|run| &*run.set).chain([&added]));
-        Self { runs: kept.iter().cloned().chain([Run::new(merged)]).collect() }
+        let mut kept = self.runs.as_slice();
+        let mut merged = Run::new(RangeTombstones::one(start, end, seq));
+        if merged.weight == 0 {
+            return self.clone();
+        }
+        // Several at once where the sum of their weights is reason enough; then again, for the union may be heavier.
+        while let (heavy, light @ [_, ..]) = split_by_weight(kept, merged.weight) {
+            let sets = light.iter().chain([&merged]).map(|run| &*run.set);
+            merged = Run::new(RangeTombstones::union(sets));
+            kept = heavy;
+        }
+        Self { runs: kept.iter().cloned().chain([merged]).collect() }
     }
 
     /// The newest deletion at or before `at` with `key` in its range; [`Seq::ZERO`] if there is none.
@@ -69,6 +72,16 @@ impl DeletedRanges {
     }
 }
 
+/// `runs` in two parts: those that may stay before a run of `weight`, and those that it is to be merged with.
+fn split_by_weight(runs: &[Run], mut weight: usize) -> (&[Run], &[Run]) {
+    let may_stay = |run: &Run| {
+        let is_twice = run.weight >= 2 * weight;
+        weight += run.weight;
+        is_twice
+    };
+    runs.split_at(runs.iter().rposition(may_stay).map_or(0, |last| last + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -87,8 +100,22 @@ mod tests {
             let is_new = |run: &&Run| !all.runs.iter().any(|old| Arc::ptr_eq(&old.set, &run.set));
             copied += next.runs.iter().filter(is_new).map(|run| run.weight).sum::<usize>();
             all = next;
+            let weights: Vec<_> = all.runs.iter().map(|run| run.weight).collect();
+            assert!(weights.windows(2).all(|pair| pair[0] >= 2 * pair[1]), "runs of {weights:?}");
         }
         (all, copied)
+    }
+
+    /// What is to hold, whatever the ranges look like. Returns the weight of all of them in one set.
+    fn add_all_and_check(ranges: &[([u8; 8], [u8; 8], u64)]) -> usize {
+        let (all, copied) = add_all(ranges.iter().copied());
+        let whole = all.to_set();
+        let doublings = whole.weight().ilog2() as usize + 1;
+        assert!(all.runs.len() <= doublings, "a read has to look into {} runs", all.runs.len());
+        assert!(copied <= doublings * whole.weight(), "{copied} copied");
+        let (counted, needed) = (all.memory_bytes(), whole.memory_bytes());
+        assert!(needed <= 4 * counted, "{counted} bytes are counted, and a flush makes {needed} of them");
+        whole.weight()
     }
 
     #[test]
@@ -102,11 +129,34 @@ mod tests {
             // The same range again and again.
             (0..count).map(|number| (apart(0).0, apart(0).1, number + 1)).collect(),
         ] {
-            let (all, copied) = add_all(ranges);
-            assert!(copied <= 13 * count as usize, "{copied} copied");
-            assert!(all.runs.len() <= 13, "a read has to look into {} runs", all.runs.len());
-            assert_eq!(all.to_set().weight(), count as usize);
+            assert_eq!(add_all_and_check(&ranges), count as usize);
         }
+    }
+
+    #[test]
+    fn ranges_that_overlap_are_merged_as_they_get_heavier_by_it() {
+        let range = |start: u64, end: u64| (start.to_be_bytes(), end.to_be_bytes());
+        // As many runs as there can be, and one.
+        for count in [(1u64 << 9) - 1, 1 << 9] {
+            let shape = |of: &dyn Fn(u64) -> ([u8; 8], [u8; 8])| {
+                let numbered = |number| (of(number).0, of(number).1, number + 1);
+                add_all_and_check(&(0..count).map(numbered).collect::<Vec<_>>())
+            };
+            let n = count as usize;
+            let sliding = shape(&|number| range(number, number + 2));
+            let growing = shape(&|number| range(0, number + 1));
+            let shrinking = shape(&|number| range(number, count));
+            let nested = shape(&|number| range(number, 2 * count - number));
+            let around = shape(&|number| range(count - number, count + 1 + number));
+            assert_eq!([sliding, growing, shrinking], [2 * n, n * (n + 1) / 2, n * (n + 1) / 2]);
+            assert_eq!([nested, around], [n * n, n * n]);
+        }
+    }
+
+    #[test]
+    fn an_empty_range_adds_nothing() {
+        let (all, _) = add_all([([1], [3], 1), ([2], [2], 2), ([3], [1], 3), ([2], [2], 4)]);
+        assert_eq!((all.runs.len(), all.to_set().weight()), (1, 1));
     }
 
     #[test]
