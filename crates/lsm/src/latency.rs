@@ -96,8 +96,8 @@ latencies! {
     log_rotation,
     /// Edits of the manifest, a new manifest included where one is needed.
     manifest_edit,
-    /// Blocks that a read or a scan did not find in the cache, or several of them read at once: reading, checking and
-    /// unpacking.
+    /// Blocks that a read or a scan did not find in the cache and got from the system or the disk, or several of them read at
+    /// once: reading, checking and unpacking.
     block_read,
     /// Bulk ingests as their callers saw them.
     ingest,
@@ -161,6 +161,13 @@ impl Histogram {
 pub(crate) struct Timer<'a> {
     histogram: &'a Histogram,
     begin: Instant,
+}
+
+impl Timer<'_> {
+    /// Records nothing.
+    pub(crate) fn discard(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Timer<'_> {

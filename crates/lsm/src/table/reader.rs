@@ -244,16 +244,20 @@ impl Table {
         self.cache.get(self.meta.number, handle.offset)
     }
 
-    /// Reads and checks a data block, which the cache does not have, without waiting for the disk. If `tier`, its size or the system
-    /// does not let it, that is [`Error::WouldBlock`].
+    /// Reads and checks a data block, which the cache does not have, without waiting for the disk. If `tier`, its size or the
+    /// system does not let it, that is [`Error::WouldBlock`].
     pub(super) fn block_at_once(&self, handle: Handle, tier: ReadTier) -> Result<Block> {
-        let may_ask = tier == ReadTier::System && handle.stored_bytes() <= MAX_BLOCK_BYTES_AT_ONCE;
-        let mut stored = if may_ask { vec![0; handle.stored_bytes()] } else { Vec::new() };
-        if !may_ask || !self.file.read_at_once(handle.offset, &mut stored) {
-            hit(Mark::WouldBlock);
-            return Err(Error::WouldBlock);
+        if tier == ReadTier::System && handle.stored_bytes() <= MAX_BLOCK_BYTES_AT_ONCE {
+            let mut stored = vec![0; handle.stored_bytes()];
+            let timer = self.time_miss();
+            if self.file.read_at_once(handle.offset, &mut stored) {
+                return self.parse(envelope::open(stored, self.salt, handle.offset, &self.path)?, handle);
+            }
+            // Somebody who may wait comes again for it, and is timed then.
+            timer.discard();
         }
-        self.parse(envelope::open(stored, self.salt, handle.offset, &self.path)?, handle)
+        hit(Mark::WouldBlock);
+        Err(Error::WouldBlock)
     }
 
     /// Records how long it takes to get what the cache did not have, until it is dropped.

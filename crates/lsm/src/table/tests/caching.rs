@@ -5,6 +5,7 @@ use std::io;
 use super::super::{MultiGet, key_hash};
 use super::*;
 use crate::fs::{File, Fs};
+use crate::metrics::Counters;
 use crate::{Error, ReadTier};
 
 fn rows() -> Vec<Row> {
@@ -114,6 +115,26 @@ fn a_walk_that_must_not_wait_ends_before_it_takes_long_and_large_blocks_are_left
     let mut table = Arc::into_inner(open(&fixture, &Arc::new(BlockCache::new(1 << 20)))).unwrap();
     table.file = Box::new(PartlyResident(RealFs.open(&fixture.path()).unwrap(), u64::MAX));
     assert!(matches!(get(&table, "large", ReadTier::System), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn what_the_system_had_in_memory_is_timed_and_what_would_have_had_to_wait_is_not() {
+    let fixture = Fixture::write(&rows(), Compression::None);
+    let counters = Arc::new(Counters::default());
+    let cache = Arc::new(BlockCache::new(1 << 20).recorded_in(Arc::clone(&counters)));
+    let mut table = Arc::into_inner(open(&fixture, &cache)).unwrap();
+    table.file = Box::new(PartlyResident(RealFs.open(&fixture.path()).unwrap(), 20_000));
+    for (key, tier, is_found, timed) in [
+        ("key00010", ReadTier::Memory, false, 0),
+        ("key00290", ReadTier::System, false, 0),
+        ("key00010", ReadTier::System, true, 1),
+        ("key00010", ReadTier::System, true, 1),
+        ("key00290", ReadTier::Disk, true, 2),
+    ] {
+        let found = get(&table, key, tier);
+        let summary = counters.latencies.summary().block_read;
+        assert_eq!((found.is_ok(), summary.count), (is_found, timed), "{key} from {tier:?}");
+    }
 }
 
 #[test]
