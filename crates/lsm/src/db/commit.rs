@@ -44,8 +44,8 @@ pub(super) struct Log {
 /// Commits that wait for a leader.
 #[derive(Default)]
 pub(super) struct CommitQueue {
-    /// Requests that have come and have not left with their group. Whoever finds none leads, so a lone writer takes no
-    /// lock here.
+    /// Requests that have come and have not left with their group. Whoever finds none leads, so a lone writer that does not
+    /// wait for the disk takes no lock here.
     present: AtomicUsize,
     state: Mutex<QueueState>,
     /// Signalled when a leader need not let its group grow any longer.

@@ -34,7 +34,8 @@ pub(crate) struct WalFile {
     extending: Mutex<()>,
     /// More length was asked for and is not there yet; stays set if the file could not be made longer.
     wants_length: AtomicBool,
-    /// What the segment before is to be told before anything in this one counts as on disk.
+    /// What the segment before is to be told before anything in this one counts as on disk. What only the system has may come
+    /// before it.
     note: Mutex<Option<Note>>,
     /// Held during a sync, so that those who wait for it share the next one. Holds why a sync failed: after that none
     /// is tried again.
