@@ -7,7 +7,7 @@ use fountain_lsm::{Direction, Durability, KeyRange, ReadTier, Seq};
 
 use crate::catalog::{Catalog, CollectionOptions, CollectionSetting, no_index};
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry::lives;
+use crate::expiry::{lives, moment};
 use crate::index::{
     self, Bounds, BuildStatus, Index, IndexDefinition, IndexId, IndexScan, IndexScanEnd, Place,
 };
@@ -204,10 +204,15 @@ impl Store {
     fn try_scan_index(&self, request: &IndexScan, tier: ReadTier, page: &mut Page) -> Result<IndexScanEnd> {
         self.check_own(&request.at)?;
         let kv = self.inner.kv.as_ref();
+        // Before the pin: what expires meanwhile may be seen, what is renewed meanwhile may not be missed.
+        let now = moment(self.inner.clock.now());
         // Entries and records must be those of one state, which has to be chosen before the index is looked up: an index
         // that is dropped is out of the catalog before it is empty.
         let pin = matches!(request.at, View::Newest).then(|| kv.pin(None)).transpose()?;
-        let live = self.inner.live(request.collection, &request.at, tier)?;
+        let live = match &pin {
+            Some(pin) => self.inner.live_at(request.collection, now, Some(pin.seq()), tier)?,
+            None => self.inner.live(request.collection, &request.at, tier)?,
+        };
         let view = match (&request.at, &pin) {
             (_, Some(pin)) => View::At(pin.seq()),
             (View::Transaction(transaction), None) => View::Transaction(transaction.frozen()),

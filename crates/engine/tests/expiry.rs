@@ -10,11 +10,12 @@ use std::time::Duration;
 use fountain_engine::query::Body;
 use fountain_engine::record::Value;
 use fountain_engine::{
-    CollectionOptions, CollectionRetention, CollectionSetting, Condition, Durability, ErrorCode, IndexKind,
-    Isolation, ManualClock, MemoryKv, ReadTier, Store, StoreOptions, Timestamp, VersionPage, View, WriteSet,
+    CollectionOptions, CollectionRetention, CollectionSetting, Condition, Durability, ErrorCode,
+    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, ReadTier, Store, StoreOptions, Timestamp,
+    VersionPage, View, WriteSet, expiring,
 };
 use serde_json::json;
-use support::expiry::{START, Setup, options, setup, ttl};
+use support::expiry::{BusyClock, START, Setup, options, setup, ttl};
 use support::key;
 use tempfile::TempDir;
 
@@ -37,6 +38,39 @@ fn every_way_of_reading_leaves_out_what_has_expired_and_gives_documents_as_they_
     // A clock that is set back shows what was not deleted yet.
     setup.at(0);
     assert_eq!(setup.count(collection, "n", View::Newest), 4);
+}
+
+#[test]
+fn a_document_that_is_renewed_while_a_read_begins_is_seen() {
+    let clock = BusyClock::new();
+    let options = StoreOptions { clock: clock.clone(), sweep_every: None, ..StoreOptions::default() };
+    let store = Store::with_kv(Arc::new(MemoryKv::default()), options).unwrap();
+    let collection = store.create_collection("c", CollectionOptions::default(), Durability::Memory).unwrap();
+    let definition = IndexDefinition::new("n", IndexKind::Multi, &["n"]).unwrap();
+    let index = store.create_index(collection, definition, Durability::Memory).unwrap();
+    store.wait_for_index(index).unwrap();
+    let record = store.encode(&fountain_engine::record::from_json(r#"{"n":1}"#).unwrap()).unwrap();
+    // It expires at the time that the next read is told, but is renewed before that is told.
+    let renew_at = |millis: u64| {
+        let expires = |millis| expiring(&record, Timestamp::from_millis(START + millis));
+        let put = move |store: &Store, record: &[u8]| {
+            let mut writes = WriteSet::new();
+            writes.put(collection, &key(1), record).unwrap();
+            store.commit(writes, Durability::Memory).unwrap();
+        };
+        put(&store, &expires(millis));
+        let (clock_then, store, renewed) = (clock.clone(), store.clone(), expires(millis + 50));
+        *clock.first.lock().unwrap() = Some(Box::new(move || {
+            put(&store, &renewed);
+            clock_then.clock.set(Timestamp::from_millis(START + millis));
+        }));
+    };
+    renew_at(100);
+    let transaction = store.begin(Isolation::Snapshot).unwrap();
+    assert!(store.get(collection, &key(1), &transaction, ReadTier::Disk).unwrap().is_some());
+    renew_at(200);
+    let found = store.find(collection, "n", &[Value::Number(1.0)], View::Newest, 10).unwrap();
+    assert_eq!(found.len(), 1);
 }
 
 #[test]

@@ -50,12 +50,14 @@ impl State {
         isolation: Isolation,
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
+        // Before the pin: what expires meanwhile may be seen, what is renewed meanwhile may not be missed.
+        let time = clock.now();
         let registration = transactions.enter(kv)?;
         Ok(Arc::new(Self {
             isolation,
             snapshot: registration.seq(),
             begun: Instant::now(),
-            time: clock.now(),
+            time,
             clock: Arc::clone(clock),
             ended: AtomicBool::new(false),
             own: Mutex::default(),

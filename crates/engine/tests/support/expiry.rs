@@ -1,11 +1,11 @@
 //! A store with a clock that the test sets, and with what the tests of expiry ask of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use fountain_engine::query::{Answer, Body};
 use fountain_engine::record::from_json;
 use fountain_engine::{
-    CollectionId, CollectionOptions, Direction, Durability, IndexDefinition, IndexKind, ManualClock,
+    Clock, CollectionId, CollectionOptions, Direction, Durability, IndexDefinition, IndexKind, ManualClock,
     MemoryKv, OrderedKv, Page, ReadTier, Result, Store, StoreOptions, Timestamp, Ttl, View, WriteSet,
     expiring,
 };
@@ -42,6 +42,28 @@ pub fn setup_on(kv: Arc<dyn OrderedKv>) -> Setup {
 pub fn ttl(field: &str, after: u64) -> CollectionOptions {
     let ttl = Ttl::from_json(&json!({ "field": field, "after": after })).unwrap();
     CollectionOptions { ttl: Some(ttl), ..CollectionOptions::default() }
+}
+
+/// A clock that does something, once, before it tells the time.
+pub struct BusyClock {
+    pub clock: ManualClock,
+    pub first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl BusyClock {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { clock: ManualClock::new(Timestamp::from_millis(START)), first: Mutex::new(None) })
+    }
+}
+
+impl Clock for BusyClock {
+    fn now(&self) -> Timestamp {
+        let first = self.first.lock().unwrap().take();
+        if let Some(first) = first {
+            first();
+        }
+        self.clock.now()
+    }
 }
 
 impl Setup {
