@@ -144,7 +144,7 @@ impl Inner {
     ) -> Result<Option<Live>> {
         let table = self.catalog.current_indexes();
         let index = match at {
-            Some(at) if table.ttl_changed_after(collection, at) => {
+            Some(at) if table.ttl_may_differ_at(collection, at) => {
                 Catalog::expiry_at(self.kv.as_ref(), collection, at, tier)?
             }
             _ => table.expiry_of(collection).cloned(),

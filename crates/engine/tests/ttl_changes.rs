@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use fountain_engine::{
-    Batch, CollectionOptions, CollectionSetting, Durability, IndexKind, Isolation, OrderedKv, ReadTier, Ttl,
-    View,
+    Batch, CollectionOptions, CollectionSetting, Durability, IndexKind, Isolation, MemoryKv, OrderedKv,
+    ReadTier, Store, Ttl, View,
 };
 use serde_json::json;
-use support::expiry::{START, Setup, setup, setup_on, ttl};
+use support::expiry::{START, Setup, options, setup, setup_on, ttl};
 use support::key;
 use support::test_kv::TestKv;
 
@@ -150,4 +150,25 @@ fn a_cursor_from_outside_does_not_bring_its_time_into_a_transaction_or_a_snapsho
     // By itself it goes on with the state of its first page.
     drop(snapshot);
     assert_eq!(setup.page(collection, outside.as_deref(), View::Newest).page.len(), 1);
+}
+
+#[test]
+fn a_cursor_that_outlives_a_restart_goes_by_the_ttl_of_its_own_state() {
+    let kv = Arc::new(MemoryKv::default());
+    let before = setup_on(kv.clone());
+    let collection = before.create(ttl("at", 10));
+    for number in 1..=3 {
+        before.put(collection, number, &format!(r#"{{"n":{number},"at":{START}}}"#), None).unwrap();
+    }
+    let cursor = before.page(collection, None, View::Newest).next;
+    alter(&before, &json!("n"));
+    before.put(collection, 4, "{}", None).unwrap();
+    before.store.close().unwrap();
+    let store = Store::with_kv(Arc::new(kv.reopen()), options(&before.clock)).unwrap();
+    let after = Setup { store, clock: before.clock };
+    let collection = after.store.collection("c").unwrap();
+    let second = after.page(collection, cursor.as_deref(), View::Newest);
+    assert_eq!(second.page.records().map(|(found, _)| found.to_vec()).collect::<Vec<_>>(), [key(2)]);
+    // By the rule that there is now they have expired.
+    assert_eq!([2, 4].map(|number| after.sees(collection, number, View::Newest)), [false, true]);
 }

@@ -91,11 +91,12 @@ impl Catalog {
     /// Reads the catalog at the newest sequence.
     pub fn load(kv: &dyn OrderedKv) -> Result<Self> {
         let range = KeyRange::prefix(&CATALOG);
-        let mut cursor = kv.cursor(range, kv.visible(), Direction::Forward, ReadTier::Disk)?;
+        let newest = kv.visible();
+        let mut cursor = kv.cursor(range, newest, Direction::Forward, ReadTier::Disk)?;
         let first = CollectionId::FIRST.get();
         let (ids, entries, dropped) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut state = State { ids, entries, next: first, stored_next: first, dropped };
-        let mut indexes = IndexTable::default();
+        let mut indexes = IndexTable::opened(newest);
         while cursor.next()? {
             let key = &cursor.key()[KEYSPACE_BYTES..];
             match key.first() {

@@ -17,6 +17,8 @@ pub(crate) struct IndexTable {
     expiries: usize,
     /// The commit that last changed or removed the expiry index of a collection, since the store was opened.
     ttl_changes: HashMap<CollectionId, Seq>,
+    /// The newest sequence when the store was opened: what was changed up to it is not known here.
+    opened_at: Seq,
 }
 
 /// The indexes of one collection.
@@ -29,6 +31,11 @@ struct Own {
 }
 
 impl IndexTable {
+    /// That of a store which is opened at a sequence, still without indexes.
+    pub fn opened(at: Seq) -> Self {
+        Self { opened_at: at, ..Self::default() }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -72,9 +79,12 @@ impl IndexTable {
         self.expiry_of(collection).is_some() || self.ttl_changes.contains_key(&collection)
     }
 
-    /// Whether what expires in a collection is not decided by the same rule at a sequence as now.
-    pub fn ttl_changed_after(&self, collection: CollectionId, at: Seq) -> bool {
+    /// Whether what expires in a collection is perhaps not decided by the same rule at a sequence as now. Of what was before
+    /// the store was opened, only an expiry index that was complete by then is known to have been the same.
+    pub fn ttl_may_differ_at(&self, collection: CollectionId, at: Seq) -> bool {
+        let is_the_same = || self.expiry_of(collection).is_some_and(|index| index.is_ready(Some(at)));
         self.ttl_changes.get(&collection).is_some_and(|&changed| changed > at)
+            || at < self.opened_at && !is_the_same()
     }
 
     /// Notes the commit that changes or removes the expiry index of a collection.
