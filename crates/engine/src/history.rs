@@ -131,12 +131,11 @@ impl Store {
         start: Option<&[u8]>,
         page: &mut VersionPage,
     ) -> Result<ScanEnd> {
-        let kv = self.inner.kv.as_ref();
         let mut range = range_of(request.collection);
         if let Some(start) = start {
             range.start = range.start.max(start.to_vec());
         }
-        let (before, after) = (Catalog::names_at(kv, request.after)?, Catalog::names_at(kv, request.upto)?);
+        let (before, after) = self.collections_around(request)?;
         // Collections are dropped as ranges of keys, of which the keys have no versions.
         for (id, name) in before.iter().filter(|(id, _)| !after.contains_key(id)) {
             let own = id.storage_range(&KeyRange::default());
@@ -222,16 +221,29 @@ impl Store {
         })
     }
 
-    /// The collections that a request may be about, and which commits dropped some of them. Where the history of the catalog
-    /// does not go back so far, those that there are now.
+    /// The collections that a request may be about, and which commits dropped some of them.
     fn collections_between(&self, request: &ChangesRequest) -> Result<(Names, Vec<(Seq, CollectionId)>)> {
+        Catalog::between(self.inner.kv.as_ref(), request.after, request.upto)
+            .or_else(|error| Ok((self.names_instead(error, request)?, Vec::new())))
+    }
+
+    /// The collections that there were at both ends of a request.
+    fn collections_around(&self, request: &ChangesRequest) -> Result<(Names, Names)> {
+        let at = |seq| Catalog::names_at(self.inner.kv.as_ref(), seq);
+        at(request.after).and_then(|before| Ok((before, at(request.upto)?))).or_else(|error| {
+            let now = self.names_instead(error, request)?;
+            Ok((now.clone(), now))
+        })
+    }
+
+    /// The collections that there are now, where the history of the catalog does not go back as far as that of the one that is
+    /// asked for: it has not been dropped if it is among them. Else there is no telling, and the error comes back.
+    fn names_instead(&self, error: Error, request: &ChangesRequest) -> Result<Names> {
+        let asked = request.collection.filter(|_| error.code == ErrorCode::HistoryTruncated);
+        let Some(asked) = asked else { return Err(error) };
         let kv = self.inner.kv.as_ref();
-        match Catalog::between(kv, request.after, request.upto) {
-            Err(error) if error.code == ErrorCode::HistoryTruncated => {
-                Ok((Catalog::names_at(kv, kv.visible())?, Vec::new()))
-            }
-            found => found,
-        }
+        let names = Catalog::names_at(kv, kv.visible())?;
+        if names.contains_key(&asked) { Ok(names) } else { Err(error) }
     }
 
     /// Names the collection that a request is about.

@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use fountain_engine::{
-    ChangesRequest, CollectionId, Durability, ErrorCode, MemoryKv, Retention, ScanEnd, Seq, Store,
-    StoreOptions, VersionPage, WriteSet,
+    ChangesRequest, CollectionId, CollectionOptions, CollectionRetention, Durability, ErrorCode, MemoryKv,
+    Retention, ScanEnd, Seq, Store, StoreOptions, VersionPage, WriteSet,
 };
 use support::{Home, LocalHome, MemoryHome, bytes_in, document, key};
 
@@ -191,6 +191,41 @@ fn a_snapshot_keeps_a_moment_to_compare_with_but_not_what_came_after_it() {
         assert_eq!((error.code, error.details.floor), (ErrorCode::HistoryTruncated, Some(5)));
         let expected = [(5, collection.get(), key(1), Some("e".to_owned()))];
         assert_eq!(whole_diff(store, &request(None, 2, 5, 1)), expected);
+        store.close().unwrap();
+    }
+    let home = LocalHome::new();
+    let options = StoreOptions { retention: Retention::LatestOnly, ..LocalHome::options() };
+    check(&Store::open(home.path(), options.clone()).unwrap());
+    check(&Store::with_kv(Arc::<MemoryKv>::default(), options).unwrap());
+}
+
+#[test]
+fn who_asks_for_a_dropped_collection_of_which_the_catalog_keeps_no_past_is_told_so() {
+    fn check(store: &Store) {
+        let keeping = |retention| CollectionOptions { retention, ..CollectionOptions::default() };
+        let all = keeping(Some(CollectionRetention::Unbounded));
+        let create = |name| store.create_collection(name, all.clone(), Durability::Memory).unwrap();
+        let (gone, kept) = (create("gone"), create("kept"));
+        let after = commit(store, &[(gone, 1, Some("a")), (kept, 1, Some("a"))]);
+        commit(store, &[(gone, 2, Some("b")), (kept, 2, Some("b"))]);
+        store.drop_collection("gone", Durability::Memory).unwrap();
+        let upto = commit(store, &[(kept, 1, Some("c"))]);
+        store.flush().unwrap();
+        store.compact().unwrap();
+        assert_eq!(store.collections_at(seq(after)).unwrap_err().code, ErrorCode::HistoryTruncated);
+        let mut page = VersionPage::new();
+        for collection in [Some(gone), None] {
+            let request = request(collection, after, upto, 1 << 20);
+            let error = store.changes(&request, &mut page).unwrap_err();
+            assert_eq!(error.code, ErrorCode::HistoryTruncated);
+            assert_eq!(store.diff(&request, None, &mut page).unwrap_err().code, ErrorCode::HistoryTruncated);
+        }
+        let text = |text: &str| Some(text.to_owned());
+        let (new, changed) =
+            ((after + 1, kept.get(), key(2), text("b")), (upto, kept.get(), key(1), text("c")));
+        let request = request(Some(kept), after, upto, 1 << 20);
+        assert_eq!(all_changes(store, request.clone()), [new.clone(), changed.clone()]);
+        assert_eq!(whole_diff(store, &request), [changed, new]);
         store.close().unwrap();
     }
     let home = LocalHome::new();
