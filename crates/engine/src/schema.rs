@@ -92,7 +92,8 @@ impl Store {
     /// Changes some options of a collection, as [`WriteSet::alter_collection`] does: of two changes at once neither is lost.
     ///
     /// # Errors
-    /// `ERR_NOT_FOUND` if the catalog has none of this name; as [`Store::commit`].
+    /// `ERR_NOT_FOUND` if the catalog has none of this name; `ERR_DEFINITION` for a declared schema version where another one
+    /// is set; as [`Store::commit`].
     pub fn alter_collection(
         &self,
         name: &str,

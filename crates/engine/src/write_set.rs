@@ -119,7 +119,7 @@ impl WriteSet {
     }
 
     /// Changes some options of a collection; the others stay as they are when this is committed. A collection that is new is
-    /// stored.
+    /// stored. The commit is refused with `ERR_DEFINITION` if it declares a schema version and another one is set.
     pub fn alter_collection(&mut self, collection: CollectionId, settings: Vec<CollectionSetting>) {
         self.change(collection, SchemaOp::AlterCollection(collection, settings));
     }

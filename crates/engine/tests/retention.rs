@@ -301,3 +301,30 @@ fn of_two_changes_of_a_collection_at_once_neither_is_lost() {
     let expected = CollectionOptions { schema_version: Some(3), retention, ..CollectionOptions::default() };
     assert_eq!(store.collection_info("c").unwrap().unwrap().options, expected);
 }
+
+#[test]
+fn of_two_who_declare_different_schema_versions_at_once_one_is_refused() {
+    let store = support::memory_store();
+    let collection = store.create_collection("c", CollectionOptions::default(), Durability::Memory).unwrap();
+    let declare = |version: u64| {
+        let options = serde_json::json!({ "declaredSchemaVersion": version });
+        let mut writes = WriteSet::new();
+        writes.alter_collection(collection, CollectionSetting::list(&options).unwrap());
+        writes
+    };
+    let declared = support::submit(&store, vec![declare(1), declare(2), declare(1)], Durability::Memory);
+    let answer = declared.recv().unwrap().unwrap();
+    let [refused] = &answer.refused[..] else { panic!("{answer:?}") };
+    assert_eq!((answer.accepted, refused.place, refused.error.code), (2, 1, ErrorCode::Definition));
+    let details = &refused.error.details;
+    assert_eq!((details.requested, details.found), (Some(2), Some(1)));
+    assert_eq!(details.collection.as_deref(), Some("c"));
+    let version = |store: &Store| store.collection_info("c").unwrap().unwrap().options.schema_version;
+    assert_eq!(version(&store), Some(1));
+    // Who means to change it says so.
+    let changed = vec![CollectionSetting::SchemaVersion(Some(2))];
+    store.alter_collection("c", changed, Durability::Memory).unwrap();
+    assert_eq!(version(&store), Some(2));
+    let none = CollectionSetting::list(&serde_json::json!({ "declaredSchemaVersion": null })).unwrap_err();
+    assert_eq!(none.code, ErrorCode::Validation);
+}

@@ -49,7 +49,8 @@ impl Catalog {
     /// Adds to `batch`, whose commit gets the sequence `seq`, what a change stores, and to `claims` what it changes.
     ///
     /// # Errors
-    /// `ERR_EXISTS` for another collection or index of the same name, `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
+    /// `ERR_EXISTS` for another collection or index of the same name, `ERR_DEFINITION` for another declared schema version,
+    /// `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
     /// thrown away.
     pub fn change(&self, op: &SchemaOp, seq: Seq, batch: &mut Batch, claims: &mut Claims) -> Result<()> {
         if let SchemaOp::CreateCollection(id, _)
@@ -74,7 +75,9 @@ impl Catalog {
             SchemaOp::AlterCollection(id, settings) => {
                 let mut options = self.options_after(*id, claims);
                 for setting in settings {
-                    options.set(setting.clone());
+                    options
+                        .set(setting.clone())
+                        .map_err(|error| error.with(|details| details.collection = self.name(*id)))?;
                 }
                 self.set_collection(*id, &options, seq, batch, claims)?;
             }

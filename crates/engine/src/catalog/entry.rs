@@ -28,6 +28,8 @@ pub struct CollectionOptions {
 pub enum CollectionSetting {
     /// See [`CollectionOptions::schema_version`].
     SchemaVersion(Option<u64>),
+    /// The schema version where none is set. Another one that is set is not changed: `ERR_DEFINITION`.
+    DeclaredSchemaVersion(u64),
     /// See [`CollectionOptions::ttl`].
     Ttl(Option<Ttl>),
     /// See [`CollectionOptions::retention`].
@@ -35,7 +37,8 @@ pub enum CollectionSetting {
 }
 
 impl CollectionSetting {
-    /// Reads the members of a JSON object: `schemaVersion`, `ttl` and `retention`; null takes one back.
+    /// Reads the members of a JSON object: `schemaVersion`, `ttl` and `retention`; null takes one back. Also
+    /// `declaredSchemaVersion`, a whole number.
     ///
     /// # Errors
     /// `ERR_VALIDATION`.
@@ -47,13 +50,8 @@ impl CollectionSetting {
     fn read(name: &str, value: &Value) -> Result<Self> {
         let set = !value.is_null();
         match name {
-            "schemaVersion" => {
-                let version = value.as_u64();
-                if set && version.is_none() {
-                    return Err(refused(format!("schemaVersion {value} is no whole number")));
-                }
-                Ok(Self::SchemaVersion(version))
-            }
+            "schemaVersion" => Ok(Self::SchemaVersion(set.then(|| whole_number(name, value)).transpose()?)),
+            "declaredSchemaVersion" => Ok(Self::DeclaredSchemaVersion(whole_number(name, value)?)),
             "ttl" => Ok(Self::Ttl(set.then(|| Ttl::from_json(value)).transpose()?)),
             "retention" => {
                 Ok(Self::Retention(set.then(|| CollectionRetention::from_json(value)).transpose()?))
@@ -61,6 +59,10 @@ impl CollectionSetting {
             _ => Err(refused(format!("{name:?} is unknown"))),
         }
     }
+}
+
+fn whole_number(name: &str, value: &Value) -> Result<u64> {
+    value.as_u64().ok_or_else(|| refused(format!("{name} {value} is no whole number")))
 }
 
 fn refused(what: impl std::fmt::Display) -> Error {
@@ -133,21 +135,26 @@ impl CollectionOptions {
     /// Sets what a JSON object of options has, as [`CollectionSetting::list`] reads it.
     ///
     /// # Errors
-    /// `ERR_VALIDATION`; nothing was set then.
+    /// `ERR_VALIDATION`, and nothing was set then; `ERR_DEFINITION` as [`CollectionOptions::set`].
     pub fn update(&mut self, json: &Value) -> Result<()> {
-        for setting in CollectionSetting::list(json)? {
-            self.set(setting);
-        }
-        Ok(())
+        CollectionSetting::list(json)?.into_iter().try_for_each(|setting| self.set(setting))
     }
 
     /// Changes one setting.
-    pub fn set(&mut self, setting: CollectionSetting) {
+    ///
+    /// # Errors
+    /// `ERR_DEFINITION` for a declared schema version where another one is set.
+    pub fn set(&mut self, setting: CollectionSetting) -> Result<()> {
         match setting {
             CollectionSetting::SchemaVersion(version) => self.schema_version = version,
+            CollectionSetting::DeclaredSchemaVersion(declared) => match self.schema_version {
+                Some(found) if found != declared => return Err(other_version(declared, found)),
+                _ => self.schema_version = Some(declared),
+            },
             CollectionSetting::Ttl(ttl) => self.ttl = ttl,
             CollectionSetting::Retention(retention) => self.retention = retention,
         }
+        Ok(())
     }
 
     /// The entry of a collection.
@@ -156,6 +163,15 @@ impl CollectionOptions {
         out.insert("id".to_owned(), json!(id.get()));
         Value::Object(out).to_string().into_bytes()
     }
+}
+
+fn other_version(declared: u64, found: u64) -> Error {
+    let message =
+        format!("the documents of the collection follow version {found} of their schema, not {declared}");
+    Error::new(ErrorCode::Definition, message).with(|details| {
+        details.requested = Some(declared);
+        details.found = Some(found);
+    })
 }
 
 /// The key of a collection's entry.

@@ -55,7 +55,7 @@ pub enum ErrorCode {
     NoIndex,
     /// A document does not fit its schema, or a query its language.
     Validation,
-    /// What a program says of a collection is not what the store has. Used by the facade.
+    /// What a program says of a collection is not what the store has.
     Definition,
     /// A call makes no sense as it was made.
     InvalidArgument,
