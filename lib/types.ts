@@ -269,8 +269,9 @@ export interface OpenOptions {
   readThreads?: number | undefined
   /**
    * Whether reads are answered on the calling thread, too, when the store's own cache does not have what they need and the
-   * operating system has it in its page cache: they read, check and decompress it there, a few microseconds a block and only so many blocks, instead
-   * of a round trip to a read thread. The disk is never waited for. On Linux; elsewhere it has no effect. Default: true.
+   * operating system has it in its page cache: they read, check and decompress it there, a few microseconds a block and only
+   * so many blocks, instead of a round trip to a read thread. The disk is never waited for. On Linux; elsewhere it has no
+   * effect. Default: true.
    */
   pageCacheReads?: boolean | undefined
   /** Which old versions are kept, where a collection has no retention of its own. Default: `'unbounded'`. */
