@@ -29,7 +29,8 @@ export function checkVersion(core: StoreCore, name: string, declared: number): v
 export async function ensureVersion(core: StoreCore, name: string, declared: number): Promise<void> {
   if (storedVersion(core, name) === undefined) {
     await changeSchema(core, { op: 'createCollection', collection: name })
-    await changeSchema(core, { op: 'alterCollection', collection: name, options: { schemaVersion: declared } })
+    // Which is refused if another program has been faster.
+    await changeSchema(core, { op: 'alterCollection', collection: name, options: { declaredSchemaVersion: declared } })
   }
   checkVersion(core, name, declared)
 }
