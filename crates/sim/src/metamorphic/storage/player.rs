@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use fountain_lsm::{
-    Cursor, Db, Durability, Error, Job, KeyRange, ManualClock, Options, ReadTier, Retention, Seq, Snapshot,
-    StoreId, Timestamp, WriteBatch, limits,
+    Clock, Cursor, Db, Durability, Error, Job, KeyRange, ManualClock, Options, ReadTier, Retention, Seq,
+    SeqAt, Snapshot, StoreId, Timestamp, WriteBatch, limits,
 };
 
 use super::config::{Config, Packing, Prefix, Worker};
@@ -23,6 +23,8 @@ use crate::random::Random;
 
 /// When every store is made.
 const BIRTH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+/// What `Db::seq_at` leaves out is no older than one in so many of the time since then, or a step of time.
+const LEAST_RESOLUTION: u32 = 100;
 
 /// A complaint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -335,12 +337,26 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// The answer is no commit from after the time, and those that it leaves out are as young as it says.
+    /// The answer is no commit from after the time, those that it leaves out are as young as it says, and that is within
+    /// what is promised for times so long ago. From the first commit on there is an answer.
     fn seq_at(&self, time: u64, most: u64, times: &[u64]) -> Result<(), Complaint> {
-        let found = self.db()?.seq_at(BIRTH.plus(Duration::from_millis(time)));
-        let (seq, within) = found.map_or((0, Duration::MAX), |found| (found.seq.get(), found.within));
+        let asked = BIRTH.plus(Duration::from_millis(time));
+        let Some(SeqAt { seq, within, .. }) = self.db()?.seq_at(asked) else {
+            return if most == 0 {
+                Ok(())
+            } else {
+                Err(format!("nothing is known of {time}, but {most} was the newest"))
+            };
+        };
+        let seq = seq.get();
         if seq > most {
             return Err(format!("commit {seq} was the newest at {time}, says the store; it was {most}"));
+        }
+        let promised = limits::TIME_STEP.max(self.clock.now().since(asked) / LEAST_RESOLUTION);
+        if within > promised {
+            return Err(format!(
+                "{seq} was the newest at {time} within {within:?}, which is more than {promised:?}"
+            ));
         }
         let left_out = times.get(seq as usize + 1).map(|made| Duration::from_millis(time - made));
         match left_out {
