@@ -56,6 +56,14 @@ impl SimFs {
         self.lock().recording = Some(Vec::new());
     }
 
+    /// Records all changes from now on, and gives the disk to which they come. At once, so that no thread of a store comes
+    /// between.
+    pub fn record_from(&self) -> Disk {
+        let mut shared = self.lock();
+        shared.recording = Some(Vec::new());
+        shared.disk.clone()
+    }
+
     /// Changes recorded so far.
     pub fn recorded(&self) -> usize {
         self.lock().recording.as_ref().map_or(0, Vec::len)

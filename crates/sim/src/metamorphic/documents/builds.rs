@@ -69,8 +69,7 @@ fn record(random: &mut Random) -> fountain_engine::Result<(Disk, Vec<crate::disk
     for start in (0..count).step_by(100) {
         write(&store, collection, start..count.min(start + 100), 0)?;
     }
-    let before = fs.disk();
-    fs.record();
+    let before = fs.record_from();
     let mut indexes = Vec::new();
     for (index, (_, unique, ..)) in INDEXES.iter().enumerate() {
         if *unique || random.one_in(2) {

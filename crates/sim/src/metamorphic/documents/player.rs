@@ -34,6 +34,8 @@ pub enum Setup {
 
 /// When every store is made.
 const BIRTH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+/// How often a query of the newest state is begun anew.
+const MAX_ATTEMPTS: usize = 100;
 /// Records in a page, few enough that there are several.
 const PAGE: usize = 5;
 
@@ -324,7 +326,21 @@ impl Player {
         self.compare("a query", at, found, |state| matching(state, condition))
     }
 
+    /// All pages of a query. Where only the newest state is kept, a commit of the store itself between two pages, such as a
+    /// piece of an index, can end what the cursor names: then all of it is asked again.
     fn ask(&self, condition: Condition, view: &View) -> fountain_engine::Result<Vec<u8>> {
+        let mut answer = self.ask_once(condition, view);
+        for _ in 0..MAX_ATTEMPTS {
+            match answer {
+                Err(error) if error.code == ErrorCode::HistoryTruncated && matches!(view, View::Newest) => {}
+                answer => return answer,
+            }
+            answer = self.ask_once(condition, view);
+        }
+        answer
+    }
+
+    fn ask_once(&self, condition: Condition, view: &View) -> fountain_engine::Result<Vec<u8>> {
         let mut filter = serde_json::Map::new();
         filter.extend(condition.n.map(|n| ("n".to_owned(), n.into())));
         filter.extend(condition.t.map(|t| ("t[]".to_owned(), t.into())));
