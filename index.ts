@@ -86,7 +86,7 @@ export {
   ReadCollection,
 } from './lib/read-collection.js'
 export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js'
-export type { DiscardedTail, RecoveryReport, StoreMetrics } from './lib/reports.js'
+export type { DiscardedTail, Latencies, Latency, RecoveryReport, StoreMetrics } from './lib/reports.js'
 export { Scan } from './lib/scan.js'
 export {
   type Schema,

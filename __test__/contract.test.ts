@@ -209,7 +209,10 @@ test('D12: writes of one tick share syncs, and the log is gone when tables have 
   const items = store.collection<Item & { text: string }>('items')
   const before = store.metrics().walSyncs
   await Promise.all(Array.from({ length: 300 }, (_, n) => items.put({ id: `${n}`, text: 'x'.repeat(2000) })))
-  const syncs = store.metrics().walSyncs - before
+  const { walSyncs, latencies } = store.metrics()
+  const syncs = walSyncs - before
+  t.true(latencies.walSync.count >= syncs && latencies.walSync.p50 > 0 && latencies.commit.count > 0)
+  t.true(latencies.walSync.max >= latencies.walSync.mean)
   t.true(syncs < 100, `${syncs} syncs for 300 writes`)
   await store.flush()
   await items.put({ id: 'last', text: '' })

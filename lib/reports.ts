@@ -28,6 +28,50 @@ export interface DiscardedTail {
   readonly reason: string
 }
 
+/** How long one stage took, in microseconds. */
+export interface Latency {
+  /** Durations recorded. */
+  readonly count: number
+  /** Half of them took no longer. */
+  readonly p50: number
+  /** 90 % of them took no longer. */
+  readonly p90: number
+  /** 99 % of them took no longer. */
+  readonly p99: number
+  /** 99.9 % of them took no longer. */
+  readonly p999: number
+  /** The longest. */
+  readonly max: number
+  /** The average. */
+  readonly mean: number
+}
+
+/** How long the stages of storage take. Of stages that are passed very often, one in 64 is timed. */
+export interface Latencies {
+  /** Commits as their callers saw them. */
+  readonly commit: Latency
+  /** Writes of a group of commits to the log. */
+  readonly walWrite: Latency
+  /** Syncs of the log. */
+  readonly walSync: Latency
+  /** Beginnings of a log segment, as far as commits have to wait for them. */
+  readonly logRotation: Latency
+  /** Reads of one key. */
+  readonly get: Latency
+  /** First steps of scans, which find their place. */
+  readonly seek: Latency
+  /** Reads of what the cache does not have. */
+  readonly blockRead: Latency
+  /** Flushes of one memtable. */
+  readonly flush: Latency
+  /** Compactions. */
+  readonly compaction: Latency
+  /** Waiting of writers for flushes and compactions. */
+  readonly writeStall: Latency
+  /** Edits of the manifest. */
+  readonly manifestEdit: Latency
+}
+
 /** Counters since the engine was opened, and sizes now. Handles that share an engine share its counters. */
 export interface StoreMetrics {
   /** Documents put. */
@@ -78,6 +122,10 @@ export interface StoreMetrics {
   readonly cacheHits: number
   /** Block reads that went to the disk. */
   readonly cacheMisses: number
+  /** Blocks that were offered to the cache after a miss. */
+  readonly cacheInserts: number
+  /** Blocks that had to leave the cache, those too large to be kept included. */
+  readonly cacheEvictions: number
   /** Bytes of blocks in the cache. */
   readonly cacheBytes: number
   /** Bytes of keys and documents in memtables. */
@@ -88,6 +136,8 @@ export interface StoreMetrics {
   readonly levelTables: readonly number[]
   /** Bytes per level. */
   readonly levelBytes: readonly number[]
+  /** How long the stages of storage took since the store was opened. */
+  readonly latencies: Latencies
   /** Bytes of writes accepted through this handle and not yet answered. */
   readonly queuedWriteBytes: number
 }

@@ -77,8 +77,9 @@ mod watch;
 mod write_set;
 
 pub use fountain_lsm::{
-    Clock, Direction, Durability, KeyRange, ManualClock, Metrics as StorageMetrics,
-    Options as StorageOptions, ReadTier, RecoveryReport, Retention, Seq, SeqRange, Timestamp, fs,
+    Clock, Direction, Durability, KeyRange, Latencies, LatencySummary, ManualClock,
+    Metrics as StorageMetrics, Options as StorageOptions, ReadTier, RecoveryReport, Retention, Seq, SeqRange,
+    Timestamp, fs,
 };
 
 pub use catalog::{CollectionOptions, CollectionRetention, CollectionSetting, Ttl};

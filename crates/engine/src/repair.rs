@@ -58,8 +58,12 @@ pub fn verify(path: &Path, options: &Options) -> Result<VerifyReport> {
 /// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_IO`, `ERR_DISK_FULL`, and `ERR_CORRUPT` if no
 /// file tells the id of the store. What cannot be read of a file is in the report.
 pub fn salvage(source: &Path, dest: &Path, options: &Options) -> Result<SalvageReport> {
-    let mut storage = fountain_lsm::salvage(source, dest, options)?;
-    let db = Db::open(dest, Options { create_if_missing: false, background: false, ..options.clone() })?;
+    fountain_lsm::salvage_with(source, dest, options, |place, storage| mend(place, storage, options))
+}
+
+/// Makes a catalog and shapes that fit what was saved in `place`, before it becomes a store.
+fn mend(place: &Path, mut storage: fountain_lsm::SalvageReport, options: &Options) -> Result<SalvageReport> {
+    let db = Db::open(place, Options { create_if_missing: false, background: false, ..options.clone() })?;
     let lost =
         |keyspace| storage.losses.iter().any(|loss| share_keys(&loss.keys, &KeyRange::prefix(keyspace)));
     let (lost_shapes, lost_catalog) = (lost(&SHAPES), lost(&CATALOG));

@@ -78,7 +78,7 @@ pub use options::Options;
 pub use prefix::KeyPrefix;
 pub use range::{Direction, KeyRange};
 pub use repair::{
-    Loss, LossCode, Note, NoteCode, SalvageReport, VerifyOptions, VerifyReport, salvage, verify,
+    Loss, LossCode, Note, NoteCode, SalvageReport, VerifyOptions, VerifyReport, salvage, salvage_with, verify,
 };
 pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;

@@ -45,7 +45,7 @@ pub(crate) const ZSTD_MOST_EXPANSION: usize = (128 << 10) / 4;
 /// Level of Zstandard compression.
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_LEVEL: i32 = 3;
-/// Data blocks in a row that a scan forwards reads from the disk one by one before it begins to read ahead.
+/// Data blocks in a row that a scan reads from the disk one by one before it begins to read ahead.
 pub(crate) const MISSES_BEFORE_READ_AHEAD: u32 = 2;
 /// Data blocks that one walk over a section reads for somebody who must not wait, though the system has them in memory: each
 /// takes microseconds, and a long stretch of deleted records takes many.

@@ -19,6 +19,10 @@ macro_rules! counters {
             pub cache_hits: u64,
             /// Block reads that went to the disk.
             pub cache_misses: u64,
+            /// Blocks that were offered to the cache after a miss.
+            pub cache_inserts: u64,
+            /// Blocks that had to leave the cache, those too large to be kept included.
+            pub cache_evictions: u64,
             /// Bytes of blocks in the cache.
             pub cache_bytes: u64,
             /// Bytes of indexes and filters of open tables.

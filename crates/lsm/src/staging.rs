@@ -129,7 +129,10 @@ impl Staging {
         remove_files(fs, &self.paths.table_dir(), |name| parse_table_name(name).is_some());
         remove_files(fs, root, |name| {
             let file = parse_root_name(name);
-            matches!(file, Some(StoreFile::Current | StoreFile::CurrentTemp | StoreFile::Manifest(_)))
+            matches!(
+                file,
+                Some(StoreFile::Current | StoreFile::CurrentTemp | StoreFile::Manifest(_) | StoreFile::Lock)
+            )
         });
     }
 }

@@ -80,6 +80,7 @@ fn only_blocks_that_the_cache_does_not_have_are_timed_as_read() {
     assert_eq!(reads(), 1);
     assert!(get(b"key 0500").is_some());
     assert_eq!(reads(), 1, "the block is in the cache");
+    assert_eq!((db.metrics().cache_inserts, db.metrics().cache_evictions), (1, 0));
     let scanned = || scan(&db, KeyRange::default(), db.visible(), Direction::Forward).len();
     assert_eq!(scanned(), 1000);
     let after = reads();

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use fountain_lsm::{
     Db, Durability, Error, FaultCode, KeyRange, LossCode, Options, ReadTier, Retention, SalvageReport, Seq,
-    StoreId, VerifyOptions, WriteBatch, salvage, verify,
+    StoreId, VerifyOptions, WriteBatch, salvage, salvage_with, verify,
 };
 use support::{fast_dir, files, killed, seq, small};
 
@@ -456,6 +456,34 @@ fn a_bulk_ingest_keeps_its_sequence_and_without_the_manifest_its_keys_are_named(
     for (key, value) in [(1, Some("ingested")), (2, Some("after")), (3, None), (9, Some("before"))] {
         assert_eq!(support::get(&copy, &self::key(key)).as_deref(), value);
     }
+}
+
+#[test]
+fn what_a_layer_above_mends_is_in_the_new_store_from_the_first_or_there_is_none() {
+    let dir = fast_dir();
+    let live = dir.path().join("live");
+    let (db, _) = filled(&live, options());
+    drop(db);
+    let (dest, temp) = (dir.path().join("dest"), dir.path().join("dest.tmp"));
+    let mend = |place: &Path| {
+        assert!(!dest.exists() && place == temp);
+        let db = Db::open(place, Options { create_if_missing: false, ..copy_options() })?;
+        support::put(&db, "mended", "yes");
+        db.close()
+    };
+    let failed = salvage_with(&live, &dest, &copy_options(), |place, _| {
+        mend(place)?;
+        Err::<(), _>(Error::Closed)
+    });
+    assert!(matches!(failed, Err(Error::Closed)), "{failed:?}");
+    assert!(!dest.exists() && !temp.exists());
+
+    let said =
+        salvage_with(&live, &dest, &copy_options(), |place, report| mend(place).map(|()| report.destination));
+    assert_eq!(said.unwrap(), dest);
+    let copy = Db::open(&dest, copy_options()).unwrap();
+    assert_eq!(support::get(&copy, "mended").as_deref(), Some("yes"));
+    assert!(!temp.exists());
 }
 
 #[test]

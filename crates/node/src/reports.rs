@@ -1,12 +1,12 @@
 //! Metrics and recovery reports as JSON text, with the names that the facade documents.
 
-use fountain_engine::{Metrics, RecoveryReport};
-use serde_json::json;
+use fountain_engine::{Latencies, LatencySummary, Metrics, RecoveryReport};
+use serde_json::{Value, json};
 
 /// Counters and sizes of the engine and the storage below it.
 pub fn metrics(metrics: &Metrics) -> String {
     let storage = &metrics.storage;
-    json!({
+    let mut report = json!({
         "puts": metrics.puts,
         "deletes": metrics.deletes,
         "expired": metrics.expired,
@@ -31,13 +31,44 @@ pub fn metrics(metrics: &Metrics) -> String {
         "writeStallMicros": storage.write_stall_micros,
         "cacheHits": storage.cache_hits,
         "cacheMisses": storage.cache_misses,
+        "cacheInserts": storage.cache_inserts,
+        "cacheEvictions": storage.cache_evictions,
         "cacheBytes": storage.cache_bytes,
         "memtableBytes": storage.memtable_bytes,
         "openSnapshots": storage.open_snapshots,
         "levelTables": storage.level_tables,
         "levelBytes": storage.level_bytes,
+    });
+    report["latencies"] = latencies(&storage.latencies);
+    report.to_string()
+}
+
+fn latencies(of: &Latencies) -> Value {
+    json!({
+        "commit": latency(&of.commit),
+        "walWrite": latency(&of.wal_write),
+        "walSync": latency(&of.wal_sync),
+        "logRotation": latency(&of.log_rotation),
+        "get": latency(&of.get),
+        "seek": latency(&of.seek),
+        "blockRead": latency(&of.block_read),
+        "flush": latency(&of.flush),
+        "compaction": latency(&of.compaction),
+        "writeStall": latency(&of.write_stall),
+        "manifestEdit": latency(&of.manifest_edit),
     })
-    .to_string()
+}
+
+fn latency(of: &LatencySummary) -> Value {
+    json!({
+        "count": of.count,
+        "p50": of.p50_us,
+        "p90": of.p90_us,
+        "p99": of.p99_us,
+        "p999": of.p999_us,
+        "max": of.max_us,
+        "mean": of.mean_us,
+    })
 }
 
 /// What opening found.

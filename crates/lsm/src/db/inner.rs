@@ -151,6 +151,7 @@ impl Inner {
         self.counters.fill(&mut metrics);
         let cache = self.cache.stats();
         (metrics.cache_hits, metrics.cache_misses) = (cache.hits, cache.misses);
+        (metrics.cache_inserts, metrics.cache_evictions) = (cache.inserts, cache.evictions);
         metrics.cache_bytes = cache.bytes;
         let current = self.current.load();
         let tables = current.version.tables();

@@ -7,8 +7,8 @@
 //! what follows from that. `inner` holds what the parts share.
 //!
 //! Locks, in the order in which they may be taken: ingest lock, checkpoint lock, compaction lock, commit lock (`log`),
-//! flush lock, manifest, swap of the current state. No lock that a reader or the next group of commits needs is held
-//! during a sync.
+//! flush lock, manifest, swap of the current state. No lock that a reader needs is held during a sync, and none that the next
+//! group of commits needs, but for the beginning of a log segment (`docs/engine.md` 4.2).
 
 mod background;
 mod changes;

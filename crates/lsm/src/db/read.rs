@@ -1,4 +1,4 @@
-//! Reads: one consistent state, no locks.
+//! Reads: one consistent state, and no lock but that of a shard of the block cache while a block is looked up in it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -15,5 +15,5 @@ mod verify;
 
 pub use loss::{Loss, LossCode, SalvageReport};
 pub use notes::{Note, NoteCode};
-pub use salvage::salvage;
+pub use salvage::{salvage, salvage_with};
 pub use verify::{VerifyOptions, VerifyReport, verify};

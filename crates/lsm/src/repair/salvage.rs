@@ -37,18 +37,37 @@ use crate::types::{FileNumber, StoreId};
 /// checksum can be checked; [`Error::Io`] and [`Error::DiskFull`] if the directory cannot be read or the destination
 /// is there or cannot be written. What cannot be read of a file is in the report.
 pub fn salvage(source: &Path, dest: &Path, options: &Options) -> Result<SalvageReport> {
+    salvage_with(source, dest, options, |_, report| Ok(report))
+}
+
+/// As [`salvage`], for a layer above that has something to mend: `finish` is given the directory in which the new store is put
+/// together, to open it there, change and close it, and the report so far, whose destination it is. Only what it has
+/// left behind is verified and gets its name: if it fails or dies, there is no new store.
+///
+/// # Errors
+/// As [`salvage`], and what `finish` fails with.
+pub fn salvage_with<T, E: From<Error>>(
+    source: &Path,
+    dest: &Path,
+    options: &Options,
+    finish: impl FnOnce(&Path, SalvageReport) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
     let fs = options.fs.as_ref();
     refuse_inside(source, dest)?;
     let survey = Survey::of(fs, source)?;
     let Some(store) = survey.identity.store else {
         let what = "no file tells to which store it belongs, so nothing in it can be checked";
-        return Err(Error::corrupt(source, 0, what).coded(FaultCode::Preamble));
+        return Err(Error::corrupt(source, 0, what).coded(FaultCode::Preamble).into());
     };
     let staging = Staging::in_place_of_nothing(fs, dest)?;
-    let done = build(&survey, store, &staging, options).and_then(|report| {
+    let built = build(&survey, store, &staging, options).map_err(E::from);
+    let done = built.and_then(|report| {
+        let finished =
+            finish(staging.paths.root(), SalvageReport { destination: dest.to_path_buf(), ..report })?;
+        check(&staging, options)?;
         survey.confirm_unchanged(fs)?;
         staging.publish(fs)?;
-        Ok(SalvageReport { destination: dest.to_path_buf(), ..report })
+        Ok(finished)
     });
     if done.is_err() {
         staging.discard(fs);
@@ -94,7 +113,6 @@ fn build(
     fs.sync_dir(&table_dir).map_err(|e| Error::sync(&table_dir, e))?;
     let numbers = (target.take_number(), target.take_number());
     staging.complete(&options.fs, store, state, numbers)?;
-    check(staging, options)?;
     let mut losses = sources.losses;
     losses.extend(merged.losses);
     let mut files = sources.files;
