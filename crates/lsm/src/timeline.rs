@@ -10,7 +10,8 @@
 //!
 //! A [`Timekeeper`] extends the timeline of an open store by asking the clock. Commits state their time in the log when
 //! [`TIME_STEP`] has passed since the last that did, so one that states nothing was made within that time. While the clock
-//! is behind the last moment, nothing is known, and every commit says that.
+//! is behind the last moment, nothing is known, and every commit says that. The first commit of a memtable states its time
+//! in any case: the log before it goes when the memtable before it is flushed.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -57,9 +58,10 @@ impl Timeline {
         if moment.time == Timestamp::UNKNOWN {
             return;
         }
-        match self.moments.last_mut() {
-            Some(last) if moment.time < last.time || moment.seq < last.seq => return,
-            Some(last) if moment.time == last.time => last.seq = moment.seq,
+        match self.moments.as_mut_slice() {
+            [.., last] if moment <= *last || moment.seq < last.seq => return,
+            // Of many at one time, the first ends the time before and the last begins the time after.
+            [.., before, last] if before.time == moment.time => last.seq = moment.seq,
             _ => self.moments.push(moment),
         }
         // Of a time in which nothing happened, the two ends say all.
@@ -135,7 +137,7 @@ impl Timekeeper {
         if self.quiet().contains(&now) {
             return None;
         }
-        if self.timeline.last().is_some_and(|last| now <= last.time) {
+        if self.timeline.last().is_some_and(|last| now < last.time) {
             return Some(Stamp { settled: Timestamp::UNKNOWN, at: Timestamp::UNKNOWN });
         }
         Some(Stamp { settled: self.settled.unwrap_or_default(), at: now })
@@ -159,6 +161,14 @@ impl Timekeeper {
             self.timeline.record(Moment { time: settled, seq: newest });
         }
         self.begin_step(Moment { time: now, seq: newest });
+    }
+
+    /// As [`Self::observe`], where the log of these commits ends: the next commit says that they were made by now, so that
+    /// the log after this point tells all of its own commits without the log before.
+    pub(crate) fn settle(&mut self, now: Timestamp, newest: Seq) {
+        let settled = self.settled.map_or(now, |settled| settled.min(now));
+        self.observe(now, newest);
+        self.settled = self.settled.map(|_| settled);
     }
 
     fn begin_step(&mut self, moment: Moment) {

@@ -82,6 +82,40 @@ fn a_moment_names_the_commit_that_was_newest_then_also_after_a_restart_of_any_ki
     }
 }
 
+/// The first commit of each second states its time in the log. A flush lets go of the log; what it said of those that came
+/// after must not go with it.
+#[test]
+fn commits_that_state_no_time_are_known_to_be_of_their_second_after_a_flush_and_the_end_of_the_process() {
+    let dir = fast_dir();
+    let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+    let clock = clock();
+    let db = open(&live, &clock, Retention::Unbounded);
+    clock.set(at(10));
+    put(&db, "a", "1");
+    put(&db, "a", "2");
+    clock.set(at(15));
+    db.flush().unwrap();
+    put(&db, "a", "3");
+    put(&db, "a", "4");
+    clock.set(at(20));
+    put(&db, "a", "5");
+    clock.set(Timestamp::from_millis(START + 20_300));
+    db.ingest([("b", "6")]).unwrap();
+    clock.set(at(30));
+    killed(&live, &image);
+    for db in [db, open(&image, &clock, Retention::Unbounded)] {
+        assert_eq!(
+            (found(&db, 9), found(&db, 11), found(&db, 14)),
+            (Some((0, 0)), Some((2, 0)), Some((2, 0)))
+        );
+        assert_eq!((found(&db, 16), found(&db, 19)), (Some((4, 0)), Some((4, 0))));
+        assert_eq!(
+            (found(&db, 20), found(&db, 21), found(&db, 29)),
+            (Some((5, 0)), Some((6, 0)), Some((6, 0)))
+        );
+    }
+}
+
 #[test]
 fn an_ingest_has_a_time_like_a_commit() {
     let dir = fast_dir();

@@ -153,6 +153,7 @@ impl Inner {
         if let Some(stamp) = stamp {
             timekeeper.apply(stamp, seq);
         }
+        timekeeper.settle(self.options.clock.now(), seq);
         let edit = Edit {
             next_file: Some(self.next_file_number()),
             log_number: Some(log_number),

@@ -148,6 +148,7 @@ impl Inner {
         let first_segment = self.rotate_log(log, next)?;
         self.current.load().active.seal(log.last);
         log.sealed = log.last;
+        self.note_seal(log);
         let active = Arc::new(Memtable::new(first_segment));
         self.swap_current(|current| {
             let mut sealed = Vec::with_capacity(current.sealed.len() + 1);

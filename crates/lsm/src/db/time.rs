@@ -29,6 +29,13 @@ impl Inner {
         log.quiet = timekeeper.quiet();
     }
 
+    /// Takes note of the time where a memtable ends. Its flush tells the manifest, and the next commit tells the log.
+    pub(super) fn note_seal(&self, log: &mut Log) {
+        let mut timekeeper = locked(&self.timekeeper);
+        timekeeper.settle(self.options.clock.now(), log.last);
+        log.quiet = timekeeper.quiet();
+    }
+
     /// The moments that the manifest does not know yet, up to the commit `upto`, which its tables are about to cover.
     pub(super) fn moments_for(&self, manifest: &ManifestLog, upto: Option<Seq>) -> Vec<Moment> {
         let known = manifest.state().timeline.last();
