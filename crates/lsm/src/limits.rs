@@ -52,6 +52,9 @@ pub(crate) const MISSES_BEFORE_READ_AHEAD: u32 = 2;
 pub(crate) const MAX_BLOCKS_AT_ONCE: u32 = 128;
 /// Larger blocks are not read for somebody who must not wait.
 pub(crate) const MAX_BLOCK_BYTES_AT_ONCE: usize = 256 * 1024;
+/// Blocks in a row of which a reader is known to see nothing that a walk leaves out before it enters one all the same. It has to
+/// stand somewhere, and a search for more would cost a short scan more than it can gain.
+pub(crate) const MAX_SUPERSEDED_BLOCKS: usize = 64;
 /// Bytes read ahead at first; doubled with every further read.
 pub(crate) const FIRST_READ_AHEAD_BYTES: usize = 8 * 1024;
 /// Most bytes read ahead.
@@ -104,6 +107,9 @@ pub(crate) const GARBAGE_SHARE: u64 = 4;
 /// Versions of one key that a scan steps over before it seeks past the rest (as RocksDB's
 /// `max_sequential_skip_in_iterations`).
 pub(crate) const STEPS_BEFORE_SEEK: usize = 8;
+/// Steps for which one source of a merge comes before the others before it is asked whether that stays so up to the end of
+/// its block.
+pub(crate) const STEPS_BEFORE_LOOK_AHEAD: u32 = 8;
 /// Bytes of commits in memory that a bulk ingest flushes while it keeps other commits waiting.
 pub(crate) const INGEST_LEFT_BYTES: usize = 256 << 10;
 /// How often it flushes without keeping them waiting until no more than that is left. Each time what came meanwhile is

@@ -210,3 +210,110 @@ fn a_newest_scan_looks_at_as_many_blocks_with_a_hundred_versions_of_each_key_as_
     let (one, hundred) = (blocks_looked_at(1), blocks_looked_at(100));
     assert!(one >= 10 && hundred <= one + 1, "{hundred} blocks with 100 versions, {one} with one");
 }
+
+/// A store of three tables in level 0, each with the same keys.
+fn three_runs_of_the_same_keys(dir: &std::path::Path) -> Db {
+    let options = Options { memtable_bytes: 1 << 20, table_bytes: 16 << 20, ..small() };
+    let db = Db::open(dir, options).unwrap();
+    for version in 0..3u8 {
+        write_keys(&db, 0..4000, version);
+        db.flush().unwrap();
+    }
+    assert_eq!(db.metrics().level_tables[0], 3);
+    db
+}
+
+fn write_keys(db: &Db, keys: std::ops::Range<u32>, version: u8) {
+    let mut batch = WriteBatch::new();
+    keys.for_each(|key| batch.put(format!("key {key:04}").as_bytes(), &[version; 100]).unwrap());
+    db.commit(batch, Durability::Memory).unwrap();
+}
+
+/// Blocks that a scan of everything looks at, and the versions that it finds.
+fn looks_of_scan(db: &Db, at: fountain_lsm::Seq, direction: Direction) -> (u64, Vec<u8>) {
+    let looks = || db.metrics().cache_hits + db.metrics().cache_misses;
+    let before = looks();
+    let found = scan(db, KeyRange::default(), at, direction);
+    let mut keys: Vec<_> = found.iter().map(|(key, _)| key.clone()).collect();
+    if direction == Direction::Reverse {
+        keys.reverse();
+    }
+    assert!(keys.is_sorted() && keys.len() == 4000);
+    (looks() - before, found.into_iter().map(|(_, value)| value[0]).collect())
+}
+
+#[test]
+fn a_scan_leaves_out_blocks_of_which_an_earlier_one_saw_that_all_in_them_is_superseded() {
+    let dir = fast_dir();
+    let db = three_runs_of_the_same_keys(dir.path());
+    let newest = db.visible();
+    let (first, _) = looks_of_scan(&db, newest, Direction::Forward);
+    let (second, versions) = looks_of_scan(&db, newest, Direction::Forward);
+    assert!(versions.iter().all(|version| *version == 2));
+    assert!(second * 10 < first * 4, "{second} blocks where all three tables have {first}");
+    let (reverse, versions) = looks_of_scan(&db, newest, Direction::Reverse);
+    assert!(versions.iter().all(|version| *version == 2));
+    assert!(reverse * 10 < first * 4, "{reverse} blocks in reverse");
+    assert!(db.metrics().table_memory_bytes > 0);
+}
+
+#[test]
+fn what_is_superseded_for_the_newest_reader_is_still_there_for_all_others() {
+    let dir = fast_dir();
+    let db = three_runs_of_the_same_keys(dir.path());
+    let mut expected = vec![vec![0u8; 4000], vec![1; 4000], vec![2; 4000]];
+    // Part of the keys only: some blocks of the newest table have nothing but superseded versions, some only a few.
+    for keys in [500..1700u32, 1650..3001] {
+        write_keys(&db, keys.clone(), 3);
+        let mut next = expected.last().unwrap().clone();
+        next[keys.start as usize..keys.end as usize].fill(3);
+        expected.push(next);
+    }
+    let check_all = || {
+        for (at, expected) in expected.iter().enumerate() {
+            for direction in [Direction::Forward, Direction::Reverse] {
+                let (_, mut found) = looks_of_scan(&db, seq(at as u64 + 1), direction);
+                if direction == Direction::Reverse {
+                    found.reverse();
+                }
+                assert_eq!(found, *expected, "as of {} {direction:?}", at + 1);
+            }
+        }
+        let mut walk = db.changes(KeyRange::default(), seq(0), seq(5), ReadTier::Disk).unwrap();
+        let mut changes = 0;
+        while walk.next().unwrap() {
+            changes += 1;
+        }
+        assert_eq!(changes, 3 * 4000 + 1200 + 1351, "every version is a change");
+    };
+    // From the newest to the oldest and back: what one scan has noted is used by the next.
+    looks_of_scan(&db, db.visible(), Direction::Forward);
+    check_all();
+    check_all();
+    db.flush().unwrap();
+    check_all();
+    db.compact().unwrap();
+    assert_eq!(db.metrics().table_entries, 3 * 4000 + 1200 + 1351, "a compaction reads all of it");
+    check_all();
+}
+
+#[test]
+fn a_short_scan_over_superseded_blocks_does_not_look_for_what_lies_far_ahead() {
+    let dir = fast_dir();
+    let db = three_runs_of_the_same_keys(dir.path());
+    looks_of_scan(&db, db.visible(), Direction::Forward);
+    let range = KeyRange { start: b"key 2000".to_vec(), end: Some(b"key 2010".to_vec()) };
+    let looks = || db.metrics().cache_hits + db.metrics().cache_misses;
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let before = looks();
+        let found = scan(&db, range.clone(), db.visible(), direction);
+        assert!(found.len() == 10 && found.iter().all(|(_, value)| value[0] == 2));
+        assert!(looks() - before <= 6, "{} blocks of three tables for ten records", looks() - before);
+    }
+    for start in ["key 0000", "key 0033", "key 3990", "key 3999 and more"] {
+        let range = KeyRange { start: start.as_bytes().to_vec(), end: None };
+        let found = scan(&db, range, db.visible(), Direction::Forward);
+        let expected = 4000 - start[4..8].parse::<usize>().unwrap() - usize::from(start.len() > 8);
+        assert_eq!(found.len(), expected, "from {start}");
+    }
+}

@@ -81,6 +81,12 @@ impl LevelCursor {
         self.skip_forward()
     }
 
+    /// As [`TableCursor::next_from_superseded`].
+    pub(crate) fn next_from_superseded(&mut self) -> Result<()> {
+        self.with(TableCursor::next_from_superseded)?;
+        self.skip_forward()
+    }
+
     pub(crate) fn prev(&mut self) -> Result<()> {
         self.with(TableCursor::prev)?;
         self.skip_backward()
@@ -93,6 +99,17 @@ impl LevelCursor {
             Direction::Forward => self.skip_forward(),
             Direction::Reverse => self.skip_backward(),
         }
+    }
+
+    /// As [`TableCursor::block_ends_before`].
+    pub(crate) fn block_ends_before(&mut self, key: &[u8]) -> bool {
+        self.at.as_mut().is_some_and(|(_, cursor)| cursor.block_ends_before(key))
+    }
+
+    /// As [`TableCursor::is_in_block`].
+    #[inline]
+    pub(crate) fn is_in_block(&self) -> bool {
+        self.at.as_ref().is_some_and(|(_, cursor)| cursor.is_in_block())
     }
 
     pub(crate) fn valid(&self) -> bool {

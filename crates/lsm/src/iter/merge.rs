@@ -3,12 +3,15 @@
 //! The sources are kept in the order of their positions. A step moves the first one and compares it with the second:
 //! that one comparison is all while the same source stays first, which is the common case. If it does not, a binary
 //! search finds its new place; few sources make this cheaper than a heap, whose every exchange needs two comparisons.
+//! A source that has been first for a while is asked whether its block ends before the second one begins; then it needs no
+//! comparison up to that end.
 //! The merge goes one way only; a walk in the other direction is another seek.
 
 use std::cmp::Ordering;
 
 use super::Source;
 use crate::error::Result;
+use crate::limits::STEPS_BEFORE_LOOK_AHEAD;
 use crate::memtable::version_order;
 use crate::planted::{self, Bug};
 use crate::range::Direction;
@@ -20,12 +23,17 @@ pub(crate) struct MergeCursor {
     /// The valid sources, by the order of their positions in the direction.
     order: Vec<u32>,
     direction: Direction,
+    /// Steps in a row after which the first source stayed first.
+    streak: u32,
+    /// The first source stays first up to the end of its block.
+    is_far_ahead: bool,
 }
 
 impl MergeCursor {
     /// A merge that goes in `direction`; seek before use.
     pub(crate) fn new(sources: Vec<Source>, direction: Direction) -> Self {
-        Self { order: Vec::with_capacity(sources.len()), sources, direction }
+        let order = Vec::with_capacity(sources.len());
+        Self { sources, order, direction, streak: 0, is_far_ahead: false }
     }
 
     /// Forward only: to the first version at or after (`key`, `trailer`).
@@ -50,21 +58,57 @@ impl MergeCursor {
 
     /// To the next version in the direction. Does nothing at the end.
     pub(crate) fn advance(&mut self) -> Result<()> {
+        let direction = self.direction;
+        self.move_first(|source| match direction {
+            Direction::Forward => source.next(),
+            Direction::Reverse => source.prev(),
+        })
+    }
+
+    /// Forward only: as [`Self::advance`], from a version whose key has a newer one that the reader may see.
+    pub(crate) fn advance_from_superseded(&mut self) -> Result<()> {
+        debug_assert_eq!(self.direction, Direction::Forward);
+        self.move_first(Source::next_from_superseded)
+    }
+
+    /// Moves the first source with `step` and puts it where it then belongs.
+    #[inline]
+    fn move_first(&mut self, step: impl FnOnce(&mut Source) -> Result<()>) -> Result<()> {
         let Some(&first) = self.order.first() else { return Ok(()) };
         let source = &mut self.sources[first as usize];
-        match self.direction {
-            Direction::Forward => source.next()?,
-            Direction::Reverse => source.prev()?,
+        step(source)?;
+        if self.is_far_ahead && source.is_in_block() {
+            return Ok(());
         }
+        self.is_far_ahead = false;
         if !source.valid() {
             self.order.remove(0);
-        } else if let Some(&second) = self.order.get(1)
-            && !self.comes_before(first, second)
-        {
-            let behind = self.order[2..].partition_point(|&other| self.comes_before(other, first));
-            self.order[..behind + 2].rotate_left(1);
+            self.streak = 0;
+        } else if let Some(&second) = self.order.get(1) {
+            if self.comes_before(first, second) {
+                self.stay_first(first, second);
+            } else {
+                let behind = self.order[2..].partition_point(|&other| self.comes_before(other, first));
+                self.order[..behind + 2].rotate_left(1);
+                self.streak = 0;
+            }
         }
         Ok(())
+    }
+
+    /// The first source came before the second once more.
+    #[inline]
+    fn stay_first(&mut self, first: u32, second: u32) {
+        self.streak += 1;
+        if self.streak < STEPS_BEFORE_LOOK_AHEAD || self.direction == Direction::Reverse {
+            return;
+        }
+        if let Ok([first, second]) = self.sources.get_disjoint_mut([first as usize, second as usize]) {
+            self.is_far_ahead = first.block_ends_before(second.key());
+        }
+        if !self.is_far_ahead {
+            self.streak = 0;
+        }
     }
 
     /// Reverse only: the newest version of `key` at or before `at`, if there is one, given to `take`; then to the
@@ -127,6 +171,7 @@ impl MergeCursor {
     /// Puts the sources in order after a seek.
     fn arrange(&mut self) {
         self.order.clear();
+        (self.streak, self.is_far_ahead) = (0, false);
         for source in 0..self.sources.len() as u32 {
             if self.sources[source as usize].valid() {
                 let place = self.order.partition_point(|&other| self.comes_before(other, source));

@@ -53,6 +53,38 @@ impl Source {
         }
     }
 
+    /// As [`Self::next`], from a version whose key has a newer one that the reader may see.
+    pub(crate) fn next_from_superseded(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.next();
+                Ok(())
+            }
+            Self::Table(cursor) => cursor.next_from_superseded(),
+            Self::Level(cursor) => cursor.next_from_superseded(),
+        }
+    }
+
+    /// Whether all versions from here to the end of some stretch are known to have keys less than `key`, which holds as long
+    /// as [`Self::is_in_block`].
+    pub(crate) fn block_ends_before(&mut self, key: &[u8]) -> bool {
+        match self {
+            Self::Memtable(_) => false,
+            Self::Table(cursor) => cursor.block_ends_before(key),
+            Self::Level(cursor) => cursor.block_ends_before(key),
+        }
+    }
+
+    /// See [`Self::block_ends_before`].
+    #[inline]
+    pub(crate) fn is_in_block(&self) -> bool {
+        match self {
+            Self::Memtable(_) => false,
+            Self::Table(cursor) => cursor.is_in_block(),
+            Self::Level(cursor) => cursor.is_in_block(),
+        }
+    }
+
     pub(crate) fn prev(&mut self) -> Result<()> {
         match self {
             Self::Memtable(cursor) => {

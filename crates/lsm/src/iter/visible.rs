@@ -153,13 +153,17 @@ impl VisibleCursor {
         self.merge.valid() && is_same(self.merge.key(), &self.key)
     }
 
-    /// Moves past all versions of the current key, of which the merge is at one.
+    /// Moves past all versions of the current key, of which the merge is at the newest that the reader may see.
     fn skip_key(&mut self) -> Result<()> {
-        for _ in 0..STEPS_BEFORE_SEEK {
-            self.merge.advance()?;
+        self.merge.advance()?;
+        for _ in 1..STEPS_BEFORE_SEEK {
             if !self.is_on_key() {
                 return Ok(());
             }
+            self.merge.advance_from_superseded()?;
+        }
+        if !self.is_on_key() {
+            return Ok(());
         }
         hit(Mark::SeekPastVersions);
         // No version has sequence 0, so this is past the last one.

@@ -36,7 +36,11 @@ impl TableCursor {
     /// Over all versions that a read at `at` can see, and perhaps others.
     pub(super) fn as_of(table: &Arc<Table>, tier: ReadTier, at: Seq) -> Self {
         let history = table.blocks(Section::History) > 0 && at < table.meta().greatest_seq;
-        Self::over(table, Access::Cached(tier), history, Seq::ZERO, at)
+        let mut cursor = Self::over(table, Access::Cached(tier), history, Seq::ZERO, at);
+        if !history {
+            cursor.current.leave_out_superseded();
+        }
+        cursor
     }
 
     /// Over all versions that commits after `after` and up to `at` have made, and perhaps others.
@@ -108,6 +112,15 @@ impl TableCursor {
         self.step(true)
     }
 
+    /// As [`Self::next`], from a version whose key has a newer one, in whatever source, that the reader may see.
+    #[inline]
+    pub(crate) fn next_from_superseded(&mut self) -> Result<()> {
+        if self.history.is_none() {
+            return self.current.next_from_superseded();
+        }
+        self.step(true)
+    }
+
     /// Moves to the version before, or to none before the first.
     #[inline]
     pub(crate) fn prev(&mut self) -> Result<()> {
@@ -115,6 +128,18 @@ impl TableCursor {
             return self.current.prev();
         }
         self.step(false)
+    }
+
+    /// Whether all versions from here to the end of the block are known to have keys less than `key`, which holds as long as
+    /// [`Self::is_in_block`].
+    pub(crate) fn block_ends_before(&mut self, key: &[u8]) -> bool {
+        self.history.is_none() && self.current.block_ends_before(key)
+    }
+
+    /// See [`Self::block_ends_before`].
+    #[inline]
+    pub(crate) fn is_in_block(&self) -> bool {
+        self.current.is_in_block()
     }
 
     /// Leaves behind blocks in which all versions are older than `before` and all keys are on this side of `edge`: less

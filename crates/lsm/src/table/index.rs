@@ -122,6 +122,17 @@ impl Index {
         Ok(at as usize * INDEX_LEAF_ENTRIES + leaf.lower_restart(key, seq)? as usize)
     }
 
+    /// Whether data block `position` is known to hold only keys less than `key`, by what is in memory.
+    pub(crate) fn ends_before(&self, table: &Table, position: usize, key: &[u8]) -> bool {
+        let reaches = if self.has_leaves {
+            let leaf = self.leaf(table, position / INDEX_LEAF_ENTRIES, ReadTier::Memory);
+            leaf.and_then(|leaf| leaf.reaches((position % INDEX_LEAF_ENTRIES) as u32, key, Seq::MAX))
+        } else {
+            self.root.reaches(position as u32, key, Seq::MAX)
+        };
+        matches!(reaches, Ok(false))
+    }
+
     /// The data block of [`Self::lower_bound`].
     #[inline]
     pub(crate) fn find(&self, table: &Table, key: &[u8], seq: Seq, tier: ReadTier) -> Result<Option<Target>> {

@@ -10,7 +10,7 @@
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
 //! lies in the file), `index`, `filter`, `tombstone_block`, `properties` and `footer` (how to find a block and whether to look;
-//! read together by `tail`), `writer`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead and `cursor` on top, and `verify` (proof that a table is what it says). `remains`, with `anatomy` and `sealed`, reads what is left of a damaged one.
+//! read together by `tail`), `writer`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead, `superseded` for what it can leave out and `cursor` on top, and `verify` (proof that a table is what it says). `remains`, with `anatomy` and `sealed`, reads what is left of a damaged one.
 
 mod anatomy;
 mod block;
@@ -33,6 +33,7 @@ mod scrub;
 mod sealed;
 mod section_cursor;
 mod section_writer;
+mod superseded;
 mod tail;
 mod tombstone_block;
 mod unnamed;

@@ -12,6 +12,7 @@ use super::envelope::{self, Handle};
 use super::index::{Index, Section};
 use super::key_hash;
 use super::meta::TableMeta;
+use super::superseded::Superseded;
 use super::tail::{Tail, read_exact};
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
@@ -75,6 +76,7 @@ pub(crate) struct Table {
     salt: FileSalt,
     meta: TableMeta,
     pub(super) tail: Tail,
+    superseded: Superseded,
     cache: Arc<BlockCache>,
 }
 
@@ -92,7 +94,7 @@ impl Table {
         let path: Arc<Path> = path.into();
         let tail = Tail::load(file.as_ref(), &path, store, &meta)?;
         let salt = FileSalt::new(store, meta.number);
-        let table = Self { file, path, store, salt, meta, tail, cache };
+        let table = Self { file, path, store, salt, meta, tail, superseded: Superseded::default(), cache };
         table.cache.charge(table.memory_bytes());
         Ok(table)
     }
@@ -113,7 +115,8 @@ impl Table {
     pub(crate) fn memory_bytes(&self) -> usize {
         let indexes = [&self.tail.current, &self.tail.history].into_iter().flatten();
         let indexes = indexes.map(Index::memory_bytes).sum::<usize>();
-        indexes + self.tail.filter.memory_bytes() + self.tail.tombstones.memory_bytes()
+        let fixed = self.tail.filter.memory_bytes() + self.tail.tombstones.memory_bytes();
+        indexes + fixed + self.superseded.memory_bytes()
     }
 
     /// The range tombstones of the table. They are always in memory.
@@ -208,6 +211,20 @@ impl Table {
     /// A cursor over what commits after `after` and up to `at` have made.
     pub(crate) fn cursor_between(self: &Arc<Self>, tier: ReadTier, after: Seq, at: Seq) -> TableCursor {
         TableCursor::between(self, tier, after, at)
+    }
+
+    /// Whether a reader at `at` is known to see nothing of block `position` of the newest versions.
+    #[inline]
+    pub(super) fn is_superseded(&self, position: usize, at: Seq) -> bool {
+        self.superseded.is_known(position, at)
+    }
+
+    /// Notes that a reader at `at` has found a newer version of every key in block `position` of the newest versions.
+    pub(super) fn note_superseded(&self, position: usize, at: Seq) {
+        let taken = self.superseded.note(position, self.blocks(Section::Current), at);
+        if taken > 0 {
+            self.cache.charge(taken);
+        }
     }
 
     /// Number of data blocks of `section`.

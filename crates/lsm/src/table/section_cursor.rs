@@ -8,7 +8,7 @@ use super::index::{Section, Target};
 use super::reader::{Access, Table};
 use super::window::Window;
 use crate::error::Result;
-use crate::limits::{MAX_BLOCKS_AT_ONCE, MAX_READ_AHEAD_BYTES};
+use crate::limits::{MAX_BLOCKS_AT_ONCE, MAX_READ_AHEAD_BYTES, MAX_SUPERSEDED_BLOCKS};
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 
 /// A cursor over the entries of a section. It keeps the table and the current block in memory.
@@ -22,6 +22,12 @@ pub(super) struct SectionCursor {
     at: Seq,
     /// So are blocks without a version that is newer than this.
     after: Seq,
+    /// Blocks of which a reader at `at` is known to see nothing may be left out, and what it learns of that is noted.
+    leaves_out: bool,
+    /// Of the current block every entry so far was passed as superseded, from the first on.
+    all_superseded: bool,
+    /// The current block was entered after [`Self::block_ends_before`] was asked.
+    entered: bool,
     /// Number of the current block.
     position: usize,
     /// In the current block; `None` until the first seek.
@@ -34,7 +40,26 @@ pub(super) struct SectionCursor {
 impl SectionCursor {
     pub(super) fn new(table: Arc<Table>, section: Section, access: Access, after: Seq, at: Seq) -> Self {
         let window = Window::default();
-        Self { table, section, access, at, after, position: 0, inner: None, window, at_once: 0 }
+        Self {
+            table,
+            section,
+            access,
+            at,
+            after,
+            leaves_out: false,
+            all_superseded: false,
+            entered: true,
+            position: 0,
+            inner: None,
+            window,
+            at_once: 0,
+        }
+    }
+
+    /// From now on what a reader sees nothing of may be left out. Only for newest versions, and where nothing in the table is
+    /// newer than the reader.
+    pub(super) fn leave_out_superseded(&mut self) {
+        self.leaves_out = self.section == Section::Current;
     }
 
     /// Whether the cursor is at an entry.
@@ -74,7 +99,9 @@ impl SectionCursor {
     /// Moves to the first entry at or after `(key, sequence of trailer)`.
     pub(super) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
         let position = self.lower_bound(key, trailer.seq())?;
-        if let Some(target) = self.wanted(position)? {
+        if !self.is_superseded(position)
+            && let Some(target) = self.wanted(position)?
+        {
             self.enter(position, target)?.seek(key, trailer)?;
             if self.valid() {
                 return Ok(());
@@ -87,7 +114,9 @@ impl SectionCursor {
     /// Moves to the last entry whose user key is before `key`.
     pub(super) fn seek_before(&mut self, key: &[u8]) -> Result<()> {
         let position = self.lower_bound(key, Seq::MAX)?;
-        if let Some(target) = self.wanted(position)? {
+        if !self.is_superseded(position)
+            && let Some(target) = self.wanted(position)?
+        {
             self.enter(position, target)?.seek_before(key)?;
             if self.valid() {
                 return Ok(());
@@ -99,11 +128,24 @@ impl SectionCursor {
     /// Moves to the next entry, or to none behind the last.
     #[inline]
     pub(super) fn next(&mut self) -> Result<()> {
+        self.all_superseded = false;
+        self.next_from_superseded()
+    }
+
+    /// As [`Self::next`], from an entry of which the reader sees a newer version.
+    #[inline]
+    pub(super) fn next_from_superseded(&mut self) -> Result<()> {
         match &mut self.inner {
             Some(inner) if inner.valid() => inner.next()?,
             _ => return Ok(()),
         }
-        if self.valid() { Ok(()) } else { self.first_from(self.position + 1) }
+        if self.valid() {
+            return Ok(());
+        }
+        if self.all_superseded && self.leaves_out {
+            self.table.note_superseded(self.position, self.at);
+        }
+        self.first_from(self.position + 1)
     }
 
     /// Moves to the entry before, or to none before the first.
@@ -154,6 +196,20 @@ impl SectionCursor {
         Ok(index.target(&self.table, position, self.access.index_tier())?.greatest < before)
     }
 
+    /// Whether all entries of the current block are known to have keys less than `key`. That holds as long as
+    /// [`Self::is_in_block`].
+    pub(super) fn block_ends_before(&mut self, key: &[u8]) -> bool {
+        self.entered = false;
+        let index = self.table.tail.index(self.section);
+        self.valid() && index.is_some_and(|index| index.ends_before(&self.table, self.position, key))
+    }
+
+    /// Whether the cursor is at an entry of the block of which [`Self::block_ends_before`] was asked.
+    #[inline]
+    pub(super) fn is_in_block(&self) -> bool {
+        !self.entered && self.valid()
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }
@@ -172,9 +228,14 @@ impl SectionCursor {
     /// Moves to the first entry of block `position` and those behind.
     fn first_from(&mut self, mut position: usize) -> Result<()> {
         self.leave();
+        let most = position + MAX_SUPERSEDED_BLOCKS;
         while position < self.blocks() {
-            if let Some(target) = self.wanted(position)? {
-                return self.enter(position, target)?.seek_first();
+            if (position >= most || !self.is_superseded(position))
+                && let Some(target) = self.wanted(position)?
+            {
+                self.enter(position, target)?.seek_first()?;
+                self.all_superseded = true;
+                return Ok(());
             }
             position += 1;
         }
@@ -184,13 +245,23 @@ impl SectionCursor {
     /// Moves to the last entry of the blocks before block `position`.
     fn last_before(&mut self, mut position: usize) -> Result<()> {
         self.leave();
+        let least = position.saturating_sub(MAX_SUPERSEDED_BLOCKS);
         while let Some(before) = position.checked_sub(1) {
-            if let Some(target) = self.wanted(before)? {
+            if (before < least || !self.is_superseded(before))
+                && let Some(target) = self.wanted(before)?
+            {
                 return self.enter(before, target)?.seek_last();
             }
             position = before;
         }
         Ok(())
+    }
+
+    /// Whether the reader is known to see nothing of block `position`. The walk may enter it all the same: so it does after
+    /// some in a row, because somebody who only wants a few records must not look through a table for an entry.
+    #[inline]
+    fn is_superseded(&self, position: usize) -> bool {
+        self.leaves_out && self.table.is_superseded(position, self.at)
     }
 
     fn lower_bound(&mut self, key: &[u8], seq: Seq) -> Result<usize> {
@@ -227,6 +298,8 @@ impl SectionCursor {
             None => BlockCursor::new(self.load(position, target)?),
         };
         self.position = position;
+        self.all_superseded = false;
+        self.entered = true;
         Ok(self.inner.insert(inner))
     }
 
