@@ -101,7 +101,8 @@ pub(crate) const LEVEL0_RELIEF: usize = 10;
 pub(crate) const LEVEL0_RELIEF_RATIO: u64 = 4;
 /// A table that may overlap this many times its size in the level below the next ends early.
 pub(crate) const MAX_GRANDPARENT_OVERLAP: u64 = 10;
-/// A table is worth rewriting for its garbage when at least one in this many of its versions could go.
+/// What is to be rewritten for its garbage is worth it when at least one in this many of its bytes would go; a tombstone has an
+/// average share of them.
 pub(crate) const GARBAGE_SHARE: u64 = 4;
 
 /// Versions of one key that a scan steps over before it seeks past the rest (as RocksDB's

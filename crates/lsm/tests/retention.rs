@@ -12,7 +12,9 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use fountain_lsm::{Db, Durability, Error, Job, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
+use fountain_lsm::{
+    Compression, Db, Durability, Error, Job, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch,
+};
 use support::{delete, fast_dir, get, get_at, put, seq, small};
 
 /// Sequences of the retained versions of a key, newest first; deletions are negative.
@@ -170,4 +172,69 @@ fn a_floor_that_names_a_commit_which_a_crash_takes_back_does_not_hide_what_is_le
     assert_eq!((db.visible(), db.history_floor()), (seq(6), seq(6)));
     assert_eq!(get_at(&db, "k", seq(6)).as_deref(), Some("5"));
     assert!(matches!(db.get(b"k", seq(5), ReadTier::Disk), Err(Error::HistoryTruncated { .. })));
+}
+
+/// Does compactions until there are none to do; whether there were any.
+fn compact_all(db: &Db) -> bool {
+    let mut any = false;
+    for _ in 0..100 {
+        if !db.step(Job::Compact).unwrap() {
+            return any;
+        }
+        any = true;
+    }
+    panic!("it never ends");
+}
+
+fn put_all(db: &Db, prefix: &str, keys: u32) {
+    let mut batch = WriteBatch::new();
+    for key in 0..keys {
+        batch.put(format!("{prefix}{key:04}").as_bytes(), &[b'x'; 100]).unwrap();
+    }
+    db.commit(batch, Durability::Os).unwrap();
+}
+
+#[test]
+fn versions_beyond_a_number_go_when_nobody_asks_and_only_once() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    for _ in 0..10 {
+        put_all(&db, "k", 50);
+    }
+    db.compact().unwrap();
+    assert!(!compact_all(&db), "everything is kept");
+    let pinned = db.snapshot_at(seq(2)).unwrap();
+    db.set_retention(&KeyRange::default(), Retention::Versions(NonZeroU32::new(4).unwrap()));
+    assert!(compact_all(&db));
+    assert_eq!(db.metrics().table_entries, 50 * 5, "the newest four, and what the snapshot sees");
+    assert_eq!(versions(&db, "k0007"), [10, 9, 8, 7, 2]);
+    drop(pinned);
+    assert!(!compact_all(&db), "one version of five is not worth it");
+    db.set_retention(&KeyRange::default(), Retention::Versions(NonZeroU32::new(3).unwrap()));
+    assert!(compact_all(&db));
+    assert_eq!(versions(&db, "k0007"), [10, 9, 8]);
+}
+
+#[test]
+fn the_space_of_a_deleted_range_comes_back_without_further_writes_once_no_snapshot_sees_it() {
+    let dir = fast_dir();
+    let (retention, bottom_compression) = (Retention::LatestOnly, Some(Compression::None));
+    let db = Db::open(dir.path(), Options { retention, bottom_compression, ..small() }).unwrap();
+    put_all(&db, "gone", 1000);
+    put_all(&db, "kept", 1000);
+    db.compact().unwrap();
+    assert!(db.metrics().level_tables[6] >= 3);
+    let snapshot = db.snapshot();
+    let mut batch = WriteBatch::new();
+    batch.delete_range(&KeyRange::prefix(b"gone")).unwrap();
+    db.commit(batch, Durability::Os).unwrap();
+    db.flush().unwrap();
+    assert!(!compact_all(&db), "the snapshot sees what is deleted");
+    assert_eq!(get_at(&db, "gone0007", snapshot.seq()).map(|value| value.len()), Some(100));
+    drop(snapshot);
+    assert!(compact_all(&db));
+    let metrics = db.metrics();
+    assert_eq!((metrics.table_entries, metrics.level_tables[0]), (1000, 0));
+    assert!(!compact_all(&db));
+    assert_eq!((get(&db, "gone0007"), get(&db, "kept0007").map(|value| value.len())), (None, Some(100)));
 }

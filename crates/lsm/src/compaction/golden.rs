@@ -2,7 +2,9 @@
 //!
 //! A case begins with `== name`. Then come, in any order:
 //! - `L5 12:800 c..f 3-40 100/60/20`: table 12 of level 5 with 800 bytes, the keys c to f, the sequences 3 to 40, and,
-//!   if said, 100 versions of which 60 are tombstones and 20 are superseded by newer ones of their keys;
+//!   if said, 100 versions of which 60 are tombstones and 20 are superseded by newer ones of their keys. The latter have
+//!   their share of the bytes, or as many as a fourth number says. `del c..f@30` at the end of the line is the deletion of a
+//!   range at 30 in the table;
 //! - `base 1000`: bytes that level 0 delivers at once; `newest 90`; `pins 3 7`; `compress`, `compress above the bottom`;
 //! - `retain latest`, `retain since 50`, `retain versions 3`, each also for some keys: `retain latest c..f` (f excluded);
 //! - `range c..f`: asks for the task of a range (f excluded) instead of the most urgent one.
@@ -22,18 +24,26 @@ use crate::manifest::Version;
 use crate::range::KeyRange;
 use crate::retention::{Retention, RetentionRules};
 use crate::table::{Compression, Table, TableMeta, TableWriter};
+use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
 const STORE: StoreId = StoreId([3; 16]);
 
 /// A store as a case describes it.
 struct Case {
-    tables: Vec<(usize, TableMeta)>,
+    tables: Vec<(usize, Described)>,
     base_bytes: u64,
     rules: RetentionRules,
     needed: Needed,
     packing: Packing,
     range: Option<KeyRange>,
+}
+
+/// A table as a line describes it.
+struct Described {
+    meta: TableMeta,
+    history_bytes: u64,
+    deleted: RangeTombstones,
 }
 
 /// One real table, from which tables with any description are made: the picker looks at nothing else.
@@ -53,10 +63,11 @@ impl Template {
         Self { path, meta: writer.finish().unwrap(), _dir: dir }
     }
 
-    fn table(&self, meta: &TableMeta) -> Arc<Table> {
+    fn table(&self, described: &Described) -> Arc<Table> {
+        let meta = &described.meta;
         let cache = Arc::new(BlockCache::new(0));
         let real = Table::open(&RealFs, self.path.clone(), STORE, self.meta.clone(), cache).unwrap();
-        Arc::new(real.described_as(meta.clone()))
+        Arc::new(real.described_as(meta.clone(), described.history_bytes, described.deleted.clone()))
     }
 }
 
@@ -83,9 +94,14 @@ impl Case {
             ["compress", "above", "the", "bottom"] => self.packing.lower = Compression::Lz4,
             ["range", keys] => self.range = Some(range(keys)),
             ["retain", what @ ..] => self.retain(what),
-            [level, name, keys, seqs, counts @ ..] if level.starts_with('L') => {
-                let meta = described(template, name, keys, seqs, counts.first().copied());
-                self.tables.push((level[1..].parse().unwrap(), meta));
+            [level, name, keys, seqs, rest @ ..] if level.starts_with('L') => {
+                let (counts, deleted) = match rest {
+                    [rest @ .., "del", deleted] => (rest, deletion(deleted)),
+                    rest => (rest, RangeTombstones::default()),
+                };
+                let (meta, history_bytes) = described(template, name, keys, seqs, counts.first().copied());
+                let described = Described { meta, history_bytes, deleted };
+                self.tables.push((level[1..].parse().unwrap(), described));
             }
             _ => return false,
         }
@@ -105,7 +121,7 @@ impl Case {
     }
 
     fn answer(&self, template: &Template) -> String {
-        let version = Version::new(self.tables.iter().map(|(level, meta)| (*level, template.table(meta))));
+        let version = Version::new(self.tables.iter().map(|(level, table)| (*level, template.table(table))));
         let picker = Picker::new(&version, self.base_bytes, &self.rules, &self.needed, self.packing);
         let task = match &self.range {
             Some(range) => picker.pick_range(range),
@@ -126,16 +142,36 @@ fn range(text: &str) -> KeyRange {
     KeyRange { start: start.as_bytes().to_vec(), end }
 }
 
-fn described(template: &TableMeta, name: &str, keys: &str, seqs: &str, counts: Option<&str>) -> TableMeta {
+/// `c..f@30`, f excluded.
+fn deletion(text: &str) -> RangeTombstones {
+    let (keys, number) = text.split_once('@').unwrap();
+    let range = range(keys);
+    RangeTombstones::one(&range.start, &range.end.unwrap(), seq(number))
+}
+
+fn described(
+    template: &TableMeta,
+    name: &str,
+    keys: &str,
+    seqs: &str,
+    counts: Option<&str>,
+) -> (TableMeta, u64) {
     let (number, size) = name.split_once(':').unwrap();
     let (smallest, largest) = keys.split_once("..").unwrap();
     let (least, greatest) = seqs.split_once('-').unwrap();
     let counts: Vec<u64> =
         counts.unwrap_or("100/0/0").split('/').map(|count| count.parse().unwrap()).collect();
-    let [entries, tombstones, superseded] = counts[..] else { panic!("three counts, not {counts:?}") };
-    TableMeta {
+    let size = size.parse().unwrap();
+    let (entries, tombstones, superseded, history_bytes) = match counts[..] {
+        [entries, tombstones, superseded] => {
+            (entries, tombstones, superseded, size * superseded / entries.max(1))
+        }
+        [entries, tombstones, superseded, bytes] => (entries, tombstones, superseded, bytes),
+        _ => panic!("three or four counts, not {counts:?}"),
+    };
+    let meta = TableMeta {
         number: FileNumber(number.parse().unwrap()),
-        size: size.parse().unwrap(),
+        size,
         entries,
         tombstones,
         superseded,
@@ -144,7 +180,8 @@ fn described(template: &TableMeta, name: &str, keys: &str, seqs: &str, counts: O
         smallest: Box::from(smallest.as_bytes()),
         largest: Box::from(largest.as_bytes()),
         ..template.clone()
-    }
+    };
+    (meta, history_bytes)
 }
 
 /// A task as the files write it: `merge into L6: L0 9 8 7, L6 3`.

@@ -1,10 +1,12 @@
 //! Merging tables downwards: fewer tables to look into, and versions that nothing needs any more dropped.
 //!
-//! `levels` says how much each level should hold, `picker` which tables to merge next, `gc` which versions to keep and
-//! `ranges` which deletions of ranges, `cut` where one new table ends and the next begins, `pace` how fast to write, and `job` does the work. A compaction
-//! reads and writes only tables; it takes effect in one manifest edit.
+//! `levels` says how much each level should hold, `picker` which tables to merge next, `garbage` which for what would go,
+//! `gc` which versions to keep and `ranges` which deletions of ranges, `cut` where one new table ends and the next begins,
+//! `pace` how fast to write, and `job` does the work. A compaction reads and writes only tables; it takes effect in one
+//! manifest edit.
 
 mod cut;
+mod garbage;
 mod gc;
 #[cfg(test)]
 mod golden;

@@ -3,11 +3,12 @@
 //! The level that is most over its size goes first, level 0 counting its tables, because every read looks into all
 //! of them. Of level 0 the oldest tables go down together, so that it stays in order of time; of a deeper level the
 //! table that overlaps least with the next level, relative to its size (as RocksDB's `kMinOverlappingRatio`). Tables
-//! that meet nothing below are moved, not copied. When nothing is over its size, a table that is mostly garbage is
-//! rewritten.
+//! that meet nothing below are moved, not copied. When nothing is over its size, what is mostly garbage is
+//! rewritten, see `garbage`.
 
 use std::sync::Arc;
 
+use super::garbage::Garbage;
 use super::gc::Needed;
 use super::levels::{BOTTOM, LevelBytes, LevelPlan};
 use crate::limits::{GARBAGE_SHARE, LEVEL0_MAX_INPUTS, LEVEL0_RELIEF, LEVEL0_RELIEF_RATIO, LEVEL0_TRIGGER};
@@ -15,7 +16,7 @@ use crate::manifest::Version;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
-use crate::retention::{Retention, RetentionRules};
+use crate::retention::RetentionRules;
 use crate::table::{Compression, Table, TableMeta};
 
 /// Tables to merge into `target`.
@@ -222,45 +223,41 @@ impl<'a> Picker<'a> {
         apart && self.compression(level) == self.compression(target)
     }
 
-    /// A table of which so much could go that rewriting it pays.
+    /// What is worth rewriting though nothing is too large.
     fn pick_garbage(&self) -> Option<Task> {
-        let worth = |(level, table): &(usize, &Arc<Table>)| {
-            *level > 0 && self.is_mostly_garbage(*level, table.meta())
-        };
-        let (level, table) =
-            self.version.tables().filter(worth).max_by_key(|(_, table)| garbage(table.meta()))?;
-        hit(Mark::GarbageRewritten);
-        if level == BOTTOM {
-            return Some(Task {
-                inputs: vec![(level, Arc::clone(table))],
-                target: level,
-                trivial_move: false,
-            });
+        let garbage = Garbage { version: self.version, rules: self.rules, needed: self.needed };
+        if let Some(task) = self.pick_deletion(garbage) {
+            hit(Mark::GarbageRewritten);
+            return Some(task);
         }
-        let mut task = self.with_overlaps(level, self.below(level), vec![Arc::clone(table)]);
-        task.trivial_move = false;
-        Some(task)
+        let (level, table) = garbage.worst()?;
+        hit(Mark::GarbageRewritten);
+        let inputs = vec![Arc::clone(table)];
+        if level == BOTTOM {
+            let inputs = inputs.into_iter().map(|table| (level, table)).collect();
+            return Some(Task { inputs, target: level, trivial_move: false });
+        }
+        Some(Task { trivial_move: false, ..self.with_overlaps(level, self.below(level), inputs) })
     }
 
-    /// Whether a rewrite would let go of enough. Only what certainly goes counts, or a table would be rewritten again
-    /// and again: nobody may have pinned a sequence within the table, and the retention must not want its versions.
-    fn is_mostly_garbage(&self, level: usize, meta: &TableMeta) -> bool {
-        if garbage(meta) * GARBAGE_SHARE < meta.entries.max(1) {
-            return false;
+    /// The way down for deletions of ranges that cover so much below them that it pays.
+    fn pick_deletion(&self, garbage: Garbage<'_>) -> Option<Task> {
+        let deleting = self.version.tables().filter(|(_, table)| !table.range_tombstones().is_empty());
+        let covered = deleting.map(|(level, table)| (garbage.covered_below(level, table), level, table));
+        let tasks = covered.filter(|(covered, ..)| *covered > 0).filter_map(|(covered, level, table)| {
+            let task = self.with_overlaps(level, self.below(level), self.in_order(level, table));
+            (covered * GARBAGE_SHARE >= task.bytes()).then_some((covered, task))
+        });
+        tasks.max_by_key(|(covered, _)| *covered).map(|(_, task)| task)
+    }
+
+    /// A table, and of level 0 all that are older, which go down before it or with it.
+    fn in_order(&self, level: usize, table: &Arc<Table>) -> Vec<Arc<Table>> {
+        if level > 0 {
+            return vec![Arc::clone(table)];
         }
-        let range = KeyRange { start: meta.smallest.to_vec(), end: Some([&meta.largest[..], &[0]].concat()) };
-        let goes = |retention: Retention| match retention {
-            Retention::Unbounded | Retention::Versions(_) | Retention::MaxAge(_) => false,
-            Retention::LatestOnly | Retention::Since(_) => {
-                retention.floor(self.needed.newest).is_some_and(|floor| meta.greatest_seq <= floor)
-            }
-        };
-        let pins_below = self.needed.pins.iter().any(|&pin| pin < meta.greatest_seq);
-        let pins_within =
-            self.needed.pins.iter().any(|&pin| pin < meta.greatest_seq && pin >= meta.least_seq);
-        // At the bottom, tombstones go only if nobody reads before them; above, they take what they hide along.
-        let blocked = if level == BOTTOM && meta.tombstones > 0 { pins_below } else { pins_within };
-        !blocked && self.rules.over(&range).all(|(_, retention)| goes(retention))
+        let newer = |other: &&Arc<Table>| !Arc::ptr_eq(other, table);
+        self.version.level(0).iter().skip_while(newer).cloned().collect()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "only compared")]
@@ -270,11 +267,6 @@ impl<'a> Picker<'a> {
         let bytes: u64 = met.iter().map(|table| table.meta().size).sum();
         bytes as f64 / meta.size.max(1) as f64
     }
-}
-
-/// Versions of a table that may be worth nothing.
-fn garbage(meta: &TableMeta) -> u64 {
-    meta.superseded + meta.tombstones
 }
 
 /// The smallest and the largest key of some tables.

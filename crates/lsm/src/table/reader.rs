@@ -77,6 +77,7 @@ pub(crate) struct Table {
     meta: TableMeta,
     pub(super) tail: Tail,
     superseded: Superseded,
+    history_bytes: u64,
     cache: Arc<BlockCache>,
 }
 
@@ -94,15 +95,23 @@ impl Table {
         let path: Arc<Path> = path.into();
         let tail = Tail::load(file.as_ref(), &path, store, &meta)?;
         let salt = FileSalt::new(store, meta.number);
-        let table = Self { file, path, store, salt, meta, tail, superseded: Superseded::default(), cache };
+        let (superseded, history_bytes) = (Superseded::default(), tail.history_bytes()?);
+        let table = Self { file, path, store, salt, meta, tail, superseded, history_bytes, cache };
         table.cache.charge(table.memory_bytes());
         Ok(table)
     }
 
     /// This table under another description, for tests of code that looks at descriptions only.
     #[cfg(test)]
-    pub(crate) fn described_as(mut self, meta: TableMeta) -> Self {
+    pub(crate) fn described_as(
+        mut self,
+        meta: TableMeta,
+        history_bytes: u64,
+        tombstones: RangeTombstones,
+    ) -> Self {
         self.meta = meta;
+        self.history_bytes = history_bytes;
+        self.tail.tombstones = tombstones;
         self
     }
 
@@ -117,6 +126,11 @@ impl Table {
         let indexes = indexes.map(Index::memory_bytes).sum::<usize>();
         let fixed = self.tail.filter.memory_bytes() + self.tail.tombstones.memory_bytes();
         indexes + fixed + self.superseded.memory_bytes()
+    }
+
+    /// Bytes in the file of versions that are not the newest of their key here; of a table with a split index an estimate.
+    pub(crate) fn history_bytes(&self) -> u64 {
+        self.history_bytes
     }
 
     /// The range tombstones of the table. They are always in memory.

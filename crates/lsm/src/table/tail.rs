@@ -39,6 +39,16 @@ impl Tail {
         }
     }
 
+    /// Bytes of the data blocks of the history section. Where only leaves of the index would tell, their share by number.
+    pub(crate) fn history_bytes(&self) -> Result<u64> {
+        let Some(history) = &self.history else { return Ok(0) };
+        if history.has_leaves() {
+            let blocks = self.properties.data_blocks.max(1);
+            return Ok(self.data_end / blocks * self.properties.history_blocks);
+        }
+        Ok(history.root_handles()?.iter().map(|handle| handle.stored_bytes() as u64).sum())
+    }
+
     /// Reads the tail of the table that `meta` describes and checks that they agree.
     pub(crate) fn load(file: &dyn File, path: &Arc<Path>, store: StoreId, meta: &TableMeta) -> Result<Self> {
         Self::read(file, path, store, meta).map_err(|error| error.coded(FaultCode::Tail))
