@@ -67,7 +67,7 @@ mod wal;
 pub use batch::WriteBatch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
-    Changes, CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus,
+    Changes, CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus, Preview,
     RecoveryReport, RunningCompaction, ScrubReport, SeqRange, Versions,
 };
 pub use error::{Error, Result};
@@ -78,7 +78,8 @@ pub use options::Options;
 pub use prefix::KeyPrefix;
 pub use range::{Direction, KeyRange};
 pub use repair::{
-    Loss, LossCode, Note, NoteCode, SalvageReport, VerifyOptions, VerifyReport, salvage, salvage_with, verify,
+    Loss, LossCode, Note, NoteCode, SalvageReport, VerifyOptions, VerifyReport, salvage, salvage_with,
+    verify, verify_with,
 };
 pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;

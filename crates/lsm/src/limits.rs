@@ -156,3 +156,5 @@ pub(crate) const MAX_MOMENTS: usize = 2048;
 pub(crate) const AGE_RESOLUTION: u32 = 128;
 /// Shortest and longest pause between two looks at what has become too old to be kept.
 pub(crate) const AGE_CHECK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// Bytes of blocks kept in memory while a store is looked at that is not open.
+pub(crate) const PREVIEW_CACHE_BYTES: usize = 32 << 20;

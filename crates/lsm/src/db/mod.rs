@@ -1,8 +1,8 @@
 //! A store: the parts below put together.
 //!
-//! `open` finds or makes a store and recovers it, `commit` writes, `read` reads, `flush` and `compact` move data
-//! downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted records in bulk and
-//! `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
+//! `preview` looks at a store that is not open, `open` finds or makes one and recovers it, `commit` writes, `read` reads,
+//! `flush` and `compact` move data downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted
+//! records in bulk and `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
 //! needs; `scrub` checks all that are there. `time` knows when commits were made. `health` says what does not work and
 //! what follows from that. `inner` holds what the parts share.
 //!
@@ -26,6 +26,7 @@ mod open;
 mod panic;
 mod placement;
 mod pressure;
+mod preview;
 mod progress;
 mod read;
 mod recover;
@@ -39,9 +40,7 @@ use std::sync::Arc;
 
 use crate::batch::WriteBatch;
 use crate::clock::Timestamp;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::latency::Latencies;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -58,6 +57,8 @@ use group::Batches;
 pub use health::Health;
 use inner::Inner;
 pub(crate) use open::random_store_id;
+pub(crate) use preview::Found;
+pub use preview::Preview;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
 pub use read::{Cursor, Versions};
 pub(crate) use recover::Recoverer;
@@ -89,8 +90,29 @@ impl Db {
     /// [`Error::Locked`] when it is open elsewhere; [`Error::Missing`], [`Error::NotAStore`], [`Error::Newer`] by
     /// what is found; [`Error::Corrupt`] when acknowledged data is damaged; [`Error::Io`], [`Error::DiskFull`].
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
-        let background = options.background;
-        let inner = Arc::new(open::open(dir, options)?);
+        Self::start(options.background, open::open(dir, options, |_, _| Ok::<(), Error>(()))?)
+    }
+
+    /// As [`Db::open`], for a layer above that may have to refuse a store for what it holds: `check` is shown the newest
+    /// state of the keys in `keys` before anything of the store is changed, the id of the process in its lock file aside. A
+    /// store that is created is not shown. Reads the log twice.
+    ///
+    /// # Errors
+    /// As [`Db::open`], and what `check` refuses with.
+    pub fn open_if<E: From<Error>>(
+        dir: &Path,
+        options: Options,
+        keys: &KeyRange,
+        check: impl FnOnce(&Preview) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Self, E> {
+        let (background, fs) = (options.background, Arc::clone(&options.fs));
+        let inner =
+            open::open(dir, options, |paths, found| check(&Preview::read(fs.as_ref(), paths, found, keys)?))?;
+        Ok(Self::start(background, inner)?)
+    }
+
+    fn start(background: bool, inner: Inner) -> Result<Self> {
+        let inner = Arc::new(inner);
         let weak = Arc::downgrade(&inner);
         inner.snapshots.on_release(move || weak.upgrade().map_or((), |inner| inner.signal_work()));
         let threads = background::Threads::start(&inner, background)?;

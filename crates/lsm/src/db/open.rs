@@ -14,6 +14,7 @@ use super::health::HealthState;
 use super::inner::{Current, Inner, Work};
 use super::obsolete::Obsolete;
 use super::pressure::Throttle;
+use super::preview::{Found, open_tables};
 use super::progress::Progress;
 use super::recover::{Discarded, Recoverer, RecoveryReport};
 use super::replayed::Replayed;
@@ -23,7 +24,7 @@ use crate::fault::FaultCode;
 use crate::files::{StoreFile, StorePaths, parse_root_name};
 use crate::fs::{Fs, Lock, LockAttempt, tolerate};
 use crate::listing::Listing;
-use crate::manifest::{Loaded, ManifestLog, StoreState, Version, arrangement_faults, load, refuse_newer};
+use crate::manifest::{Loaded, ManifestLog, StoreState, Version, refuse_newer};
 use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::metrics::Counters;
@@ -33,7 +34,6 @@ use crate::retention::RetentionRules;
 use crate::snapshot::SnapshotRegistry;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Condvar, Mutex};
-use crate::table::{Table, TableMeta};
 use crate::timeline::Timekeeper;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{ReplayEnd, WalWriter, replay_segments};
@@ -53,7 +53,13 @@ struct Recovered {
     suspicious: bool,
 }
 
-pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
+/// Opens a store. `check` is shown what an existing one holds before anything of it is changed; what it refuses with is
+/// what the caller gets.
+pub(super) fn open<E: From<Error>>(
+    dir: &Path,
+    options: Options,
+    check: impl FnOnce(&StorePaths, &Found) -> std::result::Result<(), E>,
+) -> std::result::Result<Inner, E> {
     let fs = Arc::clone(&options.fs);
     let paths = StorePaths::new(dir);
     prepare_directory(fs.as_ref(), &paths, options.create_if_missing)?;
@@ -64,7 +70,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Inner> {
     let cache = BlockCache::new(options.cache_bytes).recorded_in(Arc::clone(&counters));
     let cache = Arc::new(cache);
     let mut recovered = if listing.has_current {
-        recover(fs.as_ref(), &paths, &options, &listing, &cache)?
+        let found = Found::read(fs.as_ref(), &paths, &listing, &cache)?;
+        check(&paths, &found)?;
+        recover(fs.as_ref(), &paths, &options, &listing, &cache, found)?
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?
     };
@@ -100,21 +108,6 @@ impl Recovered {
 struct Logs {
     manifest: ManifestLog,
     wal: WalWriter,
-}
-
-/// Opens tables as they are described.
-fn open_tables<'a>(
-    fs: &dyn Fs,
-    paths: &StorePaths,
-    store: StoreId,
-    cache: &Arc<BlockCache>,
-    tables: impl IntoIterator<Item = (usize, &'a TableMeta)>,
-) -> Result<Vec<(usize, Arc<Table>)>> {
-    let open = |(level, meta): (usize, &TableMeta)| {
-        let table = Table::open(fs, paths.table(meta.number), store, meta.clone(), Arc::clone(cache))?;
-        Ok((level, Arc::new(table)))
-    };
-    tables.into_iter().map(open).collect()
 }
 
 /// Refuses foreign directories before anything is written, and makes missing ones.
@@ -230,25 +223,16 @@ pub(crate) fn random_store_id(root: &Path) -> Result<StoreId> {
     Ok(StoreId(id))
 }
 
-/// Reads manifest and log of an existing store and writes the log's commits into tables. The tables that there are
-/// come first, so that a damaged one, or one in a format that is not known, stops it before anything is written.
+/// Reads the log of an existing store and writes its commits into tables.
 fn recover(
     fs: &dyn Fs,
     paths: &StorePaths,
     options: &Options,
     listing: &Listing,
     cache: &Arc<BlockCache>,
+    found: Found,
 ) -> Result<Recovered> {
-    let Loaded { store, number, mut state, discarded } = load(fs, paths)?;
-    let numbers: Vec<FileNumber> = listing.segments.range(state.log_number..).copied().collect();
-    if numbers.first() != Some(&state.log_number) {
-        hit(Mark::SegmentMissing);
-        let what = "the log segment that the manifest names is missing";
-        return Err(Error::corrupt(&paths.wal(state.log_number), 0, what).coded(FaultCode::Missing));
-    }
-    check_tables(paths, listing, &state, number)?;
-    let named = state.tables.values().map(|(level, meta)| (*level, meta));
-    let version = Version::new(open_tables(fs, paths, store, cache, named)?);
+    let Found { loaded: Loaded { store, number, mut state, discarded }, segments, version } = found;
     let known =
         if planted::active(Bug::NumberReused) { FileNumber(0) } else { listing.next_number(paths)? };
     let next_file = state.next_file.max(known).max(FileNumber(number.0 + 1));
@@ -263,7 +247,7 @@ fn recover(
         replayed: Replayed::default(),
         timekeeper: Timekeeper::new(state.timeline.clone()),
     };
-    let replayed = replay_segments(fs, paths, store, &numbers, state.last_seq, &mut recoverer);
+    let replayed = replay_segments(fs, paths, store, &segments, state.last_seq, &mut recoverer);
     let opened = replayed.and_then(|end| {
         recoverer.finish()?;
         let new = recoverer.tables.iter().map(|meta| (0, meta));
@@ -285,25 +269,6 @@ fn recover(
     }
     let (last, timekeeper) = (end.last_seq, recoverer.timekeeper);
     Ok(Recovered { store, state, version, last, timekeeper, report, from_log, suspicious })
-}
-
-/// A missing table is reported by name before anything else is tried, and so are tables that cannot be together.
-fn check_tables(
-    paths: &StorePaths,
-    listing: &Listing,
-    state: &StoreState,
-    manifest: FileNumber,
-) -> Result<()> {
-    if let Some(&missing) = state.tables.keys().find(|number| !listing.tables.contains(number)) {
-        hit(Mark::TableMissing);
-        let what = "a table that the manifest names is missing";
-        return Err(Error::corrupt(&paths.table(missing), 0, what).coded(FaultCode::Missing));
-    }
-    let tables = state.tables.values().map(|(level, meta)| (*level, meta));
-    match arrangement_faults(tables, state.last_seq).into_iter().next() {
-        Some(fault) => Err(Error::corrupt(&paths.manifest(manifest), 0, fault.found).coded(fault.code)),
-        None => Ok(()),
-    }
 }
 
 fn report(state: &StoreState, end: &ReplayEnd, manifest: Option<(PathBuf, u64)>) -> RecoveryReport {

@@ -96,10 +96,8 @@ impl Inner {
         self.check_not_future(at)?;
         let current = self.current.load_full();
         self.check_kept(&current, at, |floors| floors.greatest_over(&range))?;
-        let deleted = deleted_ranges(&current, &range);
-        let merge = MergeCursor::new(sources(&current, &range, View::AsOf(at, tier)), direction);
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
-        Ok(Cursor { visible: VisibleCursor::new(merge, deleted, range, at, direction), timed })
+        Ok(Cursor { timed, ..cursor_at(&current, range, at, direction, tier) })
     }
 
     pub(super) fn versions(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Versions> {
@@ -189,7 +187,7 @@ fn lookup_in_memory(current: &Current, key: &[u8], at: Seq) -> InMemory {
 }
 
 /// The newest version of `key` at or before `at` and its sequence, if it is a record.
-fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<(Seq, Value)>> {
+pub(super) fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<(Seq, Value)>> {
     match lookup_in_memory(current, key, at) {
         InMemory::Record(seq, value) => return Ok(Some((seq, value))),
         InMemory::Deleted => return Ok(None),
@@ -199,6 +197,19 @@ fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Opti
         Some((seq, Stored::Put(value))) => Some((seq, value)),
         Some((_, Stored::Delete)) | None => None,
     })
+}
+
+/// A walk over the records of `range` at a sequence that is kept.
+pub(super) fn cursor_at(
+    current: &Current,
+    range: KeyRange,
+    at: Seq,
+    direction: Direction,
+    tier: ReadTier,
+) -> Cursor {
+    let deleted = deleted_ranges(current, &range);
+    let merge = MergeCursor::new(sources(current, &range, View::AsOf(at, tier)), direction);
+    Cursor { visible: VisibleCursor::new(merge, deleted, range, at, direction), timed: None }
 }
 
 /// The versions in `range` that commits after the first sequence and up to the second made.

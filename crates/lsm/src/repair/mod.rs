@@ -16,4 +16,4 @@ mod verify;
 pub use loss::{Loss, LossCode, SalvageReport};
 pub use notes::{Note, NoteCode};
 pub use salvage::{salvage, salvage_with};
-pub use verify::{VerifyOptions, VerifyReport, verify};
+pub use verify::{VerifyOptions, VerifyReport, verify, verify_with};

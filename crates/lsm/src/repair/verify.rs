@@ -6,10 +6,13 @@ use std::sync::Arc;
 use super::notes::{Note, NoteCode, measure, note_rest};
 use super::survey::Survey;
 use crate::cache::BlockCache;
+use crate::db::{Found, Preview};
 use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::{Fs, RealFs};
+use crate::limits::PREVIEW_CACHE_BYTES;
 use crate::manifest::{ManifestSurvey, arrangement_faults};
+use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{LogSurvey, Nowhere, survey_log};
@@ -72,8 +75,38 @@ impl VerifyReport {
 pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
     let fs = options.fs.as_ref();
     let survey = Survey::of(fs, dir)?;
+    let report = check_files(dir, fs, &survey)?;
+    survey.confirm_unchanged(fs)?;
+    Ok(report)
+}
+
+/// As [`verify`], for a layer above that has something to check, too: if every file is sound, `inspect` is shown the newest
+/// state of the store. All of its log is in memory meanwhile.
+///
+/// # Errors
+/// As [`verify`], and what `inspect` fails with.
+pub fn verify_with<T, E: From<Error>>(
+    dir: &Path,
+    options: &VerifyOptions,
+    inspect: impl FnOnce(&Preview) -> std::result::Result<T, E>,
+) -> std::result::Result<(VerifyReport, Option<T>), E> {
+    let fs = options.fs.as_ref();
+    let survey = Survey::of(fs, dir)?;
+    let report = check_files(dir, fs, &survey)?;
+    let inspected = if report.is_sound() && survey.listing.has_current {
+        let cache = Arc::new(BlockCache::new(PREVIEW_CACHE_BYTES));
+        let found = Found::read(fs, &survey.paths, &survey.listing, &cache)?;
+        Some(inspect(&Preview::read(fs, &survey.paths, &found, &KeyRange::default())?)?)
+    } else {
+        None
+    };
+    survey.confirm_unchanged(fs)?;
+    Ok((report, inspected))
+}
+
+fn check_files(dir: &Path, fs: &dyn Fs, survey: &Survey) -> Result<VerifyReport> {
     let manifest = survey.current.manifest.as_ref();
-    let mut check = Check { fs, survey: &survey, files: Vec::new(), notes: Vec::new() };
+    let mut check = Check { fs, survey, files: Vec::new(), notes: Vec::new() };
     check.current();
     if let Some(manifest) = manifest {
         check.manifest(manifest);
@@ -82,8 +115,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
     let log = check.log(manifest)?;
     check.unasked();
     let Check { mut files, mut notes, .. } = check;
-    notes.extend(note_rest(fs, &survey, &mut files));
-    survey.confirm_unchanged(fs)?;
+    notes.extend(note_rest(fs, survey, &mut files));
     let says_closed =
         manifest.is_some_and(|manifest| manifest.state.closed_cleanly && manifest.torn.is_none());
     Ok(VerifyReport {
