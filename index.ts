@@ -85,7 +85,16 @@ export {
   type IndexScanOptions,
   ReadCollection,
 } from './lib/read-collection.js'
-export type { CheckedFile, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from './lib/repair.js'
+export type {
+  CheckedContents,
+  CheckedFile,
+  ContentFault,
+  FileFault,
+  RepairNote,
+  SalvageLoss,
+  SalvageReport,
+  VerifyReport,
+} from './lib/repair.js'
 export type { DiscardedTail, Latencies, Latency, RecoveryReport, StoreMetrics } from './lib/reports.js'
 export { Scan } from './lib/scan.js'
 export {

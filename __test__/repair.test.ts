@@ -79,6 +79,7 @@ test('a sound store is sound, is copied completely, and is left as it was', asyn
   const before = image(path)
   const found = await FountainStore.verify(path)
   t.like(found, { path, sequence, closedCleanly: true, sound: true, notes: [] })
+  t.deepEqual(found.contents, { collections: 2, records: 3, indexEntries: 0, faults: [], moreFaults: 0 })
   documented(t, found)
   const report = await FountainStore.salvage(path, saved)
   t.like(report, { complete: true, manifestSound: true, sequence, historyFrom: 0, renamed: [], losses: [] })
@@ -100,6 +101,7 @@ test('of a damaged store the report names file, offset, collections and commits'
   flip(first as string, 10)
   const found = await FountainStore.verify(path)
   t.false(found.sound)
+  t.is(found.contents, null)
   documented(t, found)
   t.deepEqual(
     found.files.filter(({ faults }) => faults.length > 0).map((file) => [file.path, file.faults[0]?.offset]),
@@ -139,7 +141,7 @@ test('the command tells by its exit code whether anything is wrong, missing, or 
   const { path, saved } = await filled(t)
   const sound = await command('verify', path)
   t.deepEqual([sound.code, sound.stderr], [0, ''])
-  t.regex(sound.stdout, /: sound; \d+ files/)
+  t.regex(sound.stdout, /: sound; \d+ files, \d+ bytes, 3 records in 2 collections, newest commit/)
   const copied = await command('salvage', path, saved, '--json')
   t.is(copied.code, 0, copied.stderr)
   documented(t, JSON.parse(copied.stdout))

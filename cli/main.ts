@@ -10,7 +10,7 @@ import { FountainStore, StoreError } from '../index.js'
 import { salvageText, verifyText } from './text.js'
 
 const USAGE = `Usage:
-  fountainstore verify PATH [--json]          read every file of a closed store and tell what is wrong
+  fountainstore verify PATH [--json]          read every file and record of a closed store; tell what is wrong
   fountainstore salvage SRC DST [--json]      save what can be read of SRC, which stays as it is, into DST
   fountainstore --help | --version
 

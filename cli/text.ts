@@ -1,5 +1,5 @@
 /** Reports as text for people. */
-import type { CheckedFile, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from '../index.js'
+import type { CheckedContents, CheckedFile, RepairNote, SalvageLoss, SalvageReport, VerifyReport } from '../index.js'
 
 const NOTES: Record<string, string> = {
   torn_tail: 'an append that was cut short; the next open discards it',
@@ -10,13 +10,17 @@ const NOTES: Record<string, string> = {
 
 /** What `verify` found, line by line. */
 export function verifyText(report: VerifyReport): string {
-  const faults = faultLines(report.files)
+  const { contents } = report
+  const faults = [...faultLines(report.files), ...(contents === null ? [] : contentLines(contents))]
+  const count = faults.length + (contents?.moreFaults ?? 0)
+  const holds = contents === null ? '' : `, ${contents.records} records in ${contents.collections} collections`
   const closed = report.closedCleanly ? 'closed in good order' : 'not closed'
-  const summary = report.sound ? 'sound' : `${faults.length} ${plural(faults.length, 'fault')}`
+  const summary = report.sound ? 'sound' : `${count} ${plural(count, 'fault')}`
   return lines([
     ...faults,
+    ...(count > faults.length ? [`and ${count - faults.length} more`] : []),
     ...report.notes.map(noteLine),
-    `${report.path}: ${summary}; ${report.files.length} files, ${report.bytes} bytes, newest commit ${report.sequence}, ${closed}`,
+    `${report.path}: ${summary}; ${report.files.length} files, ${report.bytes} bytes${holds}, newest commit ${report.sequence}, ${closed}`,
   ])
 }
 
@@ -38,6 +42,17 @@ function faultLines(files: readonly CheckedFile[]): string[] {
   return files.flatMap(({ path, faults }) =>
     faults.map(({ offset, code, found }) => `${path} at ${offset}: ${code}: ${found}`),
   )
+}
+
+function contentLines({ faults }: CheckedContents): string[] {
+  return faults.map(({ code, collection, index, key, found }) => {
+    const place = [
+      ...(collection === null ? [] : [`collection ${collection}`]),
+      ...(index === null ? [] : [`index ${index}`]),
+      ...(key === null ? [] : [`key ${JSON.stringify(key)}`]),
+    ]
+    return `${[place.join(', '), code, found].filter(Boolean).join(': ')}`
+  })
 }
 
 function noteLine({ path, code }: RepairNote): string {

@@ -14,14 +14,47 @@ export interface VerifyReport {
   readonly sequence: Sequence
   /** The store was closed in good order after it. */
   readonly closedCleanly: boolean
-  /** Nothing is wrong: no file has a fault. */
+  /** Nothing is wrong, neither with a file nor with what is in it. */
   readonly sound: boolean
   /** Bytes read. */
   readonly bytes: number
   /** Every file that counts, with what is wrong with it. */
   readonly files: readonly CheckedFile[]
+  /** What is in the files; null if one of them has a fault, as then nothing certain can be said of it. */
+  readonly contents: CheckedContents | null
   /** What the store does not need or can do without; nothing of it is wrong. */
   readonly notes: readonly RepairNote[]
+}
+
+/** What is in a store whose files are sound. */
+export interface CheckedContents {
+  /** How many collections there are. */
+  readonly collections: number
+  /** How many records they have. */
+  readonly records: number
+  /** How many entries their indexes have, those by which records expire included. */
+  readonly indexEntries: number
+  /** What is wrong; the first thousand, if there is more. */
+  readonly faults: readonly ContentFault[]
+  /** How many faults there are beyond those. */
+  readonly moreFaults: number
+}
+
+/** One thing that is wrong with what is in a store. */
+export interface ContentFault {
+  /**
+   * What does not hold: `'catalog'`, `'shapes'`, `'keyspace'`, `'record'`, `'missing_entry'` (of an index), `'stray_entry'`
+   * or `'unique'`. The list may grow.
+   */
+  readonly code: string
+  /** The collection that it concerns, if it is one. */
+  readonly collection: string | null
+  /** The index that it concerns, if it is one; `$ttl` is the one by which records expire. */
+  readonly index: string | null
+  /** The key of the record that it concerns, if it is one and the key can be read; dates and such as in JSON. */
+  readonly key: unknown
+  /** What was found. */
+  readonly found: string
 }
 
 /** A file that was read. */

@@ -12,6 +12,16 @@ pub(crate) const CATALOG: [u8; KEYSPACE_BYTES] = 0u32.to_be_bytes();
 /// Keyspace of the shapes of records.
 pub(crate) const SHAPES: [u8; KEYSPACE_BYTES] = 1u32.to_be_bytes();
 
+/// The keys of what the store keeps for itself.
+pub(crate) fn own_keys() -> KeyRange {
+    KeyRange { start: Vec::new(), end: Some(CollectionId::FIRST.prefix().to_vec()) }
+}
+
+/// The keys of keyspaces that are kept for later versions.
+pub(crate) fn unknown_keys() -> KeyRange {
+    KeyRange { start: 2u32.to_be_bytes().to_vec(), ..own_keys() }
+}
+
 /// A collection of one store: the id of its keyspace. Ids begin at [`CollectionId::FIRST`] and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectionId(u32);

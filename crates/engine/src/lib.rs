@@ -15,7 +15,8 @@
 //! is read), `history` and `versions` (what was), `feed` and `watch` (what comes), `expiry` (what ends by itself), `index` (entries that lead from values
 //! to records), `query` (finding and changing by conditions), `transaction`, `commit` (queue, groups and the one thread
 //! that writes), `read_pool`, `gate`, `inner` (the parts and how they end), `store` (the handle), `schema` (what it says
-//! of collections and indexes). `repair` is for stores that do not open.
+//! of collections and indexes). `own` is what a store keeps for itself, looked at before it is opened. `repair` is for stores
+//! that do not open.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -60,6 +61,7 @@ pub mod limits;
 mod many;
 mod metrics;
 mod options;
+mod own;
 mod page;
 pub mod query;
 mod read_pool;
@@ -98,7 +100,9 @@ pub use kv::{Batch, KvCursor, KvPin, KvValue, KvVersions, LocalKv, MemoryKv, Ord
 pub use metrics::Metrics;
 pub use options::StoreOptions;
 pub use page::Page;
-pub use repair::{SalvageReport, VerifyReport, salvage, verify};
+pub use repair::{
+    ContentFault, ContentFaultCode, ContentReport, SalvageReport, VerifyReport, salvage, verify,
+};
 pub use scan::{ScanEnd, ScanRequest};
 pub use schema::CollectionInfo;
 pub use snapshot::Snapshot;

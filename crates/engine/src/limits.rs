@@ -52,6 +52,8 @@ pub const MAX_ORDER_TERMS: usize = 8;
 pub const MAX_SELECT_PATHS: usize = 256;
 /// Most shapes that an answer brings for what it returns of records; beyond them, objects carry their names.
 pub(crate) const MAX_ANSWER_SHAPES: usize = 1024;
+/// Most faults of contents that a verification reports one by one.
+pub const MAX_CONTENT_FAULTS: usize = 1000;
 /// Most records in a page of a query.
 pub const MAX_QUERY_LIMIT: usize = 1_000_000;
 /// Longest cursor in bytes, before it is written as text.

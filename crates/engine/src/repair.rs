@@ -4,10 +4,12 @@
 //! is named after its number, even if only an index of it is left, and no number will be given out again. Where shapes of records may be lost, their numbers
 //! are taken by shapes that fit no record: one that names a lost shape is an error to read, never another document. Indexes
 //! are emptied, and built anew when the store is opened: which of their entries are lost, nobody can tell. `catalog` does
-//! all that but the shapes. Both reports can be had as JSON; `docs/repair.md`
+//! all that but the shapes. `check` looks at what is in a store whose files are sound, `contents` is what it reports. Both reports can be had as JSON; `docs/repair.md`
 //! says what to do with them, `docs/reports.schema.json` is their form.
 
 mod catalog;
+mod check;
+mod contents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,11 +24,15 @@ use crate::error::Result;
 use crate::keyspace::{CATALOG, CollectionId, SHAPES};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
 
+pub use contents::{ContentFault, ContentFaultCode, ContentReport};
+
 /// What [`verify`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// What storage says.
+    /// What storage says of the files.
     pub storage: fountain_lsm::VerifyReport,
+    /// What is in them; `None` if a file has a fault, as then nothing certain can be said of it.
+    pub contents: Option<ContentReport>,
 }
 
 /// What [`salvage`] did.
@@ -40,15 +46,17 @@ pub struct SalvageReport {
     pub renamed: Vec<CollectionId>,
 }
 
-/// Reads every file of the store in `path` and proves it. Writes nothing, takes no lock, and needs a store that nobody has
-/// open, whether it can be opened or not. Of the options only the file system counts. Blocking.
+/// Reads every file of the store in `path` and proves it, and if they are sound, catalog, records and indexes, too. Writes
+/// nothing, takes no lock, and needs a store that nobody has open, whether it can be opened or not. Of the options only the
+/// file system counts. Blocking.
 ///
 /// # Errors
-/// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_IO`. What is wrong with a file is in the
-/// report.
+/// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_IO`. What is wrong with a file or with what is in
+/// it is in the report.
 pub fn verify(path: &Path, options: &Options) -> Result<VerifyReport> {
     let options = VerifyOptions { fs: options.fs.clone() };
-    Ok(VerifyReport { storage: fountain_lsm::verify(path, &options)? })
+    let (storage, contents) = fountain_lsm::verify_with(path, &options, check::check)?;
+    Ok(VerifyReport { storage, contents })
 }
 
 /// Saves what can be read of the store in `source`, which stays as it is, into a new store in `dest`, which must not be
@@ -67,7 +75,9 @@ fn mend(place: &Path, mut storage: fountain_lsm::SalvageReport, options: &Option
     let lost =
         |keyspace| storage.losses.iter().any(|loss| share_keys(&loss.keys, &KeyRange::prefix(keyspace)));
     let (lost_shapes, lost_catalog) = (lost(&SHAPES), lost(&CATALOG));
-    let mended = mend_shapes(&db, lost_shapes).and_then(|()| catalog::mend(&db, lost_catalog));
+    let mended = catalog::refuse_newer(&db)
+        .and_then(|()| mend_shapes(&db, lost_shapes))
+        .and_then(|()| catalog::mend(&db, lost_catalog));
     storage.sequence = db.visible();
     let closed = db.close();
     let (collections, renamed) = mended?;
@@ -109,6 +119,11 @@ fn share_keys(a: &KeyRange, b: &KeyRange) -> bool {
 }
 
 impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.storage.is_sound() && self.contents.as_ref().is_none_or(ContentReport::is_sound)
+    }
+
     /// The report as one JSON object.
     pub fn to_json(&self) -> Value {
         let report = &self.storage;
@@ -117,8 +132,9 @@ impl VerifyReport {
             "store": report.store.map(|store| hex(&store.0)),
             "sequence": report.sequence.get(),
             "closedCleanly": report.closed_cleanly,
-            "sound": report.is_sound(),
+            "sound": self.is_sound(),
             "bytes": report.bytes(),
+            "contents": self.contents.as_ref().map(ContentReport::to_json),
             "files": report.files.iter().map(file_json).collect::<Vec<_>>(),
             "notes": report.notes.iter().map(note_json).collect::<Vec<_>>(),
         })

@@ -11,10 +11,11 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::{Live, lives, moment};
 use crate::inner::Inner;
 use crate::keys;
-use crate::keyspace::CollectionId;
+use crate::keyspace::{CollectionId, own_keys};
 use crate::kv::{KvValue, LocalKv, OrderedKv};
 use crate::metrics::Metrics;
 use crate::options::StoreOptions;
+use crate::own;
 use crate::page::Page;
 use crate::record;
 use crate::scan::{self, ScanEnd, ScanRequest};
@@ -31,14 +32,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in the directory `path`: takes its lock and recovers what a crash left. Blocking.
+    /// Opens the store in the directory `path`: takes its lock and recovers what a crash left. One that is refused for what it
+    /// holds, `ERR_NEWER_FORMAT` or `ERR_CORRUPT`, is left as it was to the last byte. Blocking.
     ///
     /// # Errors
     /// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_CORRUPT`, `ERR_IO`,
     /// `ERR_DISK_FULL`, `ERR_INVALID_ARGUMENT`.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
         options.check()?;
-        let kv = LocalKv::open(path, options.storage())?;
+        let kv = LocalKv::open_if(path, options.storage(), &own_keys(), own::check)?;
         Self::with_kv(Arc::new(kv), options)
     }
 

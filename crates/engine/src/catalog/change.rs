@@ -123,9 +123,21 @@ impl Catalog {
 
     /// How far the build of an index had come, as stored: how many records were passed, and the last of them.
     pub fn progress(kv: &dyn OrderedKv, id: IndexId) -> Result<Option<(u64, Vec<u8>)>> {
-        let key = [&CATALOG[..], &entry::progress_key(id)].concat();
-        let value = kv.get(&key, None, fountain_lsm::ReadTier::Disk)?;
-        value.map(|value| entry::parse_progress(&value)).transpose()
+        let value = kv.get(&Self::progress_storage_key(id), None, fountain_lsm::ReadTier::Disk)?;
+        value.map(|value| Self::read_progress(&value)).transpose()
+    }
+
+    /// Where the progress of a build is stored.
+    pub fn progress_storage_key(id: IndexId) -> Vec<u8> {
+        [&CATALOG[..], &entry::progress_key(id)].concat()
+    }
+
+    /// The progress of a build as it is stored.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub fn read_progress(stored: &[u8]) -> Result<(u64, Vec<u8>)> {
+        entry::parse_progress(stored)
     }
 
     fn set_collection(

@@ -23,9 +23,9 @@ use arc_swap::ArcSwap;
 use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::index::{Index, IndexTable};
+use crate::index::{Index, IndexId, IndexTable};
 use crate::keyspace::{CATALOG, CollectionId};
-use crate::kv::{Batch, OrderedKv};
+use crate::kv::{Batch, KvCursor, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_NAME_CHARS};
 use crate::sync::lock;
 
@@ -90,13 +90,20 @@ pub(crate) struct Claims {
 impl Catalog {
     /// Reads the catalog at the newest sequence.
     pub fn load(kv: &dyn OrderedKv) -> Result<Self> {
-        let range = KeyRange::prefix(&CATALOG);
         let newest = kv.visible();
-        let mut cursor = kv.cursor(range, newest, Direction::Forward, ReadTier::Disk)?;
+        let mut cursor = kv.cursor(KeyRange::prefix(&CATALOG), newest, Direction::Forward, ReadTier::Disk)?;
+        Self::read(cursor.as_mut(), newest)
+    }
+
+    /// Reads the catalog from a walk over its keyspace as of a sequence.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT` for a catalog that is damaged, `ERR_NEWER_FORMAT` for one with what this version does not know.
+    pub fn read(cursor: &mut dyn KvCursor, at: Seq) -> Result<Self> {
         let first = CollectionId::FIRST.get();
         let (ids, entries, dropped) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut state = State { ids, entries, next: first, stored_next: first, dropped };
-        let mut indexes = IndexTable::opened(newest);
+        let mut indexes = IndexTable::opened(at);
         while cursor.next()? {
             let key = &cursor.key()[KEYSPACE_BYTES..];
             match key.first() {
@@ -110,6 +117,22 @@ impl Catalog {
         state.check_ids(&indexes)?;
         state.next = state.stored_next;
         Ok(Self { state: Mutex::new(state), indexes: ArcSwap::from_pointee(indexes) })
+    }
+
+    /// Refuses an entry that this version does not know, damaged or not; `key` is without the keyspace.
+    ///
+    /// # Errors
+    /// `ERR_NEWER_FORMAT`.
+    pub fn refuse_newer(key: &[u8], value: &[u8]) -> Result<()> {
+        match key.first() {
+            Some(&(COLLECTION_TAG | PROGRESS_TAG | DROPPED_TAG | EXPIRY_TAG)) => Ok(()),
+            Some(&INDEX_TAG) => match entry::load_index(key, value) {
+                Err(error) if error.code == ErrorCode::NewerFormat => Err(error),
+                _ => Ok(()),
+            },
+            _ if key == NEXT_ID_KEY => Ok(()),
+            _ => Err(unknown_entry(key)),
+        }
     }
 
     /// The indexes as of the newest commit.
@@ -157,6 +180,17 @@ impl Catalog {
         let state = lock(&self.state);
         let stored = |id: &CollectionId| state.entries.get(id).is_some_and(|entry| entry.stored);
         state.ids.iter().filter(|(_, id)| stored(id)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All collections that are known, by id.
+    pub fn all_names(&self) -> Names {
+        lock(&self.state).entries.iter().map(|(id, entry)| (*id, entry.name.clone())).collect()
+    }
+
+    /// Whether a collection or an index has this number.
+    pub fn has_keyspace(&self, number: CollectionId) -> bool {
+        lock(&self.state).entries.contains_key(&number)
+            || self.indexes().get(IndexId::new(number.get())).is_some()
     }
 
     /// The name of a collection.
@@ -315,7 +349,7 @@ impl State {
             return Ok(());
         }
         let [COLLECTION_TAG, name @ ..] = key else {
-            return Err(Error::new(ErrorCode::NewerFormat, format!("unknown catalog entry {key:?}")));
+            return Err(unknown_entry(key));
         };
         let name = std::str::from_utf8(name).ok().filter(|name| check_name(COLLECTION_NAME, name).is_ok());
         let name = name.ok_or_else(|| damaged(format_args!("{key:?} does not hold a collection name")))?;
@@ -357,6 +391,10 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
         }));
     }
     Ok(())
+}
+
+fn unknown_entry(key: &[u8]) -> Error {
+    Error::new(ErrorCode::NewerFormat, format!("unknown catalog entry {key:?}"))
 }
 
 fn damaged(message: impl fmt::Display) -> Error {

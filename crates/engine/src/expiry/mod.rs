@@ -35,6 +35,9 @@ pub(crate) const CODEC_EXPIRING: u8 = 3;
 /// Bytes before such a document.
 pub(crate) const ENVELOPE_BYTES: usize = 9;
 
+/// Bytes of the moment with which the entries of an expiry index begin.
+pub(crate) const MOMENT_BYTES: usize = 9;
+
 /// A moment, in milliseconds since 1970.
 pub(crate) type Moment = f64;
 

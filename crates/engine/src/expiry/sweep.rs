@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use fountain_lsm::{Clock, Direction, Durability, KeyRange, ReadTier};
 
-use super::{Moment, moment};
+use super::{MOMENT_BYTES, Moment, moment};
 use crate::catalog::Catalog;
 use crate::commit::{Submission, Submitter};
 use crate::error::{Error, ErrorCode, Result};
@@ -30,8 +30,6 @@ use crate::metrics::Counters;
 use crate::sync::lock;
 use crate::write_set::WriteSet;
 
-/// Bytes of the moment with which the entries of an expiry index begin.
-const MOMENT_BYTES: usize = 9;
 /// How many times as long as a sweep that had to leave something took the sweeper waits at least.
 const REST: u32 = 16;
 

@@ -28,7 +28,8 @@ use std::fmt;
 
 use fountain_lsm::Seq;
 
-use crate::expiry::Expiry;
+use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Expiry, MOMENT_BYTES};
 use crate::keyspace::CollectionId;
 use crate::limits::KEYSPACE_BYTES;
 
@@ -42,6 +43,7 @@ pub use encode::{decode_tuple, encode_tuple};
 pub(crate) use read::{IndexCursor, Place};
 pub(crate) use scan::fill as fill_page;
 pub use scan::{IndexScan, IndexScanEnd};
+pub(crate) use show::tuple as show_tuple;
 pub(crate) use table::IndexTable;
 
 /// An index of one store: the id of its keyspace, from the same counter as those of collections.
@@ -87,6 +89,18 @@ pub struct Index {
 }
 
 impl Index {
+    /// The record that a stored entry leads to; `key` is without the keyspace.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub(crate) fn record_key<'a>(&self, key: &'a [u8], value: &'a [u8]) -> Result<&'a [u8]> {
+        if self.expiry.is_none() {
+            return entries::record_key(self, key, value);
+        }
+        key.get(MOMENT_BYTES..)
+            .ok_or_else(|| Error::new(ErrorCode::Corrupt, "an entry of an expiry index that is too short"))
+    }
+
     /// Whether it is complete at `at`, or, without that, at the newest sequence.
     pub fn is_ready(&self, at: Option<Seq>) -> bool {
         match (self.since, at) {

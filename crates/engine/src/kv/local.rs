@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use fountain_lsm::{
-    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, ReadTier, RecoveryReport,
-    Retention, Seq, SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
+    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, Preview, ReadTier,
+    RecoveryReport, Retention, Seq, SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
 };
 
 use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv};
@@ -24,6 +24,16 @@ impl LocalKv {
     /// `ERR_DISK_FULL`.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         Ok(Self { db: Db::open(path, options)?, path: path.to_path_buf() })
+    }
+
+    /// As [`LocalKv::open`], but if a store is there that `check` refuses for what it holds of `keys`, nothing of it is changed.
+    pub(crate) fn open_if(
+        path: &Path,
+        options: Options,
+        keys: &KeyRange,
+        check: impl FnOnce(&Preview) -> Result<()>,
+    ) -> Result<Self> {
+        Ok(Self { db: Db::open_if(path, options, keys, check)?, path: path.to_path_buf() })
     }
 }
 

@@ -15,7 +15,7 @@ use fountain_lsm::{Direction, KeyRange, ReadTier};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::SHAPES;
-use crate::kv::{Batch, OrderedKv};
+use crate::kv::{Batch, KvCursor, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
 use crate::sync::lock;
 
@@ -92,6 +92,14 @@ impl Shapes {
     pub(crate) fn load(kv: &dyn OrderedKv) -> Result<Self> {
         let mut cursor =
             kv.cursor(KeyRange::prefix(&SHAPES), kv.visible(), Direction::Forward, ReadTier::Disk)?;
+        Self::read(cursor.as_mut())
+    }
+
+    /// Reads the shapes from a walk over their keyspace.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub(crate) fn read(cursor: &mut dyn KvCursor) -> Result<Self> {
         let mut list = Vec::new();
         let mut state = State::default();
         while cursor.next()? {

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use fountain_lsm::{Db, Direction, Durability, KeyRange, ReadTier, WriteBatch};
 use serde_json::{Map, Value, json};
 
+use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::expiry::CODEC_EXPIRING;
-use crate::keyspace::{CATALOG, CollectionId};
+use crate::keyspace::{CATALOG, CollectionId, unknown_keys};
 use crate::limits::KEYSPACE_BYTES;
+use crate::own::refuse_unknown;
 use crate::record::CODEC_RECORD;
 
 /// Begins the key of a collection's entry; its name follows. The key of the next keyspace id.
@@ -87,6 +89,17 @@ pub(super) fn mend(db: &Db, lost: bool) -> Result<(BTreeMap<CollectionId, String
         db.commit(batch, Durability::Disk)?;
     }
     Ok((names, renamed))
+}
+
+/// Refuses what a later version has written: what belongs to it would be taken for left-overs.
+pub(super) fn refuse_newer(db: &Db) -> Result<()> {
+    let cursor = |range| db.cursor(range, db.visible(), Direction::Forward, ReadTier::Disk);
+    refuse_unknown(&mut cursor(unknown_keys())?)?;
+    let mut entries = cursor(KeyRange::prefix(&CATALOG))?;
+    while entries.next()? {
+        Catalog::refuse_newer(&entries.key()[KEYSPACE_BYTES..], entries.value())?;
+    }
+    Ok(())
 }
 
 fn catalog_key(tag: u8, rest: &[u8]) -> Vec<u8> {
