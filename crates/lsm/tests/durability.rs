@@ -8,7 +8,8 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use fountain_lsm::{Db, Durability, Options, WriteBatch};
 use support::{Asked, TestFs, get, small};
@@ -163,4 +164,77 @@ fn the_log_is_made_longer_ahead_of_small_durable_commits_and_ends_cleanly() {
     assert_eq!(again.recovery().discarded, []);
     assert_eq!(again.recovery().replayed_commits, commits as u64 + 1);
     again.verify().unwrap();
+}
+
+/// A file system on which the first sync of a log segment ends only when it is let go.
+struct SlowSync {
+    fs: Arc<TestFs>,
+    begun: mpsc::Receiver<()>,
+    let_go: mpsc::Sender<()>,
+}
+
+impl SlowSync {
+    fn of(fs: &Arc<TestFs>) -> Self {
+        let (begins, begun) = mpsc::channel();
+        let (let_go, gone) = mpsc::channel::<()>();
+        let gate = Mutex::new(Some((begins, gone)));
+        fs.fail_when(move |asked| {
+            if matches!(asked, Asked::Sync(name) if name.ends_with(".wal"))
+                && let Some((begins, gone)) = gate.lock().unwrap().take()
+            {
+                begins.send(()).unwrap();
+                let _ = gone.recv();
+            }
+            None
+        });
+        Self { fs: Arc::clone(fs), begun, let_go }
+    }
+
+    /// Runs `slow` on a thread of its own, and `meanwhile` on another one while the sync of `slow` does not end.
+    fn beside(self, slow: impl FnOnce() + Send, meanwhile: impl FnOnce() + Send) {
+        std::thread::scope(|threads| {
+            let slow = threads.spawn(slow);
+            self.begun.recv().unwrap();
+            let (ends, ended) = mpsc::channel();
+            let meanwhile = threads.spawn(move || {
+                meanwhile();
+                let _ = ends.send(());
+            });
+            // Only for the report if it hangs: the outcome does not depend on the time.
+            let went_on = ended.recv_timeout(Duration::from_secs(60)).is_ok();
+            self.let_go.send(()).unwrap();
+            slow.join().unwrap();
+            meanwhile.join().unwrap();
+            assert!(went_on, "commits waited for the sync");
+        });
+        self.fs.heal();
+    }
+}
+
+#[test]
+fn commits_go_on_while_a_flush_or_a_checkpoint_waits_for_the_disk() {
+    for background in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = TestFs::new();
+        let options = Options { fs: fs.clone(), background, ..Options::default() };
+        let db = Db::open(&dir.path().join("store"), options).unwrap();
+        let commit_some = |first: usize| {
+            for key in first..first + 100 {
+                db.commit(batch(key), Durability::Os).unwrap();
+            }
+        };
+        commit_some(0);
+        SlowSync::of(&fs).beside(|| db.flush().unwrap(), || commit_some(100));
+        assert_eq!(db.metrics().sealed_memtables, 0);
+        let copy = dir.path().join("copy");
+        let checkpoint = || {
+            db.checkpoint(&copy).unwrap();
+        };
+        SlowSync::of(&fs).beside(checkpoint, || commit_some(200));
+        db.close().unwrap();
+        for store in ["store", "copy"] {
+            let db = Db::open(&dir.path().join(store), Options::default()).unwrap();
+            assert_eq!(get(&db, "key 000199").as_deref(), Some("value"), "{store}");
+        }
+    }
 }

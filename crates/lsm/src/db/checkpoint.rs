@@ -56,7 +56,7 @@ impl Inner {
 
     /// Flushes what was committed up to a sequence, but not what others go on committing.
     fn flush_committed(&self, upto: Seq) -> Result<()> {
-        self.seal_if_used()?;
+        self.seal_ahead()?;
         while locked(&self.manifest).state().last_seq < upto && self.flush_oldest()? {}
         Ok(())
     }

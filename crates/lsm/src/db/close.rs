@@ -61,7 +61,7 @@ impl Inner {
             // What is on disk is for the next open to find out; anything written now could only harm.
             return Ok(());
         }
-        let flushed = self.seal_if_used().and_then(|()| {
+        let flushed = self.seal_used(&mut locked(&self.log)).and_then(|()| {
             while self.flush_oldest()? {}
             Ok(())
         });

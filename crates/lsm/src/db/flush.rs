@@ -28,18 +28,13 @@ impl Inner {
     /// Flushes everything that has been committed so far.
     pub(super) fn flush_all(&self) -> Result<()> {
         self.check_writable()?;
-        self.seal_if_used()?;
+        self.seal_ahead()?;
         while self.flush_oldest()? {}
         Ok(())
     }
 
-    /// Puts the active memtable in line for the flush, if anything was committed since the last one was.
-    pub(super) fn seal_if_used(&self) -> Result<()> {
-        self.seal_used(&mut locked(&self.log))
-    }
-
-    /// As [`Inner::seal_if_used`], under the commit lock. Commits that changed nothing count, too: the memtable is empty
-    /// then, but its flush lets go of the log that holds them.
+    /// Puts the active memtable in line for the flush, under the commit lock, if anything was committed since the last one was.
+    /// Commits that changed nothing count, too: the memtable is empty then, but its flush lets go of the log that holds them.
     pub(super) fn seal_used(&self, log: &mut Log) -> Result<()> {
         if log.last == log.sealed {
             return Ok(());

@@ -4,7 +4,7 @@
 //! deleted when the memtables that it feeds are flushed. A new segment needs the old one on disk, which takes long when
 //! much of it is not synced yet. So whoever finds something full only asks for the change; a thread of its own syncs the
 //! log and makes the next file ready while commits go on, and takes the commit lock for what little has been appended
-//! since. Should that not come in time, or without threads, a commit does all of it itself.
+//! since. Whoever asks for a flush does the same. Should it not come in time, or without threads, a commit does all of it itself.
 
 use std::sync::Arc;
 
@@ -102,10 +102,38 @@ impl Inner {
             return Ok(());
         }
         // A segment that is about to be left gets no longer: its length would be on disk only with another sync.
-        self.rotate_ahead(&segment).inspect_err(|error| self.poison_unless_harmless(error))
+        let full = |log: &Log| {
+            let is_wanted = self.check_writable().is_ok();
+            if is_wanted { self.full(log, &self.current.load().active) } else { Full::Nothing }
+        };
+        self.rotate_ahead(&segment, full).inspect_err(|error| self.poison_unless_harmless(error))
     }
 
-    fn rotate_ahead(&self, segment: &Arc<WalFile>) -> Result<()> {
+    /// Seals the memtable that has the last commit, if none is yet. Other commits wait for little of it: what there is to sync is
+    /// synced before.
+    pub(super) fn seal_ahead(&self) -> Result<()> {
+        let upto = locked(&self.log).last;
+        loop {
+            let segment = {
+                let log = locked(&self.log);
+                if log.sealed >= upto {
+                    return Ok(());
+                }
+                Arc::clone(log.wal.file())
+            };
+            self.check_poison()?;
+            // Whoever else has begun a segment meanwhile need not have sealed anything.
+            let full = |log: &Log| {
+                let is_wanted = log.sealed < upto && self.check_poison().is_ok();
+                if is_wanted { Full::Memtable } else { Full::Nothing }
+            };
+            self.rotate_ahead(&segment, full).inspect_err(|error| self.poison_unless_harmless(error))?;
+        }
+    }
+
+    /// Puts most of `segment` on disk, makes a file for the next one, and then takes the commit lock to do what is still to be
+    /// done, unless somebody else has done it.
+    fn rotate_ahead(&self, segment: &Arc<WalFile>, full: impl FnOnce(&Log) -> Full) -> Result<()> {
         self.check_place()?;
         let fs = self.options.fs.as_ref();
         let next = NextSegment::create(fs, &self.paths, self.take_file_number())?;
@@ -115,8 +143,7 @@ impl Inner {
             return Err(error);
         }
         let mut log = locked(&self.log);
-        let is_wanted = self.check_writable().is_ok() && Arc::ptr_eq(log.wal.file(), segment);
-        let full = if is_wanted { self.full(&log, &self.current.load().active) } else { Full::Nothing };
+        let full = if Arc::ptr_eq(log.wal.file(), segment) { full(&log) } else { Full::Nothing };
         let rotated = match full {
             Full::Memtable => self.seal_active(&mut log, Some(next)),
             Full::Segment => self.rotate_log(&mut log, Some(next)).map(|_| ()),
