@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { FountainStore } from '../../index.mjs'
 import type { Snapshot } from '../../lib/snapshot.js'
 import type { Ledger } from './ledger.ts'
-import { apply, COLLECTIONS, COUNTERS, type Document, type Script, type State } from './script.mjs'
+import { apply, COLLECTIONS, COUNTERS, changes, type Document, type Script, type State } from './script.mjs'
 
 /** States of earlier rounds that are compared again after each later one. */
 const REMEMBERED = 3
@@ -52,6 +52,7 @@ export class Expectation {
       }
       assert.equal(this.#sequence + commits, store.sequence, 'the sequences have a hole')
       assert.deepEqual(await read(newest), this.#state, 'the newest state')
+      await this.#checkDropped(store, scripts, counts)
       await this.#checkHistory(store, scripts, ledger)
       this.#sequence = store.sequence
       this.#earlier.push([store.sequence, new Map(this.#state)])
@@ -73,6 +74,18 @@ export class Expectation {
       assert(path.startsWith(this.#path) && bytes > 0 && reason !== '', JSON.stringify(store.recovery))
     }
     this.#exists = true
+  }
+
+  /** A collection that was dropped by the last commit of all is not there any more, and neither is its name. */
+  async #checkDropped(store: FountainStore, scripts: readonly Script[], counts: readonly number[]): Promise<void> {
+    const [script] = scripts
+    const [last = 0] = counts
+    if (script?.drops !== true || last === 0) return
+    const names = await store.collections()
+    for (const key of this.#state.keys()) assert(names.includes(JSON.parse(key)[0]), `${key} is of no collection`)
+    for (const { collection, drop, put } of changes(script, last)) {
+      if (drop || put) assert.equal(names.includes(collection), put !== undefined, `${collection} after commit ${last}`)
+    }
   }
 
   /** How many commits of the round each lane has made: by its counter, or, without one, by the sequence. */

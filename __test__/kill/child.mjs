@@ -15,7 +15,7 @@ const pick = random(seed * 31 + round)
 const say = (text) => writeSync(1, `${text}\n`)
 
 const TINY = { memtableBytes: 64 * 1024, walSegmentBytes: 64 * 1024, cacheBytes: 64 * 1024 }
-const OPTIONS = { upkeep: TINY, workers: TINY, reopen: TINY, recover: {} }
+const OPTIONS = { upkeep: TINY, workers: TINY, reopen: TINY, drops: TINY, recover: {} }
 
 async function open() {
   say('opening')
@@ -27,8 +27,13 @@ async function open() {
 /** Commits number `k` of a lane and says so. Both levels survive the death of the process. */
 async function commit(store, script, k) {
   const durability = k % 3 === 0 ? 'os' : 'disk'
-  const work = changes(script, k).map((change) => ({ ...change, collection: store.collection(change.collection) }))
+  const found = changes(script, k)
+  const work = found.map((change) => ({ ...change, collection: store.collection(change.collection) }))
   say(`b ${script.lane} ${k}`)
+  if (found[0].drop) {
+    await store.dropCollection(found[0].collection)
+    return say(`a ${script.lane} ${k} ${store.sequence}`)
+  }
   const { sequence } = await (script.single ? write(work[0], durability) : writeAll(store, work, durability))
   say(`a ${script.lane} ${k} ${sequence}`)
 }
@@ -99,6 +104,13 @@ const WORKLOADS = {
       say('closed')
       current = await open()
     }
+  },
+  /** Collections that are dropped and come again, one commit after the other; flushes meanwhile. */
+  async drops(store) {
+    const upkeep = async () => {
+      for (;;) await (pick(3) ? store.flush() : store.compact())
+    }
+    await Promise.all([upkeep(), commitForEver(store, { seed, round, lane: 0, single: true, drops: true })])
   },
   /** A long log, for those who recover after this one was killed. */
   async recover(store) {

@@ -8,13 +8,14 @@ import { type Death, liveAndDie } from './process.ts'
 import { random, type Script } from './script.mjs'
 
 /** Every workload and the lanes that it writes. */
-export const WORKLOADS: Readonly<Record<string, { readonly lanes: number; readonly single?: boolean }>> = {
+export const WORKLOADS: Readonly<Record<string, Pick<Script, 'single' | 'drops'> & { readonly lanes: number }>> = {
   single: { lanes: 1, single: true },
   many: { lanes: 1, single: true },
   batches: { lanes: 3 },
   upkeep: { lanes: 2 },
   workers: { lanes: 3 },
   reopen: { lanes: 1 },
+  drops: { lanes: 1, single: true, drops: true },
   recover: { lanes: 1 },
 }
 
@@ -50,7 +51,7 @@ export async function survive(
   kills: number,
   tally: Tally,
 ): Promise<void> {
-  const { lanes = 1, single = false } = WORKLOADS[workload] ?? {}
+  const { lanes = 1, single = false, drops = false } = WORKLOADS[workload] ?? {}
   const pick = random(seed)
   const expectation = new Expectation(path)
   const kill = async (name: string, round: number, death: Death) => {
@@ -65,7 +66,7 @@ export async function survive(
     const ledger = await kill(workload, round, deathOfWriter(round, pick))
     const recoverers = workload === 'recover' ? 1 + pick(3) : pick(2)
     for (let n = 0; n < recoverers; n++) await kill('idle', round, { after: 'opening', ms: pick(12) })
-    const scripts: Script[] = Array.from({ length: lanes }, (_, lane) => ({ seed, round, lane, single }))
+    const scripts: Script[] = Array.from({ length: lanes }, (_, lane) => ({ seed, round, lane, single, drops }))
     const isClean = ledger.state === 'closed' && recoverers === 0
     const found = await expectation.check({ scripts, ledger, isClean }).catch((error) => {
       throw new Error(`workload ${workload}, seed ${seed}, round ${round}: ${error.message}`, { cause: error })

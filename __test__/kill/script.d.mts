@@ -7,6 +7,8 @@ export interface Script {
   readonly lane: number
   /** One change per commit, and no counter. */
   readonly single?: boolean
+  /** Drops collections, too. */
+  readonly drops?: boolean
 }
 
 /** A document as the scripts write it. */
@@ -23,6 +25,7 @@ export interface Change {
   readonly collection: string
   readonly put?: Document
   readonly delete?: number | number[]
+  readonly drop?: true
 }
 
 /** The content of a store, by collection and key as JSON. */

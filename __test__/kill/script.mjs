@@ -24,12 +24,22 @@ export function random(seed) {
 /** One number out of several. */
 const mix = (...numbers) => numbers.reduce((hash, number) => Math.imul(hash ^ number, 0x9e3779b1) >>> 0, 0x811c9dc5)
 
+/** How often a lane that drops drops. */
+const DROP_EVERY = 8
+
 /**
- * The changes of commit `k`, from 1: `{ collection, put }` or `{ collection, delete }`. The last on a key wins. With
- * `single` there is just one, besides none for the counter.
+ * The changes of commit `k`, from 1: `{ collection, put }`, `{ collection, delete }` or `{ collection, drop: true }`. The
+ * last on a key wins. With `single` there is just one, besides none for the counter. With `drops` every eighth commit drops a
+ * collection, and the one before it puts something there, so that there is one to drop.
  */
-export function changes({ seed, round, lane, single }, k) {
+export function changes({ seed, round, lane, single, drops }, k) {
   const pick = random(mix(seed, round, lane, k))
+  const next = Math.ceil(k / DROP_EVERY) * DROP_EVERY
+  if (drops && next - k < 2) {
+    const collection = COLLECTIONS[random(mix(seed, round, lane, next))(COLLECTIONS.length)]
+    if (next === k) return [{ collection, drop: true }]
+    return [{ collection, put: { id: [lane, pick(KEYS)], round, k } }]
+  }
   const found = []
   for (let part = 0; part < (single ? 1 : 1 + pick(5)); part++) {
     const collection = COLLECTIONS[pick(COLLECTIONS.length)]
@@ -47,6 +57,10 @@ export function changes({ seed, round, lane, single }, k) {
 /** Changes `state`, a map of collection and key to document, as commit `k` does. */
 export function apply(script, k, state) {
   for (const change of changes(script, k)) {
+    if (change.drop) {
+      for (const key of state.keys()) if (JSON.parse(key)[0] === change.collection) state.delete(key)
+      continue
+    }
     const key = JSON.stringify([change.collection, change.put ? change.put.id : change.delete])
     if (change.put) state.set(key, change.put)
     else state.delete(key)

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fountain_engine::keys::{Key, encode};
@@ -174,4 +175,56 @@ fn what_expires_is_not_seen_although_the_entries_of_expiry_indexes_are_lost() {
         std::thread::yield_now();
     }
     assert_eq!(store.metrics().unswept, 0);
+}
+
+/// The deletions of ranges in a table lie in a block of their own, those of catalog entries do not.
+#[test]
+fn a_dropped_collection_stays_dropped_where_only_the_deletion_of_its_records_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest) = (dir.path().join("source"), dir.path().join("dest"));
+    let store = Store::open(&source, StoreOptions::default()).unwrap();
+    put(&store, "gone", &["1", "2"]);
+    let gone = store.collection("gone").unwrap();
+    let definition = IndexDefinition::new("byV", IndexKind::Multi, &["v"]).unwrap();
+    let index = store.create_index(gone, definition, Durability::Disk).unwrap();
+    store.wait_for_index(index).unwrap();
+    let before = store.sequence();
+    put(&store, "kept", &["3"]);
+    store.flush().unwrap();
+    store.drop_collection("gone", Durability::Disk).unwrap();
+    store.flush().unwrap();
+    store.close().unwrap();
+
+    let whole = salvage(&source, &dest, &StorageOptions::default()).unwrap().to_json();
+    assert_eq!((&whole["complete"], &whole["collections"]), (&true.into(), &serde_json::json!(["kept"])));
+    let table = tables(&source).pop().unwrap();
+    let sound = std::fs::read(&table).unwrap();
+    // One flipped byte in every block.
+    let (mut blocks, mut met) = (BTreeSet::new(), 0);
+    for at in (0..sound.len()).step_by(4) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x40;
+        std::fs::write(&table, bytes).unwrap();
+        let found = verify(&source, &StorageOptions::default()).unwrap();
+        let new = found.storage.faults().next().is_some_and(|(_, fault)| blocks.insert(fault.offset));
+        if !new {
+            continue;
+        }
+        std::fs::remove_dir_all(&dest).unwrap();
+        let report = salvage(&source, &dest, &StorageOptions::default()).unwrap().to_json();
+        if report["losses"][0]["code"] != "range_deletions" {
+            continue;
+        }
+        met += 1;
+        assert_eq!(report["collections"], serde_json::json!(["kept"]), "{report}");
+        let store = Store::open(&dest, StoreOptions::default()).unwrap();
+        assert_eq!(store.collections().unwrap(), ["kept"]);
+        assert!(has(&store, "kept", "3") && !has(&store, "gone", "1"));
+        // Before it was dropped it is there, by its name.
+        let then = store.collections_at(before).unwrap();
+        assert_eq!(then.into_values().collect::<Vec<_>>(), ["gone"]);
+        store.close().unwrap();
+        assert!(verify(&dest, &StorageOptions::default()).unwrap().is_sound());
+    }
+    assert!(met > 0);
 }

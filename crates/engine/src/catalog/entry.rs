@@ -180,7 +180,7 @@ pub(super) fn collection_key(name: &str) -> Vec<u8> {
 }
 
 /// Id and options in a collection's entry. Fields it does not know it leaves alone.
-pub(super) fn parse_collection(value: &[u8]) -> Option<(CollectionId, CollectionOptions)> {
+pub(crate) fn parse_collection(value: &[u8]) -> Option<(CollectionId, CollectionOptions)> {
     let entry: Value = serde_json::from_slice(value).ok()?;
     let id = CollectionId::new(entry.get("id")?.as_u64()?.try_into().ok()?)?;
     let options = CollectionOptions {

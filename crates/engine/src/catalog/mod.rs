@@ -30,6 +30,7 @@ use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_NAME_CHARS};
 use crate::sync::lock;
 
 pub(crate) use change::{SchemaOp, no_index};
+pub(crate) use entry::parse_collection;
 pub use entry::{CollectionOptions, CollectionSetting, Ttl};
 pub(crate) use past::Names;
 pub use retention::CollectionRetention;

@@ -1,15 +1,18 @@
 //! Gives a salvaged store a catalog that fits its records.
 //!
+//! A collection that was dropped stays dropped as long as the catalog tells: of one whose name was deleted nothing comes back,
+//! even if what deleted its records is lost.
+//!
 //! What a lost entry said is taken from what is left: a collection without a name gets one, with the ttl that its expiry
 //! index has; a collection with a ttl gets the expiry index that belongs to it, and so does one whose records carry
 //! moments of their own. Without such an index nobody would know that they expire.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fountain_lsm::{Db, Direction, Durability, KeyRange, ReadTier, WriteBatch};
+use fountain_lsm::{Db, Direction, Durability, KeyRange, ReadTier, Seq, WriteBatch};
 use serde_json::{Map, Value, json};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, parse_collection};
 use crate::error::Result;
 use crate::expiry::CODEC_EXPIRING;
 use crate::keyspace::{CATALOG, CollectionId, unknown_keys};
@@ -39,12 +42,15 @@ struct Known {
 /// all of them. Returns the names, and those that are made up. `lost` says whether entries may be missing.
 pub(super) fn mend(db: &Db, lost: bool) -> Result<(BTreeMap<CollectionId, String>, Vec<CollectionId>)> {
     let Known { mut names, mut ttls, next } = read_catalog(db)?;
-    let Emptied { mut batch, last, collections: mut found, expiries } = empty_indexes(db)?;
+    let dropped: BTreeSet<_> = once_named(db)?.into_iter().filter(|id| !names.contains_key(id)).collect();
+    let Emptied { mut batch, last, collections: mut found, expiries } = empty_indexes(db, &dropped)?;
     let mut renamed = Vec::new();
     let mut last_used = last;
     for (id, has_records) in keyspaces(db)? {
         last_used = last_used.max(id.get());
-        if has_records {
+        if dropped.contains(&id) {
+            batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
+        } else if has_records {
             found.insert(id);
         } else if !names.contains_key(&id) {
             // Entries of an index; of one whose definition is lost nothing can be made.
@@ -66,7 +72,8 @@ pub(super) fn mend(db: &Db, lost: bool) -> Result<(BTreeMap<CollectionId, String
         names.insert(id, name);
         renamed.push(id);
     }
-    last_used = last_used.max(names.keys().next_back().map_or(0, |last| last.get()));
+    let numbers = names.keys().next_back().into_iter().chain(dropped.last());
+    last_used = numbers.map(|id| id.get()).fold(last_used, u32::max);
     for &id in names.keys() {
         let (ttl, expiry) = (ttls.get(&id), expiries.get(&id));
         let number = match expiry {
@@ -148,6 +155,27 @@ fn read_catalog(db: &Db) -> Result<Known> {
     Ok(known)
 }
 
+/// The collections that had a name at some time that is kept.
+fn once_named(db: &Db) -> Result<BTreeSet<CollectionId>> {
+    let range = KeyRange::prefix(&catalog_key(COLLECTION_TAG, b""));
+    let newest = db.visible();
+    let changes = |after| db.changes(range.clone(), after, newest, ReadTier::Disk);
+    let (after, mut versions) = match changes(Seq::ZERO) {
+        Err(fountain_lsm::Error::HistoryTruncated { floor, .. }) => (floor, changes(floor)?),
+        versions => (Seq::ZERO, versions?),
+    };
+    let mut named = BTreeSet::new();
+    let mut note = |value: &[u8]| named.extend(parse_collection(value).map(|(id, _)| id));
+    while versions.next()? {
+        versions.value().into_iter().for_each(&mut note);
+    }
+    let mut cursor = db.cursor(range.clone(), after, Direction::Forward, ReadTier::Disk)?;
+    while cursor.next()? {
+        note(cursor.value());
+    }
+    Ok(named)
+}
+
 /// What lets every index be built anew.
 struct Emptied {
     batch: WriteBatch,
@@ -159,8 +187,9 @@ struct Emptied {
     expiries: BTreeMap<CollectionId, Map<String, Value>>,
 }
 
-/// Lets every index be built anew: its entries go, and so does what says that it is ready.
-fn empty_indexes(db: &Db) -> Result<Emptied> {
+/// Lets every index be built anew: its entries go, and so does what says that it is ready. One of a collection that was dropped
+/// goes with it.
+fn empty_indexes(db: &Db, dropped: &BTreeSet<CollectionId>) -> Result<Emptied> {
     let (mut batch, mut last, mut collections) = (WriteBatch::new(), 0, BTreeSet::new());
     let mut expiries = BTreeMap::new();
     let mut cursor =
@@ -175,9 +204,13 @@ fn empty_indexes(db: &Db) -> Result<Emptied> {
                 last = last.max(id.get());
                 let owner = owner.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
                 let owner = owner.and_then(CollectionId::new);
+                batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
+                if owner.is_some_and(|owner| dropped.contains(&owner)) {
+                    batch.delete(cursor.key())?;
+                    continue;
+                }
                 collections.extend(owner);
                 entry.remove("since");
-                batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
                 batch.put(cursor.key(), Value::Object(entry.clone()).to_string().as_bytes())?;
                 if *tag == EXPIRY_TAG {
                     expiries.extend(owner.map(|owner| (owner, entry)));
