@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 #[cfg(target_os = "linux")]
-use super::at_once;
+use super::at_once::AtOnce;
 use super::{File, Fs, Lock, LockAttempt};
 
 /// The operating system's file system. `sync` is `fdatasync` on Linux, `F_FULLFSYNC` on macOS and
@@ -13,32 +13,46 @@ use super::{File, Fs, Lock, LockAttempt};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
-struct RealFile(fs::File);
+struct RealFile {
+    file: fs::File,
+    #[cfg(target_os = "linux")]
+    at_once: AtOnce,
+}
+
+impl RealFile {
+    fn new(file: fs::File) -> Self {
+        Self {
+            file,
+            #[cfg(target_os = "linux")]
+            at_once: AtOnce::default(),
+        }
+    }
+}
 
 impl File for RealFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        read_all(buf, |done, rest| read_once(&self.0, offset + done as u64, rest))
+        read_all(buf, |done, rest| read_once(&self.file, offset + done as u64, rest))
     }
 
     #[cfg(target_os = "linux")]
     fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
-        at_once::read(&self.0, offset, buf)
+        self.at_once.read(&self.file, offset, buf)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        write_all(bytes, |done, rest| write_once(&self.0, offset + done as u64, rest))
+        write_all(bytes, |done, rest| write_once(&self.file, offset + done as u64, rest))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }
 
@@ -131,11 +145,11 @@ impl Lock for RealLock {
 impl Fs for RealFs {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Box::new(RealFile(file)))
+        Ok(Box::new(RealFile::new(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(RealFile(fs::File::open(path)?)))
+        Ok(Box::new(RealFile::new(fs::File::open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
