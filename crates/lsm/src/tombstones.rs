@@ -90,6 +90,26 @@ impl RangeTombstones {
         self.fragments.iter().map(|fragment| fragment.seqs.len()).sum()
     }
 
+    /// How many fragments begin or end between two keys, those that do both counted twice.
+    pub(crate) fn cuts_between(&self, start: &[u8], end: &[u8]) -> usize {
+        let before = |key: &[u8]| self.fragments.partition_point(|fragment| *fragment.start < *key);
+        let ended = |key: &[u8]| self.fragments.partition_point(|fragment| *fragment.end < *key);
+        let at_start = self.fragments.get(before(start)).is_some_and(|fragment| *fragment.start == *start);
+        let ends_at_start = self.fragments.get(ended(start)).is_some_and(|fragment| *fragment.end == *start);
+        let begin = before(end) - before(start) - usize::from(at_start);
+        begin + ended(end) - ended(start) - usize::from(ends_at_start)
+    }
+
+    /// How many sequences have to be copied to cut the set at `key`; `None` where it is cut already.
+    pub(crate) fn depth_at(&self, key: &[u8]) -> Option<usize> {
+        let index = self.fragments.partition_point(|fragment| *fragment.end < *key);
+        match self.fragments.get(index) {
+            Some(fragment) if *fragment.end == *key || *fragment.start == *key => None,
+            Some(fragment) if *fragment.start < *key => Some(fragment.seqs.len()),
+            _ => Some(0),
+        }
+    }
+
     /// Bytes of memory in use.
     pub(crate) fn memory_bytes(&self) -> usize {
         let of = |fragment: &Fragment| {
@@ -203,6 +223,18 @@ mod tests {
         assert_eq!(set.newest_covering(&[25], seq(6)), seq(5));
         assert_eq!(set.newest_covering(&[25], seq(4)), Seq::ZERO);
         assert_eq!(set.newest_covering(&[45], seq(100)), Seq::ZERO);
+    }
+
+    #[test]
+    fn cuts_are_counted_between_keys_and_what_a_new_one_copies_where_none_is() {
+        let set = set(&[(10, 30, 5), (20, 40, 7), (50, 60, 6)]);
+        assert_eq!(set.cuts_between(&[0], &[100]), 8);
+        assert_eq!(set.cuts_between(&[10], &[60]), 6);
+        assert_eq!(set.cuts_between(&[11], &[20]), 0);
+        assert_eq!(set.cuts_between(&[15], &[35]), 4);
+        let depths = [5, 10, 15, 20, 25, 30, 40, 45, 50, 60, 70].map(|key| set.depth_at(&[key]));
+        let cut = None;
+        assert_eq!(depths, [Some(0), cut, Some(1), cut, Some(2), cut, cut, Some(0), cut, cut, Some(0)]);
     }
 
     #[test]

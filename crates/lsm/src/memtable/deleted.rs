@@ -7,6 +7,10 @@
 //! both, and runs that looked at the sum would stay apart for ever. So the number of runs, which a read looks into one by
 //! one, is that of the doublings in the weight of all, whatever the ranges look like; and what was deleted first is copied
 //! again only when as much, or half as much, has come after it: once for each doubling, not once for each range.
+//!
+//! Runs that stay apart may be far heavier as one set, into which a flush puts them: many ranges side by side, and then many
+//! over all of them. So what that set will weigh is estimated as ranges come, and they count for that towards the size of
+//! the memtable if it is more than what they take now.
 
 use std::sync::Arc;
 
@@ -18,6 +22,8 @@ use crate::types::Seq;
 #[derive(Clone, Default)]
 pub(crate) struct DeletedRanges {
     runs: Vec<Run>,
+    /// About the weight that all of them in one set would have; exact while there is one run.
+    weight_as_one: usize,
 }
 
 #[derive(Clone)]
@@ -42,13 +48,23 @@ impl DeletedRanges {
         if merged.weight == 0 {
             return self.clone();
         }
+        let weight_as_one = self.weight_as_one + self.growth_by(start, end);
         // Several at once where the sum of their weights is reason enough; then again, for the union may be heavier.
         while let (heavy, light @ [_, ..]) = split_by_weight(kept, merged.weight) {
             let sets = light.iter().chain([&merged]).map(|run| &*run.set);
             merged = Run::new(RangeTombstones::union(sets));
             kept = heavy;
         }
-        Self { runs: kept.iter().cloned().chain([merged]).collect() }
+        let weight_as_one = if kept.is_empty() { merged.weight } else { weight_as_one };
+        Self { runs: kept.iter().cloned().chain([merged]).collect(), weight_as_one }
+    }
+
+    /// About how much heavier one set of all would get by a range: its sequence is in each fragment that it covers, and what it
+    /// cuts is there twice.
+    fn growth_by(&self, start: &[u8], end: &[u8]) -> usize {
+        let inside: usize = self.runs.iter().map(|run| run.set.cuts_between(start, end)).sum();
+        let cut = |key| self.runs.iter().map(|run| run.set.depth_at(key)).sum::<Option<usize>>().unwrap_or(0);
+        1 + inside + cut(start) + cut(end)
     }
 
     /// The newest deletion at or before `at` with `key` in its range; [`Seq::ZERO`] if there is none.
@@ -56,8 +72,12 @@ impl DeletedRanges {
         self.runs.iter().map(|run| run.set.newest_covering(key, at)).max().unwrap_or_default()
     }
 
-    /// Bytes of memory in use.
-    pub(super) fn memory_bytes(&self) -> usize {
+    /// Bytes of memory in use, or that a flush will use for them, whichever is more.
+    pub(super) fn counted_bytes(&self) -> usize {
+        self.memory_bytes().max(self.weight_as_one.saturating_mul(size_of::<Seq>()))
+    }
+
+    fn memory_bytes(&self) -> usize {
         self.runs.iter().map(|run| run.bytes).sum()
     }
 
@@ -113,8 +133,12 @@ mod tests {
         let doublings = whole.weight().ilog2() as usize + 1;
         assert!(all.runs.len() <= doublings, "a read has to look into {} runs", all.runs.len());
         assert!(copied <= doublings * whole.weight(), "{copied} copied");
-        let (counted, needed) = (all.memory_bytes(), whole.memory_bytes());
+        let (counted, needed) = (all.counted_bytes(), whole.memory_bytes());
         assert!(needed <= 4 * counted, "{counted} bytes are counted, and a flush makes {needed} of them");
+        assert!(
+            counted <= 4 * needed,
+            "{counted} bytes are counted, and a flush makes only {needed} of them"
+        );
         whole.weight()
     }
 
@@ -150,6 +174,22 @@ mod tests {
             let around = shape(&|number| range(count - number, count + 1 + number));
             assert_eq!([sliding, growing, shrinking], [2 * n, n * (n + 1) / 2, n * (n + 1) / 2]);
             assert_eq!([nested, around], [n * n, n * n]);
+        }
+    }
+
+    #[test]
+    fn ranges_over_many_others_count_for_what_a_flush_makes_of_them() {
+        let apart = |number: u64| ((number * 2).to_be_bytes(), (number * 2 + 1).to_be_bytes());
+        for (many, over) in [(1000, 100), (1000, 1000), (100, 1000)] {
+            let side_by_side = (0..many).map(apart);
+            // Each a little longer than the one before, so that they do not begin and end at the same keys.
+            let over_all =
+                (0..over).map(|number: u64| (0u64.to_be_bytes(), (2 * many + number).to_be_bytes()));
+            let all = side_by_side.chain(over_all).zip(1..);
+            let weight = add_all_and_check(
+                &all.map(|((start, end), number)| (start, end, number)).collect::<Vec<_>>(),
+            );
+            assert!(weight as u64 > 2 * many * over);
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Memtable {
     tombstones: ArcSwap<DeletedRanges>,
     /// Whether there are any; cheaper to ask.
     has_tombstones: AtomicBool,
-    /// Bytes that they take.
+    /// Bytes that they count for.
     tombstone_bytes: AtomicUsize,
     /// Held by whoever inserts; readers never touch it.
     inserter: Mutex<Inserter>,
@@ -136,7 +136,7 @@ impl MemtableWriter<'_> {
             OpKind::Delete => self.insert(key, seq, Kind::Delete, value),
             OpKind::DeleteRange => {
                 let tombstones = self.memtable.tombstones.load().with(key, value, seq);
-                self.memtable.tombstone_bytes.store(tombstones.memory_bytes(), Ordering::Relaxed);
+                self.memtable.tombstone_bytes.store(tombstones.counted_bytes(), Ordering::Relaxed);
                 self.memtable.tombstones.store(Arc::new(tombstones));
                 self.memtable.has_tombstones.store(true, Ordering::Release);
             }
