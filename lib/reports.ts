@@ -58,8 +58,14 @@ export interface Latencies {
   readonly logRotation: Latency
   /** Reads of one key. */
   readonly get: Latency
+  /** Reads of several keys at once. */
+  readonly getMany: Latency
   /** First steps of scans, which find their place. */
   readonly seek: Latency
+  /** First steps through the versions of a document. */
+  readonly versions: Latency
+  /** First steps through what commits changed. */
+  readonly changes: Latency
   /** Reads of what the cache does not have. */
   readonly blockRead: Latency
   /** Flushes of one memtable. */
@@ -70,6 +76,10 @@ export interface Latencies {
   readonly writeStall: Latency
   /** Edits of the manifest. */
   readonly manifestEdit: Latency
+  /** Opening the engine, once. */
+  readonly open: Latency
+  /** What of that went into reading the log. */
+  readonly recovery: Latency
 }
 
 /** Counters since the engine was opened, and sizes now. Handles that share an engine share its counters. */

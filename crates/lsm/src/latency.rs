@@ -84,8 +84,14 @@ latencies! {
     wal_sync,
     /// Reads of one key; one in 64, drawn at random, is timed.
     get,
+    /// Reads of several keys at once; one in 64, drawn at random, is timed.
+    get_many,
     /// First steps of cursors, which find their place; one in 64, drawn at random, is timed.
     seek,
+    /// First steps through the versions of a key; one in 64, drawn at random, is timed.
+    versions,
+    /// First steps through what commits changed, or what differs between two of them, up to the first version shown.
+    changes,
     /// Flushes of one memtable.
     flush,
     /// Compactions, trivial moves included.
@@ -105,6 +111,10 @@ latencies! {
     checkpoint,
     /// Scrubs of the whole store.
     scrub,
+    /// Opening the store, once: all of it, what a recovery did included.
+    open,
+    /// What of that went into a recovery: reading the log, and tables made of it.
+    recovery,
 }
 
 impl Default for Histogram {

@@ -8,8 +8,10 @@
 
 mod support;
 
+use std::sync::{Mutex, mpsc};
+
 use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, WriteBatch};
-use support::{fast_dir, put, scan, small};
+use support::{Asked, TestFs, fast_dir, put, scan, seq, small};
 
 #[test]
 fn every_stage_of_the_write_path_is_timed() {
@@ -152,4 +154,63 @@ fn write_amplification_and_space_follow_from_what_was_written() {
     db.compact().unwrap();
     // The compaction compresses what the flush wrote as it was.
     assert!(db.metrics().write_amplification() > once + 0.05);
+}
+
+#[test]
+fn reads_of_many_keys_of_versions_and_of_changes_are_timed_and_so_is_opening() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    let new = db.metrics().latencies;
+    assert_eq!((new.open.count, new.recovery.count), (1, 0), "there was nothing to recover");
+    put(&db, "key", "value");
+    db.close().unwrap();
+    drop(db);
+    let db = Db::open(dir.path(), small()).unwrap();
+    let opened = db.metrics().latencies;
+    assert_eq!((opened.open.count, opened.recovery.count), (1, 1));
+    assert!(opened.recovery.max_us > 0.0 && opened.recovery.max_us <= opened.open.max_us);
+    let at = db.visible();
+    // As many that one in 64 of them is not missed.
+    for _ in 0..5000 {
+        db.get_many(&["key", "none"], at, ReadTier::Disk).unwrap();
+        assert!(db.versions(b"key", at, ReadTier::Disk).unwrap().next().unwrap());
+    }
+    for _ in 0..3 {
+        let mut changes = db.changes(KeyRange::default(), seq(0), at, ReadTier::Disk).unwrap();
+        assert!(changes.next().unwrap() && !changes.next().unwrap());
+    }
+    let mut differences = db.differences(KeyRange::default(), seq(0), at, ReadTier::Disk).unwrap();
+    assert!(differences.next().unwrap());
+    let latencies = db.metrics().latencies;
+    assert!((1..5000).contains(&latencies.get_many.count) && (1..5000).contains(&latencies.versions.count));
+    assert_eq!(latencies.changes.count, 4);
+}
+
+#[test]
+fn a_flush_shows_in_the_status_while_it_runs() {
+    let dir = fast_dir();
+    let fs = TestFs::new();
+    let db = Db::open(dir.path(), Options { fs: fs.clone(), ..small() }).unwrap();
+    put(&db, "key", &"value".repeat(100));
+    let (begins, begun) = mpsc::channel();
+    let (let_go, gone) = mpsc::channel::<()>();
+    let gate = Mutex::new(Some((begins, gone)));
+    fs.fail_when(move |asked| {
+        if matches!(asked, Asked::Sync(name) if name.ends_with(".sst"))
+            && let Some((begins, gone)) = gate.lock().unwrap().take()
+        {
+            begins.send(()).unwrap();
+            let _ = gone.recv();
+        }
+        None
+    });
+    assert_eq!(db.compaction_status().running_flush, None);
+    std::thread::scope(|threads| {
+        threads.spawn(|| db.flush().unwrap());
+        begun.recv().unwrap();
+        let running = db.compaction_status().running_flush.unwrap();
+        let_go.send(()).unwrap();
+        assert!(running.memtable_bytes > 500 && running.waiting_memtables == 0, "{running:?}");
+    });
+    assert_eq!(db.compaction_status().running_flush, None);
 }

@@ -50,12 +50,17 @@ fn latencies(of: &Latencies) -> Value {
         "walSync": latency(&of.wal_sync),
         "logRotation": latency(&of.log_rotation),
         "get": latency(&of.get),
+        "getMany": latency(&of.get_many),
         "seek": latency(&of.seek),
+        "versions": latency(&of.versions),
+        "changes": latency(&of.changes),
         "blockRead": latency(&of.block_read),
         "flush": latency(&of.flush),
         "compaction": latency(&of.compaction),
         "writeStall": latency(&of.write_stall),
         "manifestEdit": latency(&of.manifest_edit),
+        "open": latency(&of.open),
+        "recovery": latency(&of.recovery),
     })
 }
 

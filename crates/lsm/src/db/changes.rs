@@ -1,7 +1,10 @@
 //! What some commits changed: the versions that they made, by key.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::iter::MergeCursor;
+use crate::metrics::Counters;
 use crate::range::KeyRange;
 use crate::types::{Kind, Seq, Trailer};
 
@@ -17,6 +20,8 @@ pub struct Changes {
     started: bool,
     /// The key of the last version shown, where only one of each key is.
     last: Option<Vec<u8>>,
+    /// Where to record how long the first step takes.
+    timed: Option<Arc<Counters>>,
 }
 
 /// Which of the versions that were made in between.
@@ -31,7 +36,13 @@ pub(super) enum Shown {
 impl Changes {
     pub(super) fn new(merge: MergeCursor, range: KeyRange, between: (Seq, Seq), shown: Shown) -> Self {
         let (after, upto) = between;
-        Self { merge, range, after, upto, shown, started: false, last: None }
+        Self { merge, range, after, upto, shown, started: false, last: None, timed: None }
+    }
+
+    /// Records in `counters` how long the first step takes.
+    pub(super) fn timed_in(mut self, counters: &Arc<Counters>) -> Self {
+        self.timed = Some(Arc::clone(counters));
+        self
     }
 
     /// Moves to the first or the next version; false at the end.
@@ -43,6 +54,12 @@ impl Changes {
         reason = "a step can fail and lends its version until the next one"
     )]
     pub fn next(&mut self) -> Result<bool> {
+        let Some(counters) = self.timed.take() else { return self.step() };
+        let _timer = counters.latencies.changes.time();
+        self.step()
+    }
+
+    fn step(&mut self) -> Result<bool> {
         if !self.started {
             self.started = true;
             if self.range.is_empty() || self.after >= self.upto {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::background::Job;
 use super::commit::Log;
 use super::inner::{Current, Inner, locked};
+use super::progress::RunningFlush;
 use crate::compaction::{Needed, VersionFilter};
 use crate::error::Result;
 use crate::files::StorePaths;
@@ -63,10 +64,15 @@ impl Inner {
     }
 
     fn try_to_flush_oldest(&self) -> Result<bool> {
-        let Some(memtable) = self.current.load().sealed.last().map(Arc::clone) else { return Ok(false) };
+        let current = self.current.load();
+        let Some(memtable) = current.sealed.last().map(Arc::clone) else { return Ok(false) };
+        let waiting_memtables = current.sealed.len() as u64 - 1;
+        drop(current);
         self.check_poison()?;
         self.check_place()?;
         let _timer = self.counters.latencies.flush.time();
+        let memtable_bytes = memtable.size_bytes() as u64;
+        let _flush = self.progress.begin_flush(RunningFlush { memtable_bytes, waiting_memtables });
         let (rules, needed, floors) = self.announce(&KeyRange::default());
         let keep = Keep { rules: &rules, needed: &needed };
         let meta = if memtable.is_empty() { None } else { Some(self.write_table(&memtable, keep)?) };

@@ -59,7 +59,7 @@ use inner::Inner;
 pub(crate) use open::random_store_id;
 pub(crate) use preview::Found;
 pub use preview::Preview;
-pub use progress::{CompactionStatus, LevelStatus, RunningCompaction};
+pub use progress::{CompactionStatus, LevelStatus, RunningCompaction, RunningFlush};
 pub use read::{Cursor, Versions};
 pub(crate) use recover::Recoverer;
 pub use recover::{Discarded, RecoveryReport};

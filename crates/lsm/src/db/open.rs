@@ -60,18 +60,21 @@ pub(super) fn open<E: From<Error>>(
     options: Options,
     check: impl FnOnce(&StorePaths, &Found) -> std::result::Result<(), E>,
 ) -> std::result::Result<Inner, E> {
+    let counters = Arc::new(Counters::default());
+    let timed = Arc::clone(&counters);
+    let _timer = timed.latencies.open.time();
     let fs = Arc::clone(&options.fs);
     let paths = StorePaths::new(dir);
     prepare_directory(fs.as_ref(), &paths, options.create_if_missing)?;
     refuse_newer(fs.as_ref(), &paths)?;
     let lock = take_lock(fs.as_ref(), &paths)?;
     let listing = list(fs.as_ref(), &paths)?;
-    let counters = Arc::new(Counters::default());
     let cache = BlockCache::new(options.cache_bytes).recorded_in(Arc::clone(&counters));
     let cache = Arc::new(cache);
     let mut recovered = if listing.has_current {
         let found = Found::read(fs.as_ref(), &paths, &listing, &cache)?;
         check(&paths, &found)?;
+        let _timer = timed.latencies.recovery.time();
         recover(fs.as_ref(), &paths, &options, &listing, &cache, found)?
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?

@@ -1,4 +1,4 @@
-//! What compaction is doing and how far behind it is, for people and for the pace of writers.
+//! What flushes and compactions are doing and how far behind these are, for people and for the pace of writers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,21 +9,24 @@ use crate::compaction::{Picker, Task};
 use crate::limits::LEVELS;
 use crate::sync::Mutex;
 
-/// The running compaction and the speed of the last ones.
+/// The running flush, the running compaction and the speed of the last ones.
 #[derive(Default)]
 pub(super) struct Progress {
+    flush: Mutex<Option<RunningFlush>>,
     running: Mutex<Option<RunningCompaction>>,
     read: AtomicU64,
     /// Bytes of inputs merged per second, averaged; 0 until one was measured.
     speed: AtomicU64,
 }
 
-/// What compaction is doing and has to do.
+/// What flushes and compactions are doing and have to do.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CompactionStatus {
     /// The compaction that is running.
     pub running: Option<RunningCompaction>,
+    /// The flush that is running.
+    pub running_flush: Option<RunningFlush>,
     /// All levels from 0 down.
     pub levels: Vec<LevelStatus>,
     /// Bytes that have to be rewritten until every level is within its size.
@@ -51,6 +54,24 @@ pub struct RunningCompaction {
     pub read_bytes: u64,
 }
 
+/// A flush under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunningFlush {
+    /// Bytes in memory of what is written as a table.
+    pub memtable_bytes: u64,
+    /// Further memtables that wait for their turn.
+    pub waiting_memtables: u64,
+}
+
+/// Takes the running flush from the status when it is over.
+pub(super) struct Flushing<'a>(&'a Progress);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        *locked(&self.0.flush) = None;
+    }
+}
+
 /// One level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LevelStatus {
@@ -63,6 +84,12 @@ pub struct LevelStatus {
 }
 
 impl Progress {
+    /// A flush runs until what this returns is dropped.
+    pub(super) fn begin_flush(&self, flush: RunningFlush) -> Flushing<'_> {
+        *locked(&self.flush) = Some(flush);
+        Flushing(self)
+    }
+
     pub(super) fn begin(&self, task: &Task) {
         let mut from_levels: Vec<_> = task.inputs.iter().map(|&(level, _)| level).collect();
         from_levels.sort_unstable();
@@ -118,6 +145,7 @@ impl Inner {
         let pending_tables = levels.iter().enumerate().filter(over).map(|(_, status)| status.tables).sum();
         CompactionStatus {
             running: self.progress.running(),
+            running_flush: *locked(&self.progress.flush),
             levels,
             debt_bytes,
             pending_tables,

@@ -63,6 +63,7 @@ impl Inner {
         at: Seq,
         tier: ReadTier,
     ) -> Result<Vec<Option<Value>>> {
+        let _timer = self.counters.latencies.get_many.sample();
         self.check_open()?;
         self.check_not_future(at)?;
         let current = self.current.load();
@@ -107,7 +108,9 @@ impl Inner {
         let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };
         let merge = MergeCursor::new(sources(&current, &range, View::All(tier)), Direction::Forward);
         let deletions = deleted_ranges(&current, &range).covering(key).iter().rev().copied().collect();
-        Ok(Versions { merge, key: range.start, at, deletions, place: Place::Before, last_seq: Seq::MAX })
+        let timed = is_sampled().then(|| Arc::clone(&self.counters));
+        let (place, last_seq) = (Place::Before, Seq::MAX);
+        Ok(Versions { merge, key: range.start, at, deletions, place, last_seq, timed })
     }
 
     pub(super) fn changes(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
@@ -117,7 +120,7 @@ impl Inner {
         // From the floor on every version is kept. That `after` is pinned is not enough: of what came behind it, only
         // what is the newest at the floor or at another pin may be left.
         check_floor(current.floors.greatest_over(&range), after.min(upto))?;
-        Ok(changes_in(&current, range, (after, upto), Shown::All, tier))
+        Ok(changes_in(&current, range, (after, upto), Shown::All, tier).timed_in(&self.counters))
     }
 
     pub(super) fn differences(
@@ -133,7 +136,7 @@ impl Inner {
         for at in [after.min(upto), upto] {
             self.check_kept(&current, at, |floors| floors.greatest_over(&range))?;
         }
-        Ok(changes_in(&current, range, (after, upto), Shown::Newest, tier))
+        Ok(changes_in(&current, range, (after, upto), Shown::Newest, tier).timed_in(&self.counters))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -306,6 +309,8 @@ pub struct Versions {
     place: Place,
     /// Sequence of the last version shown.
     last_seq: Seq,
+    /// Where to record how long the first step takes, if this walk was chosen for that.
+    timed: Option<Arc<Counters>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -326,6 +331,12 @@ impl Versions {
         reason = "a step can fail and lends its version until the next one"
     )]
     pub fn next(&mut self) -> Result<bool> {
+        let Some(counters) = self.timed.take() else { return self.step() };
+        let _timer = counters.latencies.versions.time();
+        self.step()
+    }
+
+    fn step(&mut self) -> Result<bool> {
         match self.place {
             Place::Before => self.merge.seek(&self.key, Trailer::new(self.at, Kind::Delete))?,
             Place::OnVersion if self.is_on_key() => self.merge.advance()?,
