@@ -217,7 +217,7 @@ fn input_sources(task: &Task) -> Vec<Source> {
     }
     for mut tables in levels.into_values() {
         tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
-        sources.push(Source::Level(LevelCursor::new(tables, View::Once)));
+        sources.push(Source::Level(LevelCursor::new(tables.into(), View::Once)));
     }
     sources
 }

@@ -254,18 +254,14 @@ fn sources(current: &Current, range: &KeyRange, view: View) -> Vec<Source> {
             sources.push(Source::Table(view.of(table)));
         }
     }
-    for level in 1..LEVELS {
-        let tables = current.version.level(level).iter();
-        let tables: Vec<_> = tables.filter(|table| may_hold(table)).cloned().collect();
-        if !tables.is_empty() {
-            sources.push(Source::Level(LevelCursor::new(tables, view)));
-        }
-    }
+    let range = Arc::new(range.clone());
+    let levels = (1..LEVELS).map(|level| current.version.shared_level(level));
+    sources.extend(levels.filter_map(|tables| LevelCursor::over(tables, &range, view)).map(Source::Level));
     sources
 }
 
-/// A walk over records in key order, as of one commit. It pins the tables and memtables it reads from, not the
-/// sequence: hold a [`crate::Snapshot`] to come back to the same state later.
+/// A walk over records in key order, as of one commit. It pins memtables and the tables of all levels with keys of its range, not
+/// the sequence: hold a [`crate::Snapshot`] to come back to the same state later.
 pub struct Cursor {
     visible: VisibleCursor,
     /// Where to record how long the first step takes, if this cursor was chosen for that.

@@ -1,10 +1,12 @@
-//! The tables of one sorted level, walked as one stream. Only the table at the position is open.
+//! The tables of one sorted level, walked as one stream. Only the table at the position is open, and which of them may hold
+//! what is wanted is asked only when the walk gets there: a cursor costs the same however many tables there are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::manifest::first_reaching;
-use crate::range::Direction;
+use crate::range::{Direction, KeyRange};
 use crate::table::{Table, TableCursor, TableMeta};
 use crate::types::{Kind, ReadTier, Seq, Trailer};
 
@@ -44,31 +46,46 @@ impl View {
 
 /// A cursor over tables whose key ranges follow one another.
 pub(crate) struct LevelCursor {
-    tables: Vec<Arc<Table>>,
+    tables: Arc<[Arc<Table>]>,
+    /// Those of them that the walk is over.
+    within: Range<usize>,
     view: View,
+    /// The keys that are wanted, if filters may know something about them.
+    range: Option<Arc<KeyRange>>,
     /// The table at the position and its index; `None` before the first seek and past either end.
     at: Option<(usize, TableCursor)>,
 }
 
 impl LevelCursor {
-    pub(crate) fn new(tables: Vec<Arc<Table>>, view: View) -> Self {
-        Self { tables, view, at: None }
+    /// Over all of the tables.
+    pub(crate) fn new(tables: Arc<[Arc<Table>]>, view: View) -> Self {
+        Self { within: 0..tables.len(), tables, view, range: None, at: None }
+    }
+
+    /// Over those that may hold keys of `range`; `None` if there are none.
+    pub(crate) fn over(tables: &Arc<[Arc<Table>]>, range: &Arc<KeyRange>, view: View) -> Option<Self> {
+        let first = first_reaching(tables, &range.start);
+        let end = range
+            .end
+            .as_ref()
+            .map_or(tables.len(), |end| tables.partition_point(|table| *table.meta().smallest < **end));
+        if first >= end {
+            return None;
+        }
+        let range = range.end.is_some().then(|| Arc::clone(range));
+        Some(Self { tables: Arc::clone(tables), within: first..end, view, range, at: None })
     }
 
     pub(crate) fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
-        let index = first_reaching(&self.tables, key);
-        self.enter(index);
+        self.enter_from(self.first_reaching(key));
         self.with(|cursor| cursor.seek(key, trailer))?;
         self.skip_forward()
     }
 
     pub(crate) fn seek_before(&mut self, key: Option<&[u8]>) -> Result<()> {
         // The table that reaches `key` may begin before it; if it does not, the one before it ends before it.
-        let last = self.tables.len().checked_sub(1);
-        let index = key.map_or(last, |key| last.map(|last| first_reaching(&self.tables, key).min(last)));
-        self.at = None;
-        let Some(index) = index else { return Ok(()) };
-        self.enter(index);
+        let end = key.map_or(self.within.end, |key| (self.first_reaching(key) + 1).min(self.within.end));
+        self.enter_before(end);
         self.with(|cursor| match key {
             Some(key) => cursor.seek_before(key),
             None => cursor.seek_last(),
@@ -132,10 +149,27 @@ impl LevelCursor {
         self.at.as_mut().map_or(Ok(()), |(_, cursor)| step(cursor))
     }
 
-    /// Opens the table `index`, if there is one.
-    fn enter(&mut self, index: usize) {
-        let view = self.view;
-        self.at = self.tables.get(index).map(|table| (index, view.of(table)));
+    fn first_reaching(&self, key: &[u8]) -> usize {
+        self.within.start + first_reaching(&self.tables[self.within.clone()], key)
+    }
+
+    /// Whether there may be anything in the table `index` that is wanted.
+    fn is_wanted(&self, index: usize) -> bool {
+        let table = &self.tables[index];
+        self.view.shows_some_of(table.meta())
+            && self.range.as_ref().is_none_or(|range| table.may_hold_keys_of(range))
+    }
+
+    /// Opens the first table from `index` on, if there is one that is wanted.
+    fn enter_from(&mut self, index: usize) {
+        let index = (index..self.within.end).find(|&index| self.is_wanted(index));
+        self.at = index.map(|index| (index, self.view.of(&self.tables[index])));
+    }
+
+    /// Opens the last table before `end`, if there is one that is wanted.
+    fn enter_before(&mut self, end: usize) {
+        let index = (self.within.start..end).rev().find(|&index| self.is_wanted(index));
+        self.at = index.map(|index| (index, self.view.of(&self.tables[index])));
     }
 
     fn skip_forward(&mut self) -> Result<()> {
@@ -143,7 +177,7 @@ impl LevelCursor {
             && !cursor.valid()
         {
             let next = index + 1;
-            self.enter(next);
+            self.enter_from(next);
             self.with(TableCursor::seek_first)?;
         }
         Ok(())
@@ -153,11 +187,8 @@ impl LevelCursor {
         while let Some((index, cursor)) = &self.at
             && !cursor.valid()
         {
-            let Some(before) = index.checked_sub(1) else {
-                self.at = None;
-                break;
-            };
-            self.enter(before);
+            let end = *index;
+            self.enter_before(end);
             self.with(TableCursor::seek_last)?;
         }
         Ok(())

@@ -23,7 +23,10 @@ use crate::value::{Value, Version as Stored};
 /// See the module.
 #[derive(Clone, Default)]
 pub(crate) struct Version {
-    levels: [Vec<Arc<Table>>; LEVELS],
+    /// Shared with the cursors over them.
+    levels: [Arc<[Arc<Table>]>; LEVELS],
+    /// The tables that delete ranges, so that a read need not ask all of them.
+    deleting: Vec<Arc<Table>>,
     /// Bytes per level, so that those who ask at every write need not add them up.
     bytes: [u64; LEVELS],
 }
@@ -31,40 +34,39 @@ pub(crate) struct Version {
 impl Version {
     /// A version made of the given tables and their levels.
     pub(crate) fn new(tables: impl IntoIterator<Item = (usize, Arc<Table>)>) -> Self {
-        let mut version = Self::default();
+        let mut levels = [const { Vec::new() }; LEVELS];
         for (level, table) in tables {
-            version.levels[level].push(table);
+            levels[level].push(table);
         }
-        version.arrange();
-        version
+        Self::arranged(levels)
     }
 
     /// This version without the tables `removed` and with the tables `added`.
     pub(crate) fn edited(&self, removed: &[(usize, FileNumber)], added: Vec<(usize, Arc<Table>)>) -> Self {
         let gone: HashSet<FileNumber> = removed.iter().map(|&(_, number)| number).collect();
-        let mut version = self.clone();
-        for tables in &mut version.levels {
-            tables.retain(|table| !gone.contains(&table.meta().number));
-        }
+        let stay = |table: &&Arc<Table>| !gone.contains(&table.meta().number);
+        let mut levels =
+            self.levels.each_ref().map(|tables| tables.iter().filter(stay).cloned().collect::<Vec<_>>());
         for (level, table) in added {
-            version.levels[level].push(table);
+            levels[level].push(table);
         }
-        version.arrange();
-        version
+        Self::arranged(levels)
     }
 
-    fn arrange(&mut self) {
-        self.levels[0].sort_by_key(|table| Reverse((table.meta().greatest_seq, table.meta().number)));
+    fn arranged(mut levels: [Vec<Arc<Table>>; LEVELS]) -> Self {
+        levels[0].sort_by_key(|table| Reverse((table.meta().greatest_seq, table.meta().number)));
         if planted::active(Bug::Level0OldestFirst) {
-            self.levels[0].reverse();
+            levels[0].reverse();
         }
-        for tables in &mut self.levels[1..] {
+        for tables in &mut levels[1..] {
             tables.sort_by(|a, b| a.meta().smallest.cmp(&b.meta().smallest));
         }
-        for (bytes, tables) in self.bytes.iter_mut().zip(&self.levels) {
-            *bytes = tables.iter().map(|table| table.meta().size).sum();
-        }
-        debug_assert_eq!(self.broken_rule(), None);
+        let bytes = levels.each_ref().map(|tables| tables.iter().map(|table| table.meta().size).sum());
+        let deleting = levels.iter().flatten().filter(|table| !table.range_tombstones().is_empty());
+        let deleting = deleting.cloned().collect();
+        let version = Self { levels: levels.map(Arc::from), deleting, bytes };
+        debug_assert_eq!(version.broken_rule(), None);
+        version
     }
 
     /// The first rule of the module that does not hold.
@@ -113,7 +115,7 @@ impl Version {
         found: &mut [Option<Value>],
     ) -> Result<()> {
         debug_assert!(keys.is_sorted_by(|a, b| a.key <= b.key));
-        for table in self.levels.iter().flatten().filter(|table| !table.meta().is_newer_than(at)) {
+        for (_, table) in self.tables().filter(|(_, table)| !table.meta().is_newer_than(at)) {
             let meta = table.meta();
             let first = keys.partition_point(|probe| *probe.key < *meta.smallest);
             let inside = keys[first..].partition_point(|probe| !meta.ends_before(probe.key));
@@ -148,6 +150,11 @@ impl Version {
         &self.levels[level]
     }
 
+    /// As [`Self::level`], to be kept.
+    pub(crate) fn shared_level(&self, level: usize) -> &Arc<[Arc<Table>]> {
+        &self.levels[level]
+    }
+
     /// Tables of `level` that may hold keys in `smallest..=largest`.
     pub(crate) fn overlapping(&self, level: usize, smallest: &[u8], largest: &[u8]) -> Vec<Arc<Table>> {
         let tables = self.levels[level].iter();
@@ -166,16 +173,16 @@ impl Version {
         let end = range.end.as_deref().unwrap_or_default();
         let reaches =
             |table: &Arc<Table>| *table.meta().smallest < *end && !table.meta().ends_before(&range.start);
-        self.levels[level + 1..].iter().flatten().any(reaches)
+        self.levels[level + 1..].iter().flat_map(|tables| tables.iter()).any(reaches)
     }
 
     /// The deleted ranges of tables that may hold keys of `range`.
     pub(crate) fn tombstones_over(&self, range: &KeyRange) -> impl Iterator<Item = &RangeTombstones> {
-        let all = self.levels.iter().flatten().map(|table| (table.meta(), table.range_tombstones()));
+        let all = self.deleting.iter().map(|table| (table.meta(), table.range_tombstones()));
         let meets = |meta: &TableMeta| {
             range.end.as_ref().is_none_or(|end| *meta.smallest < **end) && !meta.ends_before(&range.start)
         };
-        all.filter(move |(meta, deleted)| !deleted.is_empty() && meets(meta)).map(|(_, deleted)| deleted)
+        all.filter(move |(meta, _)| meets(meta)).map(|(_, deleted)| deleted)
     }
 
     /// Bytes in `level`.
