@@ -16,6 +16,7 @@
  */
 export type { BatchEvent, CloseEvent, CollectionEvent, IndexEvent, LogEvent, Logger, OpenEvent, OperationCounts, RecoveryEvent, TransactionEvent, UpkeepEvent, } from './lib/activity.js';
 export { Collection } from './lib/collection.js';
+export type { ComputedIndex } from './lib/computed.js';
 export type { AnyIndexes, CollectionDefinition, DocumentOf, IndexDeclarations, IndexKeys, KeyIn, NeedsKey, PathIndex, WritableOf, } from './lib/definition.js';
 export { type SchemaIssue, StoreError, type StoreErrorCode, type StoreErrorDetails } from './lib/errors.js';
 export { Index, type IndexBounds, IndexBuild, type IndexDefinition, type IndexInfo, type IndexKey, type IndexKind, type IndexValue, } from './lib/indexes.js';

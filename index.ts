@@ -28,6 +28,7 @@ export type {
   UpkeepEvent,
 } from './lib/activity.js'
 export { Collection } from './lib/collection.js'
+export type { ComputedIndex } from './lib/computed.js'
 export type {
   AnyIndexes,
   CollectionDefinition,

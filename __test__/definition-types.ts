@@ -33,6 +33,7 @@ export async function indexesAreInferred(store: FountainStore): Promise<void> {
       byNick: { kind: 'multi', on: 'nick' },
       cityAge: { kind: 'multi', on: ['address.city', 'age'] },
       deep: { kind: 'multi', on: path('a.b.c.d.e') },
+      byYear: { version: 1, values: (user: User) => [user.id.length] },
     },
   })
   assert<Same<Parameters<typeof users.put>[0], User>>()
@@ -50,6 +51,9 @@ export async function indexesAreInferred(store: FountainStore): Promise<void> {
   await users.byIndex('cityAge', ['Oslo'])
   await users.byIndex('cityAge', 'Oslo')
   await users.byIndex('deep', 1n)
+  await users.byIndex('byYear', 1900)
+  // @ts-expect-error the function computes numbers
+  await users.byIndex('byYear', '1900')
   await users.rangeIndex('cityAge', { gte: ['Oslo', 18], lt: 'Paris' }).toArray()
   await users.scanIndex('byEmail', 'a').toArray()
   const query = users.find({ where: { vip: true }, hint: { index: 'byEmail' } }).hint({ index: 'byTag' })
@@ -89,6 +93,13 @@ export async function indexesAreInferred(store: FountainStore): Promise<void> {
   store.collection('users', { schema: type<User>(), indexes: { x: { kind: 'multi', on: ['email', 'nope'] } } })
   // @ts-expect-error unknown kind
   store.collection('users', { schema: type<User>(), indexes: { x: { kind: 'fts', on: 'email' } } })
+  // @ts-expect-error documents of this collection have no such member
+  store.collection('users', {
+    schema: type<User>(),
+    indexes: { x: { version: 1, values: (one: { nope: 1 }) => [one.nope] } },
+  })
+  // @ts-expect-error no index can hold what the function computes
+  store.collection('users', { schema: type<User>(), indexes: { x: { version: 1, values: () => [{}] } } })
   // @ts-expect-error unknown option
   store.collection('users', { schema: type<User>(), index: {} })
 

@@ -13,7 +13,7 @@
  */
 import { types } from 'node:util'
 import { describe, StoreError } from './errors.js'
-import { MAX_BIGINT_BYTES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH } from './limits.js'
+import { MAX_BIGINT_BYTES, MAX_COMPUTED_BYTES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH } from './limits.js'
 import { isPlainObject } from './record/plain.js'
 import type { Place, ShapeTable } from './record/shapes.js'
 import { REFUSED, TOO_LARGE, writeRecord } from './record/writer.js'
@@ -41,6 +41,23 @@ export function encodeDocument(
     if (error === TOO_LARGE) throw tooLarge(collection)
     throw error
   }
+}
+
+/**
+ * The record of the values that were computed from a document, by index.
+ *
+ * @throws StoreError `ERR_VALIDATION` or `ERR_TOO_LARGE`
+ */
+export function encodeValues(
+  values: Readonly<Record<string, readonly unknown[]>>,
+  collection: string,
+  root: Place,
+  shapes: ShapeTable,
+): Buffer {
+  const record = encodeDocument(values, collection, root, shapes)
+  if (record.length <= MAX_COMPUTED_BYTES) return record
+  const message = `the values computed for the indexes of a document are over the limit of ${MAX_COMPUTED_BYTES} bytes`
+  throw new StoreError('ERR_TOO_LARGE', message, { collection, place: '$', details: { limit: MAX_COMPUTED_BYTES } })
 }
 
 function tooLarge(collection: string): StoreError {

@@ -3,6 +3,7 @@
  * properties.
  */
 
+import type { ComputedIndex } from './computed.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { followCollection } from './history.js'
@@ -134,7 +135,8 @@ export class Collection<
    */
   updateWhere(where: Where<T>, set: Partial<In>, options?: ChangeOptions): Promise<Changed> {
     const more = (source: ReadSource) => ({ set: checkedSet(set, source.keyName) })
-    const here = this.source.schema !== undefined && options?.dryRun !== true
+    const { core, schema } = this.source
+    const here = (schema !== undefined || core.computed.has(this.name)) && options?.dryRun !== true
     return this.#change('update', where, options, more, here ? set : undefined)
   }
 
@@ -151,7 +153,9 @@ export class Collection<
    */
   define(index: Index): IndexBuild {
     if (!(index instanceof Index)) throw invalidArgument('index', 'an Index', index)
-    return this.defineIndex(index.name, index)
+    const { core } = this.source
+    core.assertOpen()
+    return new IndexBuild(this.source, index.name, checkedDefinition(index))
   }
 
   /**
@@ -159,16 +163,17 @@ export class Collection<
    *
    * @throws StoreError for what is no definition
    */
-  defineIndex(name: string, definition: IndexDefinition): IndexBuild {
+  defineIndex(name: string, definition: IndexDefinition | ComputedIndex<T>): IndexBuild {
     const { core } = this.source
     core.assertOpen()
-    return new IndexBuild(core, this.name, indexName(name), checkedDefinition(definition))
+    return new IndexBuild(this.source, indexName(name), checkedDefinition(definition))
   }
 
   /** Drops an index, in the same short time whatever it holds. Rejects with `ERR_NO_INDEX`. */
   async dropIndex(name: string): Promise<void> {
     const { core } = this.source
     await changeSchema(core, { op: 'dropIndex', collection: this.name, index: indexName(name) })
+    core.computed.forget(this.name, name)
   }
 
   /** The collection's indexes, by name. */
@@ -185,7 +190,9 @@ export class Collection<
   async ready(): Promise<void> {
     const { schemaVersion } = this.options
     if (schemaVersion !== undefined) await ensureVersion(this.source.core, this.name, schemaVersion)
-    const builds = [...this.source.indexes].map(([name, definition]) => this.defineIndex(name, definition))
+    const { core, indexes } = this.source
+    core.assertOpen()
+    const builds = [...indexes].map(([name, definition]) => new IndexBuild(this.source, name, definition))
     await Promise.all(builds)
   }
 

@@ -3,6 +3,7 @@
  * of whether the store is still open and what is under way.
  */
 import { Activity, type Logger } from './activity.js'
+import { ComputedIndexes } from './computed.js'
 import { StoreError, type StoreErrorDetails } from './errors.js'
 import { fromThrown } from './failures.js'
 import { MAX_BATCH_OPERATIONS } from './limits.js'
@@ -42,6 +43,8 @@ export class StoreCore {
   readonly watches = new Set<() => void>()
   /** For what crosses at once; empty between calls. */
   readonly scratch = new WriteBuffer()
+  /** The functions of the program that compute values for indexes. */
+  readonly computed = new ComputedIndexes()
   /** The shapes of the store's records. */
   readonly shapes: ShapeTable
   #closing: Promise<void> | undefined

@@ -2,6 +2,7 @@
  * What a program says of a collection in one place: key, schema, indexes. From it the types know what may be written, what
  * is read, the names of the indexes, and what may be looked for in each.
  */
+import type { ComputedIndex } from './computed.js'
 import type { IndexKey, IndexKind, IndexValue } from './indexes.js'
 import type { Key } from './keys.js'
 import type { AnyPath, At, Path } from './query-types.js'
@@ -25,7 +26,7 @@ export interface PathIndex<P extends string = string> {
 
 /** The indexes of a collection of documents `T`, by name. */
 export interface IndexDeclarations<T> {
-  readonly [name: string]: PathIndex<Path<T> | AnyPath>
+  readonly [name: string]: PathIndex<Path<T> | AnyPath> | ComputedIndex<T>
 }
 
 /** A collection with a schema. */
@@ -65,7 +66,9 @@ type KeyOf<T, D> = D extends { readonly on: infer On }
     : On extends string
       ? Single<Value<T, On>>
       : never
-  : never
+  : D extends { readonly values: (document: never) => readonly (infer V)[] }
+    ? Single<V>
+    : never
 
 /** The values that an index on one path can hold. */
 type Value<T, P extends string> = At<T, P> extends infer V ? (unknown extends V ? IndexValue : V | null) : never

@@ -15,7 +15,7 @@ const HEADER = 20
 const DELETED = 0xffffffff
 
 /** One version in a page; it lies in `bytes`, the document between `start` and `end` unless it was deleted. */
-interface Packed {
+export interface Packed {
   readonly sequence: Sequence
   readonly collection: number
   /** Empty where the collection was dropped. */
@@ -27,7 +27,7 @@ interface Packed {
 }
 
 /** A page as `crates/engine` packs it. */
-interface Page {
+export interface Page {
   /** What the engine says beside it. */
   readonly said: number
   readonly versions: readonly Packed[]
@@ -69,7 +69,7 @@ export async function* readDiff(
   for (let behind: Packed | undefined; ; ) {
     signal?.throwIfAborted()
     const request = { collection: 0, after, upto, maxBytes: PAGE_BYTES }
-    const { said, versions } = await page(core, (native, ticket) => {
+    const { said, versions } = await versionPage(core, (native, ticket) => {
       native.diff(ticket, core.handle, core.runtime.io, startBehind(behind, core.runtime.io), request)
     })
     for (const version of versions) {
@@ -184,7 +184,7 @@ async function* readChanges<R>(
     const watch = following.begin()
     for (let after = from; ; ) {
       signal?.throwIfAborted()
-      const { said, versions } = await page(core, (native, ticket) => {
+      const { said, versions } = await versionPage(core, (native, ticket) => {
         native.watchNext(ticket, watch, collection, after, PAGE_BYTES)
       })
       for (const version of versions) {
@@ -231,7 +231,7 @@ export function followCollection<T, K extends Key>(
 
 function historyPage(source: ReadSource, key: Key, upto: Sequence, maxBytes: number): Promise<Page> {
   const { core, id, name } = source
-  return page(core, (native, ticket) => {
+  return versionPage(core, (native, ticket) => {
     const { io } = core.runtime
     const length = encodeKey(key, io, 0, { collection: name, place: 'key' })
     native.history(ticket, core.handle, io, { collection: id, key: length, upto, maxBytes })
@@ -240,7 +240,8 @@ function historyPage(source: ReadSource, key: Key, upto: Sequence, maxBytes: num
 
 type Start = (native: StoreCore['runtime']['native'], ticket: number) => void
 
-function page(core: StoreCore, start: Start): Promise<Page> {
+/** Asks for a page of versions. */
+export function versionPage(core: StoreCore, start: Start): Promise<Page> {
   core.assertOpen()
   return core.request({}, start, (said, length) => ({ said, versions: unpack(core.runtime.collect(length)) }))
 }

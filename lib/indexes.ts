@@ -1,7 +1,10 @@
 /** Secondary indexes: what they are defined as, how their keys are written, and how they are defined, listed and dropped. */
+import { type ComputedIndex, checkedComputed, type KnownComputed } from './computed.js'
 import type { StoreCore } from './core.js'
 import { describe, invalidArgument, StoreError } from './errors.js'
-import { boolean, checkOptions, type OptionRules, requireString } from './options.js'
+import { buildComputed } from './fill.js'
+import { anything, boolean, checkOptions, type OptionRules, requireString } from './options.js'
+import type { ReadSource } from './read.js'
 
 /** A value that an index can hold. Objects and float vectors cannot be looked for. */
 export type IndexValue = null | boolean | number | bigint | string | Date | Uint8Array | readonly IndexValue[]
@@ -25,16 +28,21 @@ export interface IndexDefinition {
   readonly sparse?: boolean | undefined
 }
 
+/** A definition that was checked: of paths, or of what the program computes. */
+export type CheckedIndex = IndexDefinition | KnownComputed
+
 /** An index of a collection, as the store has it. */
 export interface IndexInfo {
   /** Its name. */
   readonly name: string
   /** Whether several documents may have the same key. */
   readonly kind: IndexKind
-  /** The paths whose values are the key. */
+  /** The paths whose values are the key; none if they are computed. */
   readonly on: readonly string[]
   /** Whether only documents in which every path leads to a value have entries. */
   readonly sparse: boolean
+  /** The version of the function that computes the values, if one does. */
+  readonly computed?: number
   /** `building` until every document that was there when it was defined has its entries. */
   readonly state: 'ready' | 'building' | 'failed'
   /** Documents that the build has passed so far, while it is building. */
@@ -54,56 +62,105 @@ export interface IndexBounds<V = IndexKey> {
 }
 
 /** A named index, for `collection.define`. */
-export class Index implements IndexDefinition {
+export class Index {
   /** Its name, unique in its collection. */
   readonly name: string
   /** Whether several documents may have the same key. */
   readonly kind: IndexKind
-  /** The paths whose values are the key. */
+  /** The paths whose values are the key; none if they are computed. */
   readonly on: readonly string[]
   /** Whether only documents in which every path leads to a value have entries. */
   readonly sparse: boolean
+  /** Its definition as data. */
+  readonly definition: IndexDefinition | ComputedIndex
 
-  private constructor(name: string, kind: IndexKind, on: string | readonly string[], options?: { sparse?: boolean }) {
+  private constructor(name: string, definition: IndexDefinition | ComputedIndex) {
+    requireString(name, 'name')
+    this.name = name
+    this.kind = definition.kind ?? 'multi'
+    this.on = 'values' in definition ? [] : checkedPaths(definition.on, 'on')
+    this.sparse = 'values' in definition || definition.sparse === true
+    this.definition = definition
+  }
+
+  static #onPaths(
+    name: string,
+    kind: IndexKind,
+    on: string | readonly string[],
+    options?: { sparse?: boolean },
+  ): Index {
     requireString(name, 'name')
     const { sparse = false } = checkOptions(options, INDEX_OPTIONS, `Index.${kind}`)
-    this.name = name
-    this.kind = kind
-    this.on = checkedPaths(on, 'on')
-    this.sparse = sparse
+    return new Index(name, { kind, on, sparse })
   }
 
   /** An index in which no two documents have the same key. */
   static unique(name: string, on: string | readonly string[], options?: { sparse?: boolean }): Index {
-    return new Index(name, 'unique', on, options)
+    return Index.#onPaths(name, 'unique', on, options)
   }
 
   /** An index in which any number of documents have the same key, and a path with `[]` gives a document several. */
   static multi(name: string, on: string | readonly string[], options?: { sparse?: boolean }): Index {
-    return new Index(name, 'multi', on, options)
+    return Index.#onPaths(name, 'multi', on, options)
+  }
+
+  /**
+   * An index on what a function computes from a document: any number of values. The values are stored with the document, so
+   * whoever writes the collection must define or declare the index first, with the same version; a write without them rejects
+   * with `ERR_DEFINITION`. Documents with no values have no entry.
+   */
+  static multiValues<T = never>(
+    name: string,
+    values: (document: T) => readonly IndexValue[],
+    options: { version: number; kind?: IndexKind },
+  ): Index {
+    const { version, kind = 'multi' } = checkOptions(options, COMPUTED_OPTIONS, 'Index.multiValues')
+    const checked = checkedComputed(
+      { kind, version: version as number, values: values as ComputedIndex['values'] },
+      'index',
+    )
+    return new Index(name, checked as ComputedIndex)
   }
 }
 
 const INDEX_OPTIONS: OptionRules<{ sparse?: boolean }> = { sparse: boolean }
+const COMPUTED_OPTIONS: OptionRules<{ version: number; kind?: IndexKind }> = { version: anything, kind: anything }
 
 /** An index that was defined. Awaiting it waits until it is ready; reads and writes go on meanwhile. */
 export class IndexBuild implements PromiseLike<void> {
   /** The index's name. */
   readonly name: string
-  readonly #core: StoreCore
-  readonly #collection: string
+  readonly #source: ReadSource
+  readonly #computed: boolean
   readonly #defined: Promise<number>
   #ready: Promise<void> | undefined
 
   /** @internal */
-  constructor(core: StoreCore, collection: string, name: string, definition: IndexDefinition) {
+  constructor(source: ReadSource, name: string, definition: CheckedIndex) {
     this.name = name
-    this.#core = core
-    this.#collection = collection
-    const checked = { kind: definition.kind, on: definition.on, sparse: definition.sparse === true }
-    this.#defined = changeSchema(core, { op: 'createIndex', collection, index: name, definition: checked })
-    // Who does not wait for it is not told; who does gets the error there.
-    this.#defined.catch(() => undefined)
+    this.#source = source
+    this.#computed = isComputed(definition)
+    this.#defined = isComputed(definition) ? this.#defineComputed(definition) : this.#define(stored(definition))
+    // Who does not wait for it is not told; who does gets the error there. Nobody else computes what was there before.
+    const started = this.#computed ? this.#defined.then(() => this.ready()) : this.#defined
+    started.catch(() => undefined)
+  }
+
+  #define(definition: object): Promise<number> {
+    const { core, name: collection } = this.#source
+    return changeSchema(core, { op: 'createIndex', collection, index: this.name, definition })
+  }
+
+  /** From now on what is written has the values, so that nothing is refused when the index is there. */
+  async #defineComputed(definition: KnownComputed): Promise<number> {
+    const { core, name: collection } = this.#source
+    const before = core.computed.learn(collection, this.name, definition)
+    try {
+      return await this.#define(stored(definition))
+    } catch (error) {
+      core.computed.forget(collection, this.name, before)
+      throw error
+    }
   }
 
   /**
@@ -125,7 +182,7 @@ export class IndexBuild implements PromiseLike<void> {
 
   /** How far the build is; undefined if there is no such index any more. */
   progress(): IndexInfo | undefined {
-    return listIndexes(this.#core, this.#collection).find((index) => index.name === this.name)
+    return listIndexes(this.#source.core, this.#source.name).find((index) => index.name === this.name)
   }
 
   /** Waits until the index is ready, so that a build can be awaited. */
@@ -134,12 +191,14 @@ export class IndexBuild implements PromiseLike<void> {
 
   async #wait(): Promise<void> {
     const id = await this.#defined
-    const core = this.#core
-    await core.runtime.request(
-      { collection: this.#collection },
-      (ticket) => core.runtime.native.waitForIndex(ticket, core.handle, id),
-      () => undefined,
-    )
+    const { core, name: collection } = this.#source
+    const wait = (): Promise<void> =>
+      core.runtime.request(
+        { collection },
+        (ticket) => core.runtime.native.waitForIndex(ticket, core.handle, id),
+        () => undefined,
+      )
+    await (this.#computed ? buildComputed(this.#source, id, wait) : wait())
   }
 }
 
@@ -151,7 +210,8 @@ export function listIndexes(core: StoreCore, collection: string): IndexInfo[] {
 
 /** The description of an index with what the addon leaves out. */
 export function completeInfo(index: IndexInfo): IndexInfo {
-  return { ...index, sparse: index.sparse === true }
+  const isComputedIndex = index.computed !== undefined
+  return { ...index, on: isComputedIndex ? [] : index.on, sparse: index.sparse === true || isComputedIndex }
 }
 
 /** A change of what collections and indexes there are. */
@@ -160,7 +220,7 @@ export interface SchemaChange {
   readonly collection: string
   readonly options?: object | undefined
   readonly index?: string
-  readonly definition?: IndexDefinition
+  readonly definition?: object
 }
 
 /** Makes a change, after the writes that were queued before it. */
@@ -188,7 +248,11 @@ export function indexName(name: unknown): string {
 }
 
 /** The definition, if it is one. */
-export function checkedDefinition(definition: unknown, place = 'definition'): IndexDefinition {
+export function checkedDefinition(definition: unknown, place = 'definition'): CheckedIndex {
+  if (definition instanceof Index) return checkedDefinition(definition.definition, place)
+  if (typeof definition === 'object' && definition !== null && 'values' in definition) {
+    return checkedComputed(definition as Partial<ComputedIndex>, place)
+  }
   const { kind, on, sparse } = (definition ?? {}) as Partial<IndexDefinition>
   if (kind !== 'unique' && kind !== 'multi') throw invalidArgument(`${place}.kind`, '"unique" or "multi"', kind)
   if (sparse !== undefined && typeof sparse !== 'boolean') throw invalidArgument(`${place}.sparse`, 'a boolean', sparse)
@@ -196,9 +260,27 @@ export function checkedDefinition(definition: unknown, place = 'definition'): In
 }
 
 /** Definitions by name, each checked. */
-export function checkedDefinitions(given: Readonly<Record<string, unknown>>): ReadonlyMap<string, IndexDefinition> {
+export function checkedDefinitions(given: Readonly<Record<string, unknown>>): ReadonlyMap<string, CheckedIndex> {
   const entries = Object.entries(given)
   return new Map(entries.map(([name, definition]) => [name, checkedDefinition(definition, `indexes.${name}`)]))
+}
+
+/** Remembers the functions among declared indexes, so that what is written has their values from the beginning. */
+export function learnComputed(core: StoreCore, collection: string, declared: ReadonlyMap<string, CheckedIndex>): void {
+  for (const [name, definition] of declared) {
+    if (isComputed(definition)) core.computed.learn(collection, name, definition)
+  }
+}
+
+function isComputed(definition: CheckedIndex): definition is KnownComputed {
+  return 'values' in definition
+}
+
+/** What the store keeps of a definition. */
+function stored(definition: CheckedIndex): object {
+  const { kind } = definition
+  if (isComputed(definition)) return { kind, computed: definition.version }
+  return { kind, on: definition.on, sparse: definition.sparse === true }
 }
 
 function checkedPaths(on: unknown, place: string): readonly string[] {

@@ -25,6 +25,11 @@ export const MAX_DOCUMENT_DEPTH = 128
 /** Largest batch in bytes, keys and documents together: 64 MiB. */
 export const MAX_BATCH_BYTES = 64 * 1024 * 1024
 
+/** Highest version of a function that computes values for an index. */
+export const MAX_INDEX_VERSION = 0xffff_ffff
+/** Most bytes of the values that are computed from one document: 1 MiB. */
+export const MAX_COMPUTED_BYTES = 1024 * 1024
+
 /** Most operations in a batch. */
 export const MAX_BATCH_OPERATIONS = 1_000_000
 

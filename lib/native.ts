@@ -56,6 +56,8 @@ export interface NativeBinding {
   query(ticket: number, store: number, collection: number, body: string, request: QueryArguments): void
   changeSchema(ticket: number, store: number, change: string): void
   waitForIndex(ticket: number, store: number, index: number): void
+  resumeIndex(store: number, index: number): void
+  recordsWithoutValues(ticket: number, store: number, io: Uint8Array, index: number, after: number): void
   indexes(store: number, collection: string): string
   collectionInfo(store: number, collection: string): string
   scanIndexSync(store: number, collection: number, io: Uint8Array, request: IndexScanArguments): number

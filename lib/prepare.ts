@@ -14,8 +14,8 @@ import type { PreparedWrite } from './write-buffer.js'
 export type WriteCondition = PreparedWrite['condition']
 
 /**
- * A put of what the schema makes of a document. Runs the caller's getters, if the document has any, and the schema, so
- * nothing may be half-written when it is called.
+ * A put of what the schema makes of a document. Runs the caller's getters, if the document has any, the schema, and the
+ * functions of computed indexes, so nothing may be half-written when it is called.
  *
  * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
@@ -35,7 +35,8 @@ export function preparePut(
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   const key = plainKey(document[keyName], context)
   const id = source.claim()
-  const record = encode(source, id, document, key, context)
+  const encoded = encode(source, id, document, key, context)
+  const record = source.core.computed.seal(name, document, encoded, source.core.shapes)
   return { collectionId: id, key, record, context, condition, expiresAt }
 }
 
@@ -52,7 +53,8 @@ function encode(source: ReadSource, id: number, document: object, key: Key, cont
 }
 
 /**
- * A put of a document in JSON text. With a schema the document is made, to be judged.
+ * A put of a document in JSON text. With a schema the document is made, to be judged, and with computed indexes for their
+ * functions.
  *
  * @throws StoreError `ERR_INVALID_ARGUMENT`, `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`
  */
@@ -69,7 +71,8 @@ export function prepareJson(
     const message = `the JSON text of a document of ${JSON.stringify(name)} has half of a surrogate pair, which is not text`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
   }
-  if (source.schema !== undefined) return preparePut(source, parseJson(source, json), condition, expiry)
+  if (source.schema !== undefined || core.computed.has(name))
+    return preparePut(source, parseJson(source, json), condition, expiry)
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   for (let block: Buffer = core.runtime.io; ; ) {
     const into = block

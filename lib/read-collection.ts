@@ -4,6 +4,7 @@
  * A collection object holds no state of its own; any number may exist for one name. The key property is a matter of
  * the view, not of the store, so use the same one everywhere.
  */
+import type { ComputedIndex } from './computed.js'
 import { NEWEST, type StoreCore } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
@@ -15,6 +16,7 @@ import {
   type IndexKey,
   indexName,
   keyQuery,
+  learnComputed,
   rangeQuery,
 } from './indexes.js'
 import { type Key, plainKey } from './keys.js'
@@ -44,7 +46,7 @@ export interface CollectionOptions {
   /** The version of the schema that documents follow, see `CollectionDefinition`. Default: any. */
   readonly schemaVersion?: number | undefined
   /** The indexes that `ready()` defines, by name. Default: none. */
-  readonly indexes?: Readonly<Record<string, IndexDefinition>> | undefined
+  readonly indexes?: Readonly<Record<string, IndexDefinition | ComputedIndex>> | undefined
 }
 
 const snapshotOption = { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot }
@@ -126,11 +128,13 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     this.options = checkOptions(options, COLLECTION_OPTIONS, 'collection')
     const { key = 'id', schema, schemaVersion, indexes = {} } = this.options
     this.name = name
-    const known = { core, name, keyName: key, schema, indexes: checkedDefinitions(indexes) }
+    const declared = checkedDefinitions(indexes)
+    const known = { core, name, keyName: key, schema, indexes: declared }
     const source = new CollectionSource(known, fixed?.idOf(name))
     // A name that is none is refused here.
     if (fixed === undefined) void source.id
     if (fixed === undefined && schemaVersion !== undefined) checkVersion(core, name, schemaVersion)
+    if (fixed === undefined) learnComputed(core, name, declared)
     this.source = source
     this.#fixed = fixed
   }

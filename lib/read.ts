@@ -3,7 +3,7 @@
  */
 import type { StoreCore } from './core.js'
 import { fromThrown } from './failures.js'
-import type { IndexDefinition } from './indexes.js'
+import type { CheckedIndex } from './indexes.js'
 import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
@@ -22,7 +22,7 @@ export interface ReadSource {
   /** What documents must be when they are written. */
   readonly schema: Schema | undefined
   /** The indexes that the program has declared, by name. */
-  readonly indexes: ReadonlyMap<string, IndexDefinition>
+  readonly indexes: ReadonlyMap<string, CheckedIndex>
 }
 
 /** What writing to a collection needs to know of it, too. */

@@ -3,7 +3,7 @@
  * written to uses up none outside of transactions, and finds the collection as soon as there is one.
  */
 import type { StoreCore } from './core.js'
-import type { IndexDefinition } from './indexes.js'
+import type { CheckedIndex } from './indexes.js'
 import type { WriteSource } from './read.js'
 import type { Schema } from './schema.js'
 
@@ -16,7 +16,7 @@ export class CollectionSource implements WriteSource {
   readonly name: string
   readonly keyName: string
   readonly schema: Schema | undefined
-  readonly indexes: ReadonlyMap<string, IndexDefinition>
+  readonly indexes: ReadonlyMap<string, CheckedIndex>
   readonly #fixed: boolean
   #id: number
 

@@ -1,6 +1,6 @@
 /**
- * Updates of all documents that match, done in JavaScript: where a schema has to judge what becomes of each document, the
- * engine cannot do it alone. The documents are read and put in one transaction, which begins anew when somebody else has
+ * Updates of all documents that match, done in JavaScript: where a schema has to judge what becomes of each document, or a
+ * function to compute values for an index, the engine cannot do it alone. The documents are read and put in one transaction, which begins anew when somebody else has
  * changed one of them meanwhile.
  */
 import type { Collection } from './collection.js'

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry;
 use crate::kv::KvValue;
-use crate::limits::MAX_DOCUMENT_BYTES;
+use crate::limits::{MAX_COMPUTED_BYTES, MAX_DOCUMENT_BYTES};
 use crate::record::CODEC_RECORD;
 
 /// A document as it was put, codec byte first; derefs to these bytes. Where storage has the document in memory
@@ -20,7 +20,7 @@ impl Document {
         Ok(Self(value))
     }
 
-    /// What storage holds of it: with its own moment in front of it, if it has one.
+    /// What storage holds of it: with its envelope in front of it, if it has one.
     pub(crate) fn stored(&self) -> &[u8] {
         &self.0
     }
@@ -40,7 +40,7 @@ impl Deref for Document {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        expiry::split(&self.0).1
+        envelope::document(&self.0)
     }
 }
 
@@ -53,7 +53,13 @@ impl fmt::Debug for Document {
 /// Checks codec and size of a document that is to be stored. The rest is checked by [`crate::record::check`] before it is
 /// committed, off the caller's thread.
 pub(crate) fn check_new(document: &[u8]) -> Result<()> {
-    match expiry::split(document).1 {
+    let parts = envelope::open(document);
+    if let Some(values) = parts.values
+        && values.len() > MAX_COMPUTED_BYTES
+    {
+        return Err(Error::too_large("values computed for indexes", values.len(), MAX_COMPUTED_BYTES));
+    }
+    match parts.document {
         [CODEC_RECORD, body @ ..] if body.len() <= MAX_DOCUMENT_BYTES => Ok(()),
         [CODEC_RECORD, body @ ..] => Err(Error::too_large("document", body.len(), MAX_DOCUMENT_BYTES)),
         [codec, ..] => {
@@ -65,7 +71,7 @@ pub(crate) fn check_new(document: &[u8]) -> Result<()> {
 
 /// Checks what storage returned for a record: a value this version cannot read must not pass for a document.
 pub(crate) fn check_stored(value: &[u8]) -> Result<()> {
-    match expiry::split(value).1.first() {
+    match envelope::document(value).first() {
         Some(&CODEC_RECORD) => Ok(()),
         Some(codec) => Err(Error::new(
             ErrorCode::NewerFormat,
@@ -99,6 +105,11 @@ mod tests {
         large.push(0);
         let error = check_new(&large).unwrap_err();
         assert_eq!((error.code, error.details.size), (ErrorCode::TooLarge, Some((16 << 20) + 1)));
+        let values = vec![CODEC_RECORD; MAX_COMPUTED_BYTES + 1];
+        assert_eq!(
+            check_new(&envelope::with_values(b"\x02", &values)).unwrap_err().code,
+            ErrorCode::TooLarge
+        );
     }
 
     #[test]

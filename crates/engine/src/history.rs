@@ -4,8 +4,8 @@ use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
 use crate::catalog::{Catalog, Names};
 use crate::document;
+use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry;
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::KvVersions;
@@ -273,7 +273,7 @@ impl Found {
         let value = versions.value();
         value.map_or(Ok(()), document::check_stored)?;
         let key = versions.key().get(KEYSPACE_BYTES..).unwrap_or_default();
-        let value = value.map(|value| expiry::split(value).1.to_vec());
+        let value = value.map(|value| envelope::document(value).to_vec());
         Ok(Self { seq: versions.seq(), collection, key: key.to_vec(), value })
     }
 
@@ -295,7 +295,7 @@ fn push(page: &mut VersionPage, versions: &dyn KvVersions, collection: Collectio
     let value = versions.value();
     value.map_or(Ok(()), document::check_stored)?;
     let key = versions.key().get(KEYSPACE_BYTES..).unwrap_or_default();
-    page.push(versions.seq(), collection, key, value.map(|value| expiry::split(value).1));
+    page.push(versions.seq(), collection, key, value.map(envelope::document));
     Ok(())
 }
 

@@ -47,6 +47,7 @@ mod catalog;
 mod commit;
 mod condition;
 mod document;
+mod envelope;
 mod error;
 mod expiry;
 mod feed;
@@ -60,6 +61,7 @@ mod kv;
 pub mod limits;
 mod many;
 mod metrics;
+mod missing;
 mod options;
 mod own;
 mod page;
@@ -88,8 +90,8 @@ pub use catalog::{CollectionOptions, CollectionRetention, CollectionSetting, Ttl
 pub use commit::{Committed, Done, Refused};
 pub use condition::Condition;
 pub use document::Document;
+pub use envelope::{expiring, with_values};
 pub use error::{Error, ErrorCode, ErrorDetails, Result};
-pub use expiry::expiring;
 pub use history::ChangesRequest;
 pub use index::{
     Bounds, BuildStatus, Index, IndexDefinition, IndexId, IndexKind, IndexScan, IndexScanEnd, decode_tuple,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fountain_lsm::limits as storage;
 
-use crate::expiry::ENVELOPE_BYTES;
+use crate::envelope::ENVELOPE_BYTES;
 
 /// Longest encoded record key in bytes.
 pub const MAX_ENCODED_KEY_BYTES: usize = 4096;
@@ -17,6 +17,8 @@ pub const MAX_KEY_DEPTH: usize = 8;
 pub const MAX_BIGINT_BYTES: usize = 64;
 /// Longest document in bytes, without its codec byte: 16 MiB.
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// Most bytes of the values that were computed from one document for indexes: 1 MiB.
+pub const MAX_COMPUTED_BYTES: usize = 1 << 20;
 /// Deepest nesting of objects and arrays in a document; the document itself is at depth 1.
 pub const MAX_DOCUMENT_DEPTH: usize = 128;
 /// Most bytes of names of members in a document that is unpacked: 256 MiB. A record has them once for all objects with the
@@ -136,6 +138,6 @@ const SHAPES_BYTES: usize = MAX_SHAPES * (6 * MAX_SHAPE_BYTES + 4 * MAX_SHAPE_NA
 const _: () = assert!(KEYSPACE_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
 const _: () = assert!(KEYSPACE_BYTES + MAX_INDEX_KEY_BYTES + MAX_ENCODED_KEY_BYTES <= storage::MAX_KEY_BYTES);
 const _: () = assert!(MAX_INDEX_KEY_BYTES <= MAX_ENCODED_KEY_BYTES);
-const _: () = assert!(MAX_DOCUMENT_BYTES + ENVELOPE_BYTES < storage::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_DOCUMENT_BYTES + MAX_COMPUTED_BYTES + ENVELOPE_BYTES < storage::MAX_VALUE_BYTES);
 const _: () =
     assert!(MAX_COMMIT_BYTES + MAX_DERIVED_BYTES + CATALOG_BYTES + SHAPES_BYTES <= storage::MAX_COMMIT_BYTES);

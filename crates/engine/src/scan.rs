@@ -3,8 +3,9 @@
 use fountain_lsm::{Direction, KeyRange, ReadTier};
 
 use crate::document;
+use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry::{self, Live, lives};
+use crate::expiry::{Live, lives};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
@@ -92,7 +93,7 @@ fn fill_cleared(
         if !lives(live, cursor.value())? {
             continue;
         }
-        page.push(&cursor.key()[KEYSPACE_BYTES..], expiry::split(cursor.value()).1);
+        page.push(&cursor.key()[KEYSPACE_BYTES..], envelope::document(cursor.value()));
         if page.len() >= request.max_records || page.bytes().len() >= max_bytes {
             return Ok(ScanEnd::More);
         }

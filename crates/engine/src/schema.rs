@@ -171,15 +171,30 @@ impl Store {
         Ok(self.inner.builder.status(id))
     }
 
+    /// Goes on with the build of an index whose keys the program computes, after it has put them where they were missing.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`.
+    pub fn resume_index(&self, id: IndexId) -> Result<()> {
+        let _pass = self.inner.enter("building an index")?;
+        self.inner.builder.resume(id);
+        Ok(())
+    }
+
     /// Waits until an index is ready, could not be built or was dropped, or the store closes. Blocking.
     ///
     /// # Errors
-    /// Why it could not be built; `ERR_NO_INDEX` when it was dropped, `ERR_CLOSED`.
+    /// Why it could not be built; `ERR_DEFINITION` when records lack what the program computes; `ERR_NO_INDEX` when it was dropped, `ERR_CLOSED`.
     pub fn wait_for_index(&self, id: IndexId) -> Result<()> {
         self.check_not_commit_thread("wait_for_index")?;
         match self.inner.builder.wait(id) {
             Some(BuildStatus::Ready) => Ok(()),
             Some(BuildStatus::Failed(error)) => Err(error),
+            Some(BuildStatus::Building { trouble: Some(error), .. })
+                if error.code == ErrorCode::Definition =>
+            {
+                Err(error)
+            }
             Some(BuildStatus::Building { .. }) => Err(Error::closed()),
             None => Err(no_index(&id.to_string())),
         }

@@ -6,8 +6,8 @@ use std::fmt;
 use fountain_lsm::Seq;
 
 use crate::document;
+use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry;
 use crate::feed::{Recent, Wake};
 use crate::history::ChangesRequest;
 use crate::keyspace::CollectionId;
@@ -124,7 +124,7 @@ impl Watch {
                 }
             }
             value.map_or(Ok(()), document::check_stored)?;
-            let document = value.map(|value| expiry::split(value).1);
+            let document = value.map(envelope::document);
             page.push(seq, collection, &key[KEYSPACE_BYTES..], document);
         }
         Ok(true)

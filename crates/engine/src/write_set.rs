@@ -10,8 +10,9 @@ use fountain_lsm::Seq;
 use crate::catalog::{CollectionOptions, CollectionSetting, SchemaOp};
 use crate::condition::Condition;
 use crate::document;
+use crate::envelope;
 use crate::error::{Error, Result};
-use crate::expiry::{self, CODEC_EXPIRING, Swept};
+use crate::expiry::Swept;
 use crate::index::{Chunk, IndexDefinition, IndexId};
 use crate::keys;
 use crate::keyspace::CollectionId;
@@ -58,7 +59,7 @@ impl WriteSet {
         document::check_new(document)?;
         self.push(collection, key, Some(document))?;
         self.puts += 1;
-        if document.first() == Some(&CODEC_EXPIRING) {
+        if envelope::carries_moment(document) {
             self.expiring.insert(collection);
         }
         Ok(())
@@ -211,9 +212,10 @@ impl WriteSet {
         self.batch.size_bytes() + self.chunk.as_ref().map_or(0, Chunk::size_bytes)
     }
 
-    /// The documents that are put.
-    pub(crate) fn documents(&self) -> impl Iterator<Item = &[u8]> {
-        self.batch.ops().filter_map(|(_, document)| document.map(|document| expiry::split(document).1))
+    /// The documents that are put, and what was computed from them.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let parts = self.batch.ops().filter_map(|(_, stored)| stored.map(envelope::open));
+        parts.flat_map(|parts| [Some(parts.document), parts.values]).flatten()
     }
 
     /// Number of puts; the other operations are deletes.

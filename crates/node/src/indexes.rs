@@ -7,7 +7,7 @@ use std::ops::Bound;
 use fountain_engine::record::Value;
 use fountain_engine::{
     Bounds, BuildStatus, CollectionOptions, CollectionSetting, Direction, Durability, Index, IndexDefinition,
-    IndexId, IndexScan, Page, ReadTier, Result, Store,
+    IndexId, IndexScan, Page, ReadTier, Result, Store, VersionPage,
 };
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
@@ -55,6 +55,35 @@ pub fn wait_for_index(env: Env, ticket: u32, store: u32, index: u32) -> answer::
         let (engine, ticket) = ticket_for(env, ticket, store)?;
         run("fountain-schema", ticket, move || {
             engine.wait_for_index(IndexId::new(index)).map(|()| Outcome::default())
+        })
+    };
+    start().map_err(|error| thrown(&error))
+}
+
+/// Goes on with the build of an index whose values the program computes, and has now put where they were missing.
+#[napi(catch_unwind)]
+pub fn resume_index(store: u32, index: u32) -> answer::Result<()> {
+    with_store(store, |engine| engine.resume_index(IndexId::new(index))).map_err(|error| thrown(&error))
+}
+
+/// Reads records that lack the values of an index, behind the key in the first `after` bytes of `io`, as a page of versions.
+/// Answers with 0, and the length of the page to collect; an empty one is the end.
+#[napi(catch_unwind)]
+pub fn records_without_values(
+    env: Env,
+    ticket: u32,
+    store: u32,
+    io: &[u8],
+    index: u32,
+    after: u32,
+) -> answer::Result<()> {
+    let start = || {
+        let after = slice(io, 0, after)?.to_vec();
+        let (engine, ticket) = ticket_for(env, ticket, store)?;
+        run("fountain-schema", ticket, move || {
+            let mut page = VersionPage::new();
+            engine.records_without_values(IndexId::new(index), &after, &mut page)?;
+            Ok(Outcome::bytes(0.0, page.bytes().to_vec()))
         })
     };
     start().map_err(|error| thrown(&error))

@@ -148,7 +148,7 @@ impl Committer {
     /// Refuses a commit to collections that do not exist, or of what are no records.
     fn check_commit(&self, commit: &WriteSet, shapes: &ShapeList) -> Result<()> {
         self.catalog.check_known(commit.collections(), commit.claim().is_some())?;
-        commit.documents().try_for_each(|document| record::check(document, shapes))
+        commit.records().try_for_each(|record| record::check(record, shapes))
     }
 
     /// Judges the commits of a submission one by one, and stages those that can happen.

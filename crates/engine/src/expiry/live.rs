@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{CODEC_EXPIRING, Expiry, Moment, split};
+use super::{Expiry, Moment};
+use crate::envelope;
 use crate::error::Result;
 use crate::index::Index;
 use crate::record::{Reader, ShapeList, Shapes};
@@ -40,10 +41,12 @@ pub(crate) fn lives(live: Option<&Live>, stored: &[u8]) -> Result<bool> {
 
 /// Whether a stored record has not expired at a moment.
 pub(crate) fn is_live(expiry: &Expiry, stored: &[u8], shapes: &ShapeList, now: Moment) -> Result<bool> {
-    let moment = match stored.first() {
-        Some(&CODEC_EXPIRING) => split(stored).0,
-        _ if expiry.field.is_none() => None,
-        _ => expiry.of(&Reader::new(stored, shapes)?)?,
+    let moment = if envelope::carries_moment(stored) {
+        envelope::open(stored).expires_at
+    } else if expiry.field.is_none() {
+        None
+    } else {
+        expiry.of(&Reader::new(stored, shapes)?)?
     };
     Ok(moment.is_none_or(|moment| moment > now))
 }

@@ -30,11 +30,6 @@ pub(crate) use live::{Live, is_live, lives};
 pub(crate) use moments::{Held, Moments};
 pub(crate) use sweep::{Sweeper, Swept};
 
-/// The first byte of a document that carries its own moment: the milliseconds since 1970, then the document.
-pub(crate) const CODEC_EXPIRING: u8 = 3;
-/// Bytes before such a document.
-pub(crate) const ENVELOPE_BYTES: usize = 9;
-
 /// Bytes of the moment with which the entries of an expiry index begin.
 pub(crate) const MOMENT_BYTES: usize = 9;
 
@@ -55,24 +50,6 @@ pub(crate) fn moment(time: Timestamp) -> Moment {
 )]
 pub(crate) fn time(moment: Moment) -> Timestamp {
     Timestamp::from_millis(moment as u64)
-}
-
-/// A document for [`crate::WriteSet::put`] and its like that expires at a time of its own, whatever the `ttl` of its
-/// collection says.
-pub fn expiring(document: &[u8], at: Timestamp) -> Vec<u8> {
-    [&[CODEC_EXPIRING][..], &at.millis().to_le_bytes(), document].concat()
-}
-
-/// The moment that a stored document carries, if it does, and the document.
-#[expect(clippy::cast_precision_loss, reason = "exact for some 285,000 years")]
-pub(crate) fn split(stored: &[u8]) -> (Option<Moment>, &[u8]) {
-    match stored {
-        [CODEC_EXPIRING, rest @ ..] => match rest.split_first_chunk() {
-            Some((millis, document)) => (Some(u64::from_le_bytes(*millis) as Moment), document),
-            None => (None, stored),
-        },
-        _ => (None, stored),
-    }
 }
 
 /// When the records of a collection expire that carry no moment.
@@ -102,16 +79,8 @@ impl Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::expiring;
     use crate::record::{Shapes, from_json, write};
-
-    #[test]
-    fn an_envelope_has_the_moment_and_the_document() {
-        let sealed = expiring(b"\x02abc", Timestamp::from_millis(500));
-        assert_eq!(sealed.len(), ENVELOPE_BYTES + 4);
-        assert_eq!(split(&sealed), (Some(500.0), &b"\x02abc"[..]));
-        assert_eq!(split(b"\x02abc"), (None, &b"\x02abc"[..]));
-        assert_eq!(split(b"\x03abc"), (None, &b"\x03abc"[..]));
-    }
 
     #[test]
     fn a_record_expires_by_its_own_moment_before_that_of_its_field() {

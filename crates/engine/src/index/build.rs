@@ -8,7 +8,7 @@
 //! How far a build has come is stored with every chunk, so after a crash or a close it goes on there: what lies before the
 //! position was indexed, and what was written there later was, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -36,7 +36,8 @@ pub enum BuildStatus {
     Building {
         /// Records that were passed so far.
         records: u64,
-        /// What keeps the build from going on, if something does; it is tried again.
+        /// What keeps the build from going on, if something does. It is tried again, except for `ERR_DEFINITION`: a record
+        /// lacks what the program computes, and [`crate::Store::resume_index`] says that it has been put there.
         trouble: Option<Error>,
     },
     /// It could not be built and was dropped, or will be as soon as the disk has room: `ERR_UNIQUE` for two records with
@@ -63,6 +64,8 @@ struct State {
     woken: bool,
     building: BTreeMap<IndexId, (u64, Option<Error>)>,
     failed: BTreeMap<IndexId, Failure>,
+    /// Those that cannot go on before the program has computed more.
+    waiting: BTreeSet<IndexId>,
 }
 
 /// Why an index could not be built.
@@ -109,6 +112,12 @@ impl Builder {
         }
     }
 
+    /// The program has computed what an index waited for.
+    pub fn resume(self: &Arc<Self>, id: IndexId) {
+        lock(&self.state).waiting.remove(&id);
+        self.wake();
+    }
+
     /// How an index is doing that the catalog has, or that could not be built since the store was opened.
     pub fn status(&self, id: IndexId) -> Option<BuildStatus> {
         let state = lock(&self.state);
@@ -136,7 +145,7 @@ impl Builder {
         own.next_back().map(|(id, _)| *id)
     }
 
-    /// Waits until an index is ready, could not be built, or was dropped; then there is no status.
+    /// Waits until an index is ready, could not be built, waits for the program, or was dropped; then there is no status.
     pub fn wait(&self, id: IndexId) -> Option<BuildStatus> {
         loop {
             let status = self.status(id);
@@ -144,7 +153,7 @@ impl Builder {
                 return status;
             }
             let state = lock(&self.state);
-            if state.stopping {
+            if state.stopping || state.waiting.contains(&id) {
                 return status;
             }
             // What is waited for may have happened before the lock was taken.
@@ -187,8 +196,10 @@ impl Builder {
         loop {
             state.woken = false;
             let table = self.catalog.indexes();
-            let next =
-                table.iter().find(|index| index.since.is_none() && !state.failed.contains_key(&index.id));
+            let next = table.iter().find(|index| {
+                let id = &index.id;
+                index.since.is_none() && !state.failed.contains_key(id) && !state.waiting.contains(id)
+            });
             match next {
                 Some(index) if !state.stopping => return Some(Arc::clone(index)),
                 _ if state.woken && !state.stopping => {}
@@ -231,8 +242,15 @@ impl Builder {
         Ok(())
     }
 
-    /// What the store refused for the sake of the index ends the index; what it could not do is left for the next open.
+    /// What the store refused for the sake of the index ends the index; what it could not do is left for the next open, and
+    /// what the program has not computed yet is waited for.
     fn give_up(&self, index: &Index, error: Error) {
+        if error.code == ErrorCode::Definition {
+            let mut state = lock(&self.state);
+            state.waiting.insert(index.id);
+            state.building.entry(index.id).or_default().1 = Some(error);
+            return;
+        }
         let dropped = matches!(error.code, ErrorCode::Unique | ErrorCode::TooLarge | ErrorCode::Limit);
         let (collection, name) = (index.collection, index.definition.name().to_owned());
         // Before it is dropped, so that nobody finds neither the index nor the reason.

@@ -34,6 +34,8 @@ pub struct IndexDefinition {
     kind: IndexKind,
     on: Box<[Path]>,
     sparse: bool,
+    /// The version of the values, if the program computes them.
+    computed: Option<u32>,
 }
 
 impl IndexDefinition {
@@ -48,12 +50,32 @@ impl IndexDefinition {
             return Err(Error::too_many("paths in an index (at least 1)", on.len(), MAX_INDEX_PATHS));
         }
         let on = on.iter().map(|path| Path::parse(path)).collect::<Result<_>>()?;
-        Ok(Self { name: name.to_owned(), kind, on, sparse: false })
+        Ok(Self { name: name.to_owned(), kind, on, sparse: false, computed: None })
+    }
+
+    /// An index on values that the program computes from documents, any number for each, and puts with them; see
+    /// [`crate::with_values`]. A put without such values of this version is refused. Documents with no value have no entry.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_NAME`; `ERR_VALIDATION` for version 0.
+    pub fn computed(name: &str, kind: IndexKind, version: u32) -> Result<Self> {
+        check_name("an index name", name)?;
+        if version == 0 {
+            return Err(Error::new(ErrorCode::Validation, "the version of computed values is at least 1"));
+        }
+        let on = [Path::each_of(&format!("{name}@{version}"))].into();
+        Ok(Self { name: name.to_owned(), kind, on, sparse: true, computed: Some(version) })
     }
 
     /// What stands in place of a definition in an expiry index. Nobody can define one of this name.
     pub(crate) fn of_expiry() -> Self {
-        Self { name: "$ttl".to_owned(), kind: IndexKind::Multi, on: Box::default(), sparse: true }
+        Self {
+            name: "$ttl".to_owned(),
+            kind: IndexKind::Multi,
+            on: Box::default(),
+            sparse: true,
+            computed: None,
+        }
     }
 
     /// The same index, with entries only for records in which every path leads to something.
@@ -73,7 +95,12 @@ impl IndexDefinition {
         self.kind
     }
 
-    /// Its paths.
+    /// The version of the values that the program computes, if it does.
+    pub fn computed_version(&self) -> Option<u32> {
+        self.computed
+    }
+
+    /// Its paths, into the document or, if they are computed, into the values.
     pub fn on(&self) -> &[Path] {
         &self.on
     }
@@ -83,8 +110,12 @@ impl IndexDefinition {
         self.sparse
     }
 
-    /// What it says about itself, without its name: `kind`, `on`, and `sparse` if it is.
+    /// What it says about itself, without its name: `kind`, and either `computed`, a version, or `on`, and `sparse` if it is.
     pub fn to_json(&self) -> Map<String, Value> {
+        if let Some(version) = self.computed {
+            let members = [("kind", json!(self.kind.as_str())), ("computed", json!(version))];
+            return members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        }
         let paths: Vec<String> = self.on.iter().map(ToString::to_string).collect();
         let mut out = Map::new();
         out.insert("kind".to_owned(), json!(self.kind.as_str()));
@@ -105,7 +136,8 @@ impl IndexDefinition {
             Error::new(ErrorCode::Validation, message)
         };
         let Value::Object(members) = json else { return Err(refused("is not an object")) };
-        if let Some(unknown) = members.keys().find(|key| !matches!(key.as_str(), "kind" | "on" | "sparse")) {
+        let is_known = |name: &str| matches!(name, "kind" | "on" | "sparse" | "computed");
+        if let Some(unknown) = members.keys().find(|name| !is_known(name)) {
             return Err(refused(&format!("has the unknown member {unknown:?}")));
         }
         let kind = match members.get("kind").and_then(Value::as_str) {
@@ -113,6 +145,14 @@ impl IndexDefinition {
             Some("multi") => IndexKind::Multi,
             _ => return Err(refused("has a kind that is neither \"unique\" nor \"multi\"")),
         };
+        if let Some(version) = members.get("computed") {
+            if members.contains_key("on") || members.contains_key("sparse") {
+                return Err(refused("has \"on\" or \"sparse\" beside \"computed\""));
+            }
+            let version = version.as_u64().and_then(|version| u32::try_from(version).ok());
+            let version = version.ok_or_else(|| refused("has a \"computed\" that is no version"))?;
+            return Self::computed(name, kind, version);
+        }
         let paths: Option<Vec<&str>> = match members.get("on") {
             Some(Value::String(path)) => Some(vec![path]),
             Some(Value::Array(paths)) => paths.iter().map(Value::as_str).collect(),
@@ -144,6 +184,10 @@ mod tests {
             let json = Value::Object(definition.to_json());
             assert_eq!(IndexDefinition::from_json("byCity", &json).unwrap(), definition);
         }
+        let computed = IndexDefinition::computed("words", IndexKind::Multi, 3).unwrap();
+        let json = Value::Object(computed.to_json());
+        assert_eq!(json, json!({ "kind": "multi", "computed": 3 }));
+        assert_eq!(IndexDefinition::from_json("words", &json).unwrap(), computed);
         let short = json!({ "kind": "unique", "on": ".email" });
         let definition = IndexDefinition::from_json("e", &short).unwrap();
         assert_eq!(Value::Object(definition.to_json()), json!({ "kind": "unique", "on": ["email"] }));
@@ -164,6 +208,9 @@ mod tests {
             json!({ "kind": "multi", "on": [1] }),
             json!({ "kind": "multi", "on": "x", "sparse": 1 }),
             json!({ "kind": "multi", "on": "x", "colour": "red" }),
+            json!({ "kind": "multi", "computed": 0 }),
+            json!({ "kind": "multi", "computed": "1" }),
+            json!({ "kind": "multi", "computed": 1, "on": "x" }),
         ] {
             assert_eq!(code(IndexDefinition::from_json("a", &json)), ErrorCode::Validation, "{json}");
         }

@@ -80,18 +80,20 @@ fn split_record_key(key: &[u8]) -> Option<(CollectionId, &[u8])> {
     Some((CollectionId::of_storage_key(key)?, key.get(KEYSPACE_BYTES..)?))
 }
 
-/// The entries of a record that goes. One that the index could not take was never in it; it can only be met while the
-/// index is being built, and then removing or repairing it must be possible.
+/// The entries of a record that goes. One that the index could not take, or for which nothing was computed, was never in it;
+/// it can only be met while the index is being built, and then removing or repairing it must be possible.
 fn fill_old(old: &mut Entries, index: &Index, record_key: &[u8], record: &Reader<'_>) -> Result<()> {
     match old.fill(index, record_key, record) {
-        Err(error)
-            if index.since.is_none() && matches!(error.code, ErrorCode::TooLarge | ErrorCode::Limit) =>
-        {
+        Err(error) if index.since.is_none() && never_taken(error.code) => {
             old.clear();
             Ok(())
         }
         filled => filled,
     }
+}
+
+fn never_taken(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::TooLarge | ErrorCode::Limit | ErrorCode::Definition)
 }
 
 /// The changes of one commit, collected.

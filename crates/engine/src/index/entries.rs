@@ -6,11 +6,11 @@ use fountain_lsm::KeyRange;
 
 use super::encode::{self, tag};
 use super::{Index, IndexKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::Expiry;
 use crate::keys;
 use crate::limits::MAX_INDEX_ENTRIES;
-use crate::record::{Path, Reader};
+use crate::record::{Node, Path, Reader};
 
 /// Entries of one record in one index: keys without the keyspace, sorted, each once. Reused from record to record, so
 /// that its memory is.
@@ -56,6 +56,10 @@ impl Entries {
     fn try_fill(&mut self, index: &Index, record_key: &[u8], document: &Reader<'_>) -> Result<()> {
         if let Some(expiry) = &index.expiry {
             return self.fill_moment(expiry, record_key, document);
+        }
+        if let Some(version) = index.definition.computed_version() {
+            let values = values_of(index, version, document)?;
+            return self.fill_product(index, record_key, &values);
         }
         let paths = index.definition.on();
         if paths.iter().any(Path::is_multiple) {
@@ -165,6 +169,38 @@ impl Entries {
     }
 }
 
+/// The values that the program has computed for an index.
+///
+/// # Errors
+/// `ERR_DEFINITION` if it has not.
+fn values_of<'a>(index: &Index, version: u32, document: &Reader<'a>) -> Result<Reader<'a>> {
+    if let (Some(values), Some(path)) = (document.values()?, index.definition.on().first())
+        && let Some(own) = path.beginning(&values)?
+        && matches!(own.clone().next()?, Node::Array(_))
+    {
+        return Ok(values);
+    }
+    let name = index.definition.name();
+    let message = format!(
+        "a record has no values for the index {name}, which the program computes, in version {version}: whoever writes \
+         this collection must have its function"
+    );
+    Err(Error::new(ErrorCode::Definition, message))
+}
+
+/// Whether the program has not computed the values of an index for a record.
+///
+/// # Errors
+/// `ERR_CORRUPT`.
+pub(crate) fn lacks_values(index: &Index, document: &Reader<'_>) -> Result<bool> {
+    let Some(version) = index.definition.computed_version() else { return Ok(false) };
+    match values_of(index, version, document) {
+        Ok(_) => Ok(false),
+        Err(error) if error.code == ErrorCode::Definition => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// The record that a stored entry leads to; `key` is without the keyspace.
 ///
 /// # Errors
@@ -245,6 +281,34 @@ mod tests {
         assert_eq!(unique(r#"{"a":1,"b":null}"#), ["Some(Number(1.0)) Some(Null)!"]);
         assert_eq!(unique(r#"{"a":1}"#), ["Some(Number(1.0)) None"]);
         assert_eq!(unique(r#"{"a":{},"b":[[{}]]}"#), ["None None"]);
+    }
+
+    #[test]
+    fn computed_values_are_entries_and_without_them_there_is_no_telling() {
+        let definition = IndexDefinition::computed("x", IndexKind::Multi, 2).unwrap();
+        let (id, collection) = (IndexId::new(17), CollectionId::FIRST);
+        let index = Index { id, collection, definition, since: None, expiry: None };
+        let shapes = Shapes::empty();
+        let record = |json: &str| write(&from_json(json).unwrap(), &shapes).unwrap();
+        let filled = |stored: Vec<u8>| {
+            let list = shapes.list();
+            let mut entries = Entries::default();
+            entries.fill(&index, b"\x30k\0", &Reader::new(&stored, &list)?)?;
+            Ok(entries.iter().count())
+        };
+        let document = record(r#"{"x@2":["in the document"]}"#);
+        let with = |json| filled(crate::envelope::with_values(&document, &record(json)));
+        assert_eq!(with(r#"{"x@2":["b","a","b"],"y@1":[1]}"#).unwrap(), 2);
+        assert_eq!(with(r#"{"x@2":[]}"#).unwrap(), 0);
+        let missing: [Result<usize>; 4] =
+            [with(r#"{"x@1":["a"]}"#), with(r#"{"x@2":"a"}"#), with("{}"), filled(document.clone())];
+        for missing in missing {
+            let error = missing.unwrap_err();
+            assert_eq!(
+                (error.code, error.details.index.as_deref()),
+                (crate::error::ErrorCode::Definition, Some("x"))
+            );
+        }
     }
 
     #[test]

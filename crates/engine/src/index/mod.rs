@@ -40,6 +40,7 @@ pub(crate) use chunk::Chunk;
 pub use definition::{IndexDefinition, IndexKind};
 pub(crate) use derive::{State, derive, expire};
 pub use encode::{decode_tuple, encode_tuple};
+pub(crate) use entries::lacks_values;
 pub(crate) use read::{IndexCursor, Place};
 pub(crate) use scan::fill as fill_page;
 pub use scan::{IndexScan, IndexScanEnd};

@@ -25,8 +25,8 @@ use super::source::Source;
 use super::state::Judged;
 use super::token::Token;
 use super::walk::{Flow, Resume, Walk};
+use crate::envelope;
 use crate::error::{Error, Result};
-use crate::expiry;
 use crate::limits::{MAX_DISTINCT_BYTES, MAX_PAGE_BYTES};
 use crate::page::Page;
 use crate::record::{self, Path, Reader, Shape, ShapeList, Value};
@@ -320,7 +320,7 @@ impl Run<'_> {
         record: &Reader<'_>,
     ) -> Result<Cow<'r, [u8]>> {
         match self.query.projection {
-            Projection::All => Ok(expiry::split(bytes).1.into()),
+            Projection::All => Ok(envelope::document(bytes).into()),
             _ => Ok(projector.project(record)?.into()),
         }
     }

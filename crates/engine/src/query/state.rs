@@ -79,9 +79,11 @@ impl<'a> State<'a> {
         };
         let shapes = inner.shapes.list();
         // Looked up after the sequence was fixed: an index that is dropped is out of the catalog before it is empty. One
-        // that was not complete at the sequence would be read by a scan, which the planner can do better.
+        // that was not complete at the sequence would be read by a scan, which the planner can do better. What the program
+        // computes is no path that a filter could name.
         let table = inner.catalog.indexes();
-        let ready = table.of(collection).iter().filter(|index| index.is_ready(Some(seq)));
+        let of_paths = |index: &&Arc<Index>| index.definition.computed_version().is_none();
+        let ready = table.of(collection).iter().filter(|index| index.is_ready(Some(seq))).filter(of_paths);
         let stored: Vec<_> = ready.cloned().collect();
         let indexes = stored.iter().map(|index| describe(index)).collect();
         Ok(Self { inner, collection, view, seq, live, shapes, indexes, stored, _pin: pin })
@@ -90,7 +92,11 @@ impl<'a> State<'a> {
     /// The first path of an index.
     pub fn index_path(inner: &Inner, collection: CollectionId, name: &str) -> Option<String> {
         let table = inner.catalog.indexes();
-        table.find(collection, name)?.definition.on().first().map(ToString::to_string)
+        let definition = &table.find(collection, name)?.definition;
+        if definition.computed_version().is_some() {
+            return None;
+        }
+        definition.on().first().map(ToString::to_string)
     }
 
     fn index_cursor<'b>(

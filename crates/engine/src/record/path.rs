@@ -46,6 +46,11 @@ impl Path {
         Ok(Self { steps: steps.into() })
     }
 
+    /// To every element of the array that is the member `name`, whatever characters it has.
+    pub(crate) fn each_of(name: &str) -> Self {
+        Self { steps: [Step::Member(name.into()), Step::Each].into() }
+    }
+
     /// The steps.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -67,6 +72,19 @@ impl Path {
         found: &mut dyn FnMut(Reader<'a>) -> Result<()>,
     ) -> Result<()> {
         visit(record.clone(), &self.steps, found)
+    }
+
+    /// The value of the member that the path begins with.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    pub(crate) fn beginning<'a>(&self, record: &Reader<'a>) -> Result<Option<Reader<'a>>> {
+        let mut found = None;
+        visit(record.clone(), &self.steps[..1], &mut |reader| {
+            found = Some(reader);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The first place that the path leads to.

@@ -4,8 +4,9 @@
 //! a container reads or skips all of its values. Skipping is a loop over the structure, never a recursion.
 
 use super::{CODEC_RECORD, Shape, flag, tag};
+use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry::{self, Moment};
+use crate::expiry::Moment;
 
 /// The next value of a record, or the beginning of a container.
 #[derive(Clone, Copy, Debug)]
@@ -54,16 +55,17 @@ pub struct Reader<'a> {
     wide: bool,
     shapes: &'a [std::sync::Arc<Shape>],
     expires_at: Option<Moment>,
+    values: Option<&'a [u8]>,
 }
 
 impl<'a> Reader<'a> {
-    /// Begins to read a record, codec byte first, or what stands before that if it expires by itself.
+    /// Begins to read a record, codec byte first, or what stands before that.
     ///
     /// # Errors
     /// `ERR_NEWER_FORMAT` for another codec, `ERR_CORRUPT`.
     pub fn new(record: &'a [u8], shapes: &'a [std::sync::Arc<Shape>]) -> Result<Self> {
-        let (expires_at, record) = expiry::split(record);
-        let (flags, rest) = match record {
+        let envelope::Parts { expires_at, values, document } = envelope::open(record);
+        let (flags, rest) = match document {
             [CODEC_RECORD, flags, rest @ ..] => (*flags, rest),
             [codec, _, ..] if *codec != CODEC_RECORD => return Err(unknown_codec(*codec)),
             _ => return Err(malformed("too short")),
@@ -84,12 +86,20 @@ impl<'a> Reader<'a> {
         let (structure, text) =
             rest.split_at_checked(length).ok_or_else(|| malformed("structure cut short"))?;
         let text = std::str::from_utf8(text).map_err(|_| malformed("text is not UTF-8"))?;
-        Ok(Self { structure, text, wide: flags & flag::WIDE != 0, shapes, expires_at })
+        Ok(Self { structure, text, wide: flags & flag::WIDE != 0, shapes, expires_at, values })
     }
 
     /// The moment at which the record expires, if it carries one.
     pub(crate) fn expires_at(&self) -> Option<Moment> {
         self.expires_at
+    }
+
+    /// What the program has computed from the document for indexes, if it has.
+    ///
+    /// # Errors
+    /// As [`Reader::new`].
+    pub(crate) fn values(&self) -> Result<Option<Self>> {
+        self.values.map(|values| Self::new(values, self.shapes)).transpose()
     }
 
     /// Whether both streams are read to their ends.

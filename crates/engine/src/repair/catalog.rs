@@ -13,8 +13,8 @@ use fountain_lsm::{Db, Direction, Durability, KeyRange, ReadTier, Seq, WriteBatc
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{Catalog, parse_collection};
+use crate::envelope;
 use crate::error::Result;
-use crate::expiry::CODEC_EXPIRING;
 use crate::keyspace::{CATALOG, CollectionId, unknown_keys};
 use crate::limits::KEYSPACE_BYTES;
 use crate::own::refuse_unknown;
@@ -124,7 +124,7 @@ fn carries_moments(db: &Db, id: CollectionId) -> Result<bool> {
     let records = KeyRange::prefix(&id.prefix());
     let mut cursor = db.cursor(records, db.visible(), Direction::Forward, ReadTier::Disk)?;
     while cursor.next()? {
-        if cursor.value().first() == Some(&CODEC_EXPIRING) {
+        if envelope::carries_moment(cursor.value()) {
             return Ok(true);
         }
     }
@@ -237,7 +237,7 @@ fn keyspaces(db: &Db) -> Result<Vec<(CollectionId, bool)>> {
         let Some(id) = number.and_then(CollectionId::new) else { break };
         // No value of an index entry begins like a record: it is empty, or a key.
         let first = cursor.value().first();
-        found.push((id, matches!(first, Some(&(CODEC_RECORD | CODEC_EXPIRING)))));
+        found.push((id, first.is_some_and(|&first| first == CODEC_RECORD || envelope::is_envelope(first))));
         from = id.get().checked_add(1).and_then(CollectionId::new);
     }
     Ok(found)

@@ -12,8 +12,8 @@ use fountain_lsm::{KeyRange, Preview};
 use super::contents::{ContentFault, ContentFaultCode as Code, ContentReport};
 use crate::catalog::Catalog;
 use crate::document::check_stored;
+use crate::envelope;
 use crate::error::{ErrorCode, Result};
-use crate::expiry;
 use crate::index::entries::Entries;
 use crate::index::{Index, show_tuple};
 use crate::keys;
@@ -118,7 +118,9 @@ impl Check<'_> {
     fn readable(&self, key: &[u8], stored: &[u8]) -> Result<()> {
         keys::validate(key)?;
         check_stored(stored)?;
-        record::check(expiry::split(stored).1, &self.shapes)
+        let parts = envelope::open(stored);
+        parts.values.map_or(Ok(()), |values| record::check(values, &self.shapes))?;
+        record::check(parts.document, &self.shapes)
     }
 
     /// Looks up the entries of a record.

@@ -1,0 +1,148 @@
+/** Indexes on what a function of the program computes: what is found, who may write, what was there before. */
+import test from 'ava'
+import { type ComputedIndex, FountainStore, Index, type } from '../index.mjs'
+import { directory, fails, newStore } from './support.js'
+
+interface Note {
+  id: string
+  text: string
+}
+
+const words = (note: { text: string }) => note.text.split(/\s+/).filter((word) => word !== '')
+const WORDS = { version: 1, values: words }
+const declared = { schema: type<Note>(), indexes: { byWord: WORDS } }
+const ids = (notes: readonly Note[]) => notes.map((note) => note.id)
+
+test('documents are found by what the function computes, however they are written', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection('notes', declared)
+  await notes.ready()
+  await notes.put({ id: 'a', text: 'fountain pen' })
+  await notes.putJson('{"id":"b","text":"pen and paper"}')
+  await notes.batch([{ insert: { id: 'c', text: '' } }, { put: { id: 'd', text: 'Pen' } }])
+  await store.batch([notes.putOp({ id: 'e', text: 'ink pen' })])
+  await store.transaction(async (tx) => {
+    const inside = tx.collection(notes)
+    inside.put({ id: 'f', text: 'pen' })
+    t.deepEqual(ids(await inside.byIndex('byWord', 'pen')), ['a', 'b', 'e', 'f'])
+  })
+  t.deepEqual(await notes.get('a'), { id: 'a', text: 'fountain pen' })
+  t.deepEqual(ids(await notes.byIndex('byWord', 'pen')), ['a', 'b', 'e', 'f'])
+  t.deepEqual(ids(await notes.scanIndex('byWord', 'p').toArray()), ['b', 'a', 'b', 'e', 'f'])
+  const past = store.snapshot()
+  await notes.updateWhere({ id: 'a' }, { text: 'quill' })
+  await notes.delete('b')
+  t.deepEqual(ids(await notes.byIndex('byWord', 'pen')), ['e', 'f'])
+  t.deepEqual(ids(await notes.byIndex('byWord', 'quill')), ['a'])
+  t.deepEqual(ids(await notes.byIndex('byWord', 'pen', { snapshot: past })), ['a', 'b', 'e', 'f'])
+  past.close()
+  const [info] = notes.indexes()
+  t.like(info, { name: 'byWord', kind: 'multi', on: [], computed: 1, sparse: true, state: 'ready' })
+})
+
+test('what was there before is computed, and keeps its own moment of expiry', async (t) => {
+  const path = directory(t)
+  const store = await FountainStore.open(path)
+  const notes = store.collection<Note>('notes')
+  await Promise.all(Array.from({ length: 700 }, (_, i) => notes.put({ id: `n${i}`, text: `pen ${i}` })))
+  await notes.put({ id: 'brief', text: 'brief pen' }, { ttl: 3_600_000 })
+  const expires = (store: FountainStore) =>
+    store
+      .collection<Note>('notes')
+      .find({ where: { id: 'brief' } })
+      .toArray()
+  const build = notes.define(Index.multiValues('byWord', words, { version: 1 }))
+  await notes.put({ id: 'new', text: 'pen' })
+  await build
+  t.is((await notes.byIndex('byWord', 'pen')).length, 702)
+  t.deepEqual(ids(await notes.byIndex('byWord', '69')), ['n69'])
+  t.is((await expires(store)).length, 1)
+  await store.close()
+  const again = await FountainStore.open(path)
+  t.teardown(() => again.close())
+  const reopened = again.collection('notes', declared)
+  await reopened.ready()
+  t.deepEqual(ids(await reopened.byIndex('byWord', 'brief')), ['brief'])
+})
+
+test('a build goes on in the next process that knows the function', async (t) => {
+  const path = directory(t)
+  const store = await FountainStore.open(path)
+  const notes = store.collection<Note>('notes')
+  await notes.put({ id: 'a', text: 'pen' })
+  const build = notes.defineIndex('byWord', {
+    version: 1,
+    values: () => {
+      throw new Error('not today')
+    },
+  })
+  await t.throwsAsync(async () => await build, { message: 'not today' })
+  await store.close()
+  const again = await FountainStore.open(path)
+  t.teardown(() => again.close())
+  t.is(again.collection<Note>('notes').indexes()[0]?.state, 'building')
+  await fails(t, () => again.collection<Note>('notes').byIndex('byWord', 'pen'), { code: 'ERR_INDEX_BUILDING' })
+  const knowing = again.collection('notes', declared)
+  await knowing.ready()
+  t.deepEqual(ids(await knowing.byIndex('byWord', 'pen')), ['a'])
+})
+
+test('who does not know the function writes nothing, but may delete', async (t) => {
+  const path = directory(t)
+  const store = await FountainStore.open(path)
+  const notes = store.collection('notes', declared)
+  await notes.ready()
+  await notes.put({ id: 'a', text: 'pen' })
+  await store.close()
+  const other = await FountainStore.open(path)
+  t.teardown(() => other.close())
+  const unaware = other.collection<Note>('notes')
+  const error = await fails(t, () => unaware.put({ id: 'b', text: 'pen' }), { code: 'ERR_DEFINITION' })
+  t.is(error.details?.index, 'byWord')
+  t.regex(error.message, /byWord.*version 1/)
+  await fails(t, () => unaware.updateWhere({ id: 'a' }, { text: 'x' }), { code: 'ERR_DEFINITION' })
+  t.deepEqual(await unaware.get('a'), { id: 'a', text: 'pen' })
+  await unaware.delete('a')
+  const newer = other.collection('notes', { schema: type<Note>(), indexes: { byWord: { ...WORDS, version: 2 } } })
+  await fails(t, () => newer.ready(), { code: 'ERR_EXISTS' })
+  await newer.dropIndex('byWord')
+  await newer.ready()
+  await newer.put({ id: 'c', text: 'pen' })
+  t.is(newer.indexes()[0]?.computed, 2)
+})
+
+test('a unique index on computed values refuses the second holder', async (t) => {
+  const store = await newStore(t)
+  const users = store.collection('users', {
+    schema: type<{ id: string; email: string }>(),
+    indexes: {
+      byEmail: { kind: 'unique', version: 1, values: (user: { email: string }) => [user.email.toLowerCase()] },
+    },
+  })
+  await users.ready()
+  await users.put({ id: 'a', email: 'A@x' })
+  const error = await fails(t, () => users.put({ id: 'b', email: 'a@X' }), { code: 'ERR_UNIQUE' })
+  t.like(error.details, { index: 'byEmail', indexKey: 'a@x', holder: 'a' })
+})
+
+test('what is no definition and what are no values is refused by name', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection<Note>('notes')
+  const bad = (definition: object) => () => notes.defineIndex('x', definition as ComputedIndex<Note>)
+  t.throws(bad({ version: 0, values: words }), { message: /version/ })
+  t.throws(bad({ values: words }), { message: /version/ })
+  t.throws(bad({ version: 1, values: 'words' }), { message: /values.*function/ })
+  t.throws(bad({ kind: 'fts', version: 1, values: words }), { message: /kind/ })
+  const results: unknown[] = ['pen', undefined, [{}], [Number.NaN], [() => 1]]
+  let result: unknown
+  await notes.defineIndex('x', { version: 1, values: () => result as string[] })
+  for (result of results) {
+    const error = await fails(t, () => notes.put({ id: 'a', text: 'pen' }), { code: 'ERR_VALIDATION' })
+    t.regex(error.message, /function of index "x" of "notes"/)
+  }
+  result = ['\ud800']
+  await fails(t, () => notes.put({ id: 'a', text: 'pen' }), { code: 'ERR_VALIDATION' })
+  result = ['x'.repeat(2 * 1024 * 1024)]
+  await fails(t, () => notes.put({ id: 'a', text: 'pen' }), { code: 'ERR_TOO_LARGE' })
+  t.is(await notes.get('a'), undefined)
+})

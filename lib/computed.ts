@@ -1,0 +1,135 @@
+/**
+ * Indexes on what a function of the program computes from documents. The function runs here, where a document is written;
+ * what it says travels and is stored with the record, so the engine never calls JavaScript, and can rebuild, check and repair
+ * such an index like any other. Who writes a collection must know the functions of its indexes: a write without their values
+ * is refused.
+ */
+import { encodeValues } from './codec.js'
+import { describe, invalidArgument, StoreError } from './errors.js'
+import type { IndexKind, IndexValue } from './indexes.js'
+import { MAX_INDEX_VERSION } from './limits.js'
+import { integer } from './options.js'
+import { Place, type ShapeTable } from './record/shapes.js'
+
+/** An index on the values that a function computes from a document. */
+export interface ComputedIndex<T = never, V extends IndexValue = IndexValue> {
+  /** Whether several documents may have the same value. Default: `'multi'`. */
+  readonly kind?: IndexKind | undefined
+  /**
+   * The version of the function, from 1 on. Whoever changes what it computes drops the index and defines it with another
+   * version.
+   */
+  readonly version: number
+  /** The values under which a document is found, any number. It must say the same whenever it is called with the same. */
+  readonly values: (document: T) => readonly V[]
+}
+
+/** An index as it is remembered. */
+export interface KnownComputed {
+  readonly kind: IndexKind
+  readonly version: number
+  readonly values: (document: never) => unknown
+}
+
+const version = integer(1, MAX_INDEX_VERSION)
+
+/** The definition of a computed index, if it is one. */
+export function checkedComputed(given: Partial<ComputedIndex>, place: string): KnownComputed {
+  const { kind = 'multi', values } = given
+  if (kind !== 'unique' && kind !== 'multi') throw invalidArgument(`${place}.kind`, '"unique" or "multi"', kind)
+  if (!version.accepts(given.version)) throw invalidArgument(`${place}.version`, version.expected, given.version)
+  if (typeof values !== 'function') throw invalidArgument(`${place}.values`, 'a function', values)
+  return { kind, version: given.version as number, values }
+}
+
+/** The computed indexes of one collection that the program knows. */
+interface Known {
+  readonly indexes: Map<string, KnownComputed>
+  /** Where the shape of their values is remembered. */
+  readonly place: Place
+}
+
+/** The functions that the program has for the collections of a store. */
+export class ComputedIndexes {
+  readonly #collections = new Map<string, Known>()
+
+  /** Remembers an index; returns what was known under the name before. */
+  learn(collection: string, name: string, index: KnownComputed): KnownComputed | undefined {
+    let known = this.#collections.get(collection)
+    if (known === undefined) {
+      known = { indexes: new Map(), place: new Place() }
+      this.#collections.set(collection, known)
+    }
+    const before = known.indexes.get(name)
+    known.indexes.set(name, index)
+    return before
+  }
+
+  /** Forgets an index, or goes back to what was known before. */
+  forget(collection: string, name: string, before?: KnownComputed): void {
+    const indexes = this.#collections.get(collection)?.indexes
+    if (before === undefined) indexes?.delete(name)
+    else indexes?.set(name, before)
+  }
+
+  /** Whether documents of the collection have values to be computed. */
+  has(collection: string): boolean {
+    const known = this.#collections.get(collection)
+    return known !== undefined && known.indexes.size > 0
+  }
+
+  /**
+   * The record of a document with its values in front.
+   *
+   * @throws StoreError `ERR_VALIDATION`, `ERR_TOO_LARGE`, and what the functions throw
+   */
+  seal(collection: string, document: object, record: Uint8Array, shapes: ShapeTable): Uint8Array {
+    const known = this.#collections.get(collection)
+    if (known === undefined || known.indexes.size === 0) return record
+    const values: Record<string, readonly unknown[]> = {}
+    for (const [name, index] of known.indexes) {
+      values[`${name}@${index.version}`] = checkedValues(index.values(document as never), collection, name)
+    }
+    return withValues(encodeValues(values, collection, known.place, shapes), record)
+  }
+}
+
+const CODEC_COMPUTED = 4
+const HEADER_BYTES = 5
+
+function withValues(values: Uint8Array, record: Uint8Array): Uint8Array {
+  const sealed = Buffer.allocUnsafe(HEADER_BYTES + values.length + record.length)
+  sealed[0] = CODEC_COMPUTED
+  sealed.writeUInt32LE(values.length, 1)
+  sealed.set(values, HEADER_BYTES)
+  sealed.set(record, HEADER_BYTES + values.length)
+  return sealed
+}
+
+function checkedValues(values: unknown, collection: string, index: string): readonly unknown[] {
+  if (!Array.isArray(values)) throw badValues(collection, index, `an array of values, not ${describe(values)}`)
+  const wrong = values.findIndex((value) => !isIndexValue(value))
+  if (wrong < 0) return values
+  throw badValues(collection, index, `values that an index can hold, and [${wrong}] is ${describe(values[wrong])}`)
+}
+
+function badValues(collection: string, index: string, expected: string): StoreError {
+  const message = `the function of index ${JSON.stringify(index)} of ${JSON.stringify(collection)} must return ${expected}`
+  return new StoreError('ERR_VALIDATION', message, { collection, details: { index } })
+}
+
+function isIndexValue(value: unknown): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+    case 'bigint':
+      return true
+    case 'number':
+      return Number.isFinite(value)
+    case 'object':
+      if (value === null || value instanceof Date || value instanceof Uint8Array) return true
+      return Array.isArray(value) && value.every(isIndexValue)
+    default:
+      return false
+  }
+}
