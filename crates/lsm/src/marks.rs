@@ -65,6 +65,8 @@ marks! {
     OrphanQuarantined,
     /// An open completed the creation of a store that had died.
     CreationResumed,
+    /// A sync of the names of new directories failed, and they were removed again.
+    DirectoryTakenBack,
     /// A store that is open was refused.
     LockRefused,
     /// A commit was refused for want of space and cut out of the log.

@@ -4,6 +4,7 @@
 //! the destination is complete or not there. Whoever fails takes the pieces away; the pieces of one that died are taken
 //! away by the next one to the same place. Checkpoints and salvage work so.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub(crate) struct Staging {
     dest: PathBuf,
     parent: PathBuf,
     pub(crate) paths: StorePaths,
+    /// It has, or a crash may give it, the name of the destination, so nothing of it may be taken away.
+    named: Cell<bool>,
 }
 
 impl Staging {
@@ -44,8 +47,8 @@ impl Staging {
         }
         temp.push(".tmp");
         let root = parent.join(&temp);
-        let staging =
-            Self { dest: dest.to_path_buf(), parent: parent.to_path_buf(), paths: StorePaths::new(&root) };
+        let (dest, parent, paths) = (dest.to_path_buf(), parent.to_path_buf(), StorePaths::new(&root));
+        let staging = Self { dest, parent, paths, named: Cell::new(false) };
         if exists(&temp) {
             hit(Mark::CheckpointCleared);
             staging.discard(fs);
@@ -117,13 +120,18 @@ impl Staging {
         let root = self.paths.root();
         fs.rename(root, &self.dest).map_err(|e| Error::io("rename", root, e))?;
         fs.sync_dir(&self.parent).map_err(|e| Error::sync(&self.parent, e)).inspect_err(|_| {
-            // Back to where it can be taken away; if that fails, too, the copy stays, complete.
-            tolerate(fs.rename(&self.dest, root));
+            // The name may be on disk. Back to where it can be taken away, and only when that is certain, piece by piece; if
+            // it fails, too, the copy stays, complete.
+            let is_back = tolerate(fs.rename(&self.dest, root)).is_some();
+            self.named.set(!is_back || tolerate(fs.sync_dir(&self.parent)).is_none());
         })
     }
 
     /// Removes everything that a new store consists of, and nothing else.
     pub(crate) fn discard(&self, fs: &dyn Fs) {
+        if self.named.get() {
+            return;
+        }
         let root = self.paths.root();
         remove_files(fs, &self.paths.wal_dir(), |name| parse_wal_name(name).is_some());
         remove_files(fs, &self.paths.table_dir(), |name| parse_table_name(name).is_some());

@@ -16,6 +16,7 @@ mod checkpoint;
 mod close;
 mod commit;
 mod compact;
+mod directory;
 mod flush;
 mod group;
 mod health;

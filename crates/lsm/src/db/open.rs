@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::commit::{CommitQueue, Log, Publisher};
+use super::directory::{prepare_directory, take_back};
 use super::health::HealthState;
 use super::inner::{Current, Inner, Work};
 use super::obsolete::Obsolete;
@@ -21,7 +22,7 @@ use super::replayed::Replayed;
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
-use crate::files::{StoreFile, StorePaths, parse_root_name};
+use crate::files::StorePaths;
 use crate::fs::{Fs, Lock, LockAttempt, tolerate};
 use crate::listing::Listing;
 use crate::manifest::{Loaded, ManifestLog, StoreState, Version, refuse_newer};
@@ -86,12 +87,13 @@ pub(super) fn open<E: From<Error>>(
     if planted::active(Bug::OldLogDeletedFirst) {
         listing.segments.iter().for_each(|&number| drop(fs.remove(&paths.wal(number))));
     }
-    let (manifest, wal) = start_logs(&fs, &paths, &counters, &mut recovered).inspect_err(|error| {
-        // After any other failure it may be that the new manifest names them.
-        if error.changed_nothing() {
-            recovered.discard(fs.as_ref(), &paths);
-        }
-    })?;
+    let (manifest, wal) =
+        start_logs(&fs, &paths, &counters, &listing, &mut recovered).inspect_err(|error| {
+            // After any other failure it may be that the new manifest names them.
+            if error.changed_nothing() {
+                recovered.discard(fs.as_ref(), &paths);
+            }
+        })?;
     clean_up(fs.as_ref(), &paths, &listing, manifest.state(), &mut recovered);
     Ok(assemble(options, paths, counters, lock, Logs { manifest, wal }, cache, recovered))
 }
@@ -111,58 +113,6 @@ impl Recovered {
 struct Logs {
     manifest: ManifestLog,
     wal: WalWriter,
-}
-
-/// Refuses foreign directories before anything is written, and makes missing ones.
-fn prepare_directory(fs: &dyn Fs, paths: &StorePaths, create: bool) -> Result<()> {
-    let root = paths.root();
-    match fs.list(root) {
-        Ok(names) => {
-            let is_store = names.iter().any(|name| parse_root_name(name) == Some(StoreFile::Current));
-            // Files that desktops and editors strew about are no reason to refuse an otherwise empty directory.
-            let foreign = names.iter().find(|name| parse_root_name(name).is_none() && !name.starts_with('.'));
-            match foreign {
-                Some(foreign) if !is_store => {
-                    let what = format!("it has no CURRENT, but holds {foreign:?}");
-                    Err(Error::NotAStore { path: root.to_path_buf(), what })
-                }
-                _ if !is_store && !create => Err(Error::Missing { path: root.to_path_buf() }),
-                _ if !is_store => sync_ancestors(fs, root),
-                _ => Ok(()),
-            }
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && create => make_directory(fs, root),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::Missing { path: root.to_path_buf() })
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
-            Err(Error::NotAStore { path: root.to_path_buf(), what: "it is a file".to_owned() })
-        }
-        Err(e) => Err(Error::io("list", root, e)),
-    }
-}
-
-/// Makes a directory and its parents, and their names durable.
-fn make_directory(fs: &dyn Fs, root: &Path) -> Result<()> {
-    fs.create_dir(root).map_err(|e| Error::io("create", root, e))?;
-    sync_ancestors(fs, root)
-}
-
-/// Makes the names of a new store's directory and of all directories around it durable. Which of them an earlier attempt
-/// made, that failed or died before this, is not known.
-fn sync_ancestors(fs: &dyn Fs, root: &Path) -> Result<()> {
-    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    let mut dir = root;
-    while let Some(parent) = dir.parent().filter(|_| !planted::active(Bug::StoreNameNotSynced)) {
-        let named = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        match fs.sync_dir(named) {
-            // No attempt of this process made anything in there.
-            Err(e) if matches!(e.kind(), PermissionDenied | InvalidInput | Unsupported) => {}
-            synced => synced.map_err(|e| Error::sync(named, e))?,
-        }
-        dir = parent;
-    }
-    Ok(())
 }
 
 /// What [`Bug::LockIgnored`] holds.
@@ -300,8 +250,10 @@ fn start_logs(
     fs: &Arc<dyn Fs>,
     paths: &StorePaths,
     counters: &Arc<Counters>,
+    listing: &Listing,
     recovered: &mut Recovered,
 ) -> Result<(ManifestLog, WalWriter)> {
+    let is_new = recovered.report.created;
     let state = &mut recovered.state;
     let mut take = || {
         let number = state.next_file;
@@ -317,7 +269,13 @@ fn start_logs(
     let wal = WalWriter::create(Arc::clone(fs), paths.clone(), store, Arc::clone(counters), begin)?;
     let (fs, state) = (Arc::clone(fs), state.clone());
     // The directories were made before; their names must be on disk before anything in them counts.
-    fs.sync_dir(paths.root()).map_err(|e| Error::sync_dir(paths.root(), e))?;
+    if let Err(error) = fs.sync_dir(paths.root()).map_err(|e| Error::sync_dir(paths.root(), e)) {
+        drop(wal);
+        if is_new {
+            take_back(fs.as_ref(), paths, listing.segments.iter().copied().chain([segment]));
+        }
+        return Err(error);
+    }
     let manifest = ManifestLog::create(fs, paths.clone(), store, Arc::clone(counters), manifest, state)?;
     Ok((manifest, wal))
 }

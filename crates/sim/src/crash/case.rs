@@ -3,27 +3,24 @@
 use super::config::Config;
 use super::explore::{Depth, Explorer, Recording, Tally};
 use super::ledger::Ledger;
+use super::lies;
 use super::script::{Script, Step};
-use super::session::{Check, STORE, Session};
-use super::verify;
-use crate::disk::{Crash, Disk, Op, SimFs};
+use super::session::{Check, Session};
+use crate::disk::{Disk, Op, SimFs};
 use crate::model::Model;
 use crate::random::Random;
-use fountain_lsm::{Db, ManualClock, Timestamp};
-use std::path::Path;
-use std::sync::Arc;
 
 /// What a case did beside its crash states.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// The crash states.
     pub tally: Tally,
-    /// Syncs that failed.
+    /// Syncs of files that failed.
     pub failed_syncs: u64,
-    /// States of a disk that had lied about its last syncs.
-    pub lies: u64,
-    /// Those of them that were refused as damaged.
-    pub lies_noticed: u64,
+    /// Syncs of directories that failed.
+    pub failed_dir_syncs: u64,
+    /// Disks that did less than they must.
+    pub lies: lies::Tally,
 }
 
 /// Runs a case; what is wrong is told in words.
@@ -34,7 +31,7 @@ pub fn run(seed: u64, script: &Script, depth: Depth, counts: &mut Counts) -> Che
     let explored = explorer.explore(&recording);
     let checked = explored
         .and_then(|()| failing_syncs(&config, seed, script, &recording, &mut explorer, counts))
-        .and_then(|()| lies(&config, &recording, seed, counts));
+        .and_then(|()| lies::explore(&config, &recording, seed, &mut counts.lies));
     counts.tally.add(&explorer.tally);
     checked
 }
@@ -50,8 +47,7 @@ fn record(config: &Config, seed: u64, steps: &[Step]) -> Check<Recording> {
     Ok(Recording::of(session, before, Ledger::default(), Model::default()))
 }
 
-/// P6: a sync fails and the machine goes on. The process ends, another opens the store from what the machine shows, and
-/// then the power fails, which loses what the failed sync should have written.
+/// P6: a sync of a file or a directory fails and the machine goes on.
 fn failing_syncs(
     config: &Config,
     seed: u64,
@@ -60,15 +56,25 @@ fn failing_syncs(
     explorer: &mut Explorer<'_>,
     counts: &mut Counts,
 ) -> Check<()> {
-    let syncs = recording.ops.iter().filter(|op| matches!(op, Op::Sync { .. })).count();
+    let syncs: Vec<_> = recording.ops.iter().filter(|op| is_sync(op)).collect();
+    let of_files = syncs.iter().map(|op| matches!(op, Op::Sync { .. }));
+    let (files, dirs): (Vec<_>, Vec<_>) = (0..syncs.len()).zip(of_files).partition(|(_, of_file)| *of_file);
     let mut random = Random::nth(seed, 0xF5);
-    for _ in 0..syncs.min(3) {
-        let after = random.below(syncs);
-        fail_one_sync(config, seed, script, after, explorer)
-            .map_err(|what| format!("{what}\n  sync {after} failed"))?;
-        counts.failed_syncs += 1;
+    for (list, count, counter) in
+        [(files, 2, &mut counts.failed_syncs), (dirs, 1, &mut counts.failed_dir_syncs)]
+    {
+        for _ in 0..list.len().min(count) {
+            let (after, _) = *random.pick(&list);
+            fail_one_sync(config, seed, script, after, explorer)
+                .map_err(|what| format!("{what}\n  sync {after} failed"))?;
+            *counter += 1;
+        }
     }
     Ok(())
+}
+
+const fn is_sync(op: &Op) -> bool {
+    matches!(op, Op::Sync { .. } | Op::SyncDir { .. })
 }
 
 fn fail_one_sync(
@@ -80,55 +86,26 @@ fn fail_one_sync(
 ) -> Check<()> {
     let fs = SimFs::default();
     fs.fail_sync_after(after);
+    fs.record();
     let mut session = Session::new(config, fs.clone(), Model::default(), seed);
     session.faulty = true;
-    // A store that could not be created may be there or not, and holds nothing.
-    let opened = session.open(&Ledger::default());
-    let ledger = match opened {
+    match session.open(&Ledger::default()) {
         Ok(_) => {
             session.run(&script.0)?;
             session.end(false)?;
-            let mut ledger = Ledger::default();
-            session.marks.iter().for_each(|(_, mark)| ledger.note(mark));
-            ledger
         }
-        Err(what) if !fs.has_failed() => return Err(what),
-        Err(_) => Ledger::default(),
-    };
-    explorer.after_kill(&fs.disk(), &ledger, &session.model)
-}
-
-/// P7: the disk said that syncs had happened, and up to three of the last ones had not. Commits may be missing then, but
-/// what opens holds a prefix of them and no more.
-fn lies(config: &Config, recording: &Recording, seed: u64, counts: &mut Counts) -> Check<()> {
-    let is_sync = |op: &Op| matches!(op, Op::Sync { .. } | Op::SyncDir { .. });
-    let syncs: Vec<usize> =
-        recording.ops.iter().enumerate().filter(|(_, op)| is_sync(op)).map(|(index, _)| index).collect();
-    let mut random = Random::nth(seed, 0x11);
-    for _ in 0..syncs.len().min(6) {
-        let last = random.below(syncs.len());
-        let recent = &syncs[(last + 1).saturating_sub(RECENT_SYNCS)..=last];
-        let left_out = [0; 3].map(|_| *random.pick(recent));
-        let mut disk = recording.before.clone();
-        for (index, op) in recording.ops[..=syncs[last]].iter().enumerate() {
-            if !left_out.contains(&index) {
-                disk.apply(op);
-            }
-        }
-        counts.lies += 1;
-        counts.lies_noticed += u64::from(lied(config, &disk, recording)?);
+        // A store that could not be created may be there or not, and holds nothing.
+        Err(_) if fs.has_failed() => {}
+        Err(what) => return Err(what),
     }
-    Ok(())
-}
-
-/// Syncs among which those that a disk lies about are chosen.
-const RECENT_SYNCS: usize = 8;
-
-/// Whether the lie was noticed; if not, what is there must be a prefix.
-fn lied(config: &Config, disk: &Disk, recording: &Recording) -> Check<bool> {
-    let fs = SimFs::new(disk.crash(&Crash::Synced));
-    let clock = Arc::new(ManualClock::new(Timestamp::UNKNOWN));
-    let Ok(db) = Db::open(Path::new(STORE), config.options(&fs, &clock)) else { return Ok(true) };
-    let state = verify::state_at(&db, db.visible(), &recording.model_after);
-    state.map(|()| false).map_err(|what| format!("after a disk lied, {what}"))
+    // With a fault, or without the close at the end, there may be fewer syncs.
+    if !fs.has_failed() {
+        return Ok(());
+    }
+    explorer.explore_failed_sync(&Recording::of(
+        session,
+        Disk::default(),
+        Ledger::default(),
+        Model::default(),
+    ))
 }

@@ -72,6 +72,11 @@ impl Recording {
         let Session { marks, model, .. } = session;
         Self { before, ledger, model_before, ops, marks, model_after: model }
     }
+
+    /// Where changes of a kind are.
+    pub fn positions(&self, kind: impl Fn(&Op) -> bool) -> Vec<usize> {
+        self.ops.iter().enumerate().filter(|(_, op)| kind(op)).map(|(index, _)| index).collect()
+    }
 }
 
 /// How many of the states after a crash are explored further: one in so many, after one and after two crashes.
@@ -84,6 +89,9 @@ pub struct Depth {
     /// Crashes tried in each recording after the first.
     pub crashes: usize,
 }
+
+/// Moments between a sync that fails and the end of the process at which the power fails, about.
+const MOMENTS_AFTER_FAILURE: usize = 6;
 
 /// Explores one case.
 pub struct Explorer<'a> {
@@ -102,6 +110,8 @@ struct Moment<'a> {
     model: &'a Model,
     /// Crashes before this one.
     crashes: usize,
+    /// Nothing more happens before something is synced.
+    before_sync: bool,
 }
 
 impl<'a> Explorer<'a> {
@@ -113,8 +123,43 @@ impl<'a> Explorer<'a> {
 
     /// Tries all kinds of crashes at all moments of a first recording.
     pub fn explore(&mut self, recording: &Recording) -> Check<()> {
-        self.walk(recording, 0, &mut |explorer, moment| {
-            for crash in plan::all(moment.disk, &mut explorer.random) {
+        self.walk(recording, 0, 0, &mut |explorer, moment| {
+            for crash in plan::all(moment.disk, moment.before_sync, &mut explorer.random) {
+                explorer.try_crash(moment, &crash)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// P6: a sync failed in a first recording. What comes after it is crashed at some moments. At its end comes another
+    /// process, which finds what the running machine shows; then the power fails at every other moment of its recovery, and
+    /// what the failed sync should have written is gone or not. A process that dies while it takes back the directories of
+    /// a new store is left out: a limit that is published.
+    pub fn explore_failed_sync(&mut self, recording: &Recording) -> Check<()> {
+        let is_failure = |op: &Op| matches!(op, Op::FailedSync { .. } | Op::FailedSyncDir { .. });
+        let failure = recording.ops.iter().position(is_failure).ok_or("no sync has failed")?;
+        let after = ((recording.ops.len() - failure) / MOMENTS_AFTER_FAILURE).max(1);
+        let mut at_the_end = None;
+        self.walk(recording, 0, failure + 1, &mut |explorer, moment| {
+            at_the_end = Some((moment.disk.clone(), moment.ledger.after_crash(true), moment.model.clone()));
+            // A failure that ends nothing is followed by the rest of the scenario.
+            if explorer.random.one_in(after) {
+                let is_limit = moment.disk.has_names_in_doubt() && !moment.ledger.created;
+                for crash in plan::all(moment.disk, false, &mut explorer.random) {
+                    if !(is_limit && crash == Crash::Kill) {
+                        explorer.try_crash(moment, &crash)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let Some((disk, ledger, model)) = at_the_end else { return Ok(()) };
+        let recovery = self.live_on(disk, &ledger, &model)?;
+        self.walk(&recovery, 1, 0, &mut |explorer, moment| {
+            if explorer.random.one_in(2) {
+                return Ok(());
+            }
+            for crash in [Crash::Synced, plan::one(moment.disk, &mut explorer.random)] {
                 explorer.try_crash(moment, &crash)?;
             }
             Ok(())
@@ -126,7 +171,7 @@ impl<'a> Explorer<'a> {
         // At most every moment, at least some.
         let marks = recording.marks.iter().filter(|(_, mark)| !matches!(mark, Mark::Forgets(_))).count();
         let share = (recording.ops.len() + marks).div_ceil(self.depth.crashes).max(1);
-        self.walk(recording, crashes, &mut |explorer, moment| {
+        self.walk(recording, crashes, 0, &mut |explorer, moment| {
             if !explorer.random.one_in(share) {
                 return Ok(());
             }
@@ -135,12 +180,13 @@ impl<'a> Explorer<'a> {
         })
     }
 
-    /// Calls `visit` at every moment. Between two changes of the disk only the strictest promises count: those after
-    /// an acknowledgement and before the next commit begins.
+    /// Calls `visit` at every moment from a change on. Between two changes of the disk only the strictest promises count:
+    /// those after an acknowledgement and before the next commit begins.
     fn walk(
         &mut self,
         recording: &Recording,
         crashes: usize,
+        from: usize,
         visit: &mut dyn FnMut(&mut Self, &Moment<'_>) -> Check<()>,
     ) -> Check<()> {
         let mut disk = recording.before.clone();
@@ -149,15 +195,17 @@ impl<'a> Explorer<'a> {
         let mut model = &recording.model_before;
         let mut marks = recording.marks.iter().peekable();
         for index in 0..=recording.ops.len() {
-            let mut visited = false;
+            let op = recording.ops.get(index);
+            let before_sync = op.is_none_or(|op| matches!(op, Op::Sync { .. } | Op::SyncDir { .. }));
+            let mut visited = index < from;
             while let Some((_, mark)) = marks.next_if(|(at, _)| *at <= index) {
                 if matches!(mark, Mark::Begun(_)) && !visited {
-                    let moment = Moment { disk: &disk, ledger: &ledger, model, crashes };
+                    let moment = Moment { disk: &disk, ledger: &ledger, model, crashes, before_sync };
                     visit(self, &moment)
                         .map_err(|what| format!("{what}\n  at change {index}, before {mark:?}"))?;
                     visited = true;
                 } else if !matches!(mark, Mark::Begun(_) | Mark::Forgets(_)) {
-                    visited = false;
+                    visited = index < from;
                 }
                 ledger.note(mark);
                 if matches!(mark, Mark::Opened(_)) {
@@ -165,10 +213,10 @@ impl<'a> Explorer<'a> {
                 }
             }
             if !visited {
-                let moment = Moment { disk: &disk, ledger: &ledger, model, crashes };
+                let moment = Moment { disk: &disk, ledger: &ledger, model, crashes, before_sync };
                 visit(self, &moment).map_err(|what| format!("{what}\n  at change {index}"))?;
             }
-            if let Some(op) = recording.ops.get(index) {
+            if let Some(op) = op {
                 protocol.check(&disk, op).map_err(|what| format!("{what}\n  at change {index}: {op:?}"))?;
                 disk.apply(op);
                 // The next open may already have begun to change things.
@@ -189,12 +237,6 @@ impl<'a> Explorer<'a> {
             .map_err(|what| format!("{what}\n  after crash {}: {crash:?}", moment.crashes + 1))
     }
 
-    /// As if the process ended here and another came: opens the store, verifies it, and goes on with it.
-    pub fn after_kill(&mut self, disk: &Disk, ledger: &Ledger, model: &Model) -> Check<()> {
-        let moment = Moment { disk, ledger, model, crashes: 0 };
-        self.try_crash(&moment, &Crash::Kill)
-    }
-
     fn visit(&mut self, image: Disk, ledger: &Ledger, moment: &Moment<'_>) -> Check<()> {
         let (model, crashes) = (moment.model, moment.crashes + 1);
         self.tally.states[crashes - 1] += 1;
@@ -203,7 +245,19 @@ impl<'a> Explorer<'a> {
             2 => self.random.one_in(self.depth.third),
             _ => false,
         };
-        let fs = SimFs::new(image.clone());
+        self.verify_checkpoints(&image, ledger, model)?;
+        if deeper {
+            let recording = self.live_on(image, ledger, model)?;
+            return self.explore_some(&recording, crashes);
+        }
+        let mut session = self.recover(SimFs::new(image), ledger, model)?;
+        if self.random.one_in(3) {
+            self.use_further(&mut session)?;
+        }
+        session.end(false)
+    }
+
+    fn verify_checkpoints(&mut self, image: &Disk, ledger: &Ledger, model: &Model) -> Check<()> {
         if !ledger.checkpoints.is_empty() {
             let apart = SimFs::new(image.clone());
             let clock = Arc::new(ManualClock::new(Timestamp::UNKNOWN));
@@ -212,24 +266,26 @@ impl<'a> Explorer<'a> {
             verify::checkpoints(&apart, &options, model, ledger, &floors)?;
             self.tally.checkpoints += ledger.checkpoints.len() as u64;
         }
-        if deeper {
-            fs.record();
-        }
-        let seed = self.random.bits();
-        let mut session = Session::new(self.config, fs, model.clone(), seed);
+        Ok(())
+    }
+
+    /// Opens the store that is there and compares it with the model.
+    fn recover(&mut self, fs: SimFs, ledger: &Ledger, model: &Model) -> Check<Session<'a>> {
+        let mut session = Session::new(self.config, fs, model.clone(), self.random.bits());
         let found = session.open(ledger)?;
         self.tally.replayed += found.report.replayed_commits;
         self.tally.torn += u64::from(!found.report.discarded.is_empty());
-        if !deeper {
-            if self.random.one_in(3) {
-                self.use_further(&mut session)?;
-            }
-            return session.end(false);
-        }
+        Ok(session)
+    }
+
+    /// Records how the store is recovered and used further.
+    fn live_on(&mut self, image: Disk, ledger: &Ledger, model: &Model) -> Check<Recording> {
+        let fs = SimFs::new(image.clone());
+        fs.record();
+        let mut session = self.recover(fs, ledger, model)?;
         self.use_further(&mut session)?;
         session.end(self.random.one_in(2))?;
-        let recording = Recording::of(session, image, ledger.clone(), model.clone());
-        self.explore_some(&recording, crashes)
+        Ok(Recording::of(session, image, ledger.clone(), model.clone()))
     }
 
     /// A store that was recovered must be as good as any: it takes commits, flushes, and opens again.

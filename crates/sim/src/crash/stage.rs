@@ -7,6 +7,7 @@ use super::script::Script;
 use super::shrink::shrink;
 use crate::parallel::{guarded, parallel};
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
+use crate::watchdog;
 
 /// The stage.
 pub const STAGE: Stage =
@@ -19,6 +20,7 @@ fn run(ctx: &Context) -> StageReport {
     let (tallies, failures) = parallel(ctx, Tallies::states, |counts: &mut Tallies, index, seed| {
         let script = script_of(index, seed);
         counts.cases += 1;
+        watchdog::begin(format!("{}/{seed:016x}:{script}", STAGE.name));
         checked(seed, &script, &mut counts.counts).map_err(|what| failure(seed, &script, &what))
     });
     let sum = |part: fn(&Tallies) -> u64| tallies.iter().map(part).sum::<u64>();
@@ -30,9 +32,12 @@ fn run(ctx: &Context) -> StageReport {
             count("double crashes", |t| t.counts.tally.states[1], 75_000),
             count("triple crashes", |t| t.counts.tally.states[2], 5_000),
             count("scenarios", |t| t.cases, 0),
-            count("failed syncs", |t| t.counts.failed_syncs, 1_000),
-            count("lying disks", |t| t.counts.lies, 2_000),
-            count("of them noticed as damage", |t| t.counts.lies_noticed, 1),
+            count("failed syncs of files", |t| t.counts.failed_syncs, 1_000),
+            count("failed syncs of directories", |t| t.counts.failed_dir_syncs, 500),
+            count("lying disks", |t| t.counts.lies.lies, 2_000),
+            count("of them noticed as damage", |t| t.counts.lies.lies_noticed, 1),
+            count("disks with sectors spoilt whole", |t| t.counts.lies.spoilt, 2_000),
+            count("of them noticed as damage", |t| t.counts.lies.spoilt_noticed, 1),
             count("checkpoints opened", |t| t.counts.tally.checkpoints, 1_000),
             count("commits replayed", |t| t.counts.tally.replayed, 1_000),
             count("torn logs", |t| t.counts.tally.torn, 1_000),

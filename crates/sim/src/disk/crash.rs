@@ -1,7 +1,7 @@
 //! What a crash leaves of a disk, under several assumptions about how disks and file systems work.
 //!
-//! Two assumptions are made by all of them: a write that is under way harms only the bytes that it writes, not their
-//! neighbours in the sector, and a rename is kept or lost as one step.
+//! A rename is kept or lost as one step. A write that is under way harms only the bytes that it writes, not their
+//! neighbours in the sector; but for [`Crash::Beside`], after which no store can promise that what was synced is there.
 
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub enum Crash {
     Sectors(u64),
     /// P4: as P3, and bytes that were being written may be garbage, or what other files held at that place.
     Garbage(u64),
+    /// As P4, but what is spoilt are whole sectors, with the bytes in them that were synced before.
+    Beside(u64),
     /// P5: exactly these operations of [`Disk::pending`] are kept.
     Only(Vec<u32>),
 }
@@ -55,8 +57,9 @@ impl Disk {
             Crash::Synced => Fate::Keep(&[]),
             Crash::Only(kept) => Fate::Keep(kept),
             Crash::Prefix(seed) => Fate::Prefix(Random::new(*seed)),
-            Crash::Sectors(seed) => Fate::sectors(*seed, false),
-            Crash::Garbage(seed) => Fate::sectors(*seed, true),
+            Crash::Sectors(seed) => Fate::sectors(*seed, None),
+            Crash::Garbage(seed) => Fate::sectors(*seed, Some(Harm::Written)),
+            Crash::Beside(seed) => Fate::sectors(*seed, Some(Harm::Sectors)),
         };
         let mut image = Self::default();
         let mut copied = vec![None; self.nodes.len()];
@@ -86,19 +89,28 @@ impl Disk {
 }
 
 fn numbers_of<T>(pending: &[Pending<T>]) -> Vec<u32> {
-    pending.iter().filter(|pending| !pending.lost).map(|pending| pending.number).collect()
+    pending.iter().filter(|pending| pending.may_be_kept()).map(|pending| pending.number).collect()
 }
 
 /// Decides what is kept.
 enum Fate<'a> {
     Keep(&'a [u32]),
     Prefix(Random),
-    Sectors { random: Random, seed: u64, garbage: bool },
+    Sectors { random: Random, seed: u64, harm: Option<Harm> },
+}
+
+/// What may be spoilt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    /// Bytes that were being written.
+    Written,
+    /// Sectors in which some bytes were being written.
+    Sectors,
 }
 
 impl Fate<'_> {
-    const fn sectors(seed: u64, garbage: bool) -> Self {
-        Self::Sectors { random: Random::new(seed), seed, garbage }
+    const fn sectors(seed: u64, harm: Option<Harm>) -> Self {
+        Self::Sectors { random: Random::new(seed), seed, harm }
     }
 
     fn entries(&mut self, dir: &DirNode) -> Entries {
@@ -120,16 +132,16 @@ impl Fate<'_> {
     }
 
     fn bytes(&mut self, disk: &Disk, file: &FileNode) -> Arc<Vec<u8>> {
-        if file.pending.iter().all(|pending| pending.lost) {
+        if !file.pending.iter().any(Pending::may_be_kept) {
             return Arc::clone(&file.durable);
         }
         match self {
             Self::Keep(kept) => file.with(|pending| kept.binary_search(&pending.number).is_ok()),
             Self::Prefix(random) => prefix_of(file, random),
-            Self::Sectors { random, garbage: false, .. } => sectors_of(file, random),
-            Self::Sectors { random, garbage: true, .. } => {
+            Self::Sectors { random, harm: None, .. } => sectors_of(file, random),
+            Self::Sectors { random, harm: Some(harm), .. } => {
                 let mut bytes = sectors_of(file, random);
-                spoil(disk, file, Arc::make_mut(&mut bytes).as_mut_slice(), random);
+                spoil(disk, file, *harm, Arc::make_mut(&mut bytes).as_mut_slice(), random);
                 bytes
             }
         }
@@ -138,14 +150,14 @@ impl Fate<'_> {
 
 /// Some changes from the first on, and a part of the next.
 fn prefix_of(file: &FileNode, random: &mut Random) -> Arc<Vec<u8>> {
-    let kept = random.below(file.pending.len() + 1);
+    let changes: Vec<_> = file.pending.iter().filter(|pending| pending.may_be_kept()).collect();
+    let kept = random.below(changes.len() + 1);
     let mut index = 0;
     let mut bytes = file.with(|_| {
         index += 1;
         index <= kept
     });
-    if let Some(torn) = file.pending.get(kept)
-        && !torn.lost
+    if let Some(torn) = changes.get(kept)
         && let FileChange::Write { at, bytes: written } = &torn.change
     {
         let part = Arc::from(&written[..random.below(written.len() + 1)]);
@@ -156,7 +168,8 @@ fn prefix_of(file: &FileNode, random: &mut Random) -> Arc<Vec<u8>> {
 
 /// Every sector as it was after some of the changes, the length as after some others.
 fn sectors_of(file: &FileNode, random: &mut Random) -> Arc<Vec<u8>> {
-    let changes = || file.pending.iter().filter(|pending| !pending.lost).map(|pending| &pending.change);
+    let changes =
+        || file.pending.iter().filter(|pending| pending.may_be_kept()).map(|pending| &pending.change);
     let mut bytes = Vec::clone(&file.durable);
     let mut lengths = vec![bytes.len()];
     for change in changes() {
@@ -182,12 +195,16 @@ fn sectors_of(file: &FileNode, random: &mut Random) -> Arc<Vec<u8>> {
 }
 
 /// Puts garbage, or what some other file holds at that place, into some sectors that were being written.
-fn spoil(disk: &Disk, file: &FileNode, bytes: &mut [u8], random: &mut Random) {
-    let writes = file.pending.iter().filter(|pending| !pending.lost);
+fn spoil(disk: &Disk, file: &FileNode, harm: Harm, bytes: &mut [u8], random: &mut Random) {
+    let writes = file.pending.iter().filter(|pending| pending.may_be_kept());
     for pending in writes {
         let FileChange::Write { at, bytes: written } = &pending.change else { continue };
-        let mut begin = *at;
-        let end = (at + written.len()).min(bytes.len());
+        let (mut begin, mut end) = (*at, at + written.len());
+        if harm == Harm::Sectors {
+            begin -= begin % SECTOR_BYTES;
+            end = end.next_multiple_of(SECTOR_BYTES);
+        }
+        let end = end.min(bytes.len());
         while begin < end {
             let stop = ((begin / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
             match random.below(4) {

@@ -25,7 +25,7 @@ struct Shared {
     locked: Vec<PathBuf>,
     open_files: usize,
     read_bytes: u64,
-    /// How many syncs of files are to succeed before one fails.
+    /// How many syncs of files and directories are to succeed before one fails.
     failing_sync: Option<usize>,
     no_links: bool,
 }
@@ -74,8 +74,8 @@ impl SimFs {
         self.lock().recording.take().unwrap_or_default()
     }
 
-    /// Lets a sync of a file fail, after that many succeeded: what it should have written never will be, though the
-    /// running machine shows it and later syncs succeed, as on Linux.
+    /// Lets a sync of a file or a directory fail, after that many succeeded: what it should have written is on disk or not,
+    /// and will not be written any more, though the running machine shows it and later syncs succeed, as on Linux.
     pub fn fail_sync_after(&self, syncs: usize) {
         self.lock().failing_sync = Some(syncs);
     }
@@ -149,7 +149,7 @@ impl Shared {
         Ok(file)
     }
 
-    /// Whether the next sync of a file is to fail.
+    /// Whether the next sync is to fail.
     fn fails_sync(&mut self) -> bool {
         match &mut self.failing_sync {
             Some(0) => {
@@ -314,6 +314,10 @@ impl Fs for SimFs {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let shared = &mut *self.lock();
         let dir = shared.find(dir)?;
+        if shared.fails_sync() {
+            shared.apply(Op::FailedSyncDir { dir });
+            return Err(io::Error::other("the disk failed"));
+        }
         shared.apply(Op::SyncDir { dir });
         Ok(())
     }

@@ -10,8 +10,35 @@ pub(super) struct Pending<T> {
     /// Number of the operation that made it.
     pub(super) number: u32,
     pub(super) change: T,
-    /// A sync of it failed: no later sync will write it, though the running machine shows it.
-    pub(super) lost: bool,
+    pub(super) standing: Standing,
+}
+
+/// What is to become of a change that the running machine shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The next sync writes it.
+    Open,
+    /// A sync of it failed, so the machine takes it for written: it may be on disk or not, and no later sync writes it.
+    InDoubt,
+    /// It was in doubt, and a later sync of the same file has settled that it is not on disk.
+    Gone,
+}
+
+impl<T> Pending<T> {
+    const fn new(number: u32, change: T) -> Self {
+        Self { number, change, standing: Standing::Open }
+    }
+
+    /// Whether a crash may find it on disk.
+    pub(super) fn may_be_kept(&self) -> bool {
+        self.standing != Standing::Gone
+    }
+
+    fn fail_sync(&mut self) {
+        if self.standing == Standing::Open {
+            self.standing = Standing::InDoubt;
+        }
+    }
 }
 
 /// A change to the bytes of a file.
@@ -60,33 +87,32 @@ impl FileNode {
 
     pub(super) fn change(&mut self, number: u32, change: FileChange) {
         change.apply(Arc::make_mut(&mut self.now));
-        self.pending.push(Pending { number, change, lost: false });
+        self.pending.push(Pending::new(number, change));
     }
 
     pub(super) fn sync(&mut self) {
-        if self.pending.iter().any(|pending| pending.lost) {
-            let durable = Arc::make_mut(&mut self.durable);
-            for pending in self.pending.iter().filter(|pending| !pending.lost) {
-                pending.change.apply(durable);
-            }
-            self.pending.retain(|pending| pending.lost);
-        } else {
+        if self.pending.iter().all(|pending| pending.standing == Standing::Open) {
             self.durable = Arc::clone(&self.now);
             self.pending.clear();
+            return;
         }
+        let durable = Arc::make_mut(&mut self.durable);
+        for pending in self.pending.iter().filter(|pending| pending.standing == Standing::Open) {
+            pending.change.apply(durable);
+        }
+        self.pending.retain(|pending| pending.standing != Standing::Open);
+        self.pending.iter_mut().for_each(|pending| pending.standing = Standing::Gone);
     }
 
     pub(super) fn fail_sync(&mut self) {
-        for pending in &mut self.pending {
-            pending.lost = true;
-        }
+        self.pending.iter_mut().for_each(Pending::fail_sync);
     }
 
     /// What is on disk when only these changes got there.
     pub(super) fn with(&self, mut kept: impl FnMut(&Pending<FileChange>) -> bool) -> Arc<Vec<u8>> {
         let mut bytes = Arc::clone(&self.durable);
         for pending in &self.pending {
-            if !pending.lost && kept(pending) {
+            if pending.may_be_kept() && kept(pending) {
                 pending.change.apply(Arc::make_mut(&mut bytes));
             }
         }
@@ -100,6 +126,19 @@ pub(super) enum DirChange {
     Add(Name, FileId),
     Remove(Name),
     Rename { from: Name, to: Name, file: FileId },
+}
+
+impl DirChange {
+    fn names(&self) -> [&Name; 2] {
+        match self {
+            Self::Add(name, _) | Self::Remove(name) => [name, name],
+            Self::Rename { from, to, .. } => [from, to],
+        }
+    }
+
+    fn is_about_a_name_of(&self, other: &Self) -> bool {
+        self.names().iter().any(|name| other.names().contains(name))
+    }
 }
 
 /// Names and what they stand for; short enough to be searched one by one.
@@ -153,14 +192,32 @@ pub(super) struct DirNode {
 impl DirNode {
     pub(super) fn change(&mut self, number: u32, change: DirChange) {
         self.now.apply(&change);
-        self.pending.push(Pending { number, change, lost: false });
+        self.pending.push(Pending::new(number, change));
     }
 
+    /// Whether some of its names may be on disk or not, whatever is synced.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.pending.iter().any(|pending| pending.standing == Standing::InDoubt)
+    }
+
+    /// What is in doubt stays so for ever, but for names that were changed again since the sync that failed.
     pub(super) fn sync(&mut self) {
-        if !self.pending.is_empty() {
+        let (open, mut in_doubt): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|pending| pending.standing == Standing::Open);
+        if in_doubt.is_empty() {
             self.durable = self.now.clone();
-            self.pending.clear();
+            return;
         }
+        for synced in &open {
+            self.durable.apply(&synced.change);
+            in_doubt.retain(|pending| !pending.change.is_about_a_name_of(&synced.change));
+        }
+        self.pending = in_doubt;
+    }
+
+    pub(super) fn fail_sync(&mut self) {
+        self.pending.iter_mut().for_each(Pending::fail_sync);
     }
 
     /// What is on disk when only these changes got there.

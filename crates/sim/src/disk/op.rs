@@ -86,13 +86,18 @@ pub enum Op {
         /// The file.
         file: FileId,
     },
-    /// As [`Op::Sync`], but it failed: the machine takes what was written for written, and it is not on disk.
+    /// As [`Op::Sync`], but it failed: the machine takes what was written for written, and perhaps it is not on disk.
     FailedSync {
         /// The file.
         file: FileId,
     },
     /// The names in a directory are on disk.
     SyncDir {
+        /// The directory.
+        dir: FileId,
+    },
+    /// As [`Op::SyncDir`], but it failed: each name that was changed is on disk as it is now, or as it was.
+    FailedSyncDir {
         /// The directory.
         dir: FileId,
     },

@@ -1,7 +1,8 @@
 //! A disk as a value: it can be copied, changed step by step, and asked what a crash would leave.
 //!
 //! What always holds: bytes are on disk when the file was synced after they were written, and only then for certain; a
-//! name is on disk when its directory was synced after it was made. A rename is one step, but not durable by itself.
+//! name is on disk when its directory was synced after it was made. A rename is one step, but not durable by itself. After
+//! a sync that failed, nobody knows what is on disk, and no later sync changes that.
 
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -50,6 +51,11 @@ impl Disk {
     /// Whether everything written to a file is on disk.
     pub fn is_synced(&self, file: FileId) -> bool {
         self.file(file).is_some_and(|node| node.pending.is_empty())
+    }
+
+    /// Whether a sync of a directory has failed, and it has left names of which nobody knows whether they are on disk.
+    pub fn has_names_in_doubt(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node, Node::Dir(dir) if dir.is_in_doubt()))
     }
 
     /// Whether it is a directory.
@@ -143,6 +149,11 @@ impl Disk {
             Op::SyncDir { dir } => {
                 if let Some(node) = self.dir_mut(*dir) {
                     node.sync();
+                }
+            }
+            Op::FailedSyncDir { dir } => {
+                if let Some(node) = self.dir_mut(*dir) {
+                    node.fail_sync();
                 }
             }
         }

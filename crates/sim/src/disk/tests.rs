@@ -55,6 +55,48 @@ fn a_rename_is_one_step_that_a_crash_keeps_or_loses() {
 }
 
 #[test]
+fn after_a_failed_sync_of_a_directory_each_name_is_on_disk_or_not_whatever_is_synced_later() {
+    let fs = SimFs::default();
+    let create = |name: &str| drop(fs.create_new(Path::new(name)).unwrap());
+    create("/a");
+    create("/b");
+    fs.fail_sync_after(0);
+    assert!(fs.sync_dir(Path::new("/")).is_err());
+    create("/c");
+    fs.sync_dir(Path::new("/")).unwrap();
+    let names = |image: &Disk| ["/a", "/b", "/c"].map(|name| read(image, name).is_some());
+    assert_eq!(names(&fs.disk().crash(&Crash::Kill)), [true; 3]);
+    assert_eq!(names(&fs.disk().crash(&Crash::Synced)), [false, false, true]);
+    let found: BTreeSet<_> = (0..100).map(|seed| names(&fs.disk().crash(&Crash::Sectors(seed)))).collect();
+    let each = [(false, false), (false, true), (true, false), (true, true)];
+    assert_eq!(found, each.map(|(a, b)| [a, b, true]).into());
+    assert_eq!(fs.disk().pending().len(), 2);
+    fs.remove(Path::new("/a")).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    let found: BTreeSet<_> = (0..100).map(|seed| names(&fs.disk().crash(&Crash::Sectors(seed)))).collect();
+    assert_eq!(
+        found,
+        [[false, false, true], [false, true, true]].into(),
+        "a later change of a name settles it"
+    );
+}
+
+#[test]
+fn what_a_failed_sync_should_have_written_is_in_doubt_until_the_next_sync() {
+    let fs = SimFs::default();
+    let file = fs.create_new(Path::new("/a")).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    file.write_at(0, b"1").unwrap();
+    fs.fail_sync_after(0);
+    assert!(file.sync().is_err());
+    let expected = [Some(vec![]), Some(b"\0".to_vec()), Some(b"1".to_vec())];
+    let found = outcomes(&fs.disk(), "/a", Crash::Sectors);
+    assert!(found.is_subset(&expected.into()) && found.len() > 1, "{found:?}");
+    file.sync().unwrap();
+    assert_eq!(outcomes(&fs.disk(), "/a", Crash::Sectors), [Some(vec![])].into());
+}
+
+#[test]
 fn a_failed_sync_loses_what_it_should_have_written_for_good() {
     let fs = SimFs::default();
     let file = fs.create_new(Path::new("/a")).unwrap();
@@ -89,6 +131,8 @@ fn sectors_lengths_and_garbage_are_independent_and_spare_what_is_on_disk() {
     let spoilt = outcomes(&fs.disk(), "/a", Crash::Garbage);
     assert!(spoilt.len() > 50);
     assert!(spoilt.iter().flatten().all(|bytes| bytes[..100] == [1; 100]));
+    let beside = outcomes(&fs.disk(), "/a", Crash::Beside);
+    assert!(beside.iter().flatten().any(|bytes| bytes[..100] != [1; 100]), "neighbours are harmed, too");
 }
 
 #[test]

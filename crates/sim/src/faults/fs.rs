@@ -315,7 +315,13 @@ impl Fs for FaultFs {
         }
         match fault {
             None => self.disk.sync_dir(dir),
-            Some(fault) => Err(fault.error()),
+            // Without a handle the directory was not even opened.
+            Some(Fault::Handles) => Err(Fault::Handles.error()),
+            Some(fault) => {
+                self.disk.fail_sync_after(0);
+                drop(self.disk.sync_dir(dir));
+                Err(fault.error())
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::fs::{FaultFs, Plan, Seen};
 use super::saved::check_salvage;
 use super::script::{Change, Step};
 use super::truth::{self, Op, Truth};
-use crate::disk::{Crash, SimFs};
+use crate::disk::{Crash, Disk, SimFs};
 
 /// Where the store is.
 pub const STORE: &str = "/data/store";
@@ -487,6 +487,7 @@ impl Session {
             attempts += 1;
             if attempts == ATTEMPTS {
                 self.fs.heal();
+                self.begin_elsewhere();
             }
         };
         let visible = db.visible().get();
@@ -500,13 +501,23 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The names of directories of a store that never opened are in doubt, and removing them failed, too: a limit that is
+    /// published. Whoever meets it takes another disk.
+    fn begin_elsewhere(&self) {
+        if self.place == 0 && self.disk.with_disk(Disk::has_names_in_doubt) {
+            self.disk.change_disk(|disk| *disk = Disk::default());
+        }
+    }
+}
+
 /// Where the step at a place puts its checkpoint.
 fn copy_path(place: usize) -> PathBuf {
     PathBuf::from(format!("/copies/{place}"))
 }
 
 /// Puts bytes behind the last edit of the manifest that nobody vouches for.
-fn tear_manifest(disk: &mut crate::disk::Disk) {
+fn tear_manifest(disk: &mut Disk) {
     let Some(store) = disk.lookup(Path::new(STORE)) else { return };
     let manifests = disk.entries(store).filter(|(name, _)| name.starts_with("MANIFEST"));
     let found: Vec<_> = manifests.map(|(name, file)| (name.to_string(), file)).collect();

@@ -10,7 +10,9 @@ use super::script::SCENARIOS;
 use super::sites;
 use crate::parallel::parallel;
 use crate::random::{Random, mix};
+use crate::regressions::NO_CASE;
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
+use crate::watchdog;
 
 /// See the module.
 pub const STAGE: Stage =
@@ -22,6 +24,9 @@ const CASES: u64 = 20_000;
 /// What goes wrong with each request, once or for ever, before anything else does: with that, errors reach every place.
 const FIRST: [(Fault, bool); 4] =
     [(Fault::Io, false), (Fault::Io, true), (Fault::Full, false), (Fault::Replaced, false)];
+/// The same for requests of one kind only, about files of one class.
+const FIRST_OF_KIND: [(Kind, Class, Fault, bool); 2] =
+    [(Kind::Write, Class::Log, Fault::Full, true), (Kind::SyncDir, Class::Other, Fault::Handles, true)];
 
 #[derive(Default)]
 struct Tally {
@@ -47,6 +52,7 @@ fn run(ctx: &Context) -> StageReport {
             let endings = [Ending::Close, Ending::Kill, Ending::Power];
             let ending = endings[((mix(index % count) + index / count) % 3) as usize];
             let case = Case { scenario, plan: Some(plan), ending };
+            watchdog::begin(format!("{}/{seed:016x}:{}", STAGE.name, case.name()));
             let seen = case.run(seed).map_err(|what| failure(&case, seed, &what))?;
             tally.cases += 1;
             tally.seen.injected += seen.injected;
@@ -71,6 +77,12 @@ fn run(ctx: &Context) -> StageReport {
         done: sum(|tally| tally.seen.injected),
         also: vec![
             Count { name: "cases", count: done, floor: least },
+            Count { name: "single faults that there are: request, error, once or for ever", count, floor: 1 },
+            Count {
+                name: "of them tried, before any is tried again",
+                count: done.min(count),
+                floor: least.max(ctx.floor(count)).min(count),
+            },
             Count { name: "requests that can fail", count: requests(&cases), floor: 2_000 },
             Count { name: "faults that became errors", count: sum(|tally| tally.seen.surfaced), floor: 0 },
             Count { name: "faults that were tolerated", count: sum(|tally| tally.seen.tolerated), floor: 0 },
@@ -85,7 +97,7 @@ fn run(ctx: &Context) -> StageReport {
 /// The places are in the source of the engine: a new one needs a scenario in which it meets an error.
 fn missed_places(seed: u64, missed: &[(String, u32)]) -> Failure {
     let places: Vec<_> = missed.iter().map(|(file, line)| format!("{file}:{line}")).collect();
-    Failure::of_seed(STAGE.name, seed, format!("no error arrived at {}", places.join(", ")))
+    Failure::of_case(STAGE.name, seed, NO_CASE, format!("no error arrived at {}", places.join(", ")))
 }
 
 fn failure(case: &Case, seed: u64, what: &str) -> Failure {
@@ -98,7 +110,12 @@ fn requests(cases: &[(usize, Plan)]) -> u64 {
 }
 
 fn first_round(cases: &[(usize, Plan)]) -> u64 {
-    cases.iter().take_while(|(_, plan)| FIRST.contains(&(plan.fault, plan.for_ever))).count() as u64
+    let is_first = |plan: &Plan| {
+        let of_kind =
+            FIRST_OF_KIND.iter().any(|&(_, _, fault, ever)| (fault, ever) == (plan.fault, plan.for_ever));
+        of_kind || FIRST.contains(&(plan.fault, plan.for_ever))
+    };
+    cases.iter().take_while(|(_, plan)| is_first(plan)).count() as u64
 }
 
 /// Cases by what goes wrong with what, once or for ever.
@@ -119,8 +136,9 @@ fn all_cases(mixed: Option<u64>) -> Result<Vec<(usize, Plan)>, Failure> {
         for (at, request) in requests.iter().enumerate() {
             for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(request.kind)) {
                 for for_ever in [false, true] {
-                    let is_first = FIRST.contains(&(fault, for_ever)) && mixed.is_none();
                     let kind = (request.kind, Class::of(&request.path), fault, for_ever);
+                    let is_first = FIRST.contains(&(fault, for_ever)) || FIRST_OF_KIND.contains(&kind);
+                    let is_first = is_first && mixed.is_none();
                     let list = if is_first { &mut first } else { later.entry(kind).or_default() };
                     list.push((scenario, Plan { at, fault, for_ever }));
                 }

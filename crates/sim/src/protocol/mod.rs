@@ -95,7 +95,7 @@ impl Protocol {
                 self.files.entry(*file).and_modify(|known| known.synced = true);
                 Ok(())
             }
-            Op::Link { .. } | Op::FailedSync { .. } | Op::SyncDir { .. } => Ok(()),
+            Op::Link { .. } | Op::FailedSync { .. } | Op::SyncDir { .. } | Op::FailedSyncDir { .. } => Ok(()),
         }
     }
 
