@@ -30,6 +30,7 @@ pub mod report;
 pub mod run;
 pub mod stage;
 pub mod stages;
+pub mod watchdog;
 
 use std::error::Error;
 

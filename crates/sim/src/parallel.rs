@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use fountain_lsm::planted::inherited;
 
 use crate::stage::{Context, Failure};
+use crate::watchdog::{self, Watchdog};
 
 /// Cases done in this process.
 static CASES: AtomicU64 = AtomicU64::new(0);
@@ -22,7 +23,7 @@ const ENOUGH_FAILURES: usize = 5;
 
 /// Calls `work` with the tally of its thread and the index and seed of a case, again and again, until the time is over
 /// and what is due is `done`, all cases are done, or there were enough failures. Each index is used once; which thread
-/// gets it is left to chance. A panic is a failure, too.
+/// gets it is left to chance. A panic is a failure, too, and a case without end ends the process.
 ///
 /// Gives back the tallies of all threads, for summing up, and the failures.
 pub fn parallel<T: Default + Send>(
@@ -34,7 +35,9 @@ pub fn parallel<T: Default + Send>(
     let all_done = AtomicU64::new(0);
     let failed = AtomicUsize::new(0);
     let enough = if ctx.hunting { 1 } else { ENOUGH_FAILURES };
+    let watchdog = Watchdog::default();
     let one = || {
+        watchdog.enter();
         let mut tally = T::default();
         let mut failures = Vec::new();
         while failed.load(Ordering::Relaxed) < enough && !ctx.is_over(all_done.load(Ordering::Relaxed)) {
@@ -44,7 +47,9 @@ pub fn parallel<T: Default + Send>(
             }
             let before = done(&tally);
             let seed = ctx.seed_of(index);
+            watchdog::begin(format!("{}/{seed:016x}", ctx.stage));
             let outcome = guarded(|| work(&mut tally, index, seed));
+            watchdog::end();
             let outcome = outcome.unwrap_or_else(|panic| Err(Failure::of_seed(ctx.stage, seed, panic)));
             all_done.fetch_add(done(&tally) - before, Ordering::Relaxed);
             CASES.fetch_add(1, Ordering::Relaxed);
@@ -55,9 +60,16 @@ pub fn parallel<T: Default + Send>(
         }
         (tally, failures)
     };
+    let is_over = AtomicBool::new(false);
     let ended: Vec<_> = thread::scope(|scope| {
+        // Hunters are watched by who hunts.
+        let look = || watchdog.look(|| ctx.hunting || is_over.load(Ordering::Acquire));
+        let watching = scope.spawn(look);
         let threads: Vec<_> = (0..ctx.threads.max(1)).map(|_| scope.spawn(inheriting(one))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        let ended = threads.into_iter().filter_map(|thread| thread.join().ok()).collect();
+        is_over.store(true, Ordering::Release);
+        watching.thread().unpark();
+        ended
     });
     let (tallies, failures): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
     (tallies, failures.into_iter().flatten().collect())

@@ -31,7 +31,13 @@ pub(crate) fn run(command: Command) -> Outcome<bool> {
             print!("{}", help());
             Ok(true)
         }
-        Command::Ci(ci) => Ok(replay_regressions()? & run_stages(&ci, &mut |_| Ok(()))?),
+        Command::Ci(ci) => {
+            let keep = &mut |line: &serde_json::Value| {
+                keep_failures(line);
+                Ok(())
+            };
+            Ok(replay_regressions()? & run_stages(&ci, keep)?)
+        }
         Command::Soak(soak) => run_soak(soak),
         Command::Replay(case) => replay(&case),
         Command::Child(args) => run_child(&args).map(|()| false),
@@ -110,6 +116,20 @@ fn run_stage(stage: &Stage, ctx: &Context) -> StageReport {
     report
 }
 
+/// Adds the cases in which a stage has failed to those that `ci` replays first. Where the sources are not there or may not
+/// be written, the failure has said what is to be added.
+fn keep_failures(report: &serde_json::Value) {
+    let found = report["failures"].as_array().into_iter().flatten();
+    for case in found.filter_map(|failure| failure["replay"].as_str()) {
+        match regressions::add(&regressions::file(), case) {
+            Ok(()) => eprintln!("               kept in the list of regressions: {case}"),
+            Err(error) => eprintln!(
+                "               add to the list of regressions, which was not written ({error}): {case}"
+            ),
+        }
+    }
+}
+
 /// Rounds with ever new seeds; every report is appended to a file, with the seed of its round, and every case that failed
 /// to those that `ci` replays first.
 fn run_soak(soak: Soak) -> Outcome<bool> {
@@ -122,9 +142,8 @@ fn run_soak(soak: Soak) -> Outcome<bool> {
         good &= run_stages(&round, &mut |line| {
             writeln!(out, "{}", json!({ "seed": seed, "report": line }))?;
             out.flush()?;
-            let found = line["failures"].as_array().into_iter().flatten();
-            let cases = found.filter_map(|failure| failure["replay"].as_str());
-            Ok(cases.into_iter().try_for_each(|case| regressions::add(&regressions::file(), case))?)
+            keep_failures(line);
+            Ok(())
         })?;
         round.seed = round.seed.wrapping_add(1);
     }

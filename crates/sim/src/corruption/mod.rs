@@ -31,6 +31,7 @@ use crate::golden::{Base, Change, Maker, RECIPES, Recipe};
 use crate::parallel::{guarded, parallel};
 use crate::random::{Random, mix};
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
+use crate::watchdog;
 
 /// Longest time for one damaged store.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -93,6 +94,7 @@ fn run(ctx: &Context) -> StageReport {
         |tally: &mut Tally, index, seed| {
             let case =
                 if ctx.hunting { Case::of_any_kind(&plans, seed) } else { case_of(&plans, index, seed) };
+            watchdog::begin(format!("{}/{seed:016x}:{}", ctx.stage, case.name()));
             tally.done += 1;
             tally.salvaged += u64::from(case.is_sampled(SALVAGED));
             match case.check() {

@@ -256,31 +256,3 @@ impl<'a> Checker<'a> {
         }
     }
 }
-
-/// For engines that say their sequences: every read has exactly what was committed up to its snapshot, in the order of
-/// commits. Gives back what is wrong first.
-pub fn check_sequences(history: &[Txn]) -> Option<String> {
-    let mut lists: BTreeMap<Key, Vec<(u64, u64)>> = BTreeMap::new();
-    for txn in history.iter().filter(|txn| txn.outcome == End::Committed) {
-        let Some((_, commit)) = txn.sequences else { continue };
-        for (key, value) in txn.appends() {
-            lists.entry(key).or_default().push((commit, value));
-        }
-    }
-    for list in lists.values_mut() {
-        list.sort_by_key(|&(commit, _)| commit);
-    }
-    for (index, txn) in history.iter().enumerate() {
-        let Some((snapshot, _)) = txn.sequences else { continue };
-        for (key, found) in txn.outer_reads() {
-            let all = lists.get(&key).map_or(&[][..], Vec::as_slice);
-            let seen = all.partition_point(|&(commit, _)| commit <= snapshot);
-            if !all[..seen].iter().map(|&(_, value)| value).eq(found.iter().copied()) {
-                return Some(format!(
-                    "transaction {index} at {snapshot} read {found:?} of list {key}: {all:?}"
-                ));
-            }
-        }
-    }
-    None
-}

@@ -1,15 +1,18 @@
 //! The transactions of the store itself, on lists: a list is a record, to append is to read it and to put it longer.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use fountain_engine::keys::{self, encode};
+use fountain_engine::query::Body;
 use fountain_engine::record::Value;
 use fountain_engine::{
-    CollectionId, Durability, ErrorCode, Isolation, MemoryKv, ReadTier, Result, Store, StoreOptions,
-    Transaction,
+    Bounds, CollectionId, Direction, Durability, ErrorCode, IndexDefinition, IndexKind, IndexScan, Isolation,
+    KeyRange, MemoryKv, Page, ReadTier, Result, ScanRequest, Store, StoreOptions, Transaction, View,
 };
 
 use super::history::{End, Key, Op, Txn};
@@ -31,11 +34,32 @@ pub enum Storage {
     Tables,
 }
 
+/// How all lists are read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predicate {
+    /// One by one.
+    Keys,
+    /// A scan of a range of keys.
+    Range,
+    /// A scan of a range of an index.
+    Index,
+    /// A query whose filter an index answers.
+    Filter,
+}
+
+impl Predicate {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Keys, Self::Range, Self::Index, Self::Filter];
+}
+
 /// A store with one collection of lists.
 pub struct Lists {
     store: Store,
     collection: CollectionId,
     isolation: Isolation,
+    predicate: Predicate,
+    /// The commit that was made last.
+    committed: u64,
 }
 
 impl Lists {
@@ -58,7 +82,51 @@ impl Lists {
         };
         let collection = store.collection("lists")?;
         let isolation = if serializable { Isolation::Serializable } else { Isolation::Snapshot };
-        Ok(Self { store, collection, isolation })
+        Ok(Self { store, collection, isolation, predicate: Predicate::Keys, committed: 0 })
+    }
+
+    /// Reads all lists in another way from now on, with an index of the numbers in them.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub fn read_all_by(&mut self, predicate: Predicate) -> Result<()> {
+        self.predicate = predicate;
+        let definition = IndexDefinition::new(INDEX, IndexKind::Multi, &["list[]"])?;
+        let index = self.store.create_index(self.collection, definition, Durability::Memory)?;
+        self.store.wait_for_index(index)
+    }
+
+    /// What a predicate that all lists fulfil finds.
+    fn find_all(&self, transaction: &Transaction) -> Result<BTreeMap<Vec<u8>, Vec<u64>>> {
+        let (mut page, at) = (Page::new(), View::from(transaction));
+        let (direction, max_records, max_bytes) = (Direction::Forward, usize::MAX, usize::MAX);
+        let collection = self.collection;
+        match self.predicate {
+            Predicate::Keys => return Ok(BTreeMap::new()),
+            Predicate::Range => {
+                let range = KeyRange::default();
+                let request = ScanRequest { collection, range, direction, at, max_records, max_bytes };
+                self.store.scan(&request, ReadTier::Disk, &mut page)?;
+            }
+            Predicate::Index => {
+                let (index, bounds, after) = (INDEX.to_owned(), Bounds::all(), None);
+                let request =
+                    IndexScan { collection, index, bounds, direction, at, after, max_records, max_bytes };
+                self.store.scan_index(&request, ReadTier::Disk, &mut page)?;
+            }
+            Predicate::Filter => {
+                let text = r#"{"where":{"list[]":{"$gte":0}}}"#;
+                if let Body::Find(query) = self.store.parse_query(collection, text, false)? {
+                    page = self.store.query(collection, &query, at)?.page;
+                }
+            }
+        }
+        page.records().map(|(key, document)| Ok((key.to_vec(), self.list_of(document)?))).collect()
+    }
+
+    fn list_of(&self, document: &[u8]) -> Result<Vec<u64>> {
+        let json = self.store.to_json(document)?;
+        Ok(serde_json::from_str(&json).map_or_else(|_| vec![FAILED], |document: Document| document.list))
     }
 
     /// Closes the store.
@@ -72,8 +140,7 @@ impl Lists {
     fn get(&self, transaction: &Transaction, key: Key) -> Result<Vec<u64>> {
         let found = self.store.get(self.collection, &record(key)?, transaction, ReadTier::Disk)?;
         let Some(document) = found else { return Ok(Vec::new()) };
-        let json = self.store.to_json(&document)?;
-        Ok(serde_json::from_str(&json).map_or_else(|_| vec![FAILED], |document: Document| document.list))
+        self.list_of(&document)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 values are ever appended")]
@@ -85,10 +152,11 @@ impl Lists {
         transaction.put(self.collection, &record(key)?, &document)
     }
 
-    fn end(transaction: &Transaction) -> Result<End> {
+    /// How it ended, and with which sequence.
+    fn end(transaction: &Transaction) -> Result<(End, u64)> {
         match transaction.commit(Durability::Memory) {
-            Ok(_) => Ok(End::Committed),
-            Err(error) if error.code == ErrorCode::Conflict => Ok(End::Aborted),
+            Ok(seq) => Ok((End::Committed, seq.get())),
+            Err(error) if error.code == ErrorCode::Conflict => Ok((End::Aborted, 0)),
             Err(error) => Err(error),
         }
     }
@@ -102,6 +170,9 @@ struct Document {
 fn record(key: Key) -> Result<Vec<u8>> {
     encode(&keys::Key::Number(f64::from(key)))
 }
+
+/// The index of the numbers in lists.
+const INDEX: &str = "numbers";
 
 /// An operation that fails shows as a list that nobody has written, which the checker finds.
 const FAILED: u64 = u64::MAX;
@@ -133,8 +204,27 @@ impl Engine for Lists {
         }
     }
 
+    fn read_all(&mut self, txn: &mut Self::Active, keys: Range<Key>) -> Vec<(Key, Vec<u64>)> {
+        if self.predicate == Predicate::Keys {
+            return keys.map(|key| (key, self.read(txn, key))).collect();
+        }
+        let found = txn.as_ref().and_then(|txn| self.find_all(txn).ok());
+        let list = |key| match (&found, record(key)) {
+            (Some(found), Ok(record)) => found.get(&record).cloned().unwrap_or_default(),
+            _ => vec![FAILED],
+        };
+        keys.map(|key| (key, list(key))).collect()
+    }
+
     fn commit(&mut self, txn: &Self::Active) -> bool {
-        txn.as_ref().is_some_and(|txn| Self::end(txn).is_ok_and(|end| end == End::Committed))
+        let ended = txn.as_ref().and_then(|txn| Self::end(txn).ok());
+        let (end, committed) = ended.unwrap_or((End::Aborted, 0));
+        self.committed = committed;
+        end == End::Committed
+    }
+
+    fn sequences(&self, txn: &Self::Active) -> Option<(u64, u64)> {
+        Some((txn.as_ref()?.sequence().get(), self.committed))
     }
 }
 
@@ -166,8 +256,9 @@ impl Shared {
                 ops.push(Op::Append(key, value));
             }
         }
-        let outcome = Lists::end(&transaction)?;
-        Ok(Txn { begin, end: self.now(), outcome, ops, sequences: None })
+        let snapshot = transaction.sequence().get();
+        let (outcome, committed) = Lists::end(&transaction)?;
+        Ok(Txn { begin, end: self.now(), outcome, ops, sequences: Some((snapshot, committed)) })
     }
 }
 
@@ -196,7 +287,8 @@ pub fn history(serializable: bool, seed: u64, transactions: usize) -> Result<Vec
     let lists = (transactions as u64 / PERIOD + 1) * LISTS as u64;
     let read = |key| Ok(Op::Read(key, shared.lists.get(&last, key)?));
     let ops = (0..lists as Key).map(read).collect::<Result<_>>()?;
-    history.push(Txn { begin, end: shared.now(), outcome: End::Committed, ops, sequences: None });
+    let sequences = Some((last.sequence().get(), last.sequence().get()));
+    history.push(Txn { begin, end: shared.now(), outcome: End::Committed, ops, sequences });
     drop(last);
     shared.lists.close()?;
     Ok(history)

@@ -3,6 +3,7 @@
 //! It tests the checker: what is right must pass, and each flaw must be found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::history::Key;
 use crate::random::Random;
@@ -60,6 +61,16 @@ pub trait Engine {
 
     /// Reads a list.
     fn read(&mut self, txn: &mut Self::Active, key: Key) -> Vec<u64>;
+
+    /// Reads all of these lists, by a predicate where there is such a thing.
+    fn read_all(&mut self, txn: &mut Self::Active, keys: Range<Key>) -> Vec<(Key, Vec<u64>)> {
+        keys.map(|key| (key, self.read(txn, key))).collect()
+    }
+
+    /// The sequence at which a transaction read and the one with which it committed, if the engine says them.
+    fn sequences(&self, _txn: &Self::Active) -> Option<(u64, u64)> {
+        None
+    }
 
     /// Appends to a list.
     fn append(&mut self, txn: &mut Self::Active, key: Key, value: u64);

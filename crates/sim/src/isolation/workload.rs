@@ -35,8 +35,12 @@ pub fn history<E: Engine>(engine: &mut E, seed: u64, transactions: usize) -> Vec
         };
         if client.left > 0 {
             client.left -= 1;
-            let key = (done.len() / PERIOD * LISTS + random.below(LISTS)) as Key;
-            if client.reads_only || random.one_in(2) {
+            let first = (done.len() / PERIOD * LISTS) as Key;
+            let key = first + random.below(LISTS) as Key;
+            if random.one_in(8) {
+                let lists = engine.read_all(&mut client.active, first..first + LISTS as Key);
+                client.ops.extend(lists.into_iter().map(|(key, list)| Op::Read(key, list)));
+            } else if client.reads_only || random.one_in(2) {
                 let list = engine.read(&mut client.active, key);
                 client.ops.push(Op::Read(key, list));
             } else {
@@ -55,12 +59,14 @@ pub fn history<E: Engine>(engine: &mut E, seed: u64, transactions: usize) -> Vec
         } else {
             End::Aborted
         };
-        done.push(Txn { begin: client.begin, end: now, outcome, ops: client.ops, sequences: None });
+        let sequences = engine.sequences(&client.active);
+        done.push(Txn { begin: client.begin, end: now, outcome, ops: client.ops, sequences });
     }
     let mut last = engine.begin();
     let lists = (done.len() / PERIOD + 1) * LISTS;
     let ops = (0..lists as Key).map(|key| Op::Read(key, engine.read(&mut last, key))).collect();
-    done.push(Txn { begin: now + 1, end: now + 2, outcome: End::Committed, ops, sequences: None });
+    let sequences = engine.sequences(&last);
+    done.push(Txn { begin: now + 1, end: now + 2, outcome: End::Committed, ops, sequences });
     done
 }
 

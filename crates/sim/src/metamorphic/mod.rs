@@ -27,8 +27,7 @@ pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 26.0, fl
 const NAME: &str = "metamorphic";
 /// Configurations by chance for each list, beside the two extremes.
 const RANDOM_CONFIGS: usize = 4;
-/// One in so many cases has a list for the document store, too, and one in so many crashes during builds of indexes.
-const DOCUMENTS: usize = 2;
+/// One in so many cases crashes during builds of indexes.
 const BUILDS: usize = 16;
 
 /// What a thread has done.
@@ -73,9 +72,9 @@ fn run(ctx: &Context) -> StageReport {
             also("reopens", tally.reopens, 5_000),
             also("crashes", tally.crashes, 3_000),
             also("checkpoints", tally.checkpoints, 1_000),
-            also("operations on documents", documents.operations, 20_000),
-            also("answers of indexes", documents.index_answers, 5_000),
-            also("crashes of the document store", documents.crashes, 100),
+            also("operations on documents", documents.operations, 200_000),
+            also("answers of indexes", documents.index_answers, 30_000),
+            also("crashes of the document store", documents.crashes, 1_000),
             also("crashes while indexes were built", documents.builds, 500),
             Count { name: "levels with tables", count: tally.most_levels, floor: 3 },
         ],
@@ -88,9 +87,7 @@ fn run(ctx: &Context) -> StageReport {
 fn document_cases(seed: u64, tally: &mut documents::Tally) -> Result<(), Failure> {
     let mut random = Random::nth(seed, 3);
     let failed = |detail: &'static str| move |what| Failure::of_case(NAME, seed, detail, what);
-    if random.one_in(DOCUMENTS) {
-        documents::case(seed, tally).map_err(failed("documents"))?;
-    }
+    documents::case(seed, tally).map_err(failed("documents"))?;
     if random.one_in(BUILDS) {
         documents::builds::case(seed, tally).map_err(failed("builds"))?;
     }

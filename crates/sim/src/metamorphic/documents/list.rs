@@ -69,6 +69,8 @@ pub enum Op {
     Release(usize),
     /// Keeps the newest versions only, or all again.
     Retain(bool),
+    /// Drops `fleeting`, and makes a new one with the same name.
+    Renew,
     Wait(u64),
     Sweep,
     Flush,
@@ -113,6 +115,7 @@ fn op(random: &mut Random, left_out: &[bool; 12]) -> Op {
         56..57 => Op::Reopen,
         57..58 => Op::Crash,
         49 | 58..60 => Op::Sweep,
+        60 => Op::Renew,
         _ => Op::Define(random.below(INDEXES.len())),
     }
 }

@@ -1,7 +1,7 @@
 //! Lists of operations on the document store.
 //!
 //! `list` makes one by chance; `model` is what the collections should hold, worked out from documents alone; `player`
-//! carries a list out on a store, in memory or on a simulated disk, and compares every answer. Whatever is read through an
+//! carries a list out on a store, in memory or on a simulated disk, and `reads` compares every answer. Whatever is read through an
 //! index must be what reading everything and filtering it would give. `builds` crashes a store at every change of the disk
 //! while indexes are built.
 
@@ -9,6 +9,7 @@ pub mod builds;
 mod list;
 mod model;
 mod player;
+mod reads;
 
 use self::list::generate;
 use self::player::{Setup, play};

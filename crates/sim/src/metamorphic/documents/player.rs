@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fountain_engine::keys::{Key, encode};
-use fountain_engine::query::{Body, Query};
-use fountain_engine::record::{Path, Value, from_json};
+use fountain_engine::record::{Path, from_json};
 use fountain_engine::{
-    Bounds, CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Direction, Durability,
-    Error, ErrorCode, IndexDefinition, IndexKind, IndexScan, IndexScanEnd, Isolation, KeyRange, ManualClock,
-    MemoryKv, Page, ReadTier, ScanEnd, ScanRequest, Seq, Snapshot, Store, StoreOptions, Timestamp, Ttl, View,
-    WriteSet,
+    CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Durability, Error, ErrorCode,
+    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, Seq, Snapshot, Store, StoreOptions,
+    Timestamp, Ttl, View, WriteSet,
 };
 
 use super::Tally;
-use super::list::{At, Condition, Document, INDEXES, KEYS, Op, SLOTS, Writes};
-use super::model::{Model, State, apply, entries, found, has_duplicates, matching};
+use super::list::{At, Condition, Document, INDEXES, Op, SLOTS, Writes};
+use super::model::{Model, apply, has_duplicates, matching};
+use super::reads::same;
 use crate::metamorphic::storage::config::{Medium, Promise};
 use crate::metamorphic::storage::place::Place;
 use crate::random::Random;
@@ -34,10 +33,6 @@ pub enum Setup {
 
 /// When every store is made.
 const BIRTH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-/// How often a query of the newest state is begun anew.
-const MAX_ATTEMPTS: usize = 100;
-/// Records in a page, few enough that there are several.
-const PAGE: usize = 5;
 
 impl Setup {
     /// All setups.
@@ -85,20 +80,21 @@ pub(super) fn told(error: Error) -> String {
     format!("{}: {error}", error.code)
 }
 
-struct Player {
+/// A store with what it should hold.
+pub(super) struct Player {
     setup: Setup,
     random: Random,
     clock: Arc<ManualClock>,
     place: Place,
     memory: Arc<MemoryKv>,
-    store: Store,
-    plain: CollectionId,
-    fleeting: CollectionId,
-    model: Model,
+    pub(super) store: Store,
+    pub(super) plain: CollectionId,
+    pub(super) fleeting: CollectionId,
+    pub(super) model: Model,
     /// The sequence of each state of the model.
-    sequences: Vec<Seq>,
-    snapshots: [Option<Snapshot>; SLOTS],
-    tally: Tally,
+    pub(super) sequences: Vec<Seq>,
+    pub(super) snapshots: [Option<Snapshot>; SLOTS],
+    pub(super) tally: Tally,
 }
 
 fn open(
@@ -121,10 +117,7 @@ impl Player {
         let store = open(setup, &place, &memory, &clock)?;
         let durability = setup.durability();
         let plain = store.create_collection("plain", CollectionOptions::default(), durability)?;
-        let ttl = Ttl { field: Path::parse("x")?, after: Duration::from_millis(BIRTH.millis()) };
-        let options = CollectionOptions { ttl: Some(ttl), ..CollectionOptions::default() };
-        let fleeting = store.create_collection("fleeting", options, durability)?;
-        store.create_index(fleeting, definition(0)?, durability)?;
+        let fleeting = create_fleeting(&store, durability)?;
         let sequences = vec![store.sequence()];
         let (model, snapshots, tally) = (Model::default(), [const { None }; SLOTS], Tally::default());
         let random = Random::new(seed);
@@ -170,6 +163,7 @@ impl Player {
                 Ok(())
             }
             Op::Retain(latest_only) => self.retain(*latest_only),
+            Op::Renew => self.renew(),
             Op::Wait(millis) => {
                 self.clock.advance(Duration::from_millis(*millis));
                 self.model.now += millis;
@@ -255,202 +249,6 @@ impl Player {
         self.committed(writes, transaction.commit(self.setup.durability()))
     }
 
-    fn view(&self, at: At) -> View {
-        match at {
-            At::Newest => View::Newest,
-            At::Slot(slot) => match &self.snapshots[slot] {
-                Some(snapshot) => View::At(snapshot.sequence()),
-                None => View::Newest,
-            },
-            At::Back(_) => View::At(self.sequences[self.model.state_at(at).0]),
-        }
-    }
-
-    /// Compares an answer as of some state; where that may be gone, it may be refused.
-    fn compare<T: PartialEq + std::fmt::Debug>(
-        &self,
-        what: &str,
-        at: At,
-        found: fountain_engine::Result<T>,
-        want: impl FnOnce(&State) -> T,
-    ) -> Result<(), String> {
-        let (state, is_certain) = self.model.state_at(at);
-        match found {
-            Ok(found) => same(what, &found, &want(&self.model.states[state])),
-            Err(error) if error.code == ErrorCode::HistoryTruncated && !is_certain => Ok(()),
-            Err(error) => Err(told(error)),
-        }
-    }
-
-    fn get(&self, key: u8, at: At) -> Result<(), String> {
-        let id = key_of(key).map_err(told)?;
-        let found = self.store.get(self.plain, &id, self.view(at), ReadTier::Disk);
-        let found = found.and_then(|found| found.map(|found| self.store.to_json(&found)).transpose());
-        self.compare("a document", at, found, |state| state.get(&key).map(text_of))
-    }
-
-    fn scan(&self, at: At) -> Result<(), String> {
-        let found = self.scanned(self.plain, self.view(at));
-        let all =
-            |state: &State| state.iter().map(|(key, document)| (*key, text_of(document))).collect::<Vec<_>>();
-        self.compare("all documents", at, found, all)?;
-        let found = self.scanned(self.fleeting, View::Newest).map_err(told)?;
-        same("documents that expire", &found, &all(&self.model.alive()))
-    }
-
-    fn scanned(&self, collection: CollectionId, at: View) -> fountain_engine::Result<Vec<(u8, String)>> {
-        let mut request = ScanRequest {
-            collection,
-            range: KeyRange::default(),
-            direction: Direction::Forward,
-            at,
-            max_records: PAGE,
-            max_bytes: usize::MAX,
-        };
-        let (mut found, mut page) = (Vec::new(), Page::new());
-        loop {
-            let end = self.store.scan(&request, ReadTier::Disk, &mut page)?;
-            for (key, record) in page.records() {
-                found.push((number_of(key)?, self.store.to_json(record)?));
-            }
-            if end == ScanEnd::Done {
-                return Ok(found);
-            }
-            request.continue_after(&page);
-        }
-    }
-
-    fn query(&mut self, condition: Condition, at: At) -> Result<(), String> {
-        self.tally.index_answers += 1;
-        let found = self.ask(condition, &self.view(at));
-        self.compare("a query", at, found, |state| matching(state, condition))
-    }
-
-    /// All pages of a query. Where only the newest state is kept, a commit of the store itself between two pages, such as a
-    /// piece of an index, can end what the cursor names: then all of it is asked again.
-    fn ask(&self, condition: Condition, view: &View) -> fountain_engine::Result<Vec<u8>> {
-        let mut answer = self.ask_once(condition, view);
-        for _ in 0..MAX_ATTEMPTS {
-            match answer {
-                Err(error) if error.code == ErrorCode::HistoryTruncated && matches!(view, View::Newest) => {}
-                answer => return answer,
-            }
-            answer = self.ask_once(condition, view);
-        }
-        answer
-    }
-
-    fn ask_once(&self, condition: Condition, view: &View) -> fountain_engine::Result<Vec<u8>> {
-        let mut filter = serde_json::Map::new();
-        filter.extend(condition.n.map(|n| ("n".to_owned(), n.into())));
-        filter.extend(condition.t.map(|t| ("t[]".to_owned(), t.into())));
-        let text = serde_json::json!({ "where": filter, "limit": PAGE }).to_string();
-        let Body::Find(mut query) = self.store.parse_query(self.plain, &text, false)? else {
-            return Ok(Vec::new());
-        };
-        let mut found = Vec::new();
-        loop {
-            found.extend(self.page(&mut query, view.clone())?);
-            if query.cursor.is_none() {
-                return Ok(found);
-            }
-        }
-    }
-
-    /// One page of a query, which is set to the next.
-    fn page(&self, query: &mut Query, view: View) -> fountain_engine::Result<Vec<u8>> {
-        let answer = self.store.query(self.plain, query, view)?;
-        query.cursor.clone_from(&answer.next);
-        answer.page.records().map(|(key, _)| number_of(key)).collect()
-    }
-
-    fn find(&mut self, index: usize, value: u8, at: At) -> Result<(), String> {
-        let key = if INDEXES[index].0 == "e" {
-            Value::String(name_of(value))
-        } else {
-            Value::Number(f64::from(value))
-        };
-        let bounds = Bounds::equal(&[key]).map_err(told)?;
-        let Some(mut found) =
-            self.read_index(self.plain, INDEXES[index].0, bounds, self.view(at), self.model.defined[index])
-        else {
-            return Ok(());
-        };
-        self.tally.index_answers += 1;
-        if let Ok(found) = &mut found {
-            found.sort_unstable();
-        }
-        self.compare("what an index finds", at, found, |state| self::found(index, state, value))
-    }
-
-    /// The keys behind the entries of an index; `None` where it is not there or not ready, which has to be so.
-    fn read_index(
-        &self,
-        collection: CollectionId,
-        name: &str,
-        bounds: Bounds,
-        at: View,
-        is_defined: bool,
-    ) -> Option<fountain_engine::Result<Vec<u8>>> {
-        let mut request = IndexScan {
-            collection,
-            index: name.to_owned(),
-            bounds,
-            direction: Direction::Forward,
-            at,
-            after: None,
-            max_records: PAGE,
-            max_bytes: usize::MAX,
-        };
-        let (mut found, mut page) = (Vec::new(), Page::new());
-        loop {
-            let end = match self.store.scan_index(&request, ReadTier::Disk, &mut page) {
-                Ok(end) => end,
-                Err(error) if error.code == ErrorCode::NoIndex && !is_defined => return None,
-                Err(error) if error.code == ErrorCode::IndexBuilding && is_defined => return None,
-                Err(error) => return Some(Err(error)),
-            };
-            for (key, _) in page.records() {
-                match number_of(key) {
-                    Ok(key) => found.push(key),
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            match end {
-                IndexScanEnd::Done => return Some(Ok(found)),
-                IndexScanEnd::More(after) => request.after = Some(after),
-            }
-        }
-    }
-
-    /// All entries of an index once it is built, and of that of the documents that expire.
-    fn walk(&mut self, index: usize) -> Result<(), String> {
-        if self.model.defined[index] {
-            let id = self.store.index(self.plain, INDEXES[index].0).map_err(told)?.id;
-            self.store.wait_for_index(id).map_err(told)?;
-            let read = self.read_index(self.plain, INDEXES[index].0, Bounds::all(), View::Newest, true);
-            let mut found = read.ok_or("an index that was built is not ready")?.map_err(told)?;
-            found.sort_unstable();
-            self.tally.index_answers += 1;
-            same("a whole index", &found, &entries(index, &self.model.states[self.model.newest()]))?;
-        }
-        self.walk_fleeting()
-    }
-
-    fn walk_fleeting(&mut self) -> Result<(), String> {
-        let id = self.store.index(self.fleeting, "n").map_err(told)?.id;
-        self.store.wait_for_index(id).map_err(told)?;
-        let read = self.read_index(self.fleeting, "n", Bounds::all(), View::Newest, true);
-        let mut found = read.ok_or("an index that was built is not ready")?.map_err(told)?;
-        found.sort_unstable();
-        self.tally.index_answers += 1;
-        same(
-            "the index of documents that expire",
-            &found,
-            &self.model.alive().into_keys().collect::<Vec<_>>(),
-        )
-    }
-
     fn define(&mut self, index: usize) -> Result<(), String> {
         let definition = definition(index).map_err(told)?;
         let id = self.store.create_index(self.plain, definition, self.setup.durability()).map_err(told)?;
@@ -488,6 +286,15 @@ impl Player {
         self.store.flush().and_then(|()| self.store.compact()).map_err(told)
     }
 
+    /// Nothing of the collection that was dropped is in the new one, nor ever comes back.
+    fn renew(&mut self) -> Result<(), String> {
+        let durability = self.setup.durability();
+        self.store.drop_collection("fleeting", durability).map_err(told)?;
+        self.fleeting = create_fleeting(&self.store, durability).map_err(told)?;
+        self.model.fleeting.clear();
+        self.walk_fleeting()
+    }
+
     fn let_go(&mut self) {
         self.snapshots = [const { None }; SLOTS];
     }
@@ -519,6 +326,15 @@ impl Player {
     }
 }
 
+/// The collection whose documents expire, with its index.
+fn create_fleeting(store: &Store, durability: Durability) -> fountain_engine::Result<CollectionId> {
+    let ttl = Ttl { field: Path::parse("x")?, after: Duration::from_millis(BIRTH.millis()) };
+    let options = CollectionOptions { ttl: Some(ttl), ..CollectionOptions::default() };
+    let fleeting = store.create_collection("fleeting", options, durability)?;
+    store.create_index(fleeting, definition(0)?, durability)?;
+    Ok(fleeting)
+}
+
 pub(super) fn definition(index: usize) -> fountain_engine::Result<IndexDefinition> {
     let (name, unique, on, sparse) = INDEXES[index];
     let kind = if unique { IndexKind::Unique } else { IndexKind::Multi };
@@ -526,26 +342,16 @@ pub(super) fn definition(index: usize) -> fountain_engine::Result<IndexDefinitio
     Ok(if sparse { definition.sparse() } else { definition })
 }
 
-fn key_of(key: u8) -> fountain_engine::Result<Vec<u8>> {
+pub(super) fn key_of(key: u8) -> fountain_engine::Result<Vec<u8>> {
     encode(&Key::Number(f64::from(key)))
 }
 
-/// The number of a key; one that is none of ours has none.
-fn number_of(key: &[u8]) -> fountain_engine::Result<u8> {
-    for number in 0..KEYS as u8 {
-        if key_of(number)? == key {
-            return Ok(number);
-        }
-    }
-    Ok(u8::MAX)
-}
-
-fn name_of(name: u8) -> String {
+pub(super) fn name_of(name: u8) -> String {
     format!("e{name}")
 }
 
 /// A document as JSON text.
-fn text_of(document: &Document) -> String {
+pub(super) fn text_of(document: &Document) -> String {
     let mut members = Vec::new();
     members.extend(document.n.map(|n| format!("\"n\":{n}")));
     members.extend(document.e.map(|e| format!("\"e\":\"{}\"", name_of(e))));
@@ -554,8 +360,4 @@ fn text_of(document: &Document) -> String {
     members.extend(document.x.map(|x| format!("\"x\":{x}")));
     members.push(format!("\"p\":\"{}\"", "p".repeat(document.len)));
     format!("{{{}}}", members.join(","))
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, want: &T) -> Result<(), String> {
-    if found == want { Ok(()) } else { Err(format!("{what}: {found:?}, expected {want:?}")) }
 }
