@@ -25,8 +25,11 @@ const CASES: u64 = 20_000;
 const FIRST: [(Fault, bool); 4] =
     [(Fault::Io, false), (Fault::Io, true), (Fault::Full, false), (Fault::Replaced, false)];
 /// The same for requests of one kind only, about files of one class.
-const FIRST_OF_KIND: [(Kind, Class, Fault, bool); 2] =
-    [(Kind::Write, Class::Log, Fault::Full, true), (Kind::SyncDir, Class::Other, Fault::Handles, true)];
+const FIRST_OF_KIND: [(Kind, Class, Fault, bool); 3] = [
+    (Kind::Write, Class::Log, Fault::Full, true),
+    (Kind::Write, Class::Log, Fault::Quota, true),
+    (Kind::SyncDir, Class::Other, Fault::Handles, true),
+];
 
 #[derive(Default)]
 struct Tally {
@@ -35,13 +38,13 @@ struct Tally {
 }
 
 fn run(ctx: &Context) -> StageReport {
-    let cases = match all_cases(ctx.hunting.then_some(ctx.seed)) {
+    let (cases, first) = match all_cases(ctx.hunting.then_some(ctx.seed)) {
         Ok(cases) => cases,
         Err(failure) => return StageReport { failures: vec![failure], ..StageReport::default() },
     };
     let count = cases.len() as u64;
     // What every place needs to have seen an error is due however little time there is.
-    let least = ctx.floor(CASES).max(first_round(&cases));
+    let least = ctx.floor(CASES).max(first);
     let all = Context { due: if ctx.hunting { 0 } else { least }, ..ctx.clone() };
     let (tallies, mut failures) = parallel(
         &all,
@@ -109,22 +112,13 @@ fn requests(cases: &[(usize, Plan)]) -> u64 {
     cases.iter().filter(|(_, plan)| (plan.fault, plan.for_ever) == FIRST[0]).count() as u64
 }
 
-fn first_round(cases: &[(usize, Plan)]) -> u64 {
-    let is_first = |plan: &Plan| {
-        let of_kind =
-            FIRST_OF_KIND.iter().any(|&(_, _, fault, ever)| (fault, ever) == (plan.fault, plan.for_ever));
-        of_kind || FIRST.contains(&(plan.fault, plan.for_ever))
-    };
-    cases.iter().take_while(|(_, plan)| is_first(plan)).count() as u64
-}
-
 /// Cases by what goes wrong with what, once or for ever.
 type Cases = BTreeMap<(Kind, Class, Fault, bool), Vec<(usize, Plan)>>;
 
 /// Every scenario with everything that can go wrong once or for ever in it. Those that reach every place come first, the
 /// others so that each kind of fault of each kind of request comes as often as any other, for as long as there are
-/// more. With a seed, all of them come so.
-fn all_cases(mixed: Option<u64>) -> Result<Vec<(usize, Plan)>, Failure> {
+/// more. With a seed, all of them come so. Also how many come first.
+fn all_cases(mixed: Option<u64>) -> Result<(Vec<(usize, Plan)>, u64), Failure> {
     let mut first = Vec::new();
     let mut later = Cases::new();
     for scenario in 0..SCENARIOS.len() {
@@ -145,6 +139,7 @@ fn all_cases(mixed: Option<u64>) -> Result<Vec<(usize, Plan)>, Failure> {
             }
         }
     }
+    let count = first.len() as u64;
     let mut random = Random::nth(0xFA, mixed.unwrap_or_default());
     for list in later.values_mut() {
         for index in (1..list.len()).rev() {
@@ -157,7 +152,7 @@ fn all_cases(mixed: Option<u64>) -> Result<Vec<(usize, Plan)>, Failure> {
         }
         later.retain(|_, list| !list.is_empty());
     }
-    Ok(first)
+    Ok((first, count))
 }
 
 fn rare_case(seed: u64, name: &str) -> Result<(), Failure> {
