@@ -83,7 +83,7 @@ pub use repair::{
 };
 pub use retention::{Retention, RetentionRules};
 pub use snapshot::Snapshot;
-pub use table::Compression;
+pub use table::{Compression, TableLayout};
 pub use timeline::SeqAt;
 pub use types::{Durability, FileNumber, ReadTier, Seq, StoreId};
 pub use value::Value;

@@ -1,5 +1,6 @@
 //! Every limit and tuning constant of this crate, in one place.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 /// Longest user key in bytes. Keeps a restart key and a separator well inside one block.
@@ -29,8 +30,10 @@ pub(crate) const MAX_CURRENT_BYTES: usize = 64;
 pub const LEVELS: usize = 7;
 /// A table entry shares its key with the previous one except at every 16th.
 pub(crate) const RESTART_INTERVAL: usize = 16;
-/// Uncompressed size at which a data block is closed.
+/// Uncompressed size at which a data block is closed, unless [`crate::TableLayout`] says something else.
 pub(crate) const BLOCK_BYTES: usize = 4 * 1024;
+/// Most that it can say.
+pub(crate) const MOST_BLOCK_BYTES: usize = 1 << 20;
 /// Filter bits per key and probes: about 0.9 % false positives in one cache line.
 pub(crate) const FILTER_BITS_PER_KEY: usize = 10;
 /// Probes per lookup for [`FILTER_BITS_PER_KEY`].
@@ -59,10 +62,12 @@ pub(crate) const MAX_SUPERSEDED_BLOCKS: usize = 64;
 pub(crate) const FIRST_READ_AHEAD_BYTES: usize = 8 * 1024;
 /// Most bytes read ahead.
 pub(crate) const MAX_READ_AHEAD_BYTES: usize = 256 * 1024;
-/// Bytes of an index that may stay in memory; a larger one is split into leaves and a root.
+/// Bytes of an index that may stay in memory, unless [`crate::TableLayout`] says something else; a larger one is split into
+/// leaves and a root.
 pub(crate) const MAX_PINNED_INDEX_BYTES: usize = 1 << 20;
-/// Data blocks named by each leaf of a split index but the last. Part of the file format.
-pub(crate) const INDEX_LEAF_ENTRIES: usize = 256;
+/// Data blocks named by each leaf of a split index but the last, where the footer names no other number. Part of the file
+/// format.
+pub(crate) const INDEX_LEAF_BLOCKS: NonZeroU16 = NonZeroU16::new(256).unwrap();
 /// Bytes of a new table that are collected for one system call.
 pub(crate) const TABLE_WRITE_BYTES: usize = 1 << 20;
 

@@ -131,6 +131,8 @@ marks! {
     FilterSaidNo,
     /// A read went to the older versions of a table.
     HistoryRead,
+    /// The leaf of an index was asked for.
+    IndexLeaf,
     /// A scan read ahead.
     ReadAhead,
     /// A scan left many versions behind with a seek.

@@ -8,7 +8,7 @@ use crate::compaction::Packing;
 use crate::fs::{Fs, RealFs};
 use crate::prefix::KeyPrefix;
 use crate::retention::Retention;
-use crate::table::Compression;
+use crate::table::{Compression, TableForm, TableLayout};
 use crate::types::StoreId;
 
 /// Options of [`crate::Db::open`].
@@ -30,6 +30,8 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// Bytes at which compaction starts the next table. Default: 32 MiB.
     pub table_bytes: u64,
+    /// How new tables are cut into blocks. Tables remember how they were written, so this can be changed at any time.
+    pub table_layout: TableLayout,
     /// How tables of the lower levels are compressed; those of the upper ones are rewritten too soon for it to pay.
     /// Default: LZ4.
     pub compression: Compression,
@@ -65,6 +67,7 @@ impl Default for Options {
             memtable_bytes: 32 << 20,
             wal_segment_bytes: 64 << 20,
             table_bytes: 32 << 20,
+            table_layout: TableLayout::default(),
             compression: Compression::default(),
             bottom_compression: None,
             prefix_filter: None,
@@ -77,6 +80,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// How tables are written.
+    pub(crate) fn table_form(&self) -> TableForm {
+        TableForm { layout: self.table_layout, prefixes: self.prefix_filter }
+    }
+
     pub(crate) fn packing(&self) -> Packing {
         Packing { lower: self.compression, bottom: self.bottom_compression.unwrap_or(self.compression) }
     }
@@ -90,6 +98,7 @@ impl fmt::Debug for Options {
             .field("memtable_bytes", &self.memtable_bytes)
             .field("wal_segment_bytes", &self.wal_segment_bytes)
             .field("table_bytes", &self.table_bytes)
+            .field("table_layout", &self.table_layout)
             .field("compression", &self.compression)
             .field("bottom_compression", &self.bottom_compression)
             .field("prefix_filter", &self.prefix_filter)

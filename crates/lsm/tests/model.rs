@@ -10,11 +10,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use fountain_lsm::{
-    Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Retention, Seq, Snapshot, WriteBatch,
+    Compression, Db, Direction, Durability, Error, KeyPrefix, KeyRange, Options, ReadTier, Retention, Seq,
+    Snapshot, TableLayout, WriteBatch,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -62,6 +63,44 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Blocks and leaves as small as they can be, or as they are; tables, memtables and segments from a few commits on.
+fn options() -> impl Strategy<Value = Options> {
+    let tiny = (0..500usize, 0..500usize, 1..5u16).prop_map(|(block_bytes, index_bytes, leaf_blocks)| {
+        TableLayout { block_bytes, index_bytes, leaf_blocks: NonZeroU16::new(leaf_blocks).unwrap() }
+    });
+    let layout = prop_oneof![1 => Just(TableLayout::default()), 3 => tiny];
+    let sizes = (
+        prop::sample::select(vec![1usize, 17 << 10, 20 << 10, 24 << 10, 64 << 10]),
+        prop::sample::select(vec![1u64, 2 << 10, 32 << 10]),
+        prop::sample::select(vec![1u64, 4 << 10, 32 << 10]),
+        prop::sample::select(vec![0usize, 8 << 10, 1 << 20]),
+    );
+    let packing = (
+        prop::sample::select(vec![Compression::None, Compression::Lz4]),
+        prop::sample::select(vec![None, Some(Compression::None), Some(Compression::Lz4)]),
+        prop::sample::select(vec![
+            None,
+            Some(KeyPrefix::Fixed(NonZeroU16::MIN)),
+            Some(KeyPrefix::UpTo(b'k')),
+        ]),
+    );
+    (layout, sizes, packing).prop_map(|(table_layout, sizes, packing)| {
+        let (memtable_bytes, wal_segment_bytes, table_bytes, cache_bytes) = sizes;
+        let (compression, bottom_compression, prefix_filter) = packing;
+        Options {
+            table_layout,
+            memtable_bytes,
+            wal_segment_bytes,
+            table_bytes,
+            cache_bytes,
+            compression,
+            bottom_compression,
+            prefix_filter,
+            ..small()
+        }
+    })
+}
+
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The store, and every state it has been in.
@@ -77,9 +116,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(retention: Retention, memtable_bytes: usize, mixed: bool) -> Self {
+    fn new(options: Options, mixed: bool) -> Self {
         let dir = fast_dir();
-        let options = Options { retention, memtable_bytes, ..small() };
         let (db, states, snapshots) = (None, vec![Records::new()], Vec::new());
         let mut pair = Self { dir, generation: 0, options, mixed, db, states, snapshots };
         pair.open();
@@ -256,8 +294,8 @@ fn brief(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<(u8, usize, Option<u8>)> {
     records.iter().map(|(key, value)| (key[1], value.len(), value.first().copied())).collect()
 }
 
-fn run(retention: Retention, memtable_bytes: usize, mixed: bool, ops: &[Op]) {
-    let mut pair = Pair::new(retention, memtable_bytes, mixed);
+fn run(retention: Retention, options: Options, mixed: bool, ops: &[Op]) {
+    let mut pair = Pair::new(Options { retention, ..options }, mixed);
     for op in ops {
         pair.apply(op);
     }
@@ -269,17 +307,26 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_that_keeps_everything_answers_like_a_list_of_maps(ops in vec(op(), 1..120)) {
-        run(Retention::Unbounded, 24 * 1024, false, &ops);
+    fn a_store_that_keeps_everything_answers_like_a_list_of_maps(
+        options in options(),
+        ops in vec(op(), 1..120),
+    ) {
+        run(Retention::Unbounded, options, false, &ops);
     }
 
     #[test]
-    fn a_store_that_keeps_only_the_newest_answers_like_a_list_of_maps_down_to_its_floor(ops in vec(op(), 1..120)) {
-        run(Retention::LatestOnly, 20 * 1024, false, &ops);
+    fn a_store_that_keeps_only_the_newest_answers_like_a_list_of_maps_down_to_its_floor(
+        options in options(),
+        ops in vec(op(), 1..120),
+    ) {
+        run(Retention::LatestOnly, options, false, &ops);
     }
 
     #[test]
-    fn a_store_with_a_retention_for_each_range_of_keys_keeps_to_each(ops in vec(op(), 1..120)) {
-        run(Retention::Unbounded, 20 * 1024, true, &ops);
+    fn a_store_with_a_retention_for_each_range_of_keys_keeps_to_each(
+        options in options(),
+        ops in vec(op(), 1..120),
+    ) {
+        run(Retention::Unbounded, options, true, &ops);
     }
 }

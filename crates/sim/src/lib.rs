@@ -3,12 +3,14 @@
 //!
 //! The proof is made of *stages*. Each runs cases, counts them, and compares what the store does with a model that
 //! shares no code with it. `stages` is the list of all of them, `stage` says what one is, `parallel` runs its cases on
-//! threads, `random` gives reproducible chance, `run` carries a whole run out, `report` prints it, `cli` reads the
+//! threads, `blocks` says how small those of tables are,
+//! `random` gives reproducible chance, `run` carries a whole run out, `report` prints it, `cli` reads the
 //! command line.
 //!
 //! What always holds: a case follows from its seed alone, so that a failure can be repeated; a stage that did fewer
 //! cases than its floor has failed; no failure is retried or forgotten.
 
+mod blocks;
 pub mod cli;
 pub mod corruption;
 pub mod crash;

@@ -17,11 +17,10 @@ use crate::iter::{LevelCursor, MergeCursor, Source, View};
 use crate::limits::LEVELS;
 use crate::manifest::Version;
 use crate::marks::{Mark, hit};
-use crate::prefix::KeyPrefix;
 use crate::range::Direction;
 use crate::retention::RetentionRules;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::table::{Compression, Table, TableMeta, TableWriter};
+use crate::table::{Compression, Table, TableForm, TableMeta, TableWriter};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -37,7 +36,7 @@ pub(crate) struct JobContext<'a> {
     pub(crate) needed: &'a Needed,
     pub(crate) table_bytes: u64,
     pub(crate) compression: Compression,
-    pub(crate) prefixes: Option<KeyPrefix>,
+    pub(crate) form: TableForm,
     pub(crate) bytes_per_second: Option<u64>,
     /// Whether writers wait for compactions, so that this one must not dally.
     pub(crate) hurry: &'a dyn Fn() -> bool,
@@ -168,7 +167,7 @@ impl Job<'_> {
                 let path = self.context.paths.table(number);
                 let writer =
                     TableWriter::create(self.context.fs, path, self.context.store, number, compression)?;
-                Ok(&mut none.insert((number, writer.with_prefixes(self.context.prefixes))).1)
+                Ok(&mut none.insert((number, writer.with_form(self.context.form))).1)
             }
         }
     }

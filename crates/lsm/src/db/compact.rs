@@ -86,7 +86,7 @@ impl Inner {
             needed: &needed,
             table_bytes: self.options.table_bytes,
             compression: self.with_picker(version, |picker| picker.compression(task.target)),
-            prefixes: self.options.prefix_filter,
+            form: self.options.table_form(),
             bytes_per_second: self.options.compaction_bytes_per_second,
             hurry: &|| self.pressure() > 0.0,
             progress: &|read| self.progress.advance(read),

@@ -19,10 +19,9 @@ use crate::manifest::Edit;
 use crate::marks::{Mark, hit};
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::planted::{self, Bug};
-use crate::prefix::KeyPrefix;
 use crate::range::KeyRange;
 use crate::retention::RetentionRules;
-use crate::table::{Compression, TableMeta, TableWriter};
+use crate::table::{Compression, TableForm, TableMeta, TableWriter};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
 impl Inner {
@@ -91,7 +90,7 @@ impl Inner {
             paths: &self.paths,
             store: self.store,
             number,
-            prefixes: self.options.prefix_filter,
+            form: self.options.table_form(),
         };
         let (meta, dropped) = write_memtable(place, memtable, keep)?;
         self.counters.flushes.add(1);
@@ -176,7 +175,7 @@ pub(super) struct Place<'a> {
     pub(super) paths: &'a StorePaths,
     pub(super) store: StoreId,
     pub(super) number: FileNumber,
-    pub(super) prefixes: Option<KeyPrefix>,
+    pub(super) form: TableForm,
 }
 
 /// Which versions of a memtable go into its table.
@@ -208,9 +207,9 @@ fn write_entries(
     memtable: &Arc<Memtable>,
     keep: Keep<'_>,
 ) -> Result<(TableMeta, u64)> {
-    let Place { fs, store, number, prefixes, .. } = place;
+    let Place { fs, store, number, form, .. } = place;
     let writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
-    let mut writer = writer.with_prefixes(prefixes);
+    let mut writer = writer.with_form(form);
     let deleted = memtable.tombstones().to_set();
     let mut filter = VersionFilter::new(keep.needed, &deleted);
     let mut cursor = MemtableCursor::new(Arc::clone(memtable));

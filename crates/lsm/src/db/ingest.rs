@@ -78,7 +78,7 @@ impl Inner {
             check: &check,
             table_bytes: self.options.table_bytes,
             compression: self.options.packing().bottom,
-            prefixes: self.options.prefix_filter,
+            form: self.options.table_form(),
             next_file: &next_file,
         });
         let written = add_in_order(&mut placement, records).and_then(|()| placement.finish());

@@ -194,7 +194,7 @@ fn recover(
         paths,
         store,
         memtable_bytes: options.memtable_bytes,
-        prefixes: options.prefix_filter,
+        form: options.table_form(),
         next_file,
         tables: Vec::new(),
         replayed: Replayed::default(),

@@ -19,8 +19,7 @@ use crate::limits::{INGEST_MIN_TABLE_BYTES, INGEST_UPPER_TABLES, LEVELS};
 use crate::manifest::Version;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
-use crate::prefix::KeyPrefix;
-use crate::table::{Compression, TableMeta, TableWriter};
+use crate::table::{Compression, TableForm, TableMeta, TableWriter};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
 /// What the tables need from the store.
@@ -34,7 +33,7 @@ pub(super) struct Context<'a> {
     pub(super) check: &'a dyn Fn() -> Result<()>,
     pub(super) table_bytes: u64,
     pub(super) compression: Compression,
-    pub(super) prefixes: Option<KeyPrefix>,
+    pub(super) form: TableForm,
     pub(super) next_file: &'a dyn Fn() -> FileNumber,
 }
 
@@ -207,7 +206,7 @@ fn begin(
     begun.push(number);
     let path = context.paths.table(number);
     let writer = TableWriter::create(context.fs, path, context.store, number, compression)?;
-    Ok(writer.with_prefixes(context.prefixes))
+    Ok(writer.with_form(context.form))
 }
 
 /// The levels for tables of one ingest, when the tables of the store are those of `version`.

@@ -17,9 +17,8 @@ use crate::fs::{Fs, tolerate};
 use crate::marks::{Mark, hit};
 use crate::memtable::Memtable;
 use crate::planted::{self, Bug};
-use crate::prefix::KeyPrefix;
 use crate::retention::{Retention, RetentionRules};
-use crate::table::TableMeta;
+use crate::table::{TableForm, TableMeta};
 use crate::timeline::{Stamp, Timekeeper};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::Replay;
@@ -60,7 +59,7 @@ pub(crate) struct Recoverer<'a> {
     pub(crate) paths: &'a StorePaths,
     pub(crate) store: StoreId,
     pub(crate) memtable_bytes: usize,
-    pub(crate) prefixes: Option<KeyPrefix>,
+    pub(crate) form: TableForm,
     pub(crate) next_file: FileNumber,
     pub(crate) tables: Vec<TableMeta>,
     pub(crate) replayed: Replayed,
@@ -89,8 +88,7 @@ impl Recoverer<'_> {
         // Nobody has said yet which versions may go.
         let rules = RetentionRules::new(Retention::Unbounded);
         let keep = Keep { rules: &rules, needed: &Needed { pins: Vec::new(), newest: Seq::ZERO } };
-        let place =
-            Place { fs: self.fs, paths: self.paths, store: self.store, number, prefixes: self.prefixes };
+        let place = Place { fs: self.fs, paths: self.paths, store: self.store, number, form: self.form };
         self.tables.push(write_memtable(place, &full, keep)?.0);
         Ok(())
     }

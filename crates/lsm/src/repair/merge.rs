@@ -174,7 +174,7 @@ impl Output<'_, '_> {
                 let path = self.target.paths.table(number);
                 let (fs, store) = (self.target.fs, self.target.store);
                 let writer = TableWriter::create(fs, path, store, number, options.packing().bottom)?;
-                Ok(none.insert(writer.with_prefixes(options.prefix_filter)))
+                Ok(none.insert(writer.with_form(options.table_form())))
             }
         }
     }

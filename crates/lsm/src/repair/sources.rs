@@ -13,7 +13,7 @@ use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::Fs;
 use crate::manifest::{ManifestSurvey, StoreState, survey_manifest};
 use crate::range::KeyRange;
-use crate::table::{Gap, Remains, TableMeta};
+use crate::table::{Gap, Remains, TableForm, TableMeta};
 use crate::timeline::{Stamp, Timekeeper};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{LogSurvey, LostCommits, Replay, survey_log};
@@ -117,7 +117,7 @@ impl Sources {
             paths: target.paths,
             store: target.store,
             memtable_bytes: target.options.memtable_bytes,
-            prefixes: None,
+            form: TableForm { layout: target.options.table_layout, prefixes: None },
             next_file: target.next_file,
             tables: Vec::new(),
             replayed: Replayed::default(),

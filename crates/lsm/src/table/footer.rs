@@ -1,11 +1,12 @@
 //! The last 96 bytes of a table: where to find everything else. See `docs/format.md`, section 5.7.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 
 use super::envelope::Handle;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
-use crate::limits::{FORMAT_VERSION, KNOWN_INCOMPAT};
+use crate::limits::{FORMAT_VERSION, INDEX_LEAF_BLOCKS, KNOWN_INCOMPAT};
 
 pub(crate) const FOOTER_BYTES: usize = 96;
 /// Offset and payload size of one block.
@@ -17,7 +18,8 @@ const VERSION_AT: usize = 60;
 const FEATURES_AT: usize = 64;
 /// One byte per index: 0 none, 1 the root names data blocks, 2 it names leaves.
 const LEVELS_AT: usize = 72;
-const RESERVED_AT: usize = 74;
+const LEAF_BLOCKS_AT: usize = 74;
+const RESERVED_AT: usize = 76;
 const MAGIC_AT: usize = 88;
 
 /// Where the root of an index lies, and of what kind it is.
@@ -37,6 +39,8 @@ pub(crate) struct Footer {
     pub(crate) current: Option<Root>,
     /// Index of the history section.
     pub(crate) history: Option<Root>,
+    /// Data blocks named by each leaf but the last.
+    pub(crate) leaf_blocks: NonZeroU16,
     pub(crate) tombstones: Option<Handle>,
     pub(crate) properties: Handle,
 }
@@ -83,12 +87,12 @@ impl Footer {
             return corrupt("footer checksum does not match".to_owned());
         }
         check_features(bytes, path)?;
-        if read_u32(bytes, VERSION_AT) != FORMAT_VERSION || bytes[RESERVED_AT..COVERED_BYTES] != [0; 10] {
+        if read_u32(bytes, VERSION_AT) != FORMAT_VERSION || bytes[RESERVED_AT..COVERED_BYTES] != [0; 8] {
             return corrupt("footer with an impossible format version or a reserved field in use".to_owned());
         }
         let footer = Self::handles(bytes);
         if footer.levels() != bytes[LEVELS_AT..RESERVED_AT] {
-            return corrupt("the footer's index levels are not those of its indexes".to_owned());
+            return corrupt("what the footer says of indexes is not what it says of their leaves".to_owned());
         }
         if !footer.is_contiguous(offset) {
             return corrupt("the footer's blocks do not follow one another up to the footer".to_owned());
@@ -124,17 +128,24 @@ impl Footer {
             let has_leaves = bytes[LEVELS_AT + index] > 1;
             optional(handle).map(|handle| Root { handle, has_leaves })
         };
+        let leaf_blocks = u16::from_le_bytes([bytes[LEAF_BLOCKS_AT], bytes[LEAF_BLOCKS_AT + 1]]);
         Self {
             filter,
             current: root(current, 0),
             history: root(history, 1),
+            leaf_blocks: NonZeroU16::new(leaf_blocks).unwrap_or(INDEX_LEAF_BLOCKS),
             tombstones: optional(tombstones),
             properties,
         }
     }
 
-    fn levels(&self) -> [u8; 2] {
-        [self.current, self.history].map(|root| root.map_or(0, |root| 1 + u8::from(root.has_leaves)))
+    /// What is said of indexes. The usual number of blocks in a leaf is written as 0, as is that of leaves that are not there.
+    fn levels(&self) -> [u8; RESERVED_AT - LEVELS_AT] {
+        let level = |root: Option<Root>| root.map_or(0, |root| 1 + u8::from(root.has_leaves));
+        let split = [self.current, self.history].into_iter().flatten().any(|root| root.has_leaves);
+        let unusual = split && self.leaf_blocks != INDEX_LEAF_BLOCKS;
+        let [low, high] = if unusual { self.leaf_blocks.get().to_le_bytes() } else { [0; 2] };
+        [level(self.current), level(self.history), low, high]
     }
 
     fn is_contiguous(&self, footer_offset: u64) -> bool {
@@ -192,6 +203,7 @@ mod tests {
             filter: Handle { offset: 500, size: 95 },
             current: Some(Root { handle: Handle { offset: 600, size: 95 }, has_leaves: true }),
             history: Some(Root { handle: Handle { offset: 700, size: 45 }, has_leaves: false }),
+            leaf_blocks: INDEX_LEAF_BLOCKS,
             tombstones: Some(Handle { offset: 750, size: 45 }),
             properties: Handle { offset: 800, size: 195 },
         }
@@ -221,6 +233,14 @@ mod tests {
             ..footer()
         };
         assert_eq!(decode(&least.encode(salt(), OFFSET)).unwrap(), least);
+        for (blocks, stored) in [(1, [1, 0]), (255, [255, 0]), (256, [0, 0]), (257, [1, 1])] {
+            let unusual = Footer { leaf_blocks: NonZeroU16::new(blocks).unwrap(), ..footer() };
+            let bytes = unusual.encode(salt(), OFFSET);
+            assert_eq!(bytes[74..76], stored);
+            assert_eq!(decode(&bytes).unwrap(), unusual);
+            let unsplit = Footer { leaf_blocks: unusual.leaf_blocks, ..least };
+            assert_eq!(unsplit.encode(salt(), OFFSET), least.encode(salt(), OFFSET), "there are no leaves");
+        }
     }
 
     #[test]
@@ -247,12 +267,15 @@ mod tests {
             (72, 0),
             (72, 3),
             (73, 0),
-            (74, 1),
+            (75, 1),
+            (76, 1),
             (83, 1),
         ] {
             let error = changed(at, &[part]).unwrap_err();
             assert!(matches!(error, Error::Corrupt { offset: OFFSET, .. }), "byte {at}: {error}");
         }
+        let error = changed(72, &[1, 1, 5]).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "blocks in leaves that are not there: {error}");
     }
 
     #[test]

@@ -179,7 +179,7 @@ pub(crate) fn run_index(input: &[u8]) -> Decoded {
     let table = TABLE.get_or_init(open).as_ref()?;
     let root = block(input)?;
     let blocks = u64::from(root.restarts());
-    let entries = Index::new(root, false, blocks).and_then(|index| Ok((index.read_all(table)?, index)));
+    let entries = Index::new(root, None, blocks).and_then(|index| Ok((index.read_all(table)?, index)));
     let (entries, index) = entries.ok()?;
     let mut told = Vec::new();
     for (position, entry) in entries.iter().enumerate() {

@@ -1,12 +1,13 @@
 //! The index of a section: which data block may hold a version. See `docs/format.md`, section 5.3.
 //!
 //! The root stays in memory while the table is open. It names the data blocks themselves, or, when that would take too
-//! much memory, leaves of [`INDEX_LEAF_ENTRIES`] data blocks each, which are read through the cache like data. Either
+//! much memory, leaves of so many data blocks each as the footer says, which are read through the cache like data. Either
 //! way data blocks have numbers, from 0 in the order of entries.
 //!
 //! What always holds: separators ascend and every entry names a block of a possible size. Both are checked when a root
 //! or a leaf is read; [`check_layout`] checks that blocks leave no gap.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::block::{Block, Entry};
@@ -16,7 +17,8 @@ use super::version_order;
 use crate::error::{Error, Result};
 use crate::format::varint;
 use crate::key::common_prefix;
-use crate::limits::{INDEX_LEAF_ENTRIES, MAX_BLOCK_BYTES};
+use crate::limits::MAX_BLOCK_BYTES;
+use crate::marks::{Mark, hit};
 use crate::types::{ReadTier, Seq};
 
 /// One of the two sorted sequences of entries in a table.
@@ -67,18 +69,18 @@ pub(crate) struct IndexPlace {
 /// A section's index.
 pub(crate) struct Index {
     root: Block,
-    /// Whether the root names leaves.
-    has_leaves: bool,
+    /// Data blocks named by each leaf but the last, if the root names leaves.
+    leaf_blocks: Option<NonZeroU16>,
     /// Number of data blocks.
     len: usize,
 }
 
 impl Index {
-    /// The index with this root, over `len` data blocks.
-    pub(crate) fn new(root: Block, has_leaves: bool, len: u64) -> Result<Self> {
-        let expected = if has_leaves { len.div_ceil(INDEX_LEAF_ENTRIES as u64) } else { len };
+    /// The index with this root, over `len` data blocks. `leaf_blocks` of them are named by each leaf, if there are any.
+    pub(crate) fn new(root: Block, leaf_blocks: Option<NonZeroU16>, len: u64) -> Result<Self> {
+        let expected = leaf_blocks.map_or(len, |each| len.div_ceil(u64::from(each.get())));
         check_entries(&root, expected)?;
-        Ok(Self { root, has_leaves, len: len as usize })
+        Ok(Self { root, leaf_blocks, len: len as usize })
     }
 
     /// Number of data blocks, at least 1.
@@ -88,8 +90,9 @@ impl Index {
     }
 
     /// Whether the root names leaves.
+    #[inline]
     pub(crate) fn has_leaves(&self) -> bool {
-        self.has_leaves
+        self.leaf_blocks.is_some()
     }
 
     /// Bytes of memory held.
@@ -100,9 +103,10 @@ impl Index {
     /// Data block `position`. A leaf that `tier` does not allow to read is [`Error::WouldBlock`].
     #[inline]
     pub(crate) fn target(&self, table: &Table, position: usize, tier: ReadTier) -> Result<Target> {
-        if self.has_leaves {
-            let leaf = self.leaf(table, position / INDEX_LEAF_ENTRIES, tier)?;
-            return target_at(&leaf, position % INDEX_LEAF_ENTRIES);
+        if let Some(each) = self.leaf_blocks {
+            let each = usize::from(each.get());
+            let leaf = self.leaf(table, position / each, tier)?;
+            return target_at(&leaf, position % each);
         }
         target_at(&self.root, position)
     }
@@ -112,21 +116,20 @@ impl Index {
     #[inline]
     pub(crate) fn lower_bound(&self, table: &Table, key: &[u8], seq: Seq, tier: ReadTier) -> Result<usize> {
         let at = self.root.lower_restart(key, seq)?;
-        if !self.has_leaves {
-            return Ok(at as usize);
-        }
+        let Some(each) = self.leaf_blocks else { return Ok(at as usize) };
         if at == self.root.restarts() {
             return Ok(self.len);
         }
         let leaf = self.leaf(table, at as usize, tier)?;
-        Ok(at as usize * INDEX_LEAF_ENTRIES + leaf.lower_restart(key, seq)? as usize)
+        Ok(at as usize * usize::from(each.get()) + leaf.lower_restart(key, seq)? as usize)
     }
 
     /// Whether data block `position` is known to hold only keys less than `key`, by what is in memory.
     pub(crate) fn ends_before(&self, table: &Table, position: usize, key: &[u8]) -> bool {
-        let reaches = if self.has_leaves {
-            let leaf = self.leaf(table, position / INDEX_LEAF_ENTRIES, ReadTier::Memory);
-            leaf.and_then(|leaf| leaf.reaches((position % INDEX_LEAF_ENTRIES) as u32, key, Seq::MAX))
+        let reaches = if let Some(each) = self.leaf_blocks {
+            let each = usize::from(each.get());
+            let leaf = self.leaf(table, position / each, ReadTier::Memory);
+            leaf.and_then(|leaf| leaf.reaches((position % each) as u32, key, Seq::MAX))
         } else {
             self.root.reaches(position as u32, key, Seq::MAX)
         };
@@ -140,7 +143,7 @@ impl Index {
         if at == self.root.restarts() {
             return Ok(None);
         }
-        if !self.has_leaves {
+        if !self.has_leaves() {
             return target_at(&self.root, at as usize).map(Some);
         }
         let leaf = self.leaf(table, at as usize, tier)?;
@@ -157,7 +160,7 @@ impl Index {
         tier: ReadTier,
         place: &mut IndexPlace,
     ) -> Result<Option<Target>> {
-        if self.has_leaves {
+        if self.has_leaves() {
             let number = self.root.lower_restart(key, seq)?;
             if number == self.root.restarts() {
                 return Ok(None);
@@ -173,7 +176,7 @@ impl Index {
             _ => block.lower_restart(key, seq)?,
         };
         place.slot = Some(slot);
-        if slot == block.restarts() && !self.has_leaves {
+        if slot == block.restarts() && !self.has_leaves() {
             return Ok(None);
         }
         target_at(block, slot as usize).map(Some)
@@ -188,7 +191,7 @@ impl Index {
     /// says about them.
     pub(crate) fn read_all(&self, table: &Table) -> Result<Vec<IndexEntry>> {
         let roots: Vec<IndexEntry> = entries(&self.root)?;
-        if !self.has_leaves {
+        if !self.has_leaves() {
             return Ok(roots);
         }
         let mut all = Vec::with_capacity(self.len);
@@ -202,7 +205,7 @@ impl Index {
     pub(crate) fn read_what_is_left(&self, table: &Table) -> Result<Vec<(IndexEntry, Option<Error>)>> {
         let mut all = Vec::with_capacity(self.len);
         for (number, root) in entries(&self.root)?.into_iter().enumerate() {
-            if !self.has_leaves {
+            if !self.has_leaves() {
                 all.push((root, None));
                 continue;
             }
@@ -231,12 +234,14 @@ impl Index {
     }
 
     fn leaf(&self, table: &Table, number: usize, tier: ReadTier) -> Result<Arc<Block>> {
+        hit(Mark::IndexLeaf);
         let handle = target_at(&self.root, number)?.handle;
         table.block(handle, tier, |leaf| check_entries(leaf, self.entries_in_leaf(number)))
     }
 
     fn entries_in_leaf(&self, number: usize) -> u64 {
-        self.len.saturating_sub(number * INDEX_LEAF_ENTRIES).min(INDEX_LEAF_ENTRIES) as u64
+        let each = self.leaf_blocks.map_or(self.len, |each| usize::from(each.get()));
+        self.len.saturating_sub(number * each).min(each) as u64
     }
 }
 

@@ -3,8 +3,8 @@
 use super::block_builder::BlockBuilder;
 use super::envelope::Handle;
 use super::index::Target;
+use super::layout::TableLayout;
 use crate::error::Result;
-use crate::limits::{INDEX_LEAF_ENTRIES, MAX_PINNED_INDEX_BYTES};
 use crate::types::{Kind, Seq, Trailer};
 
 /// Collects index entries; only at the end it is known whether one block will do.
@@ -47,22 +47,24 @@ impl IndexBuilder {
     /// any; the root is for the caller to write.
     pub(super) fn finish(
         &self,
+        layout: TableLayout,
         mut write: impl FnMut(&[u8]) -> Result<Handle>,
     ) -> Result<Option<RootPayload>> {
         if self.entries.is_empty() {
             return Ok(None);
         }
         let mut block = BlockBuilder::new(1);
-        if self.bytes() <= MAX_PINNED_INDEX_BYTES {
+        if self.bytes() <= layout.index_bytes {
             for position in 0..self.entries.len() {
                 let entry = &self.entries[position];
                 append(&mut block, self.key(position), entry.seq, entry.target);
             }
             return Ok(Some(RootPayload { payload: block.finish().to_vec(), has_leaves: false }));
         }
+        let leaf_blocks = usize::from(layout.leaf_blocks.get());
         let mut root = BlockBuilder::new(1);
-        for (number, leaf) in self.entries.chunks(INDEX_LEAF_ENTRIES).enumerate() {
-            let first = number * INDEX_LEAF_ENTRIES;
+        for (number, leaf) in self.entries.chunks(leaf_blocks).enumerate() {
+            let first = number * leaf_blocks;
             let (mut least, mut greatest) = (Seq::MAX, Seq::ZERO);
             for (slot, entry) in leaf.iter().enumerate() {
                 append(&mut block, self.key(first + slot), entry.seq, entry.target);

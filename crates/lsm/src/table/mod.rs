@@ -10,7 +10,7 @@
 //!
 //! The rooms: `block` (many entries in few bytes) with `block_builder` and `block_cursor`, `envelope` (how a block
 //! lies in the file), `index`, `filter`, `tombstone_block`, `properties` and `footer` (how to find a block and whether to look;
-//! read together by `tail`), `writer`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead, `superseded` for what it can leave out and `cursor` on top, and `verify` (proof that a table is what it says). `remains`, with `anatomy` and `sealed`, reads what is left of a damaged one.
+//! read together by `tail`), `writer` with its `layout`, `reader` and `multi_get`, `section_cursor` with its `window` for reading ahead, `superseded` for what it can leave out and `cursor` on top, and `verify` (proof that a table is what it says). `remains`, with `anatomy` and `sealed`, reads what is left of a damaged one.
 
 mod anatomy;
 mod block;
@@ -24,6 +24,7 @@ mod footer;
 pub(crate) mod fuzz;
 mod index;
 mod index_builder;
+mod layout;
 mod meta;
 mod multi_get;
 mod properties;
@@ -55,6 +56,8 @@ pub(crate) use block_cursor::BlockCursor;
 pub(crate) use cursor::TableCursor;
 pub use envelope::Compression;
 pub(crate) use filter::key_hash;
+pub(crate) use layout::TableForm;
+pub use layout::TableLayout;
 pub(crate) use meta::TableMeta;
 pub(crate) use multi_get::MultiGet;
 pub(crate) use reader::Table;

@@ -4,8 +4,9 @@ use super::block_builder::BlockBuilder;
 use super::envelope::Handle;
 use super::index::{Target, short_separator};
 use super::index_builder::{IndexBuilder, RootPayload};
+use super::layout::TableLayout;
 use crate::error::Result;
-use crate::limits::{BLOCK_BYTES, RESTART_INTERVAL};
+use crate::limits::{MOST_BLOCK_BYTES, RESTART_INTERVAL};
 use crate::types::{Seq, Trailer};
 
 /// A section being written. Where its blocks go is up to the caller, so that those of two sections can take turns.
@@ -47,8 +48,9 @@ impl SectionWriter {
     }
 
     /// Whether the block has to be finished before an entry of this size is added.
-    pub(super) fn is_full_for(&self, key: &[u8], value: &[u8]) -> bool {
-        !self.block.is_empty() && self.block.len() + BlockBuilder::entry_bound(key, value) > BLOCK_BYTES
+    pub(super) fn is_full_for(&self, key: &[u8], value: &[u8], block_bytes: usize) -> bool {
+        let most = block_bytes.min(MOST_BLOCK_BYTES);
+        !self.block.is_empty() && self.block.len() + BlockBuilder::entry_bound(key, value) > most
     }
 
     /// Appends an entry, which must come after the one before.
@@ -89,8 +91,9 @@ impl SectionWriter {
     /// Makes the index, once all blocks are finished. See [`IndexBuilder::finish`].
     pub(super) fn finish_index(
         &mut self,
+        layout: TableLayout,
         write: impl FnMut(&[u8]) -> Result<Handle>,
     ) -> Result<Option<RootPayload>> {
-        self.index.finish(write)
+        self.index.finish(layout, write)
     }
 }

@@ -88,7 +88,7 @@ impl Tail {
             let Some(Root { handle, has_leaves }) = root else { return Ok(None) };
             let origin = Origin { path: Arc::clone(path), offset: handle.offset };
             let root = Block::new(payload(handle)?.to_vec(), origin)?.with_base(meta.base);
-            Index::new(root, has_leaves, blocks).map(Some)
+            Index::new(root, has_leaves.then_some(footer.leaf_blocks), blocks).map(Some)
         };
         let current = index(footer.current, properties.data_blocks - properties.history_blocks)?;
         let history = index(footer.history, properties.history_blocks)?;

@@ -11,6 +11,7 @@ use super::envelope::{Compression, Handle, Sealer, TRAILER_BYTES};
 use super::filter::{Filter, key_hash};
 use super::footer::{FOOTER_BYTES, Footer, Root};
 use super::index_builder::RootPayload;
+use super::layout::{TableForm, TableLayout};
 use super::meta::TableMeta;
 use super::properties::Properties;
 use super::section_writer::SectionWriter;
@@ -24,7 +25,6 @@ use crate::limits::{
     BLOCK_BYTES, FILTER_BITS_PER_KEY, FILTER_PROBES, MAX_KEY_BYTES, MAX_VALUE_BYTES, TABLE_WRITE_BYTES,
 };
 use crate::planted::{self, Bug};
-use crate::prefix::KeyPrefix;
 use crate::tombstones::{Fragment, RangeTombstones};
 use crate::types::{FileNumber, Kind, Seq, StoreId, Trailer};
 
@@ -43,6 +43,7 @@ pub(crate) struct TableWriter {
     /// Hash of the prefix of the last key that has one.
     last_prefix: Option<u64>,
     last_seq: Seq,
+    layout: TableLayout,
     fragments: Vec<Fragment>,
     fragment_bytes: usize,
     properties: Properties,
@@ -69,15 +70,17 @@ impl TableWriter {
             hashes: Vec::new(),
             last_prefix: None,
             last_seq: Seq::ZERO,
+            layout: TableLayout::default(),
             fragments: Vec::new(),
             fragment_bytes: 0,
             properties: Properties::new(store, number),
         })
     }
 
-    /// Lets the filter know the prefixes of keys. To be called before anything is added.
-    pub(crate) fn with_prefixes(mut self, prefixes: Option<KeyPrefix>) -> Self {
-        self.properties.prefixes = prefixes;
+    /// Has the table written so. To be called before anything is added.
+    pub(crate) fn with_form(mut self, form: TableForm) -> Self {
+        self.layout = form.layout;
+        self.properties.prefixes = form.prefixes;
         self
     }
 
@@ -110,7 +113,7 @@ impl TableWriter {
             &mut self.history
         };
         // A block is cut before it grows too large, so that a large value has a block of its own.
-        if section.is_full_for(key, value) {
+        if section.is_full_for(key, value, self.layout.block_bytes) {
             let out = &mut self.out;
             section
                 .finish_block(Some(key), |payload| out.append(&mut self.sealer, payload, self.compression))?;
@@ -174,8 +177,8 @@ impl TableWriter {
         self.properties.history_blocks = self.history.blocks();
         let out = &mut self.out;
         let mut leaf = |payload: &[u8]| out.append(&mut self.sealer, payload, Compression::None);
-        let current = self.current.finish_index(&mut leaf)?;
-        let history = self.history.finish_index(&mut leaf)?;
+        let current = self.current.finish_index(self.layout, &mut leaf)?;
+        let history = self.history.finish_index(self.layout, &mut leaf)?;
 
         let mut payload = Vec::new();
         Filter::build(&self.hashes, FILTER_BITS_PER_KEY, FILTER_PROBES).encode(&mut payload);
@@ -195,7 +198,8 @@ impl TableWriter {
         payload.clear();
         self.properties.encode(&mut payload);
         let properties = self.append(&payload)?;
-        let footer = Footer { filter, current, history, tombstones, properties };
+        let leaf_blocks = self.layout.leaf_blocks;
+        let footer = Footer { filter, current, history, leaf_blocks, tombstones, properties };
         let footer = footer.encode(self.salt, self.out.offset());
         self.out.buffer.extend_from_slice(&footer);
         self.out.flush()?;

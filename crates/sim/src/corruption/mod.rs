@@ -27,6 +27,7 @@ use mutant::Plan;
 use salvaged::check_salvage;
 
 use crate::Outcome;
+use crate::blocks::Blocks;
 use crate::golden::{Base, Change, Maker, RECIPES, Recipe};
 use crate::parallel::{guarded, parallel};
 use crate::random::{Random, mix};
@@ -53,6 +54,7 @@ pub const STAGE: Stage =
 fn plans() -> Outcome<Vec<Plan>> {
     let mut bases = RECIPES.iter().map(Recipe::make).collect::<Outcome<Vec<Base>>>()?;
     bases.push(even()?);
+    bases.push(split()?);
     Ok((0..bases.len()).map(|index| Plan::new(&bases, index)).collect())
 }
 
@@ -66,6 +68,17 @@ fn even() -> Outcome<Base> {
     }
     maker.close()?;
     Ok(maker.finish("even"))
+}
+
+/// A store whose tables have many small blocks, older versions and indexes of two levels.
+fn split() -> Outcome<Base> {
+    let mut maker = Maker::new(14, |options| options.table_layout = Blocks::Small.layout())?;
+    for round in 0..3u8 {
+        let put = |key: u8| Change::Put(format!("key {key:02}").into(), vec![key ^ round; 60]);
+        maker.commit((0..24).map(put).collect(), Durability::Disk)?;
+    }
+    maker.close()?;
+    Ok(maker.finish("split"))
 }
 
 /// Bytes of a value that fills a data block.

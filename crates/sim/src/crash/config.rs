@@ -6,6 +6,7 @@ use fountain_lsm::{Clock, Compression, ManualClock, Options, Retention, StoreId}
 
 use super::ledger::Ledger;
 use super::past::Floors;
+use crate::blocks::Blocks;
 use crate::disk::SimFs;
 use crate::random::Random;
 
@@ -17,6 +18,7 @@ pub struct Config {
     table_bytes: u64,
     cache_bytes: usize,
     compression: Compression,
+    blocks: Blocks,
     /// Whether a writer that finds no room flushes and compacts.
     writers_make_room: bool,
     /// Whether old versions may go everywhere.
@@ -39,6 +41,7 @@ impl Config {
             writers_make_room: !random.one_in(4),
             latest_only: random.one_in(5),
             links: !random.one_in(4),
+            blocks: Blocks::random(&mut random),
         }
     }
 
@@ -61,6 +64,7 @@ impl Config {
             table_bytes: self.table_bytes,
             cache_bytes: self.cache_bytes,
             compression: self.compression,
+            table_layout: self.blocks.layout(),
             retention: if self.latest_only { Retention::LatestOnly } else { Retention::Unbounded },
             background: false,
             writers_make_room: self.writers_make_room,

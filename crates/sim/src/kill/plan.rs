@@ -4,6 +4,7 @@ use std::fmt;
 
 use fountain_lsm::{Durability, Options, Retention};
 
+use crate::blocks::Blocks;
 use crate::random::Random;
 
 /// What the writing child does besides committing.
@@ -49,6 +50,7 @@ pub struct Plan {
     memtable_bytes: usize,
     wal_segment_bytes: u64,
     keeps_everything: bool,
+    blocks: Blocks,
     first_lane: u8,
 }
 
@@ -70,6 +72,7 @@ impl Plan {
             wal_segment_bytes: 8192 << random.below(7),
             keeps_everything: !random.one_in(3),
             first_lane: random.below(3) as u8,
+            blocks: Blocks::random(&mut random),
         }
     }
 
@@ -80,6 +83,7 @@ impl Plan {
             wal_segment_bytes: self.wal_segment_bytes,
             table_bytes: 4 * self.memtable_bytes as u64,
             cache_bytes: 1 << 20,
+            table_layout: self.blocks.layout(),
             retention: if self.keeps_everything { Retention::Unbounded } else { Retention::LatestOnly },
             ..Options::default()
         }
@@ -105,10 +109,11 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?}, memtable {}, segment {}, {}",
+            "{:?}, memtable {}, segment {}, blocks {:?}, {}",
             self.work,
             self.memtable_bytes,
             self.wal_segment_bytes,
+            self.blocks,
             if self.keeps_everything { "all versions" } else { "newest versions" }
         )
     }

@@ -1,7 +1,7 @@
 //! Tables whose index is too large to stay in memory.
 
 use super::*;
-use crate::limits::{INDEX_LEAF_ENTRIES, MAX_KEY_BYTES};
+use crate::limits::{INDEX_LEAF_BLOCKS, MAX_KEY_BYTES};
 use crate::table::{MultiGet, key_hash};
 use crate::{Error, ReadTier};
 
@@ -18,7 +18,8 @@ fn open(fixture: &Fixture, cache_bytes: usize) -> Arc<Table> {
     let table = fixture.open_as(STORE, fixture.meta.clone(), cache_bytes).unwrap();
     for section in [Section::Current, Section::History] {
         assert!(
-            table.tail.index(section).unwrap().has_leaves() && table.blocks(section) > INDEX_LEAF_ENTRIES
+            table.tail.index(section).unwrap().has_leaves()
+                && table.blocks(section) > usize::from(INDEX_LEAF_BLOCKS.get())
         );
     }
     table

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::envelope::Handle;
 use super::index::Section;
-use super::{Compression, Table, TableMeta, TableWriter};
+use super::{Compression, Table, TableForm, TableLayout, TableMeta, TableWriter};
 use crate::cache::BlockCache;
 use crate::error::Result;
 use crate::fs::RealFs;
@@ -54,9 +54,14 @@ struct Fixture {
 
 impl Fixture {
     fn write(rows: &[Row], compression: Compression) -> Self {
+        Self::write_as(rows, compression, TableLayout::default())
+    }
+
+    fn write_as(rows: &[Row], compression: Compression, layout: TableLayout) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("table");
-        let mut writer = TableWriter::create(&RealFs, path, STORE, NUMBER, compression).unwrap();
+        let writer = TableWriter::create(&RealFs, path, STORE, NUMBER, compression).unwrap();
+        let mut writer = writer.with_form(TableForm { layout, prefixes: None });
         for (key, seq, value) in rows {
             let kind = if value.is_some() { Kind::Put } else { Kind::Delete };
             writer.add(key, trailer(*seq, kind), value.as_deref().unwrap_or_default()).unwrap();

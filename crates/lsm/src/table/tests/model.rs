@@ -1,5 +1,7 @@
 //! Cursors and reads against a sorted list.
 
+use std::num::NonZeroU16;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -61,6 +63,14 @@ fn compression() -> impl Strategy<Value = Compression> {
     ])
 }
 
+/// From the usual blocks to those of one version, from the usual indexes to those of which each leaf names one block.
+fn layout() -> impl Strategy<Value = TableLayout> {
+    let tiny = (0..600usize, 0..600usize, 1..6u16).prop_map(|(block_bytes, index_bytes, leaf_blocks)| {
+        TableLayout { block_bytes, index_bytes, leaf_blocks: NonZeroU16::new(leaf_blocks).unwrap() }
+    });
+    prop_oneof![1 => Just(TableLayout::default()), 3 => tiny]
+}
+
 fn model_step(rows: &[Row], at: Position, step: &Step) -> Position {
     match step {
         Step::First => Some(0),
@@ -106,9 +116,10 @@ proptest! {
     fn a_cursor_moves_like_an_index_into_a_sorted_list(
         rows in rows(),
         compression in compression(),
+        layout in layout(),
         steps in vec(step(), 1..80),
     ) {
-        let table = Fixture::write(&rows, compression).open().unwrap();
+        let table = Fixture::write_as(&rows, compression, layout).open().unwrap();
         let mut cursor = table.cursor(ReadTier::Disk);
         let mut at = None;
         for step in steps {
@@ -122,8 +133,9 @@ proptest! {
     fn a_scan_forwards_is_the_rows_and_one_in_reverse_the_same_reversed(
         rows in rows(),
         compression in compression(),
+        layout in layout(),
     ) {
-        let table = Fixture::write(&rows, compression).open().unwrap();
+        let table = Fixture::write_as(&rows, compression, layout).open().unwrap();
         let mut cursor = table.cursor(ReadTier::Disk);
         cursor.seek_first().unwrap();
         prop_assert_eq!(&scan(&mut cursor, &Step::Next), &rows);
@@ -137,9 +149,10 @@ proptest! {
     fn a_cursor_as_of_a_sequence_comes_by_all_that_is_visible_then(
         rows in rows(),
         compression in compression(),
+        layout in layout(),
         key in key(),
     ) {
-        let table = Fixture::write(&rows, compression).open().unwrap();
+        let table = Fixture::write_as(&rows, compression, layout).open().unwrap();
         for at in (0..31).step_by(3) {
             let visible = |found: &[Row]| -> Vec<Row> {
                 let mut found: Vec<Row> = found.iter().filter(|(_, seq, _)| *seq <= at).cloned().collect();
@@ -167,9 +180,10 @@ proptest! {
     fn a_point_read_finds_the_newest_version_in_time(
         rows in rows(),
         compression in compression(),
+        layout in layout(),
         others in vec(key(), 0..50),
     ) {
-        let table = Fixture::write(&rows, compression).open().unwrap();
+        let table = Fixture::write_as(&rows, compression, layout).open().unwrap();
         for key in rows.iter().map(|(key, ..)| key).chain(&others) {
             for at in 0..31 {
                 let found = table.get(key, key_hash(key), seq(at), ReadTier::Disk).unwrap();

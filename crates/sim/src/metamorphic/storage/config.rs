@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use fountain_lsm::{Compression, Durability, KeyPrefix};
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::Blocks;
 use crate::random::Random;
 
 /// Where the files are.
@@ -86,6 +87,9 @@ pub struct Config {
     /// See [`fountain_lsm::Options::prefix_filter`].
     #[serde(default)]
     pub prefix: Option<Prefix>,
+    /// How tables are cut into blocks.
+    #[serde(default)]
+    pub blocks: Blocks,
     /// How durable commits are.
     pub promise: Promise,
     /// Reads try memory first.
@@ -146,6 +150,7 @@ impl Config {
         packing: Packing::None,
         bottom: None,
         prefix: None,
+        blocks: Blocks::Usual,
         promise: Promise::Os,
         memory_first: false,
     };
@@ -161,6 +166,7 @@ impl Config {
         packing: Packing::Lz4,
         bottom: Some(Packing::Zstd),
         prefix: Some(Prefix::Fixed(NonZeroU16::MIN)),
+        blocks: Blocks::Single,
         promise: Promise::Disk,
         memory_first: true,
     };
@@ -185,6 +191,7 @@ impl Config {
             prefix: random.one_in(2).then(|| Prefix::random(random)),
             promise: *random.pick(&[Promise::Memory, Promise::Os, Promise::Disk]),
             memory_first: random.one_in(3),
+            blocks: Blocks::random(random),
         }
     }
 }

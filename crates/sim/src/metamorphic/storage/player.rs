@@ -118,6 +118,7 @@ impl<'a> Player<'a> {
             memtable_bytes: config.memtable_bytes,
             wal_segment_bytes: config.wal_segment_bytes,
             table_bytes: config.table_bytes,
+            table_layout: config.blocks.layout(),
             compression: config.packing.compression(),
             bottom_compression: config.bottom.map(Packing::compression),
             prefix_filter: config.prefix.map(Prefix::rule),
