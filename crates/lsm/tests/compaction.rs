@@ -53,6 +53,23 @@ fn compacting_a_range_leaves_the_other_tables_where_they_are() {
     db.verify().unwrap();
 }
 
+#[test]
+fn the_versions_of_one_key_never_spread_over_two_tables_however_small_tables_are() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), Options { table_bytes: 1, ..small() }).unwrap();
+    for round in 0..20 {
+        for key in ["a", "b", "c", "d", "e"] {
+            put(&db, key, &format!("{round} {}", "v".repeat(500)));
+        }
+        db.flush().unwrap();
+    }
+    db.compact().unwrap();
+    let levels = db.compaction_status().levels;
+    let tables: u64 = levels.iter().map(|level| level.tables).sum();
+    assert_eq!((levels[0].tables, tables), (0, 5), "a table for each key, with its 20 versions");
+    db.verify().unwrap();
+}
+
 /// Bytes of the last level, after the same records were written, compacted and verified with this compression of it.
 fn bottom_bytes(dir: &Path, bottom: Option<Compression>) -> u64 {
     let retention = Retention::LatestOnly;

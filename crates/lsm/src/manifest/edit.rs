@@ -371,6 +371,29 @@ mod tests {
         assert_eq!(Edit::decode(&body, fields), Ok(sample()));
     }
 
+    /// The fields of an edit, each written out by hand from `docs/format.md`, section 4.
+    const BY_HAND: [&[u8]; 10] = [
+        b"\x01\xAC\x02",
+        b"\x02\x07",
+        b"\x03\x84\x07",
+        b"\x04\x01b\x00\x05",
+        b"\x06\x01\x04",
+        b"\x05\x02\x0C\x80\x20\x0A\x02\x03\x03\x84\x07\x01a\x02zz\x01",
+        b"\x05\x00\x0D\x80\x20\x0A\x02\x03\x03\x84\x07\x01a\x02zz\x01",
+        b"\x09\x07\x03\x0E\x80\x20\x0A\x02\x03\x07\x07\x01a\x02zz\x01",
+        b"\x07",
+        b"\x08\x80\xD8\xC1\xA2\x8C\x34\x84\x07",
+    ];
+
+    #[test]
+    fn an_edit_is_written_and_read_byte_by_byte_as_documented() {
+        let mut body = Vec::new();
+        sample().encode(&mut body);
+        let by_hand = BY_HAND.concat();
+        assert_eq!(body, by_hand);
+        assert_eq!(Edit::decode(&by_hand, 10), Ok(sample()));
+    }
+
     #[test]
     fn an_unknown_field_is_told_apart_from_a_malformed_one() {
         assert_eq!(Edit::decode(&[99, 1], 1), Err(EditFault::UnknownField(99)));

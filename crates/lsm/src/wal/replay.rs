@@ -316,6 +316,75 @@ mod tests {
         }
     }
 
+    /// A segment with one commit, written out by hand from `docs/format.md`; its checksums come from elsewhere, too.
+    fn by_hand() -> Vec<u8> {
+        [
+            // Preamble: magic, version 1, its length, store, number 1.
+            &b"FSWAL\0\0\x01\x01\0\0\0\x60\0\0\0"[..],
+            &[1; 16],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            // No features, continues none, every sequence is at least 1; twelve zeros and the checksum.
+            &[0; 32],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &[0; 12],
+            b"\xF6\x79\xC4\x6C",
+            // A commit: 22 bytes, sequence 1, everything before it is on disk, three operations; checksum.
+            b"\xB1\x16\x01\x00\x03\x50\x36\xE5\x3C",
+            b"\x01\x03key\x05value",
+            b"\x02\x04gone",
+            b"\x03\x01a\x01b",
+            b"\x72\x29\xB6\x4E",
+        ]
+        .concat()
+    }
+
+    /// Remembers every operation.
+    #[derive(Default)]
+    struct Ops(Vec<(u64, OpKind, Vec<u8>, Vec<u8>)>);
+
+    impl Replay for Ops {
+        fn time(&mut self, _: Seq, _: Stamp) {}
+
+        fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]) {
+            self.0.push((seq.get(), kind, key.to_vec(), value.to_vec()));
+        }
+
+        fn commit(&mut self, _: Seq) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_segment_is_written_and_read_byte_by_byte_as_documented() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StorePaths::new(dir.path());
+        RealFs.create_dir(&paths.wal_dir()).unwrap();
+        let (store, number) = (StoreId([1; 16]), FileNumber(1));
+        let (fs, counters) = (Arc::new(RealFs), Arc::new(Counters::default()));
+        let begin = (number, Seq::new(1).unwrap());
+        let mut wal = WalWriter::create(fs, paths.clone(), store, counters, begin).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.put(b"key", b"value").unwrap();
+        batch.delete(b"gone").unwrap();
+        batch.delete_range(&crate::KeyRange { start: b"a".to_vec(), end: Some(b"b".to_vec()) }).unwrap();
+        wal.encode(&batch, Seq::new(1).unwrap(), None);
+        wal.write_out().unwrap();
+        drop(wal);
+        let path = paths.wal(number);
+        assert_eq!(read_whole(&RealFs, &path).unwrap(), by_hand());
+
+        std::fs::write(&path, by_hand()).unwrap();
+        let mut told = Ops::default();
+        let end = replay_segments(&RealFs, &paths, store, &[number], Seq::ZERO, &mut told).unwrap();
+        assert_eq!((end.commits, end.last_seq.get()), (1, 1));
+        let expected = [
+            (1, OpKind::Put, b"key".to_vec(), b"value".to_vec()),
+            (1, OpKind::Delete, b"gone".to_vec(), Vec::new()),
+            (1, OpKind::DeleteRange, b"a".to_vec(), b"b".to_vec()),
+        ];
+        assert_eq!(told.0, expected);
+    }
+
     #[test]
     fn the_time_of_a_commit_comes_before_its_operations_and_is_read_back() {
         let dir = tempfile::tempdir().unwrap();

@@ -37,6 +37,40 @@ fn a_memory_read_of_a_cold_block_would_block_and_of_a_warm_one_answers() {
     assert!(stats.bytes > 4000 && stats.bytes < 6000, "{stats:?}");
 }
 
+#[test]
+fn a_long_scan_does_not_push_out_what_reads_of_single_keys_use() {
+    const HOT: u64 = 40;
+    // A block for each key, some thirty times what the cache holds.
+    let rows: Vec<Row> = (0..2000u64).map(|n| row(format!("key{n:05}"), 1, Some(&[n as u8; 4000]))).collect();
+    let fixture = Fixture::write(&rows, Compression::None);
+    let cache = Arc::new(BlockCache::new(256 << 10));
+    let table = open(&fixture, &cache);
+    assert!(table.blocks(Section::Current) as u64 * 4000 > 25 * cache.stats().capacity);
+    let read_hot = || {
+        let before = cache.stats().misses;
+        for n in 0..HOT {
+            get(&table, &format!("key{:05}", n * 50), ReadTier::Disk).unwrap();
+        }
+        cache.stats().misses - before
+    };
+    assert_eq!(read_hot(), HOT, "nothing is in memory at first");
+    for _ in 0..3 {
+        read_hot();
+    }
+    let before = read_hot();
+    assert!(before <= HOT / 10, "{before} misses before the scan");
+    let mut cursor = table.cursor(ReadTier::Disk);
+    cursor.seek_first().unwrap();
+    let mut keys = 0;
+    while cursor.valid() {
+        keys += 1;
+        cursor.next().unwrap();
+    }
+    assert_eq!(keys, rows.len());
+    let after = read_hot();
+    assert!(after <= HOT / 4, "{after} misses after the scan, {before} before");
+}
+
 /// A file of which the system has the first bytes in memory.
 struct PartlyResident(Box<dyn File>, u64);
 
