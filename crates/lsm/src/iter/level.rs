@@ -194,3 +194,64 @@ impl LevelCursor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::BlockCache;
+    use crate::fs::RealFs;
+    use crate::table::{Compression, TableWriter};
+    use crate::types::{FileNumber, StoreId};
+
+    /// Tables with two keys each, from `a` on.
+    fn tables(dir: &std::path::Path, count: u8) -> Arc<[Arc<Table>]> {
+        let table = |number: u8| {
+            let (path, store) = (dir.join(number.to_string()), StoreId([3; 16]));
+            let name = FileNumber(number.into());
+            let mut writer =
+                TableWriter::create(&RealFs, path.clone(), store, name, Compression::None).unwrap();
+            for key in [b'a' + 2 * number, b'b' + 2 * number] {
+                writer.add(&[key], Trailer::new(Seq::new(1).unwrap(), Kind::Put), b"").unwrap();
+            }
+            let meta = writer.finish().unwrap();
+            Arc::new(Table::open(&RealFs, path, store, meta, Arc::new(BlockCache::new(0))).unwrap())
+        };
+        (0..count).map(table).collect()
+    }
+
+    fn shares(tables: &[Arc<Table>]) -> Vec<bool> {
+        tables.iter().map(|table| Arc::strong_count(table) > 1).collect()
+    }
+
+    #[test]
+    fn only_the_table_at_the_position_is_shared_and_the_walk_stays_within_its_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = tables(dir.path(), 5);
+        // Keys d, e, f and g, of tables 1, 2 and 3.
+        let range = Arc::new(KeyRange { start: b"d".to_vec(), end: Some(b"h".to_vec()) });
+        let mut cursor = LevelCursor::over(&tables, &range, View::All(ReadTier::Disk)).unwrap();
+        assert_eq!(shares(&tables), [false; 5]);
+        cursor.seek(b"d", Trailer::new(Seq::MAX, Kind::Delete)).unwrap();
+        assert_eq!(shares(&tables), [false, true, false, false, false]);
+        let mut keys = Vec::new();
+        while cursor.valid() {
+            keys.extend_from_slice(cursor.key());
+            cursor.next().unwrap();
+        }
+        assert_eq!(keys, b"defgh", "to the end of the last table with keys of the range");
+        cursor.seek_before(Some(b"h")).unwrap();
+        assert_eq!(shares(&tables), [false, false, false, true, false]);
+        keys.clear();
+        while cursor.valid() {
+            keys.extend_from_slice(cursor.key());
+            cursor.prev().unwrap();
+        }
+        assert_eq!(keys, b"gfedc");
+        cursor.seek_before(None).unwrap();
+        assert_eq!(cursor.key(), b"h");
+        for (start, end) in [(&b"k"[..], None), (b"A", Some(&b"a"[..]))] {
+            let range = Arc::new(KeyRange { start: start.to_vec(), end: end.map(<[u8]>::to_vec) });
+            assert!(LevelCursor::over(&tables, &range, View::All(ReadTier::Disk)).is_none());
+        }
+    }
+}
