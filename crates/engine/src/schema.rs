@@ -187,6 +187,8 @@ impl Store {
     /// Why it could not be built; `ERR_DEFINITION` when records lack what the program computes; `ERR_NO_INDEX` when it was dropped, `ERR_CLOSED`.
     pub fn wait_for_index(&self, id: IndexId) -> Result<()> {
         self.check_not_commit_thread("wait_for_index")?;
+        // Closing stops the builder, and with it this wait, before it waits for the calls in flight.
+        let _pass = self.inner.enter("waiting for an index")?;
         match self.inner.builder.wait(id) {
             Some(BuildStatus::Ready) => Ok(()),
             Some(BuildStatus::Failed(error)) => Err(error),

@@ -275,3 +275,14 @@ fn collections_that_one_commit_creates_and_writes_to_are_there_after_a_reopen() 
         store.close().unwrap();
     }
 }
+
+#[test]
+fn whoever_waits_for_an_index_of_a_closed_store_is_told_that_it_is_closed() {
+    let store = memory_store();
+    let collection = store.collection("a").unwrap();
+    let definition = IndexDefinition::new("byV", IndexKind::Multi, &["v"]).unwrap();
+    let index = store.create_index(collection, definition, Durability::Disk).unwrap();
+    store.wait_for_index(index).unwrap();
+    store.close().unwrap();
+    assert_eq!(store.wait_for_index(index).unwrap_err().code, ErrorCode::Closed);
+}
