@@ -125,6 +125,7 @@ decoders! {
     edits: Edit,
     preambles: Preamble,
     frames: Frames,
+    contents_of_current: Current,
     data_blocks: Block,
     index_blocks: Index,
     filters: Filter,
@@ -134,4 +135,5 @@ decoders! {
     range_tombstones: Tombstones,
     stored_blocks_with_a_right_checksum: Envelope,
     whole_tables: Table,
+    whole_tables_with_leaves: SplitTable,
 }

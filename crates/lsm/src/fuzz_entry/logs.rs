@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::files::StorePaths;
 use crate::format::{FrameTag, LogKind, LogScan, PREAMBLE_BYTES, Preamble, append_frame};
 use crate::fs::Fs;
-use crate::manifest::{Edit, ManifestLog, StoreState, load};
+use crate::manifest::{Edit, ManifestLog, StoreState, load, read_current};
 use crate::metrics::Counters;
 use crate::range::KeyRange;
 use crate::table::TableMeta;
@@ -200,6 +200,16 @@ pub(super) fn run_manifest(input: &[u8]) -> Decoded {
     disk.put(paths().current(), CURRENT.get_or_init(named));
     let loaded = load(&disk, &paths()).ok()?;
     Some(digest(format!("{:?} {} {:?}", loaded.store, loaded.number, loaded.state)))
+}
+
+pub(super) fn currents() -> Result<Vec<Vec<u8>>> {
+    Ok(vec![manifest_disk()?.get(&paths().current())?])
+}
+
+pub(super) fn run_current(input: &[u8]) -> Decoded {
+    let path = paths().current();
+    let disk = Disk::with(path.clone(), input);
+    read_current(&disk, &path).ok().map(|number| number.0)
 }
 
 pub(super) fn edits() -> Result<Vec<Vec<u8>>> {

@@ -45,6 +45,8 @@ pub enum Decoder {
     Preamble,
     /// The frames of a log file.
     Frames,
+    /// What `CURRENT` holds.
+    Current,
     /// A data block, walked both ways and searched.
     Block,
     /// An index block.
@@ -63,11 +65,13 @@ pub enum Decoder {
     Envelope,
     /// A whole table: opened, read, walked and verified.
     Table,
+    /// The same of one with many small blocks, whose indexes have leaves.
+    SplitTable,
 }
 
 impl Decoder {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Segment,
         Self::SealedSegment,
         Self::CommitBody,
@@ -75,6 +79,7 @@ impl Decoder {
         Self::Edit,
         Self::Preamble,
         Self::Frames,
+        Self::Current,
         Self::Block,
         Self::Index,
         Self::Filter,
@@ -84,6 +89,7 @@ impl Decoder {
         Self::Tombstones,
         Self::Envelope,
         Self::Table,
+        Self::SplitTable,
     ];
 
     /// Valid inputs, always the same.
@@ -98,6 +104,7 @@ impl Decoder {
             Self::Manifest => logs::manifests(),
             Self::Edit => logs::edits(),
             Self::Preamble => logs::preambles(),
+            Self::Current => logs::currents(),
             Self::Block => Ok(tables::blocks()),
             Self::Index => tables::indexes(),
             Self::Filter => Ok(tables::filters()),
@@ -106,6 +113,7 @@ impl Decoder {
             Self::Tombstones => Ok(tables::tombstones()),
             Self::Envelope => Ok(tables::envelopes()),
             Self::Table => tables::tables(),
+            Self::SplitTable => tables::split_tables(),
         }
     }
 
@@ -119,6 +127,7 @@ impl Decoder {
             Self::Edit => logs::run_edit(input),
             Self::Preamble => logs::run_preamble(input),
             Self::Frames => Some(logs::run_frames(input)),
+            Self::Current => logs::run_current(input),
             Self::Block => tables::run_block(input),
             Self::Index => tables::run_index(input),
             Self::Filter => tables::run_filter(input),
@@ -128,13 +137,19 @@ impl Decoder {
             Self::Tombstones => tables::run_tombstones(input),
             Self::Envelope => tables::run_envelope(input),
             Self::Table => tables::run_table(input),
+            Self::SplitTable => tables::run_split_table(input),
         }
     }
 
     /// What may become of a mutation of a seed.
     pub fn promise(self) -> Promise {
         match self {
-            Self::SealedSegment | Self::Preamble | Self::Footer | Self::Table => Promise::Same,
+            Self::SealedSegment
+            | Self::Preamble
+            | Self::Current
+            | Self::Footer
+            | Self::Table
+            | Self::SplitTable => Promise::Same,
             Self::Segment | Self::Manifest | Self::Frames => Promise::CutShort,
             _ => Promise::Sound,
         }

@@ -81,7 +81,7 @@ pub(crate) fn refuse_newer(fs: &dyn Fs, paths: &StorePaths) -> Result<()> {
 }
 
 /// The number of the manifest that `CURRENT` names.
-pub(super) fn read_current(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
+pub(crate) fn read_current(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
     let bytes = read_head(fs, path, MAX_CURRENT_BYTES)?;
     let text = String::from_utf8_lossy(&bytes);
     let name = text.split(' ').next().unwrap_or_default();

@@ -11,6 +11,8 @@ mod survey;
 mod version;
 
 pub(crate) use edit::{Edit, StoreState};
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::read_current;
 pub(crate) use load::{Loaded, load, refuse_newer};
 pub(crate) use log::ManifestLog;
 pub(crate) use survey::{CurrentSurvey, ManifestSurvey, survey_manifest, survey_manifests};

@@ -1,5 +1,6 @@
 //! The decoders of tables and their parts, for [`crate::fuzz_entry`].
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,7 @@ use super::footer::{FOOTER_BYTES, Footer};
 use super::index::Index;
 use super::properties::Properties;
 use super::tail::Tail;
-use super::{Compression, Table, TableMeta, TableWriter, tombstone_block};
+use super::{Compression, Table, TableForm, TableLayout, TableMeta, TableWriter, tombstone_block};
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
@@ -57,8 +58,18 @@ fn trailer(row: &Row) -> Trailer {
 }
 
 fn written() -> Result<(Vec<u8>, TableMeta)> {
+    written_as(TableLayout::default())
+}
+
+/// Blocks of a version or two, named by leaves of three.
+fn split() -> TableLayout {
+    TableLayout { block_bytes: 400, index_bytes: 0, leaf_blocks: NonZeroU16::MIN.saturating_add(2) }
+}
+
+fn written_as(layout: TableLayout) -> Result<(Vec<u8>, TableMeta)> {
     let disk = Disk::default();
-    let mut writer = TableWriter::create(&disk, path(), STORE, NUMBER, Compression::Lz4)?;
+    let writer = TableWriter::create(&disk, path(), STORE, NUMBER, Compression::Lz4)?;
+    let mut writer = writer.with_form(TableForm { layout, prefixes: None });
     for row in &rows() {
         writer.add(&row.0, trailer(row), row.2.as_deref().unwrap_or_default())?;
     }
@@ -76,6 +87,10 @@ pub(crate) fn tables() -> Result<Vec<Vec<u8>>> {
     Ok(vec![written()?.0])
 }
 
+pub(crate) fn split_tables() -> Result<Vec<Vec<u8>>> {
+    Ok(vec![written_as(split())?.0])
+}
+
 fn opened(bytes: &[u8], meta: TableMeta) -> Result<Arc<Table>> {
     let disk = Disk::with(path(), bytes);
     Table::open(&disk, path(), STORE, meta, Arc::new(BlockCache::new(0))).map(Arc::new)
@@ -84,6 +99,16 @@ fn opened(bytes: &[u8], meta: TableMeta) -> Result<Arc<Table>> {
 pub(crate) fn run_table(input: &[u8]) -> Decoded {
     static META: OnceLock<Option<TableMeta>> = OnceLock::new();
     let meta = META.get_or_init(|| written().ok().map(|(_, meta)| meta)).clone()?;
+    run_table_of(input, meta)
+}
+
+pub(crate) fn run_split_table(input: &[u8]) -> Decoded {
+    static META: OnceLock<Option<TableMeta>> = OnceLock::new();
+    let meta = META.get_or_init(|| written_as(split()).ok().map(|(_, meta)| meta)).clone()?;
+    run_table_of(input, meta)
+}
+
+fn run_table_of(input: &[u8], meta: TableMeta) -> Decoded {
     // A table of another size would be refused by that alone.
     let meta = TableMeta { size: input.len() as u64, ..meta };
     let table = opened(input, meta).ok()?;
@@ -279,7 +304,12 @@ pub(crate) fn envelopes() -> Vec<Vec<u8>> {
         let stored = out.len() - TRAILER_BYTES;
         [&out[stored..=stored], &out[..stored]].concat()
     };
-    vec![sealed(Compression::None), sealed(Compression::Lz4)]
+    vec![
+        sealed(Compression::None),
+        sealed(Compression::Lz4),
+        #[cfg(feature = "zstd")]
+        sealed(Compression::Zstd),
+    ]
 }
 
 pub(crate) fn run_envelope(input: &[u8]) -> Decoded {
