@@ -7,6 +7,9 @@ use fountain_lsm::Durability;
 /// Scenarios that go through everything the storage does, alone and against each other.
 pub const SCRIPTED: [&str; 33] = [
     "8*put",
+    // So much more below than above that the tables above are merged among themselves.
+    "8*big compact put flush put flush put flush put flush put flush put flush put flush put flush put flush put flush \
+     put flush put flush step-compact put",
     "5*put 3*delete 2*delete-range",
     "put.os put.os put put.os put.memory put.memory",
     "put.memory put.os abandon put put.memory abandon put",
@@ -37,9 +40,6 @@ pub const SCRIPTED: [&str; 33] = [
     "big flush big.os delete-range compact big checkpoint",
     "4*big step-flush 3*put step-flush put.os put",
     "age batch put flush step-compact batch flush step-flush delete compact put",
-    // So much more below than above that the tables above are merged among themselves.
-    "8*big compact put flush put flush put flush put flush put flush put flush put flush put flush put flush put flush \
-     put flush put flush step-compact put",
     "put empty.memory ingest empty reopen delete-range ingest abandon batch.os flush",
 ];
 
