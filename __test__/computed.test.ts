@@ -1,7 +1,9 @@
 /** Indexes on what a function of the program computes: what is found, who may write, what was there before. */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import test from 'ava'
 import { type ComputedIndex, FountainStore, Index, type } from '../index.mjs'
-import { directory, fails, newStore } from './support.js'
+import { directory, fails, newStore, root } from './support.js'
 
 interface Note {
   id: string
@@ -125,12 +127,63 @@ test('a unique index on computed values refuses the second holder', async (t) =>
   t.like(error.details, { index: 'byEmail', indexKey: 'a@x', holder: 'a' })
 })
 
+test('two old documents with one unique value end the build, and the index is dropped', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection<Note>('notes')
+  await Promise.all(['a', 'b', 'c', 'd'].map((id) => notes.put({ id, text: 'pen' })))
+  const values = (note: Note) => [note.text]
+  const build = notes.defineIndex('byText', { kind: 'unique', version: 1, values })
+  await fails(t, async () => await build, { code: 'ERR_UNIQUE' })
+  t.deepEqual(notes.indexes(), [])
+  await notes.put({ id: 'e', text: 'pen' })
+})
+
+test('a function that throws for one of many leaves no promise that nobody handles', async (t) => {
+  const path = directory(t)
+  const script = `
+    const { FountainStore } = require(${JSON.stringify(`${root}index.js`)})
+    FountainStore.open(${JSON.stringify(path)}).then(async (store) => {
+      const notes = store.collection('notes')
+      for (const id of ['a', 'b', 'c']) await notes.put({ id, text: 'pen' })
+      const values = (note) => {
+        if (note.id === 'c') throw new Error('not this one')
+        return [note.text]
+      }
+      try {
+        await notes.defineIndex('byText', { kind: 'unique', version: 1, values })
+      } catch (error) {
+        console.log(error.message)
+      }
+      await notes.delete('a')
+      await store.close()
+      console.log('closed')
+    })`
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script])
+  t.is(stdout, 'not this one\nclosed\n')
+})
+
+test('an index that is dropped and defined anew in one breath has the new function', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection<Note>('notes')
+  await notes.put({ id: 'a', text: 'pen' })
+  await notes.defineIndex('byWord', WORDS)
+  const dropped = notes.dropIndex('byWord')
+  const build = notes.defineIndex('byWord', { version: 2, values: (note) => [note.text.length] })
+  await dropped
+  await build
+  await notes.put({ id: 'b', text: 'ink' })
+  t.deepEqual(ids(await notes.byIndex('byWord', 3)), ['a', 'b'])
+  await store.dropCollection('notes')
+  await store.collection<{ id: string }>('notes').put({ id: 'x' })
+})
+
 test('what is no definition and what are no values is refused by name', async (t) => {
   const store = await newStore(t)
   const notes = store.collection<Note>('notes')
   const bad = (definition: object) => () => notes.defineIndex('x', definition as ComputedIndex<Note>)
   t.throws(bad({ version: 0, values: words }), { message: /version/ })
   t.throws(bad({ values: words }), { message: /version/ })
+  t.throws(bad({ version: 1, values: words, on: 'text' }), { message: /on.*function/ })
   t.throws(bad({ version: 1, values: 'words' }), { message: /values.*function/ })
   t.throws(bad({ kind: 'fts', version: 1, values: words }), { message: /kind/ })
   const results: unknown[] = ['pen', undefined, [{}], [Number.NaN], [() => 1]]

@@ -172,8 +172,9 @@ export class Collection<
   /** Drops an index, in the same short time whatever it holds. Rejects with `ERR_NO_INDEX`. */
   async dropIndex(name: string): Promise<void> {
     const { core } = this.source
+    const dropped = core.isOpen ? this.indexes().find((index) => index.name === name) : undefined
     await changeSchema(core, { op: 'dropIndex', collection: this.name, index: indexName(name) })
-    core.computed.forget(this.name, name)
+    core.computed.forget(this.name, name, dropped?.computed)
   }
 
   /** The collection's indexes, by name. */

@@ -36,15 +36,23 @@ const version = integer(1, MAX_INDEX_VERSION)
 /** The definition of a computed index, if it is one. */
 export function checkedComputed(given: Partial<ComputedIndex>, place: string): KnownComputed {
   const { kind = 'multi', values } = given
+  const other = ['on', 'sparse'].find((name) => name in given)
+  if (other !== undefined) throw invalidArgument(`${place}.${other}`, 'not there beside a function', other)
   if (kind !== 'unique' && kind !== 'multi') throw invalidArgument(`${place}.kind`, '"unique" or "multi"', kind)
   if (!version.accepts(given.version)) throw invalidArgument(`${place}.version`, version.expected, given.version)
   if (typeof values !== 'function') throw invalidArgument(`${place}.values`, 'a function', values)
   return { kind, version: given.version as number, values }
 }
 
-/** The computed indexes of one collection that the program knows. */
+/** A function that the program has for an index, in one version. */
+interface Function extends KnownComputed {
+  readonly index: string
+}
+
+/** The functions for one collection. */
 interface Known {
-  readonly indexes: Map<string, KnownComputed>
+  /** By `name@version`: parts of a program may be of different versions. */
+  readonly functions: Map<string, Function>
   /** Where the shape of their values is remembered. */
   readonly place: Place
 }
@@ -53,29 +61,31 @@ interface Known {
 export class ComputedIndexes {
   readonly #collections = new Map<string, Known>()
 
-  /** Remembers an index; returns what was known under the name before. */
-  learn(collection: string, name: string, index: KnownComputed): KnownComputed | undefined {
+  /** Remembers the function of an index, instead of the one of this version before. */
+  learn(collection: string, index: string, { kind, version, values }: KnownComputed): void {
     let known = this.#collections.get(collection)
     if (known === undefined) {
-      known = { indexes: new Map(), place: new Place() }
+      known = { functions: new Map(), place: new Place() }
       this.#collections.set(collection, known)
     }
-    const before = known.indexes.get(name)
-    known.indexes.set(name, index)
-    return before
+    known.functions.set(memberOf(index, version), { index, kind, version, values })
   }
 
-  /** Forgets an index, or goes back to what was known before. */
-  forget(collection: string, name: string, before?: KnownComputed): void {
-    const indexes = this.#collections.get(collection)?.indexes
-    if (before === undefined) indexes?.delete(name)
-    else indexes?.set(name, before)
+  /** Forgets the function of a version of an index, or with no index all of a collection. */
+  forget(collection: string, index?: string, version?: number): void {
+    if (index === undefined) this.#collections.delete(collection)
+    else if (version !== undefined) this.#collections.get(collection)?.functions.delete(memberOf(index, version))
+  }
+
+  /** Whether there is a function for a version of an index. */
+  knows(collection: string, index: string, version: number): boolean {
+    return this.#collections.get(collection)?.functions.has(memberOf(index, version)) === true
   }
 
   /** Whether documents of the collection have values to be computed. */
   has(collection: string): boolean {
     const known = this.#collections.get(collection)
-    return known !== undefined && known.indexes.size > 0
+    return known !== undefined && known.functions.size > 0
   }
 
   /**
@@ -85,13 +95,18 @@ export class ComputedIndexes {
    */
   seal(collection: string, document: object, record: Uint8Array, shapes: ShapeTable): Uint8Array {
     const known = this.#collections.get(collection)
-    if (known === undefined || known.indexes.size === 0) return record
+    if (known === undefined || known.functions.size === 0) return record
     const values: Record<string, readonly unknown[]> = {}
-    for (const [name, index] of known.indexes) {
-      values[`${name}@${index.version}`] = checkedValues(index.values(document as never), collection, name)
+    for (const [member, { index, values: compute }] of known.functions) {
+      values[member] = checkedValues(compute(document as never), collection, index)
     }
     return withValues(encodeValues(values, collection, known.place, shapes), record)
   }
+}
+
+/** Under which the values of an index lie. */
+function memberOf(index: string, version: number): string {
+  return `${index}@${version}`
 }
 
 const CODEC_COMPUTED = 4
@@ -107,6 +122,8 @@ function withValues(values: Uint8Array, record: Uint8Array): Uint8Array {
 }
 
 function checkedValues(values: unknown, collection: string, index: string): readonly unknown[] {
+  // A promise is none, and what becomes of it is nobody's concern.
+  if (values instanceof Promise) values.catch(() => undefined)
   if (!Array.isArray(values)) throw badValues(collection, index, `an array of values, not ${describe(values)}`)
   const wrong = values.findIndex((value) => !isIndexValue(value))
   if (wrong < 0) return values

@@ -11,39 +11,64 @@ import type { PreparedWrite } from './write-buffer.js'
 
 const CODEC_EXPIRING = 3
 const MOMENT_BYTES = 8
-/** How long to wait when what is left has expired and is not deleted yet. */
-const PAUSE_MS = 50
+/** How long to wait when what is left has expired and is not deleted yet, or the disk is full. */
+const PAUSE_MS = 100
+/** What the store refuses a document for that cannot be in the index; the index is dropped for it, like any other. */
+const UNFIT: ReadonlySet<unknown> = new Set(['ERR_UNIQUE', 'ERR_LIMIT', 'ERR_TOO_LARGE'])
+
+/** An index to be filled. */
+export interface Unfilled {
+  /** The engine's number of it. */
+  readonly id: number
+  readonly name: string
+  /** That of the function. */
+  readonly version: number
+  /** Resolves when it is ready. */
+  wait(): Promise<void>
+  /** Drops it. */
+  drop(): Promise<unknown>
+}
 
 /** Waits until an index is ready, and computes what its build lacks. */
-export async function buildComputed(source: ReadSource, index: number, wait: () => Promise<void>): Promise<void> {
+export async function buildComputed(source: ReadSource, index: Unfilled): Promise<void> {
   const { core } = source
   for (;;) {
     try {
-      return await wait()
+      return await index.wait()
     } catch (error) {
       if (!StoreError.is(error, 'ERR_DEFINITION')) throw error
     }
     const written = await core.during(() => fill(source, index))
     if (written === 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
-    core.call((native, handle) => native.resumeIndex(handle, index))
+    core.call((native, handle) => native.resumeIndex(handle, index.id))
   }
 }
 
-/** Goes once through all records that lack values; returns how many were put. */
-async function fill(source: ReadSource, index: number): Promise<number> {
+/** Goes once through all records that lack values, or until the disk is full; returns how many were put. */
+async function fill(source: ReadSource, index: Unfilled): Promise<number> {
   const { core } = source
   let written = 0
   for (let after: Buffer | undefined; ; ) {
-    const lacking = await readLacking(core, index, after)
+    const lacking = await readLacking(core, index.id, after)
     if (lacking.length === 0) return written
-    const puts = lacking.map((version) => core.write([withValues(source, version)], 'os'))
-    for (const put of await Promise.allSettled(puts)) {
-      if (put.status === 'fulfilled') written++
-      // It was put by somebody else, or deleted, or it has expired.
-      else if (!StoreError.is(put.reason, 'ERR_CONFLICT')) throw put.reason
-    }
+    // All of them are made before the first is on its way: a function that throws leaves nothing behind that nobody awaits.
+    const writes = lacking.map((version) => withValues(source, index, version))
+    const puts = await Promise.allSettled(writes.map((write) => core.write([write], 'os')))
+    written += puts.filter(({ status }) => status === 'fulfilled').length
+    const failures = puts.flatMap((put) => (put.status === 'rejected' ? [put.reason] : []))
+    // It was put by somebody else, or deleted, or it has expired.
+    const failure = failures.find((error) => !StoreError.is(error, 'ERR_CONFLICT'))
+    if (StoreError.is(failure, 'ERR_DISK_FULL')) return 0
+    if (failure !== undefined) throw await givenUp(index, failure)
     after = lacking.at(-1)?.key
   }
+}
+
+/** The error for whoever waits, after what it ends has ended. */
+async function givenUp(index: Unfilled, error: unknown): Promise<unknown> {
+  // Somebody else may have dropped it; the error is that of the document in any case.
+  if (error instanceof StoreError && UNFIT.has(error.code)) await index.drop().catch(() => undefined)
+  return error
 }
 
 async function readLacking(core: StoreCore, index: number, after: Buffer | undefined): Promise<readonly Packed[]> {
@@ -55,8 +80,12 @@ async function readLacking(core: StoreCore, index: number, after: Buffer | undef
 }
 
 /** A put of the same document, with the same moment if it has one of its own. */
-function withValues(source: ReadSource, version: Packed): PreparedWrite {
+function withValues(source: ReadSource, index: Unfilled, version: Packed): PreparedWrite {
   const { core, name } = source
+  if (!core.computed.knows(name, index.name, index.version)) {
+    const message = `the function of index ${JSON.stringify(index.name)} was forgotten when an index of the name was dropped`
+    throw new StoreError('ERR_DEFINITION', message, { collection: name, details: { index: index.name } })
+  }
   const { bytes, key: encoded, end, collection, sequence } = version
   const expires = bytes[version.start] === CODEC_EXPIRING
   const start = version.start + (expires ? 1 + MOMENT_BYTES : 0)

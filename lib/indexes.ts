@@ -131,7 +131,8 @@ export class IndexBuild implements PromiseLike<void> {
   /** The index's name. */
   readonly name: string
   readonly #source: ReadSource
-  readonly #computed: boolean
+  /** The version of what the program computes. */
+  readonly #computed: number | undefined
   readonly #defined: Promise<number>
   #ready: Promise<void> | undefined
 
@@ -139,10 +140,10 @@ export class IndexBuild implements PromiseLike<void> {
   constructor(source: ReadSource, name: string, definition: CheckedIndex) {
     this.name = name
     this.#source = source
-    this.#computed = isComputed(definition)
+    this.#computed = isComputed(definition) ? definition.version : undefined
     this.#defined = isComputed(definition) ? this.#defineComputed(definition) : this.#define(stored(definition))
     // Who does not wait for it is not told; who does gets the error there. Nobody else computes what was there before.
-    const started = this.#computed ? this.#defined.then(() => this.ready()) : this.#defined
+    const started = isComputed(definition) ? this.#defined.then(() => this.ready()) : this.#defined
     started.catch(() => undefined)
   }
 
@@ -154,11 +155,13 @@ export class IndexBuild implements PromiseLike<void> {
   /** From now on what is written has the values, so that nothing is refused when the index is there. */
   async #defineComputed(definition: KnownComputed): Promise<number> {
     const { core, name: collection } = this.#source
-    const before = core.computed.learn(collection, this.name, definition)
+    const { version } = definition
+    const isNew = !core.computed.knows(collection, this.name, version)
+    core.computed.learn(collection, this.name, definition)
     try {
       return await this.#define(stored(definition))
     } catch (error) {
-      core.computed.forget(collection, this.name, before)
+      if (isNew) core.computed.forget(collection, this.name, version)
       throw error
     }
   }
@@ -198,7 +201,9 @@ export class IndexBuild implements PromiseLike<void> {
         (ticket) => core.runtime.native.waitForIndex(ticket, core.handle, id),
         () => undefined,
       )
-    await (this.#computed ? buildComputed(this.#source, id, wait) : wait())
+    if (this.#computed === undefined) return wait()
+    const drop = () => changeSchema(core, { op: 'dropIndex', collection, index: this.name })
+    await buildComputed(this.#source, { id, name: this.name, version: this.#computed, wait, drop })
   }
 }
 

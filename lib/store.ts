@@ -206,6 +206,7 @@ export class FountainStore implements AsyncDisposable {
   async dropCollection(name: string): Promise<void> {
     requireString(name, 'name')
     await changeSchema(this.#core, { op: 'dropCollection', collection: name })
+    this.#core.computed.forget(name)
   }
 
   /**

@@ -114,13 +114,22 @@ impl Builder {
 
     /// The program has computed what an index waited for.
     pub fn resume(self: &Arc<Self>, id: IndexId) {
-        lock(&self.state).waiting.remove(&id);
+        {
+            let mut state = lock(&self.state);
+            state.waiting.remove(&id);
+            if let Some((_, trouble)) = state.building.get_mut(&id) {
+                *trouble = None;
+            }
+        }
         self.wake();
     }
 
     /// How an index is doing that the catalog has, or that could not be built since the store was opened.
     pub fn status(&self, id: IndexId) -> Option<BuildStatus> {
-        let state = lock(&self.state);
+        self.status_in(&lock(&self.state), id)
+    }
+
+    fn status_in(&self, state: &State, id: IndexId) -> Option<BuildStatus> {
         let index = self.catalog.indexes().get(id).cloned();
         if let Some(failure) = state.failed.get(&id)
             && (index.is_none() || !failure.dropped)
@@ -148,15 +157,13 @@ impl Builder {
     /// Waits until an index is ready, could not be built, waits for the program, or was dropped; then there is no status.
     pub fn wait(&self, id: IndexId) -> Option<BuildStatus> {
         loop {
-            let status = self.status(id);
-            if !matches!(status, Some(BuildStatus::Building { .. })) {
-                return status;
-            }
             let state = lock(&self.state);
-            if state.stopping || state.waiting.contains(&id) {
+            let status = self.status_in(&state, id);
+            let is_building = matches!(status, Some(BuildStatus::Building { .. }));
+            if !is_building || state.stopping || state.waiting.contains(&id) {
                 return status;
             }
-            // What is waited for may have happened before the lock was taken.
+            // The catalog changes without this lock.
             drop(self.changed.wait_timeout(state, Duration::from_millis(20)));
         }
     }

@@ -91,7 +91,7 @@ impl Check<'_> {
         self.report.collections += 1;
         let mut indexes = Vec::new();
         for index in self.catalog.indexes().all_of(id) {
-            let built_upto = if index.since.is_some() { None } else { Some(self.position(index)?) };
+            let built_upto = if index.since.is_some() { None } else { Some(self.position(name, index)?) };
             indexes.push(Checked { index: Arc::clone(index), built_upto, right: 0 });
         }
         let mut cursor = self.preview.cursor(id.storage_range(&KeyRange::default()));
@@ -109,9 +109,13 @@ impl Check<'_> {
     }
 
     /// The key of the last record that the build of an index has passed; empty before the first.
-    fn position(&self, index: &Index) -> Result<Vec<u8>> {
+    fn position(&mut self, collection: &str, index: &Index) -> Result<Vec<u8>> {
         let stored = self.preview.get(&Catalog::progress_storage_key(index.id))?;
-        let position = stored.map(|stored| Catalog::read_progress(&stored)).transpose()?;
+        let position = stored.map(|stored| Catalog::read_progress(&stored)).transpose().unwrap_or_else(|error| {
+            let place = Place { collection, index: Some(index), key: &[] };
+            self.fault(Code::Catalog, &place, error.message);
+            None
+        });
         Ok(position.filter(|(records, _)| *records > 0).map(|(_, last)| last).unwrap_or_default())
     }
 
