@@ -98,15 +98,14 @@ impl<T: Copy + PartialEq> RangeMap<T> {
 
     /// The stretches that share keys with a range.
     fn over(&self, range: &KeyRange) -> impl Iterator<Item = (KeyRange, T)> + use<'_, T> {
-        let ends = self.stretches[1..].iter().map(|(start, _)| Some(start.clone())).chain([None]);
+        let ends = self.stretches[1..].iter().map(|(start, _)| Some(start)).chain([None]);
         let (from, end) = (range.start.clone(), range.end.clone());
         let whole = self.stretches.iter().zip(ends);
-        whole.map(|((start, value), end)| (KeyRange { start: start.clone(), end }, *value)).filter(
-            move |(stretch, _)| {
-                stretch.end.as_ref().is_none_or(|stretch_end| *stretch_end > from)
-                    && end.as_ref().is_none_or(|end| stretch.start < *end)
-            },
-        )
+        let over = whole.filter(move |((start, _), stretch_end)| {
+            stretch_end.is_none_or(|stretch_end| *stretch_end > from)
+                && end.as_ref().is_none_or(|end| start < end)
+        });
+        over.map(|((start, value), end)| (KeyRange { start: start.clone(), end: end.cloned() }, *value))
     }
 }
 

@@ -212,6 +212,33 @@ impl SlowSync {
 }
 
 #[test]
+fn a_close_lets_go_of_the_directory_only_when_a_flush_makes_no_file_in_it_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = TestFs::new();
+    let db =
+        Db::open(dir.path(), Options { fs: fs.clone(), background: false, ..Options::default() }).unwrap();
+    db.commit(batch(0), Durability::Os).unwrap();
+    let SlowSync { begun, let_go, .. } = SlowSync::of(&fs);
+    let (ends, ended) = mpsc::channel();
+    std::thread::scope(|threads| {
+        // Whichever comes first: the flush is done, or it finds the store closed.
+        threads.spawn(|| drop(db.flush()));
+        begun.recv().unwrap();
+        threads.spawn(|| {
+            db.close().unwrap();
+            ends.send(()).unwrap();
+        });
+        let too_early = ended.recv_timeout(Duration::from_millis(300)).is_ok();
+        let_go.send(()).unwrap();
+        assert!(!too_early, "the directory was free while a file was being made in it");
+    });
+    fs.heal();
+    let db = Db::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(db.recovery().removed_files, 2, "the manifest and the log segment of before");
+    assert_eq!(get(&db, "key 000000").as_deref(), Some("value"));
+}
+
+#[test]
 fn commits_go_on_while_a_flush_or_a_checkpoint_waits_for_the_disk() {
     for background in [false, true] {
         let dir = tempfile::tempdir().unwrap();

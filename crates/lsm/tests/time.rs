@@ -116,6 +116,28 @@ fn commits_that_state_no_time_are_known_to_be_of_their_second_after_a_flush_and_
     }
 }
 
+/// The log before an open is gone, so the first commit after it has to say when it was made.
+#[test]
+fn the_first_commits_after_an_open_are_known_to_be_of_their_second() {
+    let dir = fast_dir();
+    let clock = clock();
+    let open_at = |name: &str| open(&dir.path().join(name), &clock, Retention::Unbounded);
+    let db = open_at("live");
+    put(&db, "a", "1");
+    killed(&dir.path().join("live"), &dir.path().join("new"));
+    db.close().unwrap();
+    clock.set(at(100));
+    let db = open_at("live");
+    put(&db, "a", "2");
+    killed(&dir.path().join("live"), &dir.path().join("old"));
+    clock.set(at(86_400));
+    for (name, seconds, seq) in [("new", 3, 1), ("old", 103, 2)] {
+        let db = open_at(name);
+        assert_eq!(found(&db, seconds), Some((seq, 0)), "{name}");
+        assert_eq!(found(&db, 3_600), Some((seq, 0)), "{name}");
+    }
+}
+
 #[test]
 fn an_ingest_has_a_time_like_a_commit() {
     let dir = fast_dir();

@@ -111,11 +111,12 @@ impl Check<'_> {
     /// The key of the last record that the build of an index has passed; empty before the first.
     fn position(&mut self, collection: &str, index: &Index) -> Result<Vec<u8>> {
         let stored = self.preview.get(&Catalog::progress_storage_key(index.id))?;
-        let position = stored.map(|stored| Catalog::read_progress(&stored)).transpose().unwrap_or_else(|error| {
-            let place = Place { collection, index: Some(index), key: &[] };
-            self.fault(Code::Catalog, &place, error.message);
-            None
-        });
+        let position =
+            stored.map(|stored| Catalog::read_progress(&stored)).transpose().unwrap_or_else(|error| {
+                let place = Place { collection, index: Some(index), key: &[] };
+                self.fault(Code::Catalog, &place, error.message);
+                None
+            });
         Ok(position.filter(|(records, _)| *records > 0).map(|(_, last)| last).unwrap_or_default())
     }
 

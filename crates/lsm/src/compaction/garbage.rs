@@ -49,6 +49,10 @@ impl<'a> Garbage<'a> {
     /// Bytes that a rewrite of the table frees; 0 if that is too little to be worth it.
     fn freed(&self, level: usize, table: &Table) -> u64 {
         let meta = table.meta();
+        let is_clean = meta.superseded == 0 && meta.tombstones == 0 && table.range_tombstones().weight() == 0;
+        if is_clean {
+            return 0;
+        }
         let Some(kept) = self.kept(meta) else { return 0 };
         let obsolete = self.obsolete_bytes(table, kept.versions);
         let (tombstones, versions) = self.tombstones(level, table, &kept);

@@ -18,7 +18,7 @@ impl Inner {
         self.drain_commits();
         threads.stop(self);
         let outcome = self.or_poison("closing", || self.close_files());
-        *locked(&self.lock) = None;
+        self.let_go_of_directory();
         *closed = Some(outcome.clone());
         outcome
     }
@@ -35,8 +35,15 @@ impl Inner {
             // Nobody is left to hear of an error. What it would lose was promised to live only in memory.
             let _ = locked(&self.log).wal.write_out();
         }
-        *locked(&self.lock) = None;
+        self.let_go_of_directory();
         *closed = Some(Err(Error::Closed));
+    }
+
+    /// From now on another process may have the store. A flush that somebody asked for and that is still making a log segment is
+    /// waited for, so that no file appears or goes after this.
+    fn let_go_of_directory(&self) {
+        *locked(&self.rotating_ahead) = true;
+        *locked(&self.lock) = None;
     }
 
     /// Lets no more commits in and waits for those that are in.

@@ -78,6 +78,8 @@ pub(super) struct Inner {
     pub(super) rotation_wanted: AtomicBool,
     pub(super) checkpointing: Mutex<()>,
     pub(super) obsolete: Obsolete,
+    /// Held while a log segment is made ready outside of the commit lock; true when none may be any more.
+    pub(super) rotating_ahead: Mutex<bool>,
     pub(super) flushing: Mutex<()>,
     pub(super) compacting: Mutex<()>,
     pub(super) cancel: AtomicBool,

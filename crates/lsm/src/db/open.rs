@@ -80,7 +80,7 @@ pub(super) fn open<E: From<Error>>(
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?
     };
-    recovered.timekeeper.observe(options.clock.now(), recovered.last);
+    recovered.timekeeper.settle(options.clock.now(), recovered.last);
     recovered.state.timeline = recovered.timekeeper.timeline().clone();
     quarantine_orphans(fs.as_ref(), &paths, &listing, &mut recovered)
         .inspect_err(|_| recovered.discard(fs.as_ref(), &paths))?;
@@ -390,6 +390,7 @@ fn assemble(
         rotation_wanted: AtomicBool::new(false),
         checkpointing: Mutex::new(()),
         obsolete: Obsolete::default(),
+        rotating_ahead: Mutex::new(false),
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         cancel: AtomicBool::new(false),

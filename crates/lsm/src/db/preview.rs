@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::inner::Current;
-use super::read::{Cursor, cursor_at, lookup};
+use super::read::{Cursor, cursor_over, lookup};
 use super::replayed::Replayed;
 use crate::batch::OpKind;
 use crate::cache::BlockCache;
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::StorePaths;
 use crate::fs::Fs;
+use crate::iter::View;
 use crate::listing::Listing;
 use crate::manifest::{Loaded, StoreState, Version, arrangement_faults, load};
 use crate::marks::{Mark, hit};
@@ -125,7 +126,10 @@ impl Preview {
 
     /// A walk over the newest records of `range`, upwards.
     pub fn cursor(&self, range: KeyRange) -> Cursor {
-        cursor_at(&self.current, range, self.last, Direction::Forward, ReadTier::Disk)
+        // All versions: recovery goes on with these tables, and what it reads of the log may differ from what was read here. So
+        // they may learn nothing from this.
+        let view = View::All(ReadTier::Disk);
+        cursor_over(&self.current, range, self.last, Direction::Forward, view)
     }
 }
 

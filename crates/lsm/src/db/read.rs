@@ -98,7 +98,7 @@ impl Inner {
         let current = self.current.load_full();
         self.check_kept(&current, at, |floors| floors.greatest_over(&range))?;
         let timed = is_sampled().then(|| Arc::clone(&self.counters));
-        Ok(Cursor { timed, ..cursor_at(&current, range, at, direction, tier) })
+        Ok(Cursor { timed, ..cursor_over(&current, range, at, direction, View::AsOf(at, tier)) })
     }
 
     pub(super) fn versions(&self, key: &[u8], at: Seq, tier: ReadTier) -> Result<Versions> {
@@ -202,16 +202,16 @@ pub(super) fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> 
     })
 }
 
-/// A walk over the records of `range` at a sequence that is kept.
-pub(super) fn cursor_at(
+/// A walk over the records of `range` at a sequence that is kept; `view` says what the tables may leave out.
+pub(super) fn cursor_over(
     current: &Current,
     range: KeyRange,
     at: Seq,
     direction: Direction,
-    tier: ReadTier,
+    view: View,
 ) -> Cursor {
     let deleted = deleted_ranges(current, &range);
-    let merge = MergeCursor::new(sources(current, &range, View::AsOf(at, tier)), direction);
+    let merge = MergeCursor::new(sources(current, &range, view), direction);
     Cursor { visible: VisibleCursor::new(merge, deleted, range, at, direction), timed: None }
 }
 

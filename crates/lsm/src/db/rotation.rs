@@ -134,6 +134,10 @@ impl Inner {
     /// Puts most of `segment` on disk, makes a file for the next one, and then takes the commit lock to do what is still to be
     /// done, unless somebody else has done it.
     fn rotate_ahead(&self, segment: &Arc<WalFile>, full: impl FnOnce(&Log) -> Full) -> Result<()> {
+        let ended = locked(&self.rotating_ahead);
+        if *ended {
+            return Err(Error::Closed);
+        }
         self.check_place()?;
         let fs = self.options.fs.as_ref();
         let next = NextSegment::create(fs, &self.paths, self.take_file_number())?;
@@ -154,6 +158,7 @@ impl Inner {
         };
         let newest = Arc::clone(log.wal.file());
         drop(log);
+        drop(ended);
         rotated.and_then(|()| newest.settle())
     }
 

@@ -99,8 +99,11 @@ impl MergeCursor {
     /// The first source came before the second once more.
     #[inline]
     fn stay_first(&mut self, first: u32, second: u32) {
+        if self.direction == Direction::Reverse {
+            return;
+        }
         self.streak += 1;
-        if self.streak < STEPS_BEFORE_LOOK_AHEAD || self.direction == Direction::Reverse {
+        if self.streak < STEPS_BEFORE_LOOK_AHEAD {
             return;
         }
         if let Ok([first, second]) = self.sources.get_disjoint_mut([first as usize, second as usize]) {

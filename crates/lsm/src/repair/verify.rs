@@ -93,15 +93,19 @@ pub fn verify_with<T, E: From<Error>>(
     let fs = options.fs.as_ref();
     let survey = Survey::of(fs, dir)?;
     let report = check_files(dir, fs, &survey)?;
-    let inspected = if report.is_sound() && survey.listing.has_current {
+    let preview = || {
         let cache = Arc::new(BlockCache::new(PREVIEW_CACHE_BYTES));
         let found = Found::read(fs, &survey.paths, &survey.listing, &cache)?;
-        Some(inspect(&Preview::read(fs, &survey.paths, &found, &KeyRange::default())?)?)
+        Preview::read(fs, &survey.paths, &found, &KeyRange::default())
+    };
+    let inspected = if report.is_sound() && survey.listing.has_current {
+        Some(preview().map_err(E::from).and_then(|preview| inspect(&preview)))
     } else {
         None
     };
+    // Before what was found: if somebody has opened the store meanwhile, it says nothing.
     survey.confirm_unchanged(fs)?;
-    Ok((report, inspected))
+    Ok((report, inspected.transpose()?))
 }
 
 fn check_files(dir: &Path, fs: &dyn Fs, survey: &Survey) -> Result<VerifyReport> {
