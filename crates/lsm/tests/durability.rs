@@ -166,22 +166,27 @@ fn the_log_is_made_longer_ahead_of_small_durable_commits_and_ends_cleanly() {
     again.verify().unwrap();
 }
 
-/// A file system on which the first sync of a log segment ends only when it is let go.
-struct SlowSync {
+/// A file system on which the first request of a kind for a log segment ends only when it is let go.
+struct SlowLog {
     fs: Arc<TestFs>,
     begun: mpsc::Receiver<()>,
     let_go: mpsc::Sender<()>,
 }
 
-impl SlowSync {
-    fn of(fs: &Arc<TestFs>) -> Self {
+impl SlowLog {
+    fn syncing(fs: &Arc<TestFs>) -> Self {
+        Self::of(fs, |asked| matches!(asked, Asked::Sync(_)))
+    }
+
+    fn of(fs: &Arc<TestFs>, is_slow: fn(&Asked) -> bool) -> Self {
         let (begins, begun) = mpsc::channel();
         let (let_go, gone) = mpsc::channel::<()>();
         let gate = Mutex::new(Some((begins, gone)));
         fs.fail_when(move |asked| {
-            if matches!(asked, Asked::Sync(name) if name.ends_with(".wal"))
-                && let Some((begins, gone)) = gate.lock().unwrap().take()
-            {
+            let is_first = is_slow(asked) && asked.name().ends_with(".wal");
+            // Not under the lock: later requests of the kind are as fast as ever.
+            let held = if is_first { gate.lock().unwrap().take() } else { None };
+            if let Some((begins, gone)) = held {
                 begins.send(()).unwrap();
                 let _ = gone.recv();
             }
@@ -218,7 +223,7 @@ fn a_close_lets_go_of_the_directory_only_when_a_flush_makes_no_file_in_it_any_mo
     let db =
         Db::open(dir.path(), Options { fs: fs.clone(), background: false, ..Options::default() }).unwrap();
     db.commit(batch(0), Durability::Os).unwrap();
-    let SlowSync { begun, let_go, .. } = SlowSync::of(&fs);
+    let SlowLog { begun, let_go, .. } = SlowLog::of(&fs, |asked| matches!(asked, Asked::Create(_)));
     let (ends, ended) = mpsc::channel();
     std::thread::scope(|threads| {
         // Whichever comes first: the flush is done, or it finds the store closed.
@@ -251,13 +256,13 @@ fn commits_go_on_while_a_flush_or_a_checkpoint_waits_for_the_disk() {
             }
         };
         commit_some(0);
-        SlowSync::of(&fs).beside(|| db.flush().unwrap(), || commit_some(100));
+        SlowLog::syncing(&fs).beside(|| db.flush().unwrap(), || commit_some(100));
         assert_eq!(db.metrics().sealed_memtables, 0);
         let copy = dir.path().join("copy");
         let checkpoint = || {
             db.checkpoint(&copy).unwrap();
         };
-        SlowSync::of(&fs).beside(checkpoint, || commit_some(200));
+        SlowLog::syncing(&fs).beside(checkpoint, || commit_some(200));
         db.close().unwrap();
         for store in ["store", "copy"] {
             let db = Db::open(&dir.path().join(store), Options::default()).unwrap();
