@@ -57,7 +57,8 @@ Measures ordered storage engines against each other. Options:
   --value-bytes N       bytes of a value (default 100)
   --cache-mb N          cache of each engine in MiB (default 64)
   --compression none|lz4  default none, with values that do not compress
-  --keep newest|all     which versions our engine keeps outside of mvcc (default newest, as peers do)
+  --keep newest|last-ten|all|timed
+                        which versions our engine keeps outside of mvcc (default newest, as peers do)
   --limit-ms N          longest measured time of a workload (default 60000)
   --dir DIR             where stores are made (default: the system's folder for temporary files)
   --json                JSON lines on standard output, tables on standard error
@@ -150,11 +151,15 @@ fn setting(settings: &mut Settings, name: &str, value: &OsString) -> Outcome<()>
             settings.compression =
                 choice(name, value, &[("none", Compression::None), ("lz4", Compression::Lz4)])?;
         }
-        "keep" => settings.keep = choice(name, value, &[("newest", Keep::Newest), ("all", Keep::All)])?,
+        "keep" => settings.keep = choice(name, value, KEPT)?,
         _ => return Err(format!("unknown option --{name}; see --help").into()),
     }
     Ok(())
 }
+
+/// What `--keep` may say.
+const KEPT: &[(&str, Keep)] =
+    &[("newest", Keep::Newest), ("last-ten", Keep::LastTen), ("all", Keep::All), ("timed", Keep::Timed)];
 
 /// The options that give a process these settings.
 pub fn to_args(settings: &Settings) -> Vec<String> {
@@ -162,10 +167,7 @@ pub fn to_args(settings: &Settings) -> Vec<String> {
         Compression::None => "none",
         Compression::Lz4 => "lz4",
     };
-    let keep = match settings.keep {
-        Keep::Newest => "newest",
-        Keep::All => "all",
-    };
+    let keep = KEPT.iter().find(|(_, keep)| *keep == settings.keep).map_or("newest", |(name, _)| name);
     [
         ("keys", settings.keys.to_string()),
         ("value-bytes", settings.value_bytes.to_string()),

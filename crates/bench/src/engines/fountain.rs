@@ -1,19 +1,32 @@
 //! Ours: `fountain-lsm` used directly.
 
+use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use fountain_lsm::{Db, Direction, Durability, KeyRange, Options, ReadTier, Retention, Seq, WriteBatch};
+use fountain_lsm::{
+    Clock, Db, Direction, Durability, KeyRange, ManualClock, Options, ReadTier, Retention, Seq, SystemClock,
+    WriteBatch,
+};
 
 use super::{Compression, Config, Engine, Keep, Reader, SeeRecord, SeeValue, Sync, Versions};
 use crate::Outcome;
 use crate::keys::Key;
 
+/// What a batch takes on a clock that goes by them.
+const BATCH_TIME: Duration = Duration::from_secs(1);
+
 struct Fountain {
     db: Db,
     durability: Durability,
+    /// Set on with every batch, where time is to be told by commits.
+    clock: Option<Arc<ManualClock>>,
 }
 
 pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
+    let clock = (config.keep == Keep::Timed).then(|| Arc::new(ManualClock::new(SystemClock.now())));
+    let ten = NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN);
     let options = Options {
         cache_bytes: config.cache_bytes,
         compression: match config.compression {
@@ -22,15 +35,20 @@ pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
         },
         retention: match config.keep {
             Keep::Newest => Retention::LatestOnly,
-            Keep::All => Retention::Unbounded,
+            Keep::LastTen => Retention::Versions(ten),
+            Keep::All | Keep::Timed => Retention::Unbounded,
         },
         ..Options::default()
+    };
+    let options = match &clock {
+        Some(clock) => Options { clock: Arc::clone(clock) as _, ..options },
+        None => options,
     };
     let durability = match config.sync {
         Sync::Os => Durability::Os,
         Sync::Disk => Durability::Disk,
     };
-    Ok(Box::new(Fountain { db: Db::open(dir, options)?, durability }))
+    Ok(Box::new(Fountain { db: Db::open(dir, options)?, durability, clock }))
 }
 
 impl Engine for Fountain {
@@ -52,6 +70,9 @@ impl Engine for Fountain {
         let mut batch = WriteBatch::new();
         for (key, value) in puts {
             batch.put(key, value)?;
+        }
+        if let Some(clock) = &self.clock {
+            clock.advance(BATCH_TIME);
         }
         self.db.commit(batch, self.durability)?;
         Ok(())
@@ -85,6 +106,18 @@ impl Versions for Fountain {
             Some(value) => see(&value).map(|()| true),
             None => Ok(false),
         }
+    }
+
+    fn keep_since(&self, at: u64) -> Outcome<()> {
+        let at = Seq::new(at).ok_or("a point in time beyond the last possible one")?;
+        self.db.set_retention(&KeyRange::default(), Retention::Since(at));
+        Ok(())
+    }
+
+    fn keep_young(&self, batches: u64) -> Outcome<()> {
+        let age = BATCH_TIME * u32::try_from(batches)?;
+        self.db.set_retention(&KeyRange::default(), Retention::MaxAge(age));
+        Ok(())
     }
 
     fn compact(&self) -> Outcome<()> {

@@ -51,8 +51,12 @@ pub enum Compression {
 pub enum Keep {
     /// Only the newest, as engines without versions do.
     Newest,
+    /// The ten newest of each record.
+    LastTen,
     /// All of them.
     All,
+    /// All of them, by a clock on which each batch takes a second, until told to keep less.
+    Timed,
 }
 
 /// How to open a store.
@@ -122,6 +126,12 @@ pub trait Versions {
 
     /// Shows the value that `key` had at the point `at`; false when it had none.
     fn get_at(&self, key: &Key, at: u64, see: SeeValue) -> Outcome<bool>;
+
+    /// From now on only what could be seen at the point `at` or later is kept.
+    fn keep_since(&self, at: u64) -> Outcome<()>;
+
+    /// From now on only what could be seen in the last so many batches is kept, by their age; for [`Keep::Timed`].
+    fn keep_young(&self, batches: u64) -> Outcome<()>;
 
     /// Merges everything and drops what is not kept.
     fn compact(&self) -> Outcome<()>;

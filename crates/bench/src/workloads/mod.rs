@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::context::Context;
 use crate::engines::Keep;
 use crate::row::Row;
-use Keep::{All, Newest};
+use Keep::{All, LastTen, Newest, Timed};
 
 /// Records per commit where a workload writes in batches.
 const BATCH: u64 = 1000;
@@ -104,6 +104,9 @@ impl Workload {
         mvcc("mvcc-fill-all-1", Start::EmptyKeeping(All), |context| mvcc::fill(context, 1)),
         mvcc("mvcc-fill-all-10", Start::EmptyKeeping(All), |context| mvcc::fill(context, 10)),
         mvcc("mvcc-fill-all-100", Start::EmptyKeeping(All), |context| mvcc::fill(context, 100)),
+        mvcc("mvcc-fill-ten-100", Start::EmptyKeeping(LastTen), |context| mvcc::fill(context, 100)),
+        mvcc("mvcc-fill-since-100", Start::EmptyKeeping(All), |context| mvcc::fill_since(context, 100)),
+        mvcc("mvcc-fill-age-100", Start::EmptyKeeping(Timed), |context| mvcc::fill_young(context, 100)),
         mvcc("mvcc-fill-newest-1", Start::EmptyKeeping(Newest), |context| mvcc::fill(context, 1)),
         mvcc("mvcc-fill-newest-10", Start::EmptyKeeping(Newest), |context| mvcc::fill(context, 10)),
         mvcc("mvcc-fill-newest-100", Start::EmptyKeeping(Newest), |context| mvcc::fill(context, 100)),

@@ -13,6 +13,8 @@ use super::{Start, scan as scans};
 
 /// There are fewer records than elsewhere, but as many reads as this for each of them.
 const READS_PER_RECORD: u64 = 20;
+/// Generations that are kept where not all are, nor only the newest.
+const TEN: u64 = 10;
 
 fn versions(engine: &dyn Engine) -> Outcome<&dyn Versions> {
     engine.versions().ok_or_else(|| "this engine keeps no old versions".into())
@@ -78,6 +80,24 @@ pub fn scan(context: &Context) -> Outcome<Vec<Row>> {
 /// Writes all versions, a thousand records per commit, and merges everything, so that the space is what the
 /// retention asks for. Latencies are averages over a commit.
 pub fn fill(context: &Context, generations: u64) -> Outcome<Vec<Row>> {
+    fill_and_keep(context, generations, |_, _| Ok(()))
+}
+
+/// As [`fill`], and keeps what could be seen since the last commit before the ten newest generations.
+pub fn fill_since(context: &Context, generations: u64) -> Outcome<Vec<Row>> {
+    fill_and_keep(context, generations, |past, commits| past.keep_since(past.now() - TEN * commits))
+}
+
+/// As [`fill_since`], by age.
+pub fn fill_young(context: &Context, generations: u64) -> Outcome<Vec<Row>> {
+    fill_and_keep(context, generations, |past, commits| past.keep_young(TEN * commits))
+}
+
+fn fill_and_keep(
+    context: &Context,
+    generations: u64,
+    keep: impl FnOnce(&dyn Versions, u64) -> Outcome<()>,
+) -> Outcome<Vec<Row>> {
     let records = load::versioned_keys(context);
     let engine = context.open(Sync::Os)?;
     let mut batch = Batch::default();
@@ -88,7 +108,9 @@ pub fn fill(context: &Context, generations: u64) -> Outcome<Vec<Row>> {
         load::write_generation(&*engine, &context.values, records, generation, &mut batch, watch)?;
     }
     let timing = stopwatch.stop();
-    versions(&*engine)?.compact()?;
+    let past = versions(&*engine)?;
+    keep(past, load::commits_per_generation(records))?;
+    past.compact()?;
     let row = context.write_row(&*engine, &run, &timing, timing.ops, records)?;
     engine.close()?;
     Ok(vec![row])
