@@ -45,14 +45,14 @@ export function checkedComputed(given: Partial<ComputedIndex>, place: string): K
 }
 
 /** A function that the program has for an index, in one version. */
-interface Function extends KnownComputed {
+interface NamedFunction extends KnownComputed {
   readonly index: string
 }
 
 /** The functions for one collection. */
 interface Known {
   /** By `name@version`: parts of a program may be of different versions. */
-  readonly functions: Map<string, Function>
+  readonly functions: Map<string, NamedFunction>
   /** Where the shape of their values is remembered. */
   readonly place: Place
 }
