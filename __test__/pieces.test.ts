@@ -104,6 +104,26 @@ test('from the second piece on one more is asked for while one is awaited, and n
   t.is(asked.length, 4)
 })
 
+test('a piece that is found before the one at hand was taken is not passed over', async (t) => {
+  const { pieces, asked } = numbers(100, {})
+  await take(pieces, asked)
+  const found: unknown[] = [0, 1, 2, 3]
+  for (let at = 1; found.length < 100; at++) {
+    const next = pieces.next()
+    // All that was asked for is answered at once, while the caller still waits for the turn of its promise.
+    for (let index = 0; index < asked.length; index++) asked[index]?.answer()
+    const piece = await next
+    t.true(piece !== undefined && at < 50, `piece ${at} after ${found.length} numbers`)
+    found.push(...(piece ?? []))
+    t.true(asked.length <= at + 2, 'one more than was wanted')
+  }
+  t.deepEqual(
+    found,
+    Array.from({ length: 100 }, (_, index) => index),
+  )
+  t.is(await take(pieces, asked), undefined)
+})
+
 test('where nothing may be found ahead a piece is asked for when somebody wants it', async (t) => {
   const { pieces, asked } = numbers(1000, { mayGoAhead: false })
   for (let count = 1; count < 5; count++) {

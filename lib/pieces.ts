@@ -41,8 +41,12 @@ export class Pieces {
   #cursor: string | undefined | null
   /** The piece that is being found, or was found before anybody asked for it. */
   #ahead: Promise<unknown[]> | undefined
-  /** Whether somebody waits for it. */
-  #isAwaited = false
+  /** How many pieces were asked for; the newest has this number. */
+  #asked = 0
+  /** The newest piece that was found. */
+  #found = 0
+  /** The piece that somebody waits for, or 0. The one behind it may be found before that wait is over. */
+  #awaited = 0
   #isFirst = true
 
   /** Pieces that `ask` finds, of the sizes that `plan` has. */
@@ -59,9 +63,10 @@ export class Pieces {
   async next(): Promise<unknown[] | undefined> {
     const piece = this.#ahead ?? (this.#cursor === null ? undefined : this.#fetch(this.#cursor))
     if (piece === undefined) return undefined
-    this.#isAwaited = true
+    this.#awaited = this.#asked
+    if (this.#found === this.#asked) this.#goOn()
     const items = await piece
-    this.#isAwaited = false
+    this.#awaited = 0
     // Otherwise the next one is on its way.
     if (this.#ahead === piece) this.#ahead = undefined
     if (this.#ahead === undefined) this.#goOn()
@@ -72,7 +77,7 @@ export class Pieces {
   /** Ends it; `done` is called when nothing is read any more, which may be later. */
   end(done: () => void): void {
     this.#cursor = null
-    this.#isAwaited = false
+    this.#awaited = 0
     if (this.#ahead === undefined) done()
     else this.#ahead.then(done, done)
   }
@@ -84,10 +89,12 @@ export class Pieces {
   #fetch(cursor: string | undefined): Promise<unknown[]> {
     const limit = Math.min(this.#size, this.#left)
     this.#size = Math.min(2 * this.#size, this.#most)
+    const number = ++this.#asked
     const piece = this.#ask(limit, cursor, (next, records) => {
+      this.#found = number
       this.#left -= records
       this.#cursor = this.#left > 0 ? next : null
-      if (this.#isAwaited) this.#goOn()
+      if (this.#awaited === number) this.#goOn()
     })
     // Whoever goes on hears of a failure; whoever has enough need not.
     piece.catch(() => {})
