@@ -5,6 +5,7 @@ import {
   cargoTestTotals,
   nextestTotals,
   sanitizerTotals,
+  speedTotals,
   stageTotals,
   summedTotals,
   tapTotals,
@@ -53,6 +54,17 @@ test('fountain-sim: a good stage is one passed, each failure and each count belo
   ].join('\n')
   t.deepEqual(stageTotals(output), { passed: 1, failed: 2 })
   t.is(stageTotals('error: could not compile `fountain-sim`\n'), undefined)
+})
+
+test('the measurement: a workload counts once, when it stands or when it fell in every attempt', (t) => {
+  const output = [
+    'ok     scan: 1.05 of lmdb; 1.22 before, at least 0.708 is wanted',
+    'below  filter: 1.1 of better-sqlite3; 1.62 before, at least 1.15 is wanted',
+    'below  filter: 1.0 of better-sqlite3; 1.62 before, at least 1.15 is wanted',
+    'FAILED filter: below the baseline in 2 runs',
+  ].join('\n')
+  t.deepEqual(speedTotals(output), { passed: 1, failed: 1 })
+  t.is(speedTotals('error: read of lmdb failed\n'), undefined)
 })
 
 test('the sanitizers and npm test sum up themselves', (t) => {

@@ -2,7 +2,8 @@
  * FountainStore beside what a Node developer would pick instead, through the public interface of each.
  *
  *   npm run bench -- [--quick] [--only NAMES] [--engines NAMES] [--documents N] [--rounds N] [--limit-ms MS]
- *                    [--dir PATH] [--json] [--charts] [--check-baseline] [--write-baseline] [--check-syncs]
+ *                    [--dir PATH] [--json] [--charts]
+ *   npm run bench -- --write-baseline | --check-baseline | --check-syncs
  *
  * What always holds: every suite of every engine runs in a process and a directory of its own; the engines take turns
  * within a round, each round beginning with another one; the printed numbers are medians of the rounds with the least and
@@ -16,9 +17,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { ENGINES } from './engines/index.mjs'
-import { checkBaseline, writeBaseline } from './lib/baseline.mjs'
+import { ATTEMPTS, fallen, SHORT_RUN, writeBaseline } from './lib/baseline.mjs'
 import { writeCharts } from './lib/charts.mjs'
 import { benchmarkNode } from './lib/node.mjs'
+import { versionOf, writePage } from './lib/page.mjs'
 import { summarize, table } from './lib/report.mjs'
 import { SUITES, WORKLOADS } from './lib/suites.mjs'
 import { checkSyncs } from './lib/syncs.mjs'
@@ -70,19 +72,22 @@ function number(name) {
 function plan() {
   const only = names(options.only, [...WORKLOADS, ...Object.keys(SUITES)])
   const workloads = only?.flatMap((name) => SUITES[name]?.workloads ?? [name]) ?? null
-  const suites = Object.entries(SUITES).filter(([name, suite]) => {
-    if (workloads) return suite.workloads.some((workload) => workloads.includes(workload))
-    return !options.quick || QUICK_SUITES.includes(name)
-  })
+  const all = Object.entries(SUITES)
+  const short = options.quick ? all.filter(([name]) => QUICK_SUITES.includes(name)) : all
   const engines = names(options.engines, Object.keys(ENGINES)) ?? Object.keys(ENGINES)
   return {
     engines,
-    suites,
+    suites: workloads ? suitesOf(workloads) : short,
     workloads,
     documents: number('documents'),
     rounds: number('rounds'),
     limitMs: number('limit-ms'),
   }
+}
+
+/** The suites that have at least one of these workloads. */
+function suitesOf(workloads) {
+  return Object.entries(SUITES).filter(([, suite]) => suite.workloads.some((name) => workloads.includes(name)))
 }
 
 /** The results of one suite of one engine. */
@@ -101,36 +106,64 @@ async function runSuite(engine, [suite, { kind, share = 1 }], planned, work) {
   }
 }
 
-async function main() {
-  const planned = plan()
-  const work = options.dir ?? mkdtempSync(join(tmpdir(), 'fountainstore-bench-'))
-  try {
-    if (options['check-syncs']) return await checkSyncs(planned.engines, work)
-    const lines = []
-    for (let round = 0; round < planned.rounds; round++) {
-      for (const suite of planned.suites) {
-        // Each round begins with another engine, so that none always runs on a machine that was just at rest.
-        const engines = planned.engines.map((_, at) => planned.engines[(at + round) % planned.engines.length])
-        for (const engine of engines) {
-          const measured = await runSuite(engine, suite, planned, work)
-          lines.push(...measured.map((line) => ({ round, ...line })))
-          process.stderr.write(`round ${round + 1} of ${planned.rounds}: ${suite[0]} of ${engine}\n`)
-        }
+/** What all rounds of a plan measured, a line for each round, workload and engine. */
+async function measure(planned, work) {
+  const lines = []
+  for (let round = 0; round < planned.rounds; round++) {
+    for (const suite of planned.suites) {
+      // Each round begins with another engine, so that none always runs on a machine that was just at rest.
+      const engines = planned.engines.map((_, at) => planned.engines[(at + round) % planned.engines.length])
+      for (const engine of engines) {
+        const measured = await runSuite(engine, suite, planned, work)
+        lines.push(...measured.map((line) => ({ round, ...line })))
+        process.stderr.write(`round ${round + 1} of ${planned.rounds}: ${suite[0]} of ${engine}\n`)
       }
     }
-    return conclude(summarize(lines, planned.engines))
+  }
+  return lines
+}
+
+/** The plan of the short run whose ratios are stored and checked. */
+function shortRun(workloads, rounds) {
+  return { ...SHORT_RUN, workloads, rounds, suites: suitesOf(workloads) }
+}
+
+/** Measures, and again what fell below the baseline; the exit code. */
+async function checkBaseline(work) {
+  let left = SHORT_RUN.workloads
+  for (let attempt = 0; attempt < ATTEMPTS && left.length > 0; attempt++) {
+    left = fallen(await measure(shortRun(left, SHORT_RUN.rounds.check), work), left)
+  }
+  for (const workload of left) console.log(`FAILED ${workload}: below the baseline in ${ATTEMPTS} runs`)
+  return left.length === 0 ? 0 : 1
+}
+
+/** Compares as planned, prints and, when asked, draws what was measured. */
+async function compare(work) {
+  const planned = plan()
+  const summary = summarize(await measure(planned, work), planned.engines)
+  if (options.json) for (const line of summary) console.log(JSON.stringify(line))
+  else console.log(table(summary))
+  if (!options.charts) return
+  writeCharts(summary)
+  writePage(summary, planned, versionOf(benchmarkNode()))
+}
+
+/** Does the one thing that was asked for; the exit code. */
+async function main() {
+  const work = options.dir ?? mkdtempSync(join(tmpdir(), 'fountainstore-bench-'))
+  try {
+    if (options['check-syncs']) return await checkSyncs(plan().engines, work)
+    if (options['check-baseline']) return await checkBaseline(work)
+    if (options['write-baseline']) {
+      writeBaseline(await measure(shortRun(SHORT_RUN.workloads, SHORT_RUN.rounds.write), work))
+      return 0
+    }
+    await compare(work)
+    return 0
   } finally {
     if (options.dir === undefined) rmSync(work, { recursive: true, force: true })
   }
-}
-
-/** Prints and stores what was measured; the exit code. */
-function conclude(summary) {
-  if (options.json) for (const line of summary) console.log(JSON.stringify(line))
-  else console.log(table(summary))
-  if (options.charts) writeCharts(summary)
-  if (options['write-baseline']) writeBaseline(summary)
-  return options['check-baseline'] ? checkBaseline(summary) : 0
 }
 
 try {

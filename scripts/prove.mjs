@@ -1,6 +1,7 @@
 /**
  * The whole proof, which `.ci/run` starts: tests, schedules, decoders, tables in Zstandard, stages of proof, sanitizers,
- * lint, API pages and the demo with three kills. Ends with one line, `N passed, N failed`, summed over all of them.
+ * lint, API pages, the demo with three kills, and a short measurement beside two peers. Ends with one line,
+ * `N passed, N failed`, summed over all of them.
  *
  * What always holds: everything is run, also after something failed, and each prints how long it took; what failed is
  * said once more at the end, so that the tail of the log names the cause. The stages get
@@ -12,7 +13,7 @@ import { join } from 'node:path'
 import { recap } from './lib/recap.mjs'
 import { runAloud, say } from './lib/run.mjs'
 import { cargo, npm } from './lib/tool.mjs'
-import { cargoTestTotals, sanitizerTotals, stageTotals, summedTotals } from './lib/totals.mjs'
+import { cargoTestTotals, sanitizerTotals, speedTotals, stageTotals, summedTotals } from './lib/totals.mjs'
 import { conclude, verdict } from './lib/verdict.mjs'
 
 const STAGES_SECONDS = process.env.FOUNTAINSTORE_STAGES_SECONDS ?? '200'
@@ -34,6 +35,9 @@ const PARTS = [
 // The sanitizers are set up for Linux only; on other systems the hosted workflow runs everything else.
 if (process.platform === 'linux')
   PARTS.splice(5, 0, { name: 'sanitizers', command: script('sanitize'), totals: sanitizerTotals })
+// The stored ratios are those of this kind of machine.
+if (process.platform === 'linux' && process.arch === 'x64')
+  PARTS.push({ name: 'speed', command: script('bench', '--check-baseline'), totals: speedTotals })
 
 const verdicts = []
 const durations = []

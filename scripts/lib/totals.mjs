@@ -66,3 +66,11 @@ export function stageTotals(output) {
   const good = stages.filter((stage) => !/^(FAILURE|BELOW FLOOR) /m.test(stage)).length
   return { passed: good, failed: faults }
 }
+
+/** `npm run bench -- --check-baseline`: `ok` for each workload that stands, `FAILED` for each that fell in every attempt. */
+export function speedTotals(output) {
+  const text = plain(output)
+  const passed = [...text.matchAll(/^ok +\S+: .* of .*$/gm)].length
+  const failed = [...text.matchAll(/^FAILED \S+: /gm)].length
+  return passed + failed === 0 ? undefined : { passed, failed }
+}
