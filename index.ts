@@ -145,6 +145,7 @@ export type {
   StoreOptions,
   SyncReadOptions,
   TransactionOptions,
+  TransactionPutOptions,
   Ttl,
   Version,
   WatchOptions,

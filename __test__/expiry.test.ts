@@ -1,6 +1,7 @@
 /** Documents that expire: by a field, and one by one. */
 import { setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
+import { type } from '../index.mjs'
 import { fails, newStore } from './support.js'
 
 interface Row {
@@ -108,6 +109,41 @@ test('a snapshot and a transaction see what was there when they began', async (t
     t.is(transaction.collection<Row>('rows').getSync('a')?.n, 1)
   })
   t.is(snapshot.collection<Row>('rows').getSync('a')?.n, 1)
+})
+
+test('updates keep the moment of a document, also where JavaScript has to judge or to compute', async (t) => {
+  const store = await newStore(t, { durability: 'memory' })
+  // Only its own moment keeps a document here.
+  const due = { until: new Date(Date.now() - 1000), n: 1 }
+  const byDouble = { byDouble: { version: 1, values: ({ n }: Row) => [2 * n] } }
+  const collections = [
+    store.collection<Row>('plain'),
+    store.collection('judged', { schema: type<Row>() }),
+    store.collection('computed', { schema: type<Row>(), indexes: byDouble }),
+  ] as const
+  for (const rows of collections) {
+    await store.createCollection(rows.name, { ttl: 'until' })
+    await rows.put({ id: 'own', ...due }, { expiresAt: future() })
+    await rows.put({ id: 'none', n: 1 })
+    t.like(await rows.updateWhere({ n: 1 }, { n: 2 }), { changed: 2 }, rows.name)
+    t.is((await rows.get('own'))?.n, 2, rows.name)
+    await store.transaction(async (transaction) => {
+      const inside = transaction.collection<Row>(rows.name)
+      const own = (await inside.get('own')) as Row
+      inside.put({ ...own, n: 3 }, { keepExpiry: true })
+    })
+    t.is((await rows.get('own'))?.n, 3, rows.name)
+  }
+  const [rows] = collections
+  await store.transaction((transaction) => {
+    const inside = transaction.collection<Row>('plain')
+    t.throws(() => inside.put({ id: 'own', n: 1 }, { keepExpiry: true, ttl: 5 }), { message: /keepExpiry/ })
+    // One that is not there has no moment, and what the transaction itself has put counts.
+    inside.put({ id: 'new', n: 1 }, { keepExpiry: true })
+    inside.put({ id: 'own', ...due })
+    inside.put({ id: 'own', ...due }, { keepExpiry: true })
+  })
+  t.deepEqual([await rows.get('own'), (await rows.get('new'))?.n], [undefined, 1])
 })
 
 test('a moment that is none is refused', async (t) => {

@@ -174,6 +174,27 @@ test('reading under names that nobody has written to uses up nothing, and finds 
   t.deepEqual(await late.find().toArray(), [{ id: 'a' }])
 })
 
+test('a transaction uses up nothing for names that it only reads, and sees what it writes under them', async (t) => {
+  const store = await newStore(t)
+  const ids = new Set<number>()
+  for (const name of ['unknown1', 'unknown2']) {
+    await store.transaction(async (tx) => {
+      t.is(await tx.collection(name).get('a'), undefined)
+      t.deepEqual(await tx.collection(name).find().toArray(), [])
+    })
+  }
+  await store.transaction(async (tx) => {
+    const [one, other] = [tx.collection('new'), tx.collection('new')]
+    t.is(await other.get('a'), undefined)
+    one.put({ id: 'a' })
+    t.deepEqual([await other.get('a'), (await other.scan().toArray()).length], [{ id: 'a' }, 1])
+  })
+  await store.collection('next').put({ id: 'a' })
+  for (const name of ['new', 'next']) ids.add(Reflect.get(store.collection(name), 'source').id)
+  t.deepEqual([...ids], [16, 17])
+  t.deepEqual(await store.collections(), ['new', 'next'])
+})
+
 test('a transaction reads a collection that is dropped meanwhile, and conflicts when it writes', async (t) => {
   const store = await newStore(t)
   await store.collection('people').put({ id: 'ada' })

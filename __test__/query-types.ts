@@ -34,6 +34,9 @@ export async function compiles(): Promise<void> {
         $or: [{ email: { $prefix: 'a' } }, { vip: true }],
         $not: { age: 40 },
         $id: 'x',
+        $seq: { $gt: 10 },
+        $createdSeq: 3,
+        $deleted: false,
       },
       select: ['id', 'address.city', 'orders[].sku', 'orders[].meta.note'],
       orderBy: [{ path: 'createdAt', dir: 'desc' }],
@@ -45,6 +48,13 @@ export async function compiles(): Promise<void> {
   assert<Same<typeof row.id, string>>()
   assert<Same<typeof row.address.city, string>>()
   assert<Same<(typeof row.orders)[number]['sku'], string>>()
+
+  await users.find({ asOf: 5, orderBy: [{ path: '$seq' }, { path: '$createdSeq', dir: 'desc' }] }).count()
+  await users.get('a', { asOf: new Date() })
+  // @ts-expect-error a sequence is a number
+  await users.find({ where: { $seq: { $gt: '5' } } }).count()
+  // @ts-expect-error a state is a sequence or a time
+  users.find({ asOf: 'yesterday' })
 
   const query = users.find().where({ age: 3 }).orderBy('age', 'desc').orderBy('$id').limit(3)
   assert<Same<typeof query, Query<User, User>>>()

@@ -47,6 +47,8 @@ export class StoreCore {
   readonly computed = new ComputedIndexes()
   /** The shapes of the store's records. */
   readonly shapes: ShapeTable
+  /** Resolves when the last change of collections and indexes that was asked for is over, whether it was made or not. */
+  schemaChange: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
   #active = 0
   #whenIdle: (() => void) | undefined
@@ -134,6 +136,16 @@ export class StoreCore {
   /** Keeps a given sequence readable as long as the pin has leases. */
   pinAt(sequence: number): Pin {
     return this.call((native, handle) => new Pin(native, native.snapshotAt(handle, sequence)))
+  }
+
+  /**
+   * The sequence of a moment, which was checked.
+   *
+   * @throws StoreError `ERR_HISTORY_TRUNCATED` if nothing is known of the time
+   */
+  sequenceOf(moment: Sequence | Date): Sequence {
+    if (!(moment instanceof Date)) return moment
+    return this.call((native, handle) => native.sequenceAt(handle, moment.getTime()))
   }
 
   /** Waits for what is under way, then closes the native handle. */

@@ -228,12 +228,14 @@ export interface SchemaChange {
   readonly definition?: object
 }
 
-/** Makes a change, after the writes that were queued before it. */
+/** Makes a change, after the changes that were asked for and the writes that were queued before it. */
 export function changeSchema(core: StoreCore, change: SchemaChange): Promise<number> {
   const { collection, index } = change
   const json = JSON.stringify(change)
-  return core.during(async () => {
+  const before = core.schemaChange
+  const changed = core.during(async () => {
     core.assertOpen()
+    await before
     for (const name of [collection, index]) {
       if (name?.isWellFormed() === false) throw new StoreError('ERR_INVALID_NAME', `${describe(name)} is not text`)
     }
@@ -244,6 +246,9 @@ export function changeSchema(core: StoreCore, change: SchemaChange): Promise<num
       (first) => first,
     )
   })
+  const nothing = () => undefined
+  core.schemaChange = changed.then(nothing, nothing)
+  return changed
 }
 
 /** The name of an index, if it is text. */

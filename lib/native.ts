@@ -74,6 +74,7 @@ export interface NativeBinding {
   watchNext(ticket: number, watch: number, collection: number, after: number, maxBytes: number): void
   unwatch(watch: number): void
   begin(store: number, serializable: boolean): number
+  transactionCollection(transaction: number, name: string): number
   transactionSequence(transaction: number): number
   transactionWrite(transaction: number, bytes: Uint8Array, length: number): void
   commitTransaction(ticket: number, transaction: number, durability: number): void

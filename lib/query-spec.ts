@@ -1,6 +1,7 @@
 /** Checks of what `find`, `updateWhere` and `deleteWhere` are given, as far as it is not the engine's to judge. */
 import { invalidArgument, StoreError } from './errors.js'
 import { MAX_QUERY_PAGE_SIZE } from './limits.js'
+import { asOfRule } from './moment.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, signal } from './options.js'
 import type { QueryParts } from './query.js'
 import { queryJson } from './query-json.js'
@@ -32,6 +33,7 @@ const SPEC: OptionRules<AnySpec> = {
   timeoutMs: wholeNumber,
   allowRegex: boolean,
   snapshot: { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot },
+  asOf: asOfRule,
   signal,
 }
 
@@ -39,14 +41,14 @@ const SPEC: OptionRules<AnySpec> = {
 export function checkedSpec(spec: object | undefined): {
   parts: QueryParts
   regex: boolean
-  snapshot: Snapshot | undefined
+  state: Pick<AnySpec, 'snapshot' | 'asOf'>
   signal: AbortSignal | undefined
 } {
   const checked = checkOptions(spec as AnySpec | undefined, SPEC, 'find')
-  const { where, snapshot, signal, allowRegex = false, ...rest } = checked
+  const { where, snapshot, asOf, signal, allowRegex = false, ...rest } = checked
   const parts = queryJson(rest, 'query', 'other') as QueryParts
   const conditions = where === undefined ? {} : { where: checkedWhere(where) }
-  return { parts: { ...parts, ...conditions }, regex: allowRegex, snapshot, signal }
+  return { parts: { ...parts, ...conditions }, regex: allowRegex, state: { snapshot, asOf }, signal }
 }
 
 /** Conditions that documents must meet. */

@@ -3,8 +3,7 @@
  * Paths go four steps deep; `path('a.b.c.d.e')` is for deeper ones. The language itself is described in `docs/query.md`.
  */
 import type { AnyIndexes } from './definition.js'
-import type { Snapshot } from './snapshot.js'
-import type { ReadOptions } from './types.js'
+import type { ReadOptions, Sequence } from './types.js'
 
 /** What has no members that a path could lead to. */
 type Leaf = string | number | boolean | bigint | symbol | null | undefined | Date | Uint8Array | Float32Array
@@ -152,10 +151,16 @@ type TypedWhere<T> = { [P in Path<T>]?: At<T, P> | null | Operators<At<T, P>> } 
   $or?: readonly Where<T>[]
   $not?: Where<T>
   $id?: unknown
+  $seq?: Sequence | CommitOperators
+  $createdSeq?: Sequence | CommitOperators
+  $deleted?: boolean
 }
 
-/** What documents can be ordered by. */
-export type OrderPath<T> = Path<T> | AnyPath | '$id'
+/** What may be asked of the sequence of a commit. */
+export type CommitOperators = AnyOperators<Sequence> & OrderOperators<Sequence>
+
+/** What documents can be ordered by: what a path leads to, the key, or the commits that put and created the document. */
+export type OrderPath<T> = Path<T> | AnyPath | '$id' | '$seq' | '$createdSeq'
 
 /** One term of an order. */
 export interface OrderTerm<T> {
@@ -203,8 +208,6 @@ export interface FindSpec<T, I = AnyIndexes> extends ReadOptions {
   timeoutMs?: number | undefined
   /** Whether `$regex` may be used. Default: false. */
   allowRegex?: boolean | undefined
-  /** The state to read. */
-  snapshot?: Snapshot | undefined
 }
 
 type Shape<T, P extends string> = P extends `${infer H}.${infer R}`

@@ -21,6 +21,7 @@ import {
 } from './indexes.js'
 import { type Key, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
+import { asOfRule, type StateRead, stateOf } from './moment.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, requireString, signal } from './options.js'
 import type { Lease } from './pin.js'
 import { Query } from './query.js'
@@ -34,7 +35,7 @@ import { type Schema, schemaRule } from './schema.js'
 import { checkVersion } from './schema-version.js'
 import { abortable } from './signal.js'
 import { Snapshot } from './snapshot.js'
-import { CollectionSource } from './source.js'
+import { CollectionSource, type FixedIds, FixedSource } from './source.js'
 import type { DocumentMeta, ReadOptions, ScanOptions, Sequence, SyncReadOptions, Version } from './types.js'
 
 /** Options of `store.collection`. */
@@ -49,10 +50,12 @@ export interface CollectionOptions {
   readonly indexes?: Readonly<Record<string, IndexDefinition | ComputedIndex>> | undefined
 }
 
-const snapshotOption = { expected: 'a Snapshot', accepts: (value: unknown) => value instanceof Snapshot }
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
-const READ_OPTIONS: OptionRules<ReadOptions> = { snapshot: snapshotOption, signal }
-const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = { snapshot: snapshotOption }
+const SYNC_READ_OPTIONS: OptionRules<SyncReadOptions> = {
+  snapshot: { expected: 'a Snapshot', accepts: (value) => value instanceof Snapshot },
+  asOf: asOfRule,
+}
+const READ_OPTIONS: OptionRules<ReadOptions> = { ...SYNC_READ_OPTIONS, signal }
 const COLLECTION_OPTIONS: OptionRules<CollectionOptions> = {
   key: { expected: 'the name of a property', accepts: (value) => typeof value === 'string' && value !== '' },
   schema: schemaRule,
@@ -68,8 +71,7 @@ const SCAN_OPTIONS: OptionRules<ScanOptions> = {
   reverse: boolean,
   limit: wholeNumber,
   pageSize: integer(1, MAX_PAGE_SIZE),
-  snapshot: snapshotOption,
-  signal,
+  ...READ_OPTIONS,
 }
 
 /** Options of reads through an index. */
@@ -89,8 +91,7 @@ const INDEX_READ_OPTIONS: OptionRules<IndexReadOptions> = {
   reverse: boolean,
   limit: wholeNumber,
   pageSize: integer(1, MAX_PAGE_SIZE),
-  snapshot: snapshotOption,
-  signal,
+  ...READ_OPTIONS,
 }
 const INDEX_SCAN_OPTIONS: OptionRules<IndexScanOptions> = {
   ...INDEX_READ_OPTIONS,
@@ -101,11 +102,9 @@ const INDEX_SCAN_OPTIONS: OptionRules<IndexScanOptions> = {
 }
 
 /** What a collection reads through unless told otherwise: a snapshot or a transaction. */
-interface Fixed {
+interface Fixed extends FixedIds {
   readonly sequence: Sequence
   lease(core: StoreCore): Lease
-  /** The id of the collection that has a name there. */
-  idOf(name: string): number
 }
 
 /** The reading half of a collection: all there is on a snapshot. */
@@ -130,9 +129,9 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     this.name = name
     const declared = checkedDefinitions(indexes)
     const known = { core, name, keyName: key, schema, indexes: declared }
-    const source = new CollectionSource(known, fixed?.idOf(name))
+    const source = fixed === undefined ? new CollectionSource(known) : new FixedSource(known, fixed)
     // A name that is none is refused here.
-    if (fixed === undefined) void source.id
+    void source.id
     if (fixed === undefined && schemaVersion !== undefined) checkVersion(core, name, schemaVersion)
     if (fixed === undefined) learnComputed(core, name, declared)
     this.source = source
@@ -142,9 +141,9 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   /** The document under `key`, or undefined. Answers without leaving the thread when the document is in memory. */
   get(key: K, options?: ReadOptions): Promise<T | undefined> {
     try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'get')
-      signal?.throwIfAborted()
-      return abortable(this.#read(this.#plain(key), snapshot) as Promise<T | undefined>, signal)
+      const checked = checkOptions(options, READ_OPTIONS, 'get')
+      checked.signal?.throwIfAborted()
+      return abortable(this.#read(this.#plain(key), this.#state(checked)) as Promise<T | undefined>, checked.signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -152,12 +151,12 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
 
   /** The document under `key`, or undefined, at once: reads the disk on this thread if the document is not in memory. */
   getSync(key: K, options?: SyncReadOptions): T | undefined {
-    const { snapshot } = checkOptions(options, SYNC_READ_OPTIONS, 'getSync')
+    const state = this.#state(checkOptions(options, SYNC_READ_OPTIONS, 'getSync'))
     const plain = this.#plain(key)
-    const lease = this.#lease(snapshot)
+    const lease = this.#lease(state)
     this.source.core.activity.get(this.name)
     try {
-      return readNow(this.#in(snapshot), plain, lease?.sequence ?? NEWEST, false) as T | undefined
+      return readNow(this.#in(state), plain, lease?.sequence ?? NEWEST, false) as T | undefined
     } finally {
       lease?.release()
     }
@@ -169,9 +168,10 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
    */
   getJson(key: K, options?: ReadOptions): Promise<string | undefined> {
     try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getJson')
-      signal?.throwIfAborted()
-      return abortable(this.#read(this.#plain(key), snapshot, asJson), signal) as Promise<string | undefined>
+      const checked = checkOptions(options, READ_OPTIONS, 'getJson')
+      checked.signal?.throwIfAborted()
+      const read = this.#read(this.#plain(key), this.#state(checked), asJson)
+      return abortable(read, checked.signal) as Promise<string | undefined>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -182,20 +182,22 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
    * of the snapshot or transaction that is read.
    */
   history(key: K, options?: ReadOptions): AsyncGenerator<Version<T>, void> {
-    const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'history')
-    const [plain, moment] = [this.#plain(key), this.#moment(snapshot)]
+    const checked = checkOptions(options, READ_OPTIONS, 'history')
+    const [plain, state] = [this.#plain(key), this.#state(checked)]
+    const moment = this.#moment(state)
     this.source.core.activity.history(this.name)
-    return readHistory(this.#in(snapshot), plain, moment, signal)
+    return readHistory(this.#in(state), plain, moment, checked.signal)
   }
 
   /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
   getMeta(key: K, options?: ReadOptions): Promise<DocumentMeta | undefined> {
     try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMeta')
-      signal?.throwIfAborted()
-      const [plain, moment] = [this.#plain(key), this.#moment(snapshot)]
+      const checked = checkOptions(options, READ_OPTIONS, 'getMeta')
+      checked.signal?.throwIfAborted()
+      const [plain, state] = [this.#plain(key), this.#state(checked)]
+      const moment = this.#moment(state)
       this.source.core.activity.get(this.name)
-      return abortable(readMeta(this.#in(snapshot), plain, moment), signal)
+      return abortable(readMeta(this.#in(state), plain, moment), checked.signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -204,11 +206,11 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   /** The documents under several keys, in their order, all as of one moment; undefined where there is none. */
   getMany(keys: readonly K[], options?: ReadOptions): Promise<(T | undefined)[]> {
     try {
-      const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'getMany')
-      signal?.throwIfAborted()
+      const checked = checkOptions(options, READ_OPTIONS, 'getMany')
+      checked.signal?.throwIfAborted()
       if (!Array.isArray(keys)) throw invalidArgument('keys', 'an array of keys', keys)
       const plain = keys.map((key, index) => this.#plain(key, `keys[${index}]`))
-      return abortable(this.#readAll(plain, snapshot), signal)
+      return abortable(this.#readAll(plain, this.#state(checked)), checked.signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -225,9 +227,10 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   find(spec?: FindSpec<T, I>): Query<T, T, I>
   find(spec?: object): unknown {
     this.source.core.assertOpen()
-    const { parts, regex, snapshot, signal } = checkedSpec(spec)
-    const lease = () => this.#lease(snapshot)
-    return new Query<T, T, I>({ source: this.#in(snapshot), lease, regex, signal }, parts)
+    const { parts, regex, state: given, signal } = checkedSpec(spec)
+    const state = this.#state(given)
+    const lease = () => this.#lease(state)
+    return new Query<T, T, I>({ source: this.#in(state), lease, regex, signal }, parts)
   }
 
   /**
@@ -238,15 +241,15 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   scan(options?: ScanOptions<K>): Scan<T> {
     const checked = checkOptions(options as ScanOptions | undefined, SCAN_OPTIONS, 'scan')
     const { core } = this.source
-    const { snapshot, signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = checked
+    const { signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = checked
     core.assertOpen()
-    const range = encodeRange(checked, this.name)
+    const [range, state] = [encodeRange(checked, this.name), this.#state(checked)]
     const pin = () => {
-      const lease = this.#lease(snapshot) ?? core.pinNewest().lease()
+      const lease = this.#lease(state) ?? core.pinNewest().lease()
       core.activity.scan(this.name)
       return lease
     }
-    return new Scan(this.#in(snapshot), { range, reverse, limit, pageSize, signal, pin })
+    return new Scan(this.#in(state), { range, reverse, limit, pageSize, signal, pin })
   }
 
   /**
@@ -254,8 +257,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
    * paths, those whose keys begin so. Rejects with `ERR_NO_INDEX` and `ERR_INDEX_BUILDING`.
    */
   async byIndex<N extends keyof I & string>(index: N, key: I[N], options?: ReadOptions): Promise<T[]> {
-    const { snapshot, signal } = checkOptions(options, READ_OPTIONS, 'byIndex')
-    const all = { snapshot, signal, limit: Number.MAX_SAFE_INTEGER }
+    const all = { ...checkOptions(options, READ_OPTIONS, 'byIndex'), limit: Number.MAX_SAFE_INTEGER }
     return this.#throughIndex(index, keyQuery(indexName(index), 'equal', key), all).toArray()
   }
 
@@ -286,14 +288,15 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
 
   #throughIndex(index: string, query: string, options: IndexReadOptions): Scan<T> {
     const { core } = this.source
-    const { snapshot, signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = options
+    const { signal, reverse = false, limit = core.defaultScanLimit, pageSize = DEFAULT_PAGE_SIZE } = options
     core.assertOpen()
+    const state = this.#state(options)
     const pin = () => {
-      const lease = this.#lease(snapshot) ?? core.pinNewest().lease()
+      const lease = this.#lease(state) ?? core.pinNewest().lease()
       core.activity.indexLookup(this.name, index)
       return lease
     }
-    return new Scan(this.#in(snapshot), {
+    return new Scan(this.#in(state), {
       range: encodeRange({}, this.name),
       query,
       reverse,
@@ -320,25 +323,30 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   }
 
   /** The sequence up to which history is read. */
-  #moment(given: Snapshot | undefined): Sequence {
+  #moment(given: StateRead): Sequence {
     const fixed = given ?? this.#fixed
     fixed?.lease(this.source.core).release()
     return fixed?.sequence ?? this.source.core.call((native, handle) => native.sequence(handle))
   }
 
+  /** The state that checked options name, if they do. */
+  #state(options: Pick<ReadOptions, 'snapshot' | 'asOf'>): StateRead {
+    return stateOf(this.source.core, options)
+  }
+
   /** What is read: in a snapshot the collection that had this name then. */
-  #in(given: Snapshot | undefined): ReadSource {
+  #in(given: StateRead): ReadSource {
     return given === undefined ? this.source : given.sourceOf(this.source)
   }
 
   /** A share in the snapshot to read, or undefined to read the newest state. */
-  #lease(given: Snapshot | undefined): Lease | undefined {
+  #lease(given: StateRead): Lease | undefined {
     return (given ?? this.#fixed)?.lease(this.source.core)
   }
 
-  #read(key: Key, snapshot: Snapshot | undefined, finish = asDocument): Promise<unknown> {
-    const source = this.#in(snapshot)
-    const lease = this.#lease(snapshot)
+  #read(key: Key, state: StateRead, finish = asDocument): Promise<unknown> {
+    const source = this.#in(state)
+    const lease = this.#lease(state)
     this.source.core.activity.get(this.name)
     return this.#readAt(source, key, lease?.sequence ?? NEWEST, () => lease?.release(), finish)
   }
@@ -357,11 +365,11 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     }
   }
 
-  async #readAll(keys: readonly Key[], snapshot: Snapshot | undefined): Promise<(T | undefined)[]> {
-    const lease = this.#lease(snapshot) ?? this.source.core.pinNewest().lease()
+  async #readAll(keys: readonly Key[], state: StateRead): Promise<(T | undefined)[]> {
+    const lease = this.#lease(state) ?? this.source.core.pinNewest().lease()
     this.source.core.activity.getMany(this.name, keys.length)
     try {
-      return (await readMany(this.#in(snapshot), keys, lease.sequence)) as (T | undefined)[]
+      return (await readMany(this.#in(state), keys, lease.sequence)) as (T | undefined)[]
     } finally {
       lease.release()
     }

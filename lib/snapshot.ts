@@ -8,7 +8,7 @@ import type { Key } from './keys.js'
 import type { Lease, Pin } from './pin.js'
 import type { ReadSource } from './read.js'
 import { type CollectionOptions, type ReadCollection, viewed } from './read-collection.js'
-import { CollectionSource, NO_COLLECTION } from './source.js'
+import { FixedSource, NO_COLLECTION } from './source.js'
 import type { AnyDocument, KeyProperty, Sequence } from './types.js'
 
 /** Makes the view of a collection that a snapshot gives. */
@@ -100,8 +100,7 @@ export class Snapshot implements AsyncDisposable, Disposable {
    * @internal
    */
   sourceOf(source: ReadSource): ReadSource {
-    const id = this.idOf(source.name)
-    return id === source.id ? source : new CollectionSource(source, id)
+    return new FixedSource(source, this)
   }
 
   /**

@@ -18,6 +18,7 @@ import { changeSchema, completeInfo } from './indexes.js'
 import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
+import { asOfRule } from './moment.js'
 import { WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import { type CollectionOptions, ReadCollection } from './read-collection.js'
@@ -344,11 +345,8 @@ export class FountainStore implements AsyncDisposable {
   }
 
   #sequenceOf(moment: Sequence | Date, place: string): Sequence {
-    if (moment instanceof Date && !Number.isNaN(moment.getTime())) {
-      return this.#core.call((native, handle) => native.sequenceAt(handle, moment.getTime()))
-    }
-    if (!wholeNumber.accepts(moment)) throw invalidArgument(place, `${wholeNumber.expected} or a Date`, moment)
-    return moment as Sequence
+    if (!asOfRule.accepts(moment)) throw invalidArgument(place, `${wholeNumber.expected} or a Date`, moment)
+    return this.#core.sequenceOf(moment)
   }
 
   async #upkeep(kind: 'flush' | 'compact'): Promise<void> {

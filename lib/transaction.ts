@@ -5,17 +5,28 @@
 import type { Collection } from './collection.js'
 import type { StoreCore } from './core.js'
 import type { AnyIndexes } from './definition.js'
-import { StoreError } from './errors.js'
+import { invalidArgument, StoreError } from './errors.js'
 import { fromThrown } from './failures.js'
 import { EXPIRY_OPTIONS } from './keeping.js'
 import type { Key } from './keys.js'
-import { checkOptions } from './options.js'
+import { boolean, checkOptions, type OptionRules } from './options.js'
 import { Lease } from './pin.js'
 import { prepareDelete, preparePut } from './prepare.js'
 import { type CollectionOptions, ReadCollection, viewed } from './read-collection.js'
-import type { AnyDocument, Durability, ExpiryOptions, Isolation, KeyProperty, Sequence } from './types.js'
+import { NO_COLLECTION } from './source.js'
+import type {
+  AnyDocument,
+  Durability,
+  ExpiryOptions,
+  Isolation,
+  KeyProperty,
+  Sequence,
+  TransactionPutOptions,
+} from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 import { LEVELS } from './write-queue.js'
+
+const PUT_OPTIONS: OptionRules<TransactionPutOptions> = { ...EXPIRY_OPTIONS, keepExpiry: boolean }
 
 /** The number by which reads name what transaction 0 sees; that of the next is one less. */
 const FIRST_VIEW = -2
@@ -28,6 +39,7 @@ export class Transaction {
   readonly sequence: Sequence
   readonly #core: StoreCore
   readonly #handle: number
+  readonly #ids = new Map<string, number>()
   #ended = false
   #committed: Sequence | undefined
 
@@ -81,16 +93,33 @@ export class Transaction {
 
   /**
    * The id of the collection that has a name in it: that of its moment, even if it was dropped since then, which its commit
-   * will find, or else a new one.
+   * will find. Without one that of no collection, until the transaction writes to it.
    *
    * @internal
    */
   idOf(name: string): number {
-    this.#assertRunning()
-    return this.#core.call(
-      (native, store) => native.collectionAt(store, name, this.sequence) || native.collection(store, name),
-      { collection: name },
-    )
+    let id = this.#ids.get(name)
+    if (id === undefined) {
+      this.#assertRunning()
+      const found = this.#core.call((native) => native.transactionCollection(this.#handle, name), { collection: name })
+      id = found === 0 ? NO_COLLECTION : found
+      this.#ids.set(name, id)
+    }
+    return id
+  }
+
+  /**
+   * The same for writing: a new one if there is none.
+   *
+   * @internal
+   */
+  claimId(name: string): number {
+    let id = this.idOf(name)
+    if (id === NO_COLLECTION) {
+      id = this.#core.call((native, store) => native.collection(store, name), { collection: name })
+      this.#ids.set(name, id)
+    }
+    return id
   }
 
   /**
@@ -166,9 +195,11 @@ export class TransactionCollection<
    *
    * @throws StoreError `ERR_VALIDATION`, `ERR_INVALID_KEY`, `ERR_TOO_LARGE`, `ERR_LIMIT`, `ERR_CLOSED`
    */
-  put(document: In, options?: ExpiryOptions): void {
-    const expiry = checkOptions(options, EXPIRY_OPTIONS, 'put')
-    this.#transaction.write(preparePut(this.source, document, undefined, expiry))
+  put(document: In, options?: TransactionPutOptions): void {
+    const { keepExpiry = false, ...expiry } = checkOptions(options, PUT_OPTIONS, 'put')
+    const write = preparePut(this.source, document, undefined, expiry)
+    if (keepExpiry && write.expiresAt !== undefined) throw invalidArgument('options.keepExpiry', 'alone', expiry)
+    this.#transaction.write(keepExpiry ? { ...write, expiresAt: 'kept' } : write)
     this.source.core.activity.put(this.name)
   }
 

@@ -106,9 +106,7 @@ export interface AbortOptions {
 }
 
 /** Options of reads. */
-export interface ReadOptions {
-  /** Read the store as it was when this snapshot was taken, instead of now. */
-  snapshot?: Snapshot | undefined
+export interface ReadOptions extends SyncReadOptions {
   /** Stops waiting when aborted: the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }
@@ -117,6 +115,11 @@ export interface ReadOptions {
 export interface SyncReadOptions {
   /** Read the store as it was when this snapshot was taken, instead of now. */
   snapshot?: Snapshot | undefined
+  /**
+   * Read the store as the commit with this sequence left it, or as it was at this time, as `store.at` does. What is not kept any
+   * more is `ERR_HISTORY_TRUNCATED`.
+   */
+  asOf?: Sequence | Date | undefined
 }
 
 /** Options of writes. */
@@ -139,6 +142,15 @@ export interface ExpiryOptions {
   expiresAt?: Date | number | undefined
   /** So many milliseconds after the call. */
   ttl?: number | undefined
+}
+
+/** Options of a put in a transaction. */
+export interface TransactionPutOptions extends ExpiryOptions {
+  /**
+   * Whether the document expires when the one that it replaces does, if that was told when it was written; without one to
+   * replace, never. For a document that was read and is written back changed. Default: false.
+   */
+  keepExpiry?: boolean | undefined
 }
 
 /** Options of a delete of one document. */

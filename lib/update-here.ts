@@ -28,7 +28,7 @@ export async function updateHere<T extends object, K extends Key, I, In extends 
     const inside = transaction.collection(collection)
     const found = await inside.find(limit === undefined ? { where } : { where, limit }).toArray({ signal })
     // What the schema has made of a document is what it judges again.
-    for (const document of found) inside.put({ ...document, ...given } as unknown as In)
+    for (const document of found) inside.put({ ...document, ...given } as unknown as In, { keepExpiry: true })
     return found.length
   }
   const changed = await transact(core, update, { durability, signal, retries: MAX_CHANGE_ATTEMPTS - 1 })

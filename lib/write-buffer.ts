@@ -5,7 +5,8 @@
  *     u8 kind, u8 condition, u8 expires, a zero byte, u32 collection, u32 key length, u32 value length, key, value
  *
  * all little-endian; a value is a record. If the condition is that the record has a certain sequence,
- * that comes before the key, as a u64, and then, if it expires, the milliseconds since 1970, as a u64. What the store's sequence must have reached is an operation, too, with that as its
+ * that comes before the key, as a u64, and then, if it expires, the milliseconds since 1970, as a u64. In a transaction it may
+ * expire as the record that it replaces does. What the store's sequence must have reached is an operation, too, with that as its
  * value. The native side copies the bytes when they are
  * submitted, so a buffer can be used again at once. Appending runs no user code and is all or nothing.
  */
@@ -26,8 +27,8 @@ export interface PreparedWrite {
   readonly context: KeyContext
   /** What must be true of the record: that there is none, or the sequence of the commit that put it there. */
   readonly condition?: 'absent' | Sequence | undefined
-  /** When it expires, in milliseconds since 1970, if it does. */
-  readonly expiresAt?: number | undefined
+  /** When it expires, in milliseconds since 1970, if it does; `'kept'` in a transaction: as the record that it replaces. */
+  readonly expiresAt?: number | 'kept' | undefined
 }
 
 const KIND_PUT = 1
@@ -36,6 +37,7 @@ const KIND_REQUIRE = 3
 const CONDITION_ABSENT = 1 << 8
 const CONDITION_SEQUENCE = 2 << 8
 const EXPIRES = 1 << 16
+const KEEPS_EXPIRY = 2 << 16
 const SEQUENCE_BYTES = 8
 const EXPIRY_BYTES = 8
 const TRANSACTION_HEADER = 8
@@ -90,13 +92,14 @@ export class WriteBuffer {
     const header = this.#length
     const ofSequence = typeof condition === 'number'
     const expiry = header + OPERATION_HEADER + (ofSequence ? SEQUENCE_BYTES : 0)
-    const keyStart = expiry + (expiresAt === undefined ? 0 : EXPIRY_BYTES)
+    const keyStart = expiry + (typeof expiresAt === 'number' ? EXPIRY_BYTES : 0)
     const keyEnd = encodeKey(write.key, bytes, keyStart, write.context)
     const end = keyEnd + (record === undefined ? 0 : record.length)
     if (record !== undefined) bytes.set(record, keyEnd)
-    const kind = (record === undefined ? KIND_DELETE : KIND_PUT) | (expiresAt === undefined ? 0 : EXPIRES)
+    const expires = expiresAt === undefined ? 0 : expiresAt === 'kept' ? KEEPS_EXPIRY : EXPIRES
+    const kind = (record === undefined ? KIND_DELETE : KIND_PUT) | expires
     bytes.writeUInt32LE(kind | (ofSequence ? CONDITION_SEQUENCE : condition ? CONDITION_ABSENT : 0), header)
-    if (expiresAt !== undefined) bytes.writeBigUInt64LE(BigInt(expiresAt), expiry)
+    if (typeof expiresAt === 'number') bytes.writeBigUInt64LE(BigInt(expiresAt), expiry)
     if (ofSequence) bytes.writeBigUInt64LE(BigInt(condition), header + OPERATION_HEADER)
     bytes.writeUInt32LE(write.collectionId, header + 4)
     bytes.writeUInt32LE(keyEnd - keyStart, header + 8)

@@ -289,6 +289,26 @@ fn updates_keep_the_moment_and_a_put_without_one_takes_it_back() {
 }
 
 #[test]
+fn a_transaction_may_put_what_expires_as_the_record_did_that_it_replaces() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.put(collection, 1, "{}", Some(50)).unwrap();
+    setup.put(collection, 2, "{}", None).unwrap();
+    let transaction = setup.store.begin(Isolation::Snapshot).unwrap();
+    for number in 1..=3 {
+        transaction.put_keeping_expiry(collection, &key(number), &setup.record(r#"{"n":2}"#)).unwrap();
+    }
+    // What the transaction has written itself comes before what was there.
+    transaction.put(collection, &key(4), &setup.expiring("{}", Some(50))).unwrap();
+    transaction.put_keeping_expiry(collection, &key(4), &setup.record("{}")).unwrap();
+    transaction.commit(Durability::Memory).unwrap();
+    assert!((1..=4).all(|number| setup.sees(collection, number, None)));
+    setup.at(50);
+    let left: Vec<u32> = (1..=4).filter(|number| setup.sees(collection, *number, None)).collect();
+    assert_eq!(left, [2, 3]);
+}
+
+#[test]
 fn a_transaction_is_too_old_after_five_minutes() {
     let setup = setup();
     let collection = setup.create(CollectionOptions::default());

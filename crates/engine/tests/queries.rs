@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fountain_engine::keys::{Key, decode, encode};
@@ -11,7 +12,9 @@ use fountain_engine::query::{Answer, Body, Query};
 use fountain_engine::record::Path;
 use fountain_engine::record::from_json;
 use fountain_engine::{
-    CollectionId, Durability, ErrorCode, IndexDefinition, IndexKind, Isolation, Store, View, WriteSet,
+    CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Durability, ErrorCode,
+    IndexDefinition, IndexKind, Isolation, LocalKv, ManualClock, Seq, StorageOptions, Store, StoreOptions,
+    Timestamp, View, WriteSet,
 };
 use serde_json::{Value as Json, json};
 use support::{Home, LocalHome, MemoryHome};
@@ -146,6 +149,98 @@ fn the_past_is_queried_as_it_was() {
         let values = store.distinct(collection, &now, &Path::parse("id").unwrap(), View::Newest).unwrap();
         assert_eq!(values.len(), 2);
     });
+}
+
+#[test]
+fn a_query_may_name_its_state_by_a_time_and_no_other_than_what_is_read() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
+    let options = StorageOptions { clock: clock.clone(), ..StorageOptions::default() };
+    let home = tempfile::TempDir::new().unwrap();
+    let kv = LocalKv::open(home.path(), options).unwrap();
+    let store = Store::with_kv(Arc::new(kv), StoreOptions::default()).unwrap();
+    let collection = store.collection("c").unwrap();
+    put(&store, collection, (0..5).map(|id| json!({ "id": id, "n": 1 })));
+    clock.set(Timestamp::from_millis(1_100_000));
+    put(&store, collection, (0..3).map(|id| json!({ "id": id, "n": 2 })));
+    let as_of =
+        |moment: Json| find(&store, collection, &json!({ "where": { "n": 1 }, "asOf": moment, "limit": 2 }));
+    let count = |moment: Json| store.count(collection, &as_of(moment), View::Newest);
+    assert_eq!(count(json!({ "$date": 1_050_000 })).unwrap(), 5);
+    assert_eq!(count(json!({ "$date": "1970-01-01T00:20:00Z" })).unwrap(), 2);
+    assert_eq!(count(json!({ "$date": 5 })).unwrap_err().code, ErrorCode::HistoryTruncated);
+    assert_eq!(count(json!(3)).unwrap_err().code, ErrorCode::Sequence);
+    // The pages behind a cursor are of the state of the first one, however that was named.
+    let first = store.query(collection, &as_of(json!({ "$date": 1_050_000 })), View::Newest).unwrap();
+    let second = |moment: Json| {
+        let query = Query { cursor: first.next.clone(), ..as_of(moment) };
+        store.query(collection, &query, View::Newest)
+    };
+    for moment in [json!(1), json!({ "$date": 1_050_000 })] {
+        assert_eq!(ids(&second(moment).unwrap()), [2.0, 3.0]);
+    }
+    assert_eq!(second(json!(2)).unwrap_err().code, ErrorCode::InvalidArgument);
+    let read = |view: View| store.count(collection, &as_of(json!(1)), view).map_err(|error| error.code);
+    assert_eq!(read(View::At(Seq::new(1).unwrap())), Ok(5));
+    assert_eq!(read(View::At(store.sequence())), Err(ErrorCode::InvalidArgument));
+    let transaction = store.begin(Isolation::Snapshot).unwrap();
+    assert_eq!(read(View::Transaction(transaction)), Err(ErrorCode::InvalidArgument));
+    store.close().unwrap();
+}
+
+#[test]
+fn conditions_and_orders_may_ask_for_the_commits_of_a_record() {
+    each_home(|store| {
+        let collection = store.collection("c").unwrap();
+        // Put by 1, 2, 3 and 4; then 0 again by 5, 1 deleted by 6 and put anew by 7.
+        (0..4).for_each(|id| put(store, collection, std::iter::once(json!({ "id": id, "n": 1 }))));
+        put(store, collection, std::iter::once(json!({ "id": 0, "n": 2 })));
+        let mut delete = WriteSet::new();
+        delete.delete(collection, &encode(&Key::Number(1.0)).unwrap()).unwrap();
+        store.commit(delete, Durability::Memory).unwrap();
+        put(store, collection, std::iter::once(json!({ "id": 1, "n": 2 })));
+        let by_seq = json!([{ "path": "$seq", "dir": "desc" }]);
+        let found = |condition: Json, order: &Json, view: View| {
+            let query = find(store, collection, &json!({ "where": condition, "orderBy": order }));
+            ids(&store.query(collection, &query, view).unwrap())
+        };
+        assert_eq!(found(json!({}), &by_seq, View::Newest), [1.0, 0.0, 3.0, 2.0]);
+        assert_eq!(
+            found(json!({ "$seq": { "$between": [3, 5] } }), &json!([]), View::Newest),
+            [0.0, 2.0, 3.0]
+        );
+        assert_eq!(found(json!({ "$createdSeq": { "$lte": 2 } }), &json!([]), View::Newest), [0.0]);
+        assert_eq!(found(json!({}), &json!([{ "path": "$createdSeq" }]), View::Newest), [0.0, 2.0, 3.0, 1.0]);
+        let third = View::At(Seq::new(3).unwrap());
+        assert_eq!(found(json!({ "$seq": { "$exists": true } }), &by_seq, third), [2.0, 1.0, 0.0]);
+        assert_eq!(found(json!({ "$deleted": true }), &json!([]), View::Newest), [0.0; 0]);
+        assert_eq!(found(json!({ "$deleted": false, "n": 1 }), &json!([]), View::Newest), [2.0, 3.0]);
+        // No commit has put yet what a transaction has written.
+        let transaction = store.begin(Isolation::Snapshot).unwrap();
+        let record = store.encode(&from_json(r#"{"id":2,"n":9}"#).unwrap()).unwrap();
+        transaction.put(collection, &encode(&Key::Number(2.0)).unwrap(), &record).unwrap();
+        let own =
+            json!({ "$or": [{ "$seq": { "$exists": false } }, { "$createdSeq": { "$exists": false } }] });
+        assert_eq!(found(own, &json!([]), View::from(&transaction)), [2.0]);
+    });
+}
+
+#[test]
+fn who_created_a_record_is_unknown_where_that_history_is_gone() {
+    let home = LocalHome::new();
+    let store = home.open();
+    let collection = store.create_collection("c", CollectionOptions::default(), Durability::Memory).unwrap();
+    (0..3).for_each(|n| put(&store, collection, std::iter::once(json!({ "id": 1, "n": n }))));
+    let created = |condition: Json| {
+        let query = find(&store, collection, &json!({ "where": { "$createdSeq": condition } }));
+        store.count(collection, &query, View::Newest).unwrap()
+    };
+    assert_eq!(created(json!(2)), 1);
+    let latest = CollectionSetting::Retention(Some(CollectionRetention::LatestOnly));
+    store.alter_collection("c", vec![latest], Durability::Memory).unwrap();
+    store.flush().unwrap();
+    store.compact().unwrap();
+    assert_eq!((created(json!({ "$exists": true })), created(json!({ "$exists": false }))), (0, 1));
+    store.close().unwrap();
 }
 
 fn change(store: &Store, collection: CollectionId, body: &Json) -> (u64, bool) {

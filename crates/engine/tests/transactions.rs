@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread;
 
 use fountain_engine::{
-    CollectionId, Condition, Direction, Durability, ErrorCode, Isolation, KeyRange, MemoryKv, Page, ReadTier,
-    Result, Retention, Seq, Store, StoreOptions, Transaction, View, WriteSet,
+    CollectionId, CollectionSetting, Condition, Direction, Durability, ErrorCode, Isolation, KeyRange,
+    MemoryKv, Page, ReadTier, Result, Retention, Seq, Store, StoreOptions, Transaction, View, WriteSet,
 };
 use support::{Home, LocalHome, MemoryHome, bytes_in, document, everything, key, memory_store, put};
 
@@ -313,4 +313,35 @@ fn dropping_a_collection_conflicts_with_those_who_have_read_it_or_write_to_it() 
     let group = support::submit(&store, vec![dropping], Durability::Disk);
     assert_eq!(commit(&reader), Err(ErrorCode::Conflict));
     assert!(group.recv().unwrap().is_ok());
+}
+
+#[test]
+fn looking_for_a_collection_uses_up_no_id_and_is_a_read() {
+    let store = memory_store();
+    let [watching, writing] =
+        [Isolation::Serializable, Isolation::Snapshot].map(|one| store.begin(one).unwrap());
+    for transaction in [&watching, &writing] {
+        assert_eq!(transaction.collection("later").unwrap(), None);
+    }
+    assert_eq!(watching.collection("no name").unwrap_err().code, ErrorCode::InvalidName);
+    let other = store.collection("other").unwrap();
+    assert_eq!(other, CollectionId::FIRST);
+    let later = store.collection("later").unwrap();
+    store.commit(put(later, 1), Durability::Memory).unwrap();
+    for transaction in [&watching, &writing] {
+        // What came since is not there for it.
+        assert_eq!(transaction.collection("later").unwrap(), None);
+        set(transaction, other, 1, "x");
+    }
+    // Who found that there is none could not have found that after the commit that made it.
+    assert_eq!(commit(&watching), Err(ErrorCode::Conflict));
+    assert_eq!(commit(&writing), Ok(2));
+    let after = store.begin(Isolation::Serializable).unwrap();
+    assert_eq!(after.collection("later").unwrap(), Some(later));
+    store
+        .alter_collection("later", vec![CollectionSetting::SchemaVersion(Some(1))], Durability::Memory)
+        .unwrap();
+    set(&after, other, 1, "y");
+    assert_eq!(commit(&after), Ok(4));
+    assert_eq!(after.collection("later").unwrap_err().code, ErrorCode::Closed);
 }

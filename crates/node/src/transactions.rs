@@ -1,6 +1,6 @@
 //! Transactions: handles that reads take as their view, with the writes made in them.
 
-use fountain_engine::{Committed, Isolation, Result, Store};
+use fountain_engine::{CollectionId, Committed, Isolation, Result, Store};
 use napi::Env;
 use napi_derive::napi;
 
@@ -23,6 +23,13 @@ pub fn begin(store: u32, serializable: bool) -> answer::Result<u32> {
 pub fn transaction_sequence(transaction: u32) -> answer::Result<f64> {
     let found = thread::transaction(transaction);
     found.map(|open| number(open.sequence())).map_err(|error| thrown(&error))
+}
+
+/// The id of the collection that has a name for a transaction; 0 if there is none.
+#[napi(catch_unwind)]
+pub fn transaction_collection(transaction: u32, name: String) -> answer::Result<u32> {
+    let found = thread::transaction(transaction).and_then(|open| open.collection(&name));
+    found.map(|id| id.map_or(0, CollectionId::get)).map_err(|error| thrown(&error))
 }
 
 /// Applies the operations in the first `length` bytes of `bytes` to a transaction, in order, until one is refused.

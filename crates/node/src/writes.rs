@@ -4,7 +4,7 @@
 //! operation `u8 kind ‖ u8 condition ‖ u8 expires ‖ a zero byte ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`,
 //! where a value is a record, and a delete has none. Where the condition is that the record has a
 //! certain sequence, that `u64` comes before the key, and behind it, if the record expires, when, as a `u64` of milliseconds
-//! since 1970. An operation of kind 3 has neither collection, key nor condition: its
+//! since 1970. In a transaction it may expire as the record that it replaces does, which needs no moment. An operation of kind 3 has neither collection, key nor condition: its
 //! value is the `u64` that the store's sequence must have reached.
 
 use std::borrow::Cow;
@@ -26,6 +26,7 @@ const KIND_REQUIRE: u32 = 3;
 const CONDITION_ABSENT: u32 = 1;
 const CONDITION_SEQUENCE: u32 = 2;
 const EXPIRES: u32 = 1;
+const KEEPS_EXPIRY: u32 = 2;
 
 /// Commits the transactions in the first `length` bytes of `bytes`, each atomically and under its own sequence, in
 /// their order. Answers with the first sequence; the others follow it. Those that were refused, each for itself, take no
@@ -91,6 +92,8 @@ fn parse_transaction(bytes: &mut &[u8]) -> Result<WriteSet> {
 /// What an operation does.
 enum Action<'a> {
     Put(Cow<'a, [u8]>),
+    /// A put of what expires as the record does that is there.
+    Update(&'a [u8]),
     Delete,
     Require(Seq),
 }
@@ -116,15 +119,16 @@ fn parse_operation<'a>(bytes: &mut &'a [u8]) -> Result<Operation<'a>> {
         _ => return Err(malformed()),
     };
     let expires_at = match expires {
-        0 => None,
+        0 | KEEPS_EXPIRY => None,
         EXPIRES => Some(Timestamp::from_millis(take_u64(bytes)?)),
         _ => return Err(malformed()),
     };
     let key = take(bytes, key_length)?;
     let mut value = take(bytes, value_length)?;
     let action = match kind {
+        KIND_PUT if expires == KEEPS_EXPIRY => Action::Update(value),
         KIND_PUT => Action::Put(expires_at.map_or(value.into(), |at| expiring(value, at).into())),
-        _ if expires_at.is_some() => return Err(malformed()),
+        _ if expires != 0 => return Err(malformed()),
         KIND_DELETE if value.is_empty() => Action::Delete,
         KIND_REQUIRE if condition.is_none() => Action::Require(take_sequence(&mut value)?),
         _ => return Err(malformed()),
@@ -137,6 +141,8 @@ impl Operation<'_> {
         match (&self.action, self.condition) {
             (Action::Put(value), None) => writes.put(self.id()?, self.key, value),
             (Action::Put(value), Some(condition)) => writes.put_if(self.id()?, self.key, value, condition),
+            // What is there is known to a transaction only.
+            (Action::Update(_), _) => Err(malformed()),
             (Action::Delete, None) => writes.delete(self.id()?, self.key),
             (Action::Delete, Some(condition)) => writes.delete_if(self.id()?, self.key, condition),
             (Action::Require(least), _) => {
@@ -152,9 +158,10 @@ impl Operation<'_> {
             (Action::Put(value), Some(condition)) => {
                 transaction.put_if(self.id()?, self.key, value, condition)
             }
+            (Action::Update(value), None) => transaction.put_keeping_expiry(self.id()?, self.key, value),
             (Action::Delete, None) => transaction.delete(self.id()?, self.key),
             (Action::Delete, Some(condition)) => transaction.delete_if(self.id()?, self.key, condition),
-            (Action::Require(_), _) => Err(malformed()),
+            (Action::Require(_) | Action::Update(_), _) => Err(malformed()),
         }
     }
 
@@ -257,7 +264,11 @@ mod tests {
         assert_eq!(parse(&transaction(&[expiring_put(1000)])).unwrap()[0].len(), 1);
         let code = |operation: Vec<u8>| parse(&transaction(&[operation])).unwrap_err().code;
         assert_eq!(code(operation(KIND_DELETE | EXPIRES << 16, 16, KEY, b"")), ErrorCode::InvalidArgument);
-        assert_eq!(code(operation(KIND_PUT | 2 << 16, 16, KEY, b"\x02")), ErrorCode::InvalidArgument);
+        assert_eq!(code(operation(KIND_PUT | 3 << 16, 16, KEY, b"\x02")), ErrorCode::InvalidArgument);
+        let keeping = |kind| operation(kind | KEEPS_EXPIRY << 16, 16, KEY, b"\x02");
+        // Outside of a transaction nobody knows what is there.
+        assert_eq!(code(keeping(KIND_PUT)), ErrorCode::InvalidArgument);
+        assert_eq!(code(keeping(KIND_DELETE)), ErrorCode::InvalidArgument);
     }
 
     #[test]

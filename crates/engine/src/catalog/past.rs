@@ -27,6 +27,11 @@ impl Catalog {
         stored.map(|stored| id_in(name, &stored)).transpose()
     }
 
+    /// The storage key of the entry of a collection.
+    pub fn key_of(name: &str) -> Vec<u8> {
+        stored_key(name)
+    }
+
     /// The collections that there were at a sequence.
     ///
     /// # Errors

@@ -31,6 +31,12 @@ pub enum Place {
     This,
     /// The key of the record.
     Id,
+    /// The sequence of the commit that put the record there.
+    Seq,
+    /// That of the commit that put it there first since it was last deleted.
+    CreatedSeq,
+    /// Whether it was deleted.
+    Deleted,
 }
 
 /// A test of one value. Comparisons hold only between values of one type.
@@ -133,6 +139,19 @@ impl Type {
     }
 }
 
+impl Place {
+    /// The place beside the document with this name, which begins with `$`.
+    pub(super) fn beside(name: &str) -> Option<Self> {
+        match name {
+            "$id" => Some(Self::Id),
+            "$seq" => Some(Self::Seq),
+            "$createdSeq" => Some(Self::CreatedSeq),
+            "$deleted" => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
 impl Filter {
     /// The filter that every record passes.
     pub fn always() -> Self {
@@ -218,6 +237,9 @@ impl fmt::Display for Place {
             Self::Path(path) => path.fmt(f),
             Self::This => f.write_str("$this"),
             Self::Id => f.write_str("$id"),
+            Self::Seq => f.write_str("$seq"),
+            Self::CreatedSeq => f.write_str("$createdSeq"),
+            Self::Deleted => f.write_str("$deleted"),
         }
     }
 }

@@ -3,17 +3,15 @@
 //! Where the members of a path stand depends only on the shape of the object, so each step remembers it per shape: the
 //! names are compared once for a shape, not once for a record.
 
+use super::about::About;
 use super::compare;
 use super::filter::{Filter, Place, Test};
-use super::literal;
 use crate::error::Result;
-use crate::keys;
 use crate::record::{Node, Path, Reader, Shape, Step, Value};
 
 /// A filter that can be run. It learns from the records it sees; make one for each run.
 pub(super) struct Matcher {
     root: Part,
-    uses_id: bool,
 }
 
 enum Part {
@@ -22,7 +20,8 @@ enum Part {
     Not(Box<Part>),
     Some(Steps, Vec<Check>),
     This(Vec<Check>),
-    Id(Vec<Check>),
+    /// Of a place beside the document.
+    Beside(Place, Vec<Check>),
 }
 
 /// A test, with the filter of `$elem` made ready.
@@ -45,24 +44,12 @@ struct Places(Vec<u16>);
 
 impl Matcher {
     pub fn new(filter: &Filter) -> Self {
-        Self { root: Part::new(filter), uses_id: uses_id(filter) }
+        Self { root: Part::new(filter) }
     }
 
-    /// Whether the record under `key` passes.
-    pub fn matches(&mut self, key: &[u8], record: &Reader<'_>) -> Result<bool> {
-        let id = if self.uses_id { Some(literal::from_key(&keys::decode(key)?)) } else { None };
-        self.root.holds(id.as_ref(), record)
-    }
-}
-
-fn uses_id(filter: &Filter) -> bool {
-    match filter {
-        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(uses_id),
-        Filter::Not(part) => uses_id(part),
-        Filter::Some(place, tests) => {
-            *place == Place::Id
-                || tests.iter().any(|test| matches!(test, Test::Elem(filter) if uses_id(filter)))
-        }
+    /// Whether a record passes.
+    pub fn matches(&mut self, about: &About<'_>, record: &Reader<'_>) -> Result<bool> {
+        self.root.holds(about, record)
     }
 }
 
@@ -75,15 +62,15 @@ impl Part {
             Filter::Not(part) => Self::Not(Box::new(Self::new(part))),
             Filter::Some(Place::Path(path), tests) => Self::Some(Steps::new(path), checks(tests)),
             Filter::Some(Place::This, tests) => Self::This(checks(tests)),
-            Filter::Some(Place::Id, tests) => Self::Id(checks(tests)),
+            Filter::Some(place, tests) => Self::Beside(place.clone(), checks(tests)),
         }
     }
 
-    fn holds(&mut self, id: Option<&Value>, record: &Reader<'_>) -> Result<bool> {
+    fn holds(&mut self, about: &About<'_>, record: &Reader<'_>) -> Result<bool> {
         match self {
             Self::All(parts) => {
                 for part in parts {
-                    if !part.holds(id, record)? {
+                    if !part.holds(about, record)? {
                         return Ok(false);
                     }
                 }
@@ -91,23 +78,21 @@ impl Part {
             }
             Self::Any(parts) => {
                 for part in parts {
-                    if part.holds(id, record)? {
+                    if part.holds(about, record)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-            Self::Not(part) => Ok(!part.holds(id, record)?),
+            Self::Not(part) => Ok(!part.holds(about, record)?),
             Self::Some(steps, checks) => {
-                any(record.clone(), &mut steps.0, &mut |found| all_hold(checks, id, &found))
+                any(record.clone(), &mut steps.0, &mut |found| all_hold(checks, about, &found))
             }
-            Self::This(checks) => all_hold(checks, id, record),
-            Self::Id(checks) => Ok(id.is_some_and(|id| {
-                checks.iter().all(|check| match check {
-                    Check::Plain(test) => compare::holds_value(test, id),
-                    Check::Elem(_) => false,
-                })
-            })),
+            Self::This(checks) => all_hold(checks, about, record),
+            Self::Beside(Place::Id, checks) => Ok(all_hold_of(checks, about.id()?)),
+            Self::Beside(place, checks) => {
+                Ok(about.value(place)?.is_some_and(|value| all_hold_of(checks, &value)))
+            }
         }
     }
 }
@@ -120,14 +105,14 @@ impl Check {
         }
     }
 
-    fn holds(&mut self, id: Option<&Value>, value: &Reader<'_>) -> Result<bool> {
+    fn holds(&mut self, about: &About<'_>, value: &Reader<'_>) -> Result<bool> {
         match self {
             Self::Plain(test) => compare::holds(test, value),
             Self::Elem(part) => {
                 let mut elements = value.clone();
                 let Node::Array(count) = elements.next()? else { return Ok(false) };
                 for _ in 0..count {
-                    if part.holds(id, &elements)? {
+                    if part.holds(about, &elements)? {
                         return Ok(true);
                     }
                     elements.skip()?;
@@ -138,13 +123,20 @@ impl Check {
     }
 }
 
-fn all_hold(checks: &mut [Check], id: Option<&Value>, value: &Reader<'_>) -> Result<bool> {
+fn all_hold(checks: &mut [Check], about: &About<'_>, value: &Reader<'_>) -> Result<bool> {
     for check in checks {
-        if !check.holds(id, value)? {
+        if !check.holds(about, value)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn all_hold_of(checks: &[Check], value: &Value) -> bool {
+    checks.iter().all(|check| match check {
+        Check::Plain(test) => compare::holds_value(test, value),
+        Check::Elem(_) => false,
+    })
 }
 
 impl Steps {

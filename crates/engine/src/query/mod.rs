@@ -3,13 +3,14 @@
 //! On its way a query passes `request`, `parse_filter`, `literal`, `projection` and `legacy` (the language), `planner`,
 //! `sampler`, `plan` and `ranges` (how records are found), `walk`, `matcher`, `compare`, `order` and `collect` (finding,
 //! testing, sorting), `run` (one page), `token` and `seal` (where the next one begins), `explain` and `meter` (what it took).
-//! `body` is what else can be asked, `change` changes what is found. `source` is all that it knows of storage, `state` its
+//! `about` is what a record is beside its document, `body` is what else can be asked, `change` changes what is found. `source` is all that it knows of storage, `state` its
 //! state of an open store, `store` the calls.
 //!
 //! What always holds:
 //! - A plan decides what a query costs, never what it answers: every record found is tested with the whole filter.
 //! - The pages of a query show one state of the store, each record of it exactly once, whatever is written meanwhile.
 
+mod about;
 mod body;
 mod change;
 mod collect;
@@ -42,7 +43,7 @@ pub use body::{Body, Change};
 pub use change::Changed;
 pub use filter::{Filter, Pattern, Place, Test, Type};
 pub use projection::{Projection, Tree};
-pub use request::{Count, Explain, Hints, Order, Query, Rules};
+pub use request::{AsOf, Count, Explain, Hints, Order, Query, Rules};
 pub use run::Answer;
 
 #[cfg(test)]

@@ -4,16 +4,17 @@
 //! descending its bytes are inverted. The key of the record follows, in the direction of the last term, so no two records
 //! are equal.
 
+use super::about::About;
 use super::filter::Place;
 use super::request::Order;
 use crate::error::Result;
 use crate::index::encode::tag;
 use crate::keys::{self, BigInt, Key, tag as key_tag};
 use crate::limits::MAX_KEY_DEPTH;
-use crate::record::{Node, Reader};
+use crate::record::{Node, Reader, Value};
 
 /// The sort key of a record, without its key.
-pub(super) fn sort_key(order: &[Order], key: &[u8], record: &Reader<'_>) -> Result<Vec<u8>> {
+pub(super) fn sort_key(order: &[Order], about: &About<'_>, record: &Reader<'_>) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(16 * order.len());
     for term in order {
         let start = out.len();
@@ -22,7 +23,11 @@ pub(super) fn sort_key(order: &[Order], key: &[u8], record: &Reader<'_>) -> Resu
                 Some(mut found) => push_value(&mut found, &mut out)?,
                 None => out.push(tag::MISSING),
             },
-            Place::This | Place::Id => out.extend_from_slice(key),
+            Place::This | Place::Id => out.extend_from_slice(about.key()),
+            beside => match about.value(beside)? {
+                Some(Value::Number(number)) => keys::encode_into(&Key::Number(number), &mut out)?,
+                _ => out.push(tag::MISSING),
+            },
         }
         if term.descending {
             invert(&mut out[start..]);

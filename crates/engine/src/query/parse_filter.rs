@@ -40,9 +40,11 @@ impl FilterParser {
                 "$and" => parts.push(Filter::All(self.list(json, &at, depth)?)),
                 "$or" => parts.push(Filter::Any(self.list(json, &at, depth)?)),
                 "$not" => parts.push(Filter::Not(Box::new(self.filter(json, &at, depth + 1)?))),
-                "$id" => self.place(&Place::Id, json, &at, depth, &mut parts)?,
                 meta if meta.starts_with('$') => {
-                    return Err(at.refused("unknown; expected a path, $and, $or, $not or $id"));
+                    let known = "expected a path, $and, $or, $not, $id, $seq, $createdSeq or $deleted";
+                    let place = Place::beside(meta);
+                    let place = place.ok_or_else(|| at.refused(format!("unknown; {known}")))?;
+                    self.place(&place, json, &at, depth, &mut parts)?;
                 }
                 path => {
                     let path = parse_path(path, &at)?;

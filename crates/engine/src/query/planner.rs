@@ -254,7 +254,14 @@ impl<'a> Planner<'a> {
         }
         if !best.ordered {
             let terms: Vec<String> = self.query.order.iter().map(|term| term.place.to_string()).collect();
-            out.push(format!("sorting is not covered by an index; an index on [{}] would", terms.join(", ")));
+            let of_paths =
+                self.query.order.iter().all(|term| matches!(term.place, Place::Path(_) | Place::Id));
+            let terms = terms.join(", ");
+            out.push(if of_paths {
+                format!("sorting is not covered by an index; an index on [{terms}] would")
+            } else {
+                format!("all that match are sorted: no index has the order of [{terms}]")
+            });
         }
         out
     }

@@ -6,13 +6,15 @@ use serde_json::{Map, Value as Json, json};
 
 use super::filter::{Filter, Place};
 use super::legacy;
+use super::literal;
 use super::parse_filter::{FilterParser, parse_path};
 use super::pointer::Pointer;
 use super::projection::Projection;
 use crate::error::Error;
 use crate::error::Result;
 use crate::limits::{MAX_ORDER_TERMS, MAX_QUERY_BYTES, MAX_QUERY_LIMIT};
-use fountain_lsm::Seq;
+use crate::record::Value;
+use fountain_lsm::{Seq, Timestamp};
 
 /// What a reader of queries may allow and has to know.
 #[derive(Clone, Copy)]
@@ -44,18 +46,27 @@ pub struct Query {
     pub cursor: Option<String>,
     /// Whether and how to count all records that match.
     pub count: Count,
-    /// The sequence to read at.
-    pub at: Option<Seq>,
+    /// The state to read. Default: the one that the caller gives.
+    pub at: Option<AsOf>,
     /// How to find the records.
     pub hints: Hints,
     /// Whether to report how the records are found.
     pub explain: Explain,
 }
 
+/// A state of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// That which the commit with this sequence left.
+    Sequence(Seq),
+    /// That of a time.
+    Time(Timestamp),
+}
+
 /// One term of an order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// What to order by: a path without `[]`, or the id.
+    /// What to order by: a path without `[]`, the id, or a commit.
     pub place: Place,
     /// From the largest to the smallest.
     pub descending: bool,
@@ -150,7 +161,7 @@ impl Query {
                 "limit" => query.limit = Some(limit(json, &at)?),
                 "cursor" => query.cursor = Some(string(json, &at)?),
                 "count" => query.count = count(json, &at)?,
-                "asOf" => query.at = Some(sequence(json, &at)?),
+                "asOf" => query.at = Some(as_of(json, &at)?),
                 "hint" => query.hints.index = Some(hint(json, &at)?),
                 "requireIndex" => query.hints.require_index = boolean(json, &at)?,
                 "maxScanned" => query.hints.max_scanned = Some(whole(json, &at)?),
@@ -207,8 +218,13 @@ pub(super) fn limit(json: &Json, at: &Pointer<'_>) -> Result<usize> {
     }
 }
 
-fn sequence(json: &Json, at: &Pointer<'_>) -> Result<Seq> {
-    Seq::new(whole(json, at)?).ok_or_else(|| at.refused("expected a sequence, at most 2^53 - 1"))
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a date is whole; bounded below")]
+fn as_of(json: &Json, at: &Pointer<'_>) -> Result<AsOf> {
+    let expected = "expected a sequence, at most 2^53 - 1, or a moment, { \"$date\": … }";
+    match literal::parse(json, at)? {
+        Value::Date(millis) => Ok(AsOf::Time(Timestamp::from_millis(millis.max(0.0) as u64))),
+        _ => json.as_u64().and_then(Seq::new).map(AsOf::Sequence).ok_or_else(|| at.refused(expected)),
+    }
 }
 
 fn order(json: &Json, at: &Pointer<'_>) -> Result<Vec<Order>> {
@@ -249,8 +265,12 @@ fn order_term(json: &Json, at: &Pointer<'_>) -> Result<Order> {
 
 fn order_place(text: &str, at: &Pointer<'_>) -> Result<Place> {
     match text {
-        "$id" => Ok(Place::Id),
-        meta if meta.starts_with('$') => Err(at.refused("unknown; expected a path or $id")),
+        meta if meta.starts_with('$') => match Place::beside(meta) {
+            None | Some(Place::Deleted) => {
+                Err(at.refused("unknown; expected a path, $id, $seq or $createdSeq"))
+            }
+            Some(place) => Ok(place),
+        },
         path => {
             let path = parse_path(path, at)?;
             if path.is_multiple() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fountain_lsm::{Direction, Seq};
 use serde_json::Value as Json;
 
+use super::about::About;
 use super::collect::{Collector, Kept};
 use super::explain;
 use super::filter::Place;
@@ -20,9 +21,7 @@ use super::planner;
 use super::project::Projector;
 use super::projection::Projection;
 use super::request::{Count, Explain, Order, Query};
-use super::seal::Seal;
 use super::source::Source;
-use super::state::Judged;
 use super::token::Token;
 use super::walk::{Flow, Resume, Walk};
 use crate::envelope;
@@ -87,17 +86,6 @@ impl Answer {
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Answer({:?}, next: {})", self.page, self.next.is_some())
-    }
-}
-
-/// The sequence that a query must read, if it names one, and what decides which of its records have expired.
-pub(super) fn sequence(query: &Query, seal: impl FnOnce() -> Seal) -> Result<(Option<Seq>, Judged)> {
-    match &query.cursor {
-        Some(cursor) => {
-            let Token { seq, moment, .. } = Token::decode(cursor, query, &seal())?;
-            Ok((Some(seq), Judged::ByTime(moment)))
-        }
-        None => Ok((query.at, Judged::ByView)),
     }
 }
 
@@ -206,7 +194,7 @@ pub(super) fn each_match(
     walk.run(access, meter, &mut |meter, key, record| {
         meter.document();
         let record = Reader::new(record, &shapes)?;
-        if matcher.matches(key, &record)? { visit(key, &record) } else { Ok(Flow::More) }
+        if matcher.matches(&About::new(source, key), &record)? { visit(key, &record) } else { Ok(Flow::More) }
     })
 }
 
@@ -231,12 +219,12 @@ impl Run<'_> {
         let walk = Walk { source: self.source, direction: direction(order), resume };
         walk.run(&self.plan.access, meter, &mut |meter, key, bytes| {
             meter.document();
-            let record = Reader::new(bytes, self.shapes)?;
-            if !matcher.matches(key, &record)? {
+            let (about, record) = (About::new(self.source, key), Reader::new(bytes, self.shapes)?);
+            if !matcher.matches(&about, &record)? {
                 return Ok(Flow::More);
             }
             if let Some(bound) = &after {
-                if order::full_key(order, &order::sort_key(order, key, &record)?, key) <= *bound {
+                if order::full_key(order, &order::sort_key(order, &about, &record)?, key) <= *bound {
                     return Ok(Flow::More);
                 }
                 after = None;
@@ -247,7 +235,7 @@ impl Run<'_> {
             }
             page.push(key, &self.project(projector, bytes, &record)?);
             if page.len() >= limit || page.bytes().len() >= MAX_PAGE_BYTES {
-                last = Some((order::sort_key(order, key, &record)?, key.to_vec()));
+                last = Some((order::sort_key(order, &about, &record)?, key.to_vec()));
             }
             Ok(Flow::More)
         })?;
@@ -266,11 +254,11 @@ impl Run<'_> {
         let walk = Walk { source: self.source, direction: Direction::Forward, resume: None };
         walk.run(&self.plan.access, meter, &mut |meter, key, bytes| {
             meter.document();
-            let record = Reader::new(bytes, self.shapes)?;
-            if !matcher.matches(key, &record)? {
+            let (about, record) = (About::new(self.source, key), Reader::new(bytes, self.shapes)?);
+            if !matcher.matches(&about, &record)? {
                 return Ok(Flow::More);
             }
-            let sort_key = order::sort_key(order, key, &record)?;
+            let sort_key = order::sort_key(order, &about, &record)?;
             let full_key = order::full_key(order, &sort_key, key);
             if after.as_ref().is_none_or(|after| full_key > *after) && collector.wants(&full_key) {
                 let record = self.project(projector, bytes, &record)?.into_owned();

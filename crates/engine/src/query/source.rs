@@ -2,6 +2,7 @@
 
 use fountain_lsm::{Direction, KeyRange, Seq};
 
+use super::about::Commits;
 use super::seal::Seal;
 use crate::document::Document;
 use crate::error::Result;
@@ -9,7 +10,7 @@ use crate::expiry::Moment;
 use crate::record::{Path, ShapeList};
 
 /// One state of one collection with its indexes.
-pub(crate) trait Source {
+pub(crate) trait Source: Commits {
     /// The sequence of the state.
     fn seq(&self) -> Seq;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
+use super::about::Commits;
 use super::seal::Seal;
 use super::source::{Entries, IndexInfo, Records, Source};
 use crate::document::{self, Document};
@@ -182,6 +183,46 @@ impl Source for State<'_> {
             found += 1;
         }
         Ok(u64::from(found).max(guessed))
+    }
+}
+
+impl State<'_> {
+    /// The storage key of a record, unless a transaction has written it: which commit that will be nobody knows yet.
+    fn committed_key(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let storage_key = self.collection.storage_key(key);
+        match &self.view {
+            View::Transaction(transaction) if transaction.writes().get(&storage_key).is_some() => None,
+            _ => Some(storage_key),
+        }
+    }
+}
+
+impl Commits for State<'_> {
+    fn put_by(&self, key: &[u8]) -> Result<Option<Seq>> {
+        let Some(key) = self.committed_key(key) else { return Ok(None) };
+        let found = self.kv().get_with_seq(&key, Some(self.seq), ReadTier::Disk)?;
+        Ok(found.map(|(seq, _)| seq))
+    }
+
+    fn created_by(&self, key: &[u8]) -> Result<Option<Seq>> {
+        let Some(key) = self.committed_key(key) else { return Ok(None) };
+        let mut versions = self.kv().versions(&key, self.seq)?;
+        let mut oldest = None;
+        while versions.next()? {
+            if versions.value().is_none() {
+                return Ok(oldest);
+            }
+            oldest = Some(versions.seq());
+        }
+        // Nothing before it is there: because nothing was, or because that is not kept.
+        let Some(before) = oldest.and_then(|seq| Seq::new(seq.get().saturating_sub(1))) else {
+            return Ok(None);
+        };
+        match self.kv().get(&key, Some(before), ReadTier::Disk) {
+            Ok(_) => Ok(oldest),
+            Err(error) if error.code == ErrorCode::HistoryTruncated => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Queries of an open store.
 
-use fountain_lsm::Durability;
+use fountain_lsm::{Durability, Seq};
 
 use super::seal::Seal;
 use super::state::{Judged, State};
-use super::{Answer, Body, Change, Changed, Query, Rules, change, run};
+use super::token::Token;
+use super::{Answer, AsOf, Body, Change, Changed, Query, Rules, change, run};
 use crate::error::{Error, Result};
 use crate::keyspace::CollectionId;
 use crate::record::{Path, Value};
@@ -23,8 +24,8 @@ impl Store {
         Body::parse(text, Rules { regex, index_path: &index_path })
     }
 
-    /// One page of the records that a query asks for, as a view sees them. A cursor or a sequence in the query counts
-    /// before a view of the newest state; a transaction counts before both. Blocking: meant for [`Store::spawn_read`].
+    /// One page of the records that a query asks for, as a view sees them. A cursor or a state that the query names
+    /// counts before a view of the newest state; a transaction counts before a cursor, and allows no such state. Blocking: meant for [`Store::spawn_read`].
     ///
     /// # Errors
     /// `ERR_BAD_CURSOR`, `ERR_NO_INDEX`, `ERR_LIMIT` (what the query may read, or
@@ -82,24 +83,47 @@ impl Store {
         let _pass = self.inner.enter("querying")?;
         let answer = self
             .check_own(&view)
-            .and_then(|()| view_of(query, view, || Seal::new(self.inner.kv.identity(), collection)))
+            .and_then(|()| self.view_of(query, view, || Seal::new(self.inner.kv.identity(), collection)))
             .and_then(|(view, judged)| State::new(&self.inner, collection, view, judged))
             .and_then(|state| work(&state))
             .map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.queries.add(1);
         Ok(answer)
     }
+
+    /// The view that a query reads, which may name a state itself, and what decides which records have expired: a cursor,
+    /// where the view does not say it. A snapshot or a transaction goes by its own time, wherever the cursor comes from.
+    fn view_of(&self, query: &Query, view: View, seal: impl FnOnce() -> Seal) -> Result<(View, Judged)> {
+        let (seq, judged) = self.state_of(query, seal)?;
+        match (seq, view) {
+            (Some(seq), View::Newest) => Ok((View::At(seq), judged)),
+            (Some(seq), View::At(other)) if seq != other => Err(other_state(seq, other)),
+            (Some(_), View::Transaction(_)) if query.at.is_some() => {
+                Err(Error::argument("a query in a transaction reads what that sees, and can have no asOf"))
+            }
+            (_, view) => Ok((view, Judged::ByView)),
+        }
+    }
+
+    /// The state that a query names, if it does. The pages behind a cursor show that of the first one, which a time may
+    /// not lead to any more.
+    fn state_of(&self, query: &Query, seal: impl FnOnce() -> Seal) -> Result<(Option<Seq>, Judged)> {
+        if let Some(cursor) = &query.cursor {
+            let Token { seq, moment, .. } = Token::decode(cursor, query, &seal())?;
+            return match query.at {
+                Some(AsOf::Sequence(other)) if other != seq => Err(other_state(other, seq)),
+                _ => Ok((Some(seq), Judged::ByTime(moment))),
+            };
+        }
+        let seq = match query.at {
+            None => None,
+            Some(AsOf::Sequence(seq)) => Some(seq),
+            Some(AsOf::Time(time)) => Some(self.sequence_at(time.millis())?),
+        };
+        Ok((seq, Judged::ByView))
+    }
 }
 
-/// The view that a query reads, which may name a sequence itself, and what decides which records have expired: a cursor, where
-/// the view does not say it. A snapshot or a transaction goes by its own time, wherever the cursor comes from.
-fn view_of(query: &Query, view: View, seal: impl FnOnce() -> Seal) -> Result<(View, Judged)> {
-    let (seq, judged) = run::sequence(query, seal)?;
-    match (seq, view) {
-        (Some(seq), View::Newest) => Ok((View::At(seq), judged)),
-        (Some(seq), View::At(other)) if seq != other => Err(Error::argument(format!(
-            "the query is about sequence {seq}, but sequence {other} is to be read"
-        ))),
-        (_, view) => Ok((view, Judged::ByView)),
-    }
+fn other_state(asked: Seq, read: Seq) -> Error {
+    Error::argument(format!("the query is about sequence {asked}, but sequence {read} is to be read"))
 }

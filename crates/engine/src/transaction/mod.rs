@@ -22,11 +22,13 @@ use std::sync::{Arc, mpsc};
 
 use fountain_lsm::{Direction, Durability, KeyRange, ReadTier, Seq};
 
+use crate::catalog::Catalog;
 use crate::commit::{Committed, Done};
 use crate::condition::Condition;
 use crate::document;
+use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry::Moment;
+use crate::expiry::{Moment, time};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvValue, OrderedKv};
@@ -72,12 +74,43 @@ impl Transaction {
         self.state.isolation()
     }
 
+    /// The collection that has a name at its moment, if there is one: one that was dropped since then, too, which its commit
+    /// will find. Finding none is a read of a serializable transaction, which conflicts with who makes one.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_NAME`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`, `ERR_TRANSACTION_TOO_OLD`.
+    pub fn collection(&self, name: &str) -> Result<Option<CollectionId>> {
+        let _pass = self.store.inner.enter("naming a collection")?;
+        self.state.check_not_ended()?;
+        let found = Catalog::id_at(self.store.inner.kv.as_ref(), name, self.sequence())?;
+        if found.is_none() {
+            self.state.note_key(&Catalog::key_of(name));
+        }
+        Ok(found)
+    }
+
     /// Sets a record, as [`crate::WriteSet::put`] does, for itself at once and for others when it commits.
     ///
     /// # Errors
     /// As [`crate::WriteSet::put`]; `ERR_CLOSED` when it has ended, `ERR_TRANSACTION_TOO_OLD`.
     pub fn put(&self, collection: CollectionId, key: &[u8], document: &[u8]) -> Result<()> {
         self.write(collection, key, Some(document), None)
+    }
+
+    /// As [`Transaction::put`], but the record goes on to expire by itself when the one that it replaces does, as the
+    /// transaction sees that. Blocking: it reads.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`], and what reading storage can fail with.
+    pub fn put_keeping_expiry(&self, collection: CollectionId, key: &[u8], document: &[u8]) -> Result<()> {
+        keys::validate(key)?;
+        let _pass = self.store.inner.enter("writing")?;
+        let kv = self.store.inner.kv.as_ref();
+        let replaced = self.get(kv, &collection.storage_key(key), ReadTier::Disk)?;
+        match replaced.and_then(|stored| envelope::open(&stored).expires_at) {
+            Some(at) => self.put(collection, key, &envelope::expiring(document, time(at))),
+            None => self.put(collection, key, document),
+        }
     }
 
     /// Deletes a record; fine if there is none.

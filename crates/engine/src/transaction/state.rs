@@ -101,9 +101,7 @@ impl State {
             return Ok(value.map(KvValue::Shared));
         }
         let value = kv.get(key, Some(self.snapshot), tier)?;
-        if self.isolation == Isolation::Serializable {
-            lock(&self.own).reads.add_key(key);
-        }
+        self.note_key(key);
         Ok(value)
     }
 
@@ -173,6 +171,13 @@ impl State {
     pub fn release(&self) {
         let registration = lock(&self.registration).take();
         drop(registration);
+    }
+
+    /// Notes that a storage key was read, if that matters.
+    pub(super) fn note_key(&self, key: &[u8]) {
+        if self.isolation == Isolation::Serializable {
+            lock(&self.own).reads.add_key(key);
+        }
     }
 
     /// Notes that a range was read, if that matters.

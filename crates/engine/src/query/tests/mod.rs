@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fountain_lsm::{Direction, KeyRange, Seq};
 use serde_json::{Value as Json, json};
 
+use super::about::Commits;
 use super::run::{count, distinct, find};
 use super::source::{Entries, IndexInfo, Records, Source};
 use super::*;
@@ -126,6 +127,16 @@ impl Entries for Walked<'_> {
 
     fn record_key(&self) -> &[u8] {
         self.record()
+    }
+}
+
+impl Commits for MemorySource {
+    fn put_by(&self, _: &[u8]) -> Result<Option<Seq>> {
+        Ok(Some(self.seq))
+    }
+
+    fn created_by(&self, _: &[u8]) -> Result<Option<Seq>> {
+        Ok(None)
     }
 }
 
