@@ -118,6 +118,37 @@ test('of a damaged store the report names file, offset, collections and commits'
   await copy.close()
 })
 
+test('a document whose shape is lost is an error that names it, never one with other names', async (t) => {
+  const parent = directory(t)
+  const [path, saved] = [join(parent, 'store'), join(parent, 'saved')]
+  // With its key, as many members as an object can have and be stored without their names.
+  const wide = Object.fromEntries(Array.from({ length: 127 }, (_, n) => [`m${n}`, n]))
+  const documents = [
+    { id: 'wide', ...wide },
+    { id: 'one', people: 1 },
+    { id: 'two', people: 2 },
+  ]
+  const store = await FountainStore.open(path)
+  for (const _table of [1, 2]) {
+    for (const document of documents) await store.collection<{ id: string }>('records').put(document)
+    await store.flush()
+  }
+  await store.close()
+  rmSync(filesOf(path, 'tables')[0] as string)
+  const { renamed } = await FountainStore.salvage(path, saved)
+  const copy = await FountainStore.open(saved, { createIfMissing: false })
+  const records = copy.collection<{ id: string }>(renamed[0] as string)
+  const lost = { code: 'ERR_CORRUPT', says: /shape \d+, which is lost/ } as const
+  for (const { id } of documents) await fails(t, () => records.get(id), lost)
+  await fails(t, () => records.getMany(['one', 'two', 'wide']), lost)
+  await fails(t, () => records.scan().toArray(), lost)
+  await fails(t, () => records.find({ where: { people: 1 } } as never).toArray(), lost)
+  // Shapes of the same names are new ones.
+  for (const document of documents) await records.put(document)
+  t.deepEqual(await records.getMany(['one', 'two', 'wide']), [documents[1], documents[2], documents[0]])
+  await copy.close()
+})
+
 test('what cannot be done is a typed error', async (t) => {
   const { path, saved } = await filled(t)
   await fails(t, () => FountainStore.verify(join(path, 'nowhere')), { code: 'ERR_NOT_FOUND' })

@@ -65,6 +65,10 @@ mod missing;
 mod options;
 mod own;
 mod page;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 pub mod query;
 mod read_pool;
 pub mod record;

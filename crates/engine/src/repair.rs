@@ -1,11 +1,12 @@
 //! For stores that do not open: `verify` tells everything that is wrong, `salvage` saves everything that is left.
 //!
 //! Storage does the work. Here a salvaged store also gets a catalog that fits its records: a collection whose name is lost
-//! is named after its number, even if only an index of it is left, and no number will be given out again. Where shapes of records may be lost, their numbers
-//! are taken by shapes that fit no record: one that names a lost shape is an error to read, never another document. Indexes
-//! are emptied, and built anew when the store is opened: which of their entries are lost, nobody can tell. `catalog` does
-//! all that but the shapes. `check` looks at what is in a store whose files are sound, `contents` is what it reports. Both reports can be had as JSON; `docs/repair.md`
-//! says what to do with them, `docs/reports.schema.json` is their form.
+//! is named after its number, even if only an index of it is left, and no number will be given out again. Where shapes of
+//! records may be lost, their numbers are marked as those of lost shapes: a record that names one is an error to read, never
+//! another document. Indexes are emptied, and built anew when the store is opened: which of their entries are lost, nobody
+//! can tell. `catalog` does all that but the shapes. `check` looks at what is in a store whose files are sound, `contents` is
+//! what it reports. Both reports can be had as JSON; `docs/repair.md` says what to do with them,
+//! `docs/reports.schema.json` is their form.
 
 mod catalog;
 mod check;
@@ -22,7 +23,9 @@ use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::keyspace::{CATALOG, CollectionId, SHAPES};
-use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
+use crate::limits::{KEYSPACE_BYTES, MAX_SHAPES};
+use crate::planted::{self, Bug};
+use crate::record::LOST_SHAPE;
 
 pub use contents::{ContentFault, ContentFaultCode, ContentReport};
 
@@ -85,11 +88,8 @@ fn mend(place: &Path, mut storage: fountain_lsm::SalvageReport, options: &Option
     Ok(SalvageReport { storage, collections, renamed })
 }
 
-/// Puts a shape that fits no record where one is missing: between others, and if the last ones `may_be_lost`, at every number
-/// that may have been given out. Records then carry their names themselves.
-///
-/// In a record every value says how it ends, and an object has as many as its shape has names. With a shape of more names
-/// than the right one, a record ends before it is complete.
+/// Marks every shape that is missing as lost: between others, and if the last ones `may_be_lost`, every number that may have
+/// been given out. New records then carry their names themselves.
 fn mend_shapes(db: &Db, may_be_lost: bool) -> Result<()> {
     let mut stored = BTreeSet::new();
     let mut cursor =
@@ -99,13 +99,10 @@ fn mend_shapes(db: &Db, may_be_lost: bool) -> Result<()> {
     }
     drop(cursor);
     let end = if may_be_lost { MAX_SHAPES as u32 } else { stored.last().map_or(0, |last| last + 1) };
+    let end = if planted::active(Bug::LostShapesForgotten) { 0 } else { end };
     let mut batch = WriteBatch::new();
     for number in (0..end).filter(|number| !stored.contains(number)) {
-        let names: Vec<String> = (0..MAX_SHAPE_NAMES)
-            .map(|name| if name == 0 { format!("lost {number}") } else { name.to_string() })
-            .collect();
-        let key = [SHAPES, number.to_be_bytes()].concat();
-        batch.put(&key, json!(names).to_string().as_bytes())?;
+        batch.put(&[SHAPES, number.to_be_bytes()].concat(), LOST_SHAPE)?;
     }
     if !batch.is_empty() {
         db.commit(batch, Durability::Disk)?;

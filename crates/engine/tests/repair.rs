@@ -111,6 +111,63 @@ fn records_whose_catalog_is_lost_get_a_name_and_no_number_twice() {
     assert_eq!(reads(&store, "users", "new").unwrap(), r#"{"v":1}"#);
 }
 
+/// Each shape is in the first table, whatever it has of names; the second one has records of them.
+#[test]
+fn a_lost_shape_is_no_other_shape_however_many_names_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest, again) =
+        (dir.path().join("source"), dir.path().join("dest"), dir.path().join("again"));
+    let store = Store::open(&source, StoreOptions::default()).unwrap();
+    let names = [128, 127, 1, 0];
+    let put = |store: &Store, count: usize, record: &str| {
+        let member = |name: usize| (format!("m{name}"), Value::Bool(true));
+        let document = store.encode(&Value::Object((0..count).map(member).collect())).unwrap();
+        let mut writes = WriteSet::new();
+        writes.put(store.collection("records").unwrap(), &key(record), &document).unwrap();
+        store.commit(writes, Durability::Disk).unwrap();
+    };
+    for count in names {
+        put(&store, count, "first");
+    }
+    store.flush().unwrap();
+    for count in names {
+        put(&store, count, &count.to_string());
+    }
+    store.flush().unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(&tables(&source)[0]).unwrap();
+
+    let saved = [(&source, &dest), (&dest, &again)];
+    for (from, to) in saved {
+        salvage(from, to, &StorageOptions::default()).unwrap();
+        let store = Store::open(to, StoreOptions::default()).unwrap();
+        for (shape, count) in names.iter().enumerate() {
+            let id = store.collection("recovered-16").unwrap();
+            let document = store.get(id, &key(&count.to_string()), None, ReadTier::Disk).unwrap().unwrap();
+            let record = [&[document.codec()], document.body()].concat();
+            let error = store.to_json(&record).unwrap_err();
+            assert_eq!(error.code, ErrorCode::Corrupt, "{count} names: {error}");
+            assert!(error.message.contains(&format!("shape {shape}, which is lost")), "{error}");
+            // Nor is it taken for another one when it is written, or when it is read for a query.
+            let mut writes = WriteSet::new();
+            writes.put(id, &key("copy"), &record).unwrap();
+            let refused = store.commit(writes, Durability::Disk).unwrap_err();
+            assert_eq!(refused.code, ErrorCode::InvalidArgument, "{refused}");
+        }
+        // Documents of the same names are stored and read as ever.
+        for count in names {
+            put(&store, count, &format!("new {count}"));
+            let text = reads(&store, "records", &format!("new {count}")).unwrap();
+            assert_eq!(text.matches(':').count(), count, "{text}");
+        }
+        store.close().unwrap();
+        let found = verify(to, &StorageOptions::default()).unwrap().contents.unwrap();
+        let faults: Vec<_> = found.faults.iter().map(|fault| fault.found.as_str()).collect();
+        assert_eq!(faults.len(), names.len(), "{faults:?}");
+        assert!(faults.iter().all(|found| found.contains("which is lost")), "{faults:?}");
+    }
+}
+
 /// What is left of the collection is its index, which was stored later than its name and its records.
 #[test]
 fn an_index_whose_collection_is_lost_gets_one_and_the_store_opens() {

@@ -49,7 +49,10 @@ fn filled(dir: &Path) -> Numbers {
     let users = store.create_collection("users", options, Durability::Disk).unwrap();
     let index = |name: &str, kind, on: &str| {
         let definition = IndexDefinition::new(name, kind, &[on]).unwrap();
-        store.create_index(users, definition, Durability::Disk).unwrap().get()
+        let id = store.create_index(users, definition, Durability::Disk).unwrap();
+        // Of one that is still being built less is asked.
+        store.wait_for_index(id).unwrap();
+        id.get()
     };
     let by_mail = index("byMail", IndexKind::Unique, "mail");
     let by_tag = index("byTag", IndexKind::Multi, "tags[]");

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::thread;
 
+use fountain_engine::record::shape_of_record;
 use fountain_engine::{CollectionId, CollectionRetention, Error, ErrorCode, Result, Store};
 use napi::Env;
 use napi_derive::napi;
@@ -135,11 +136,9 @@ pub fn reserve_shape(store: u32, names: String) -> answer::Result<f64> {
 /// The names of a shape, as a JSON array.
 #[napi(catch_unwind)]
 pub fn shape(store: u32, id: u32) -> answer::Result<String> {
-    let names = |engine: &Store| match engine.shapes().list().get(id as usize) {
-        Some(shape) => Ok(serde_json::json!(shape.names()).to_string()),
-        None => {
-            Err(Error::new(ErrorCode::Corrupt, format!("a record names shape {id}, which does not exist")))
-        }
+    let names = |engine: &Store| {
+        let shapes = engine.shapes().list();
+        shape_of_record(&shapes, id as usize).map(|shape| serde_json::json!(shape.names()).to_string())
     };
     with_store(store, names).map_err(|error| thrown(&error))
 }

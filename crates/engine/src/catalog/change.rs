@@ -13,6 +13,7 @@ use crate::index::{Index, IndexDefinition, IndexId, IndexTable};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::MAX_INDEXES;
+use crate::planted::{self, Bug};
 use crate::sync::lock;
 
 /// One change.
@@ -211,7 +212,9 @@ impl Catalog {
         if let Some(name) = self.name(id) {
             batch.push(&CATALOG, &entry::collection_key(&name), None);
         }
-        batch.delete_range(KeyRange::prefix(&id.prefix()));
+        if !planted::active(Bug::DroppedRecordsStay) {
+            batch.delete_range(KeyRange::prefix(&id.prefix()));
+        }
         // Nobody watches one that was never stored.
         if !self.is_new(id, claims) {
             batch.note_drop(id);
@@ -250,7 +253,9 @@ impl Catalog {
     fn remove_index(&self, index: &Index, table: &mut IndexTable, batch: &mut Batch, claims: &mut Claims) {
         batch.push(&CATALOG, &entry::index_key(index), None);
         batch.push(&CATALOG, &entry::progress_key(index.id), None);
-        batch.delete_range(KeyRange::prefix(&index.id.prefix()));
+        if !planted::active(Bug::DroppedEntriesStay) {
+            batch.delete_range(KeyRange::prefix(&index.id.prefix()));
+        }
         table.remove(index.id);
         if let Some(kept) = self.retention_after(index.collection, claims) {
             retire(index.id.get(), kept.of_entries(), batch, claims);
@@ -279,7 +284,9 @@ impl Catalog {
         let mut state = lock(&self.state);
         let id = state.take_id()?;
         let next = id.get().saturating_add(1).max(claims.next.unwrap_or(state.stored_next));
-        batch.push(&CATALOG, &NEXT_ID_KEY, Some(&next.to_le_bytes()));
+        if !planted::active(Bug::NumberGivenTwice) {
+            batch.push(&CATALOG, &NEXT_ID_KEY, Some(&next.to_le_bytes()));
+        }
         claims.next = Some(next);
         Ok(id)
     }

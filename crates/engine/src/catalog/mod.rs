@@ -27,6 +27,7 @@ use crate::index::{Index, IndexId, IndexTable};
 use crate::keyspace::{CATALOG, CollectionId};
 use crate::kv::{Batch, KvCursor, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_NAME_CHARS};
+use crate::planted::{self, Bug};
 use crate::sync::lock;
 
 pub(crate) use change::{SchemaOp, no_index};
@@ -222,7 +223,9 @@ impl Catalog {
                 continue;
             }
             let options = claims.options.get(id).unwrap_or(&entry.options);
-            batch.push(&CATALOG, &entry::collection_key(&entry.name), Some(&options.to_entry(*id)));
+            if !planted::active(Bug::NameNotCommitted) {
+                batch.push(&CATALOG, &entry::collection_key(&entry.name), Some(&options.to_entry(*id)));
+            }
             // `take_id` made sure that there is an id after this one.
             next = next.max(id.get().saturating_add(1));
         }

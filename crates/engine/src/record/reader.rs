@@ -3,6 +3,7 @@
 //! A container is announced with the number of values that follow it; the reader keeps no stack, so whoever walks into
 //! a container reads or skips all of its values. Skipping is a loop over the structure, never a recursion.
 
+use super::shapes::shape_of_record;
 use super::{CODEC_RECORD, Shape, flag, tag};
 use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
@@ -218,7 +219,7 @@ impl<'a> Reader<'a> {
     }
 
     fn shape(&self, id: usize) -> Result<&'a Shape> {
-        self.shapes.get(id).map(AsRef::as_ref).ok_or_else(|| malformed("unknown shape"))
+        shape_of_record(self.shapes, id)
     }
 
     /// The next string of `units` UTF-16 units. In wide text its bytes are told apart from its units, which only

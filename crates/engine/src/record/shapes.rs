@@ -4,7 +4,8 @@
 //! it, carries every shape that is not stored yet: a record can only name a shape that was asked for before the record
 //! was submitted, so the shape is stored with the record or before it, without anyone tracking who uses what.
 //!
-//! What always holds: ids count up from 0 without gaps, both in memory and in storage, and a shape never changes.
+//! What always holds: ids count up from 0 without gaps, both in memory and in storage, and a shape never changes. A shape that
+//! salvage could not read keeps its id as a lost one, which no names lead to and no record can be read with.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::SHAPES;
 use crate::kv::{Batch, KvCursor, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPE_BYTES, MAX_SHAPE_NAMES, MAX_SHAPES};
+use crate::planted::{self, Bug};
+use crate::record::malformed;
 use crate::sync::lock;
 
 /// The number of a shape in its store.
@@ -35,12 +38,21 @@ impl ShapeId {
 pub struct Shape {
     id: ShapeId,
     names: Box<[Box<str>]>,
+    is_lost: bool,
 }
 
 impl Shape {
     /// A shape that no store has, for answers that are not stored; no name comes twice.
     pub(crate) fn unstored(id: usize, names: Box<[Box<str>]>) -> Self {
-        Self { id: ShapeId(id as u32), names }
+        Self::new(ShapeId(id as u32), names)
+    }
+
+    fn new(id: ShapeId, names: Box<[Box<str>]>) -> Self {
+        Self { id, names, is_lost: false }
+    }
+
+    fn lost(id: ShapeId) -> Self {
+        Self { id, names: Box::default(), is_lost: true }
     }
 
     /// Its id.
@@ -59,8 +71,22 @@ impl Shape {
     }
 }
 
-/// All shapes of a store at one moment, by id. Later shapes are missing; a record read after this was taken may
-/// name one, so take it after the record.
+/// The shape with a number that stands in a record.
+///
+/// # Errors
+/// `ERR_CORRUPT` if there is none, or if it is lost.
+pub fn shape_of_record(shapes: &[Arc<Shape>], number: usize) -> Result<&Shape> {
+    match shapes.get(number) {
+        Some(shape) if shape.is_lost => {
+            Err(malformed(&format!("it names shape {number}, which is lost: salvage could not read it")))
+        }
+        Some(shape) => Ok(shape),
+        None => Err(malformed(&format!("it names shape {number}, which does not exist"))),
+    }
+}
+
+/// All shapes of a store at one moment, by id; [`shape_of_record`] looks one up. Later shapes are missing; a record read after
+/// this was taken may name one, so take it after the record.
 pub type ShapeList = Arc<Vec<Arc<Shape>>>;
 
 /// The shapes of one store.
@@ -104,7 +130,7 @@ impl Shapes {
         let mut state = State::default();
         while cursor.next()? {
             let shape = load_shape(&cursor.key()[KEYSPACE_BYTES..], cursor.value(), list.len())?;
-            if state.ids.insert(shape.names.clone(), shape.id).is_some() {
+            if !shape.is_lost && state.ids.insert(shape.names.clone(), shape.id).is_some() {
                 return Err(damaged(format_args!("shape {} repeats an earlier one", shape.id.0)));
             }
             list.push(Arc::new(shape));
@@ -137,7 +163,7 @@ impl Shapes {
         let id = ShapeId(list.len() as u32);
         let mut longer = Vec::with_capacity(list.len() + 1);
         longer.extend(list.iter().cloned());
-        longer.push(Arc::new(Shape { id, names: names.clone() }));
+        longer.push(Arc::new(Shape::new(id, names.clone())));
         state.ids.insert(names, id);
         self.list.store(Arc::new(longer));
         Ok(id)
@@ -148,6 +174,9 @@ impl Shapes {
         let stored = lock(&self.state).stored;
         let list = self.list.load();
         for shape in list.iter().skip(stored) {
+            if planted::active(Bug::ShapesNotCommitted) {
+                continue;
+            }
             let names = serde_json::json!(shape.names).to_string();
             batch.push(&SHAPES, &shape.id.0.to_be_bytes(), Some(names.as_bytes()));
         }
@@ -167,16 +196,22 @@ impl fmt::Debug for Shapes {
     }
 }
 
+/// What is stored under the number of a lost shape.
+pub(crate) const LOST_SHAPE: &[u8] = b"null";
+
 fn load_shape(key: &[u8], value: &[u8], expected: usize) -> Result<Shape> {
     let number = key.try_into().ok().map(u32::from_be_bytes);
     let Some(id) = number.filter(|&id| id as usize == expected) else {
         return Err(damaged(format_args!("the key {key:?} does not name shape {expected}")));
     };
+    if value == LOST_SHAPE {
+        return Ok(Shape::lost(ShapeId(id)));
+    }
     let names: Option<Vec<Box<str>>> = serde_json::from_slice(value).ok();
     let names = names.map(Vec::into_boxed_slice).filter(|names| check_names(names).is_ok());
     let names =
         names.ok_or_else(|| damaged(format_args!("shape {id} is {:?}", String::from_utf8_lossy(value))))?;
-    Ok(Shape { id: ShapeId(id), names })
+    Ok(Shape::new(ShapeId(id), names))
 }
 
 fn check_names(names: &[Box<str>]) -> Result<()> {

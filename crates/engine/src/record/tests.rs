@@ -165,7 +165,7 @@ fn what_would_mislead_readers_is_refused() {
         (b"\x02\0\x02\0\xA0", "structure cut short"),
         (b"\x02\0\x01\0\x05", "the document is not an object"),
         (b"\x02\0\x01\0\xA0", "structure cut short"),
-        (b"\x02\0\x02\0\xA1\x00", "unknown shape"),
+        (b"\x02\0\x02\0\xA1\x00", "it names shape 1, which does not exist"),
         (b"\x02\0\x02\0\xA0\xEF", "unknown tag"),
         (b"\x02\0\x02\0\xA0\x00x", "bytes after the document"),
         (b"\x02\0\x03\0\xA0\x00\x00", "bytes after the document"),

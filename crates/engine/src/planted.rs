@@ -1,0 +1,97 @@
+//! Bugs that a test can switch on, to prove that the tests would find them; what `fountain_lsm::planted` is to storage.
+//!
+//! Each is a line somewhere in this crate that asks whether it is active; the comment says what it does. A store has many
+//! threads of its own, so a bug is active in the whole process: it is planted in a process that does nothing else. Without
+//! the feature `planted` the question is answered with no when the code is compiled.
+
+#[cfg(not(feature = "planted"))]
+pub(crate) use absent::{Bug, active};
+#[cfg(feature = "planted")]
+pub(crate) use chosen::active;
+#[cfg(feature = "planted")]
+pub use chosen::{Bug, plant};
+
+macro_rules! bugs {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        #[cfg(feature = "planted")]
+        mod names {
+            /// A bug that can be planted.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+            pub enum Bug { $($(#[$doc])+ $name,)+ }
+
+            impl Bug {
+                /// Every bug. The simulator must find them.
+                pub const ALL: &[Self] = &[$(Self::$name),+];
+            }
+        }
+
+        #[cfg(not(feature = "planted"))]
+        mod names {
+            #[derive(Clone, Copy)]
+            pub(crate) enum Bug { $($name,)+ }
+        }
+    };
+}
+
+bugs! {
+    /// The entries of a record that is replaced stay in indexes.
+    OldEntriesStay,
+    /// A key of a unique index can be given away twice.
+    UniqueNotChecked,
+    /// A build takes records as they were, though they have been written since.
+    BuildTakesOldRecords,
+    /// A piece of a build lacks its last record.
+    PieceLacksLastRecord,
+    /// An index counts as complete after the first piece of its build.
+    IndexReadyTooSoon,
+    /// The entries of a dropped index stay.
+    DroppedEntriesStay,
+    /// The records of a dropped collection stay.
+    DroppedRecordsStay,
+    /// The name of a collection is not in the commit with its first record.
+    NameNotCommitted,
+    /// Shapes are not in the commit with the first record that names them.
+    ShapesNotCommitted,
+    /// Records that have expired are seen.
+    ExpiredAreSeen,
+    /// The number of a keyspace can be given away again after the next open.
+    NumberGivenTwice,
+    /// Salvage leaves the numbers of lost shapes to others.
+    LostShapesForgotten,
+    /// Salvage takes records of a dropped collection for those of one whose name is lost.
+    DroppedComeBack,
+    /// A transaction does not look whether others have written what it writes.
+    WritesNotValidated,
+    /// A serializable transaction does not look whether the records that it has read were written since.
+    ReadsNotValidated,
+    /// A serializable transaction does not look whether something was written in the ranges that it has read.
+    RangesNotValidated,
+}
+
+#[cfg(not(feature = "planted"))]
+mod absent {
+    pub(crate) use super::names::Bug;
+
+    #[inline]
+    pub(crate) const fn active(_: Bug) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "planted")]
+mod chosen {
+    use std::sync::OnceLock;
+
+    pub use super::names::Bug;
+
+    static ACTIVE: OnceLock<Bug> = OnceLock::new();
+
+    pub(crate) fn active(bug: Bug) -> bool {
+        ACTIVE.get() == Some(&bug)
+    }
+
+    /// Makes a bug active in this process, for good. A second one is not.
+    pub fn plant(bug: Bug) {
+        ACTIVE.get_or_init(|| bug);
+    }
+}
