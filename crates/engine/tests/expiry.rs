@@ -10,9 +10,9 @@ use std::time::Duration;
 use fountain_engine::query::Body;
 use fountain_engine::record::Value;
 use fountain_engine::{
-    CollectionOptions, CollectionRetention, CollectionSetting, Condition, Durability, ErrorCode,
-    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, ReadTier, Store, StoreOptions, Timestamp,
-    VersionPage, View, WriteSet, expiring,
+    CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Condition, Durability,
+    ErrorCode, IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, ReadTier, Store, StoreOptions,
+    Timestamp, VersionPage, View, WriteSet, expiring,
 };
 use serde_json::json;
 use support::expiry::{BusyClock, START, Setup, options, setup, ttl};
@@ -148,6 +148,8 @@ fn conditions_and_unique_keys_know_nothing_of_what_has_expired() {
     let changes: Vec<_> =
         page.versions().map(|(_, _, key, document)| (key.to_vec(), document.is_some())).collect();
     assert_eq!(changes, [(key(1), false), (key(2), true)]);
+    let metrics = setup.store.metrics();
+    assert_eq!((metrics.expired, metrics.deletes), (1, 0));
     let found = setup.store.find(collection, "n", &[Value::Number(1.0)], View::Newest, 10).unwrap();
     assert_eq!(found.records().map(|(key, _)| key.to_vec()).collect::<Vec<_>>(), [key(2)]);
     assert_eq!(setup.put(collection, 3, r#"{"n":1}"#, None).unwrap_err().code, ErrorCode::Unique);
@@ -160,6 +162,53 @@ fn conditions_and_unique_keys_know_nothing_of_what_has_expired() {
     writes.put(collection, &key(4), &setup.record(r#"{"n":4,"again":true}"#)).unwrap();
     writes.put(collection, &key(5), &setup.record(r#"{"n":4}"#)).unwrap();
     assert_eq!(setup.store.commit(writes, Durability::Memory).unwrap_err().code, ErrorCode::Unique);
+}
+
+/// Encoded keys of what a unique index on `n` finds for 1.
+fn holders(setup: &Setup, collection: CollectionId) -> Vec<Vec<u8>> {
+    let found = setup.store.find(collection, "n", &[Value::Number(1.0)], View::Newest, 10).unwrap();
+    found.records().map(|(key, _)| key.to_vec()).collect()
+}
+
+#[test]
+fn a_unique_index_is_built_whatever_expired_records_hold() {
+    // In one chunk and in two, the expired one first and last.
+    for (dead, live, count) in [(1, 2, 2), (2, 1, 2), (1, 300, 300), (300, 1, 300)] {
+        let setup = setup();
+        let collection = setup.create(CollectionOptions::default());
+        for number in 1..=count {
+            let json =
+                format!(r#"{{"n":{}}}"#, if [dead, live].contains(&number) { 1 } else { -i64::from(number) });
+            setup.put(collection, number, &json, (number == dead).then_some(50)).unwrap();
+        }
+        setup.at(60);
+        setup.index(collection, "n", IndexKind::Unique);
+        assert_eq!(holders(&setup, collection), [key(live)]);
+        setup.store.sweep_expired().unwrap();
+        assert_eq!(holders(&setup, collection), [key(live)]);
+        assert_eq!(setup.store.metrics().expired, 1);
+    }
+}
+
+#[test]
+fn an_expired_record_that_cannot_be_indexed_does_not_end_a_build() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    let long = format!(r#"{{"n":"{}"}}"#, "x".repeat(3000));
+    setup.put(collection, 1, &long, Some(50)).unwrap();
+    setup.put(collection, 2, r#"{"n":1}"#, None).unwrap();
+    setup.at(60);
+    setup.index(collection, "n", IndexKind::Multi);
+    assert_eq!(holders(&setup, collection), [key(2)]);
+    assert!(!setup.sees(collection, 1, setup.store.sequence()));
+
+    setup.put(collection, 3, r#"{"m":1}"#, Some(70)).unwrap();
+    setup.put(collection, 4, &long.replace('n', "m"), Some(80)).unwrap();
+    setup.at(75);
+    let definition = IndexDefinition::new("m", IndexKind::Multi, &["m"]).unwrap();
+    let index = setup.store.create_index(collection, definition, Durability::Memory).unwrap();
+    let error = setup.store.wait_for_index(index).unwrap_err();
+    assert_eq!((error.code, error.details.holder), (ErrorCode::TooLarge, Some(json!(4.0))));
 }
 
 #[test]

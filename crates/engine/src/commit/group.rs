@@ -221,15 +221,16 @@ impl Committer {
         let (kv, pending) = (self.kv.as_ref(), &staged.pending);
         let state = index::State { kv, pending, shapes: self.shapes.list(), now: staged.now };
         if let Some(chunk) = commit.chunk() {
-            chunk.apply(&state, &table, &mut derived.batch)?;
+            derived.expired += chunk.apply(&state, &table, &mut derived.batch)?;
         }
         if !commit.swept().is_empty() {
-            derived.expired = index::expire(&state, &table, commit.swept(), &mut derived.batch)?;
-            if derived.expired == 0 {
+            let swept = index::expire(&state, &table, commit.swept(), &mut derived.batch)?;
+            derived.expired += swept;
+            if swept == 0 {
                 return Err(Error::new(ErrorCode::NotFound, "none of the records has expired"));
             }
         }
-        index::derive(&state, &table, commit.batch(), &mut derived.batch)?;
+        derived.expired += index::derive(&state, &table, commit.batch(), &mut derived.batch)?;
         Ok(derived)
     }
 

@@ -17,12 +17,14 @@ use std::time::Duration;
 use fountain_lsm::Durability;
 
 use super::chunk::{Chunk, Position};
+use super::derive::is_too_much_at_once;
 use super::{Index, IndexId};
 use crate::catalog::{Catalog, SchemaOp};
 use crate::commit::{Submission, Submitter};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
+use crate::limits::BUILD_CHUNK_RECORDS;
 use crate::planted::{self, Bug};
 use crate::record::Shapes;
 use crate::sync::lock;
@@ -230,12 +232,14 @@ impl Builder {
     fn build(&self, index: &Arc<Index>) -> Result<()> {
         let stored = Catalog::progress(self.kv.as_ref(), index.id)?;
         let mut position = stored.map(|(records, last)| Position { records, last }).unwrap_or_default();
+        let mut most = BUILD_CHUNK_RECORDS;
         while !lock(&self.state).stopping && self.catalog.indexes().get(index.id).is_some() {
             lock(&self.state).building.insert(index.id, (position.records, None));
             let (mut writes, mut next, mut durability) = (WriteSet::new(), None, Durability::Os);
             let is_enough = planted::active(Bug::IndexReadyTooSoon) && position.records > 0;
-            let rest =
-                if is_enough { None } else { Chunk::read(self.kv.as_ref(), &self.shapes, index, &position)? };
+            let read = || Chunk::read(self.kv.as_ref(), &self.shapes, index, &position, most);
+            let rest = if is_enough { None } else { read()? };
+            let size = rest.as_ref().map_or(0, Chunk::len);
             if let Some(chunk) = rest {
                 next = Some(chunk.position().clone());
                 writes.set_chunk(chunk);
@@ -245,10 +249,11 @@ impl Builder {
             }
             match self.commit(writes, durability) {
                 Ok(()) => match next {
-                    Some(next) => position = next,
+                    Some(next) => (position, most) = (next, BUILD_CHUNK_RECORDS.min(2 * most)),
                     None => break,
                 },
                 Err(error) if matches!(error.code, ErrorCode::NoIndex | ErrorCode::Closed) => break,
+                Err(error) if is_too_much_at_once(&error) && size > 1 => most = size / 2,
                 Err(error) if error.code == ErrorCode::DiskFull => {
                     lock(&self.state).building.insert(index.id, (position.records, Some(error)));
                     self.pause();

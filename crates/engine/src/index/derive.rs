@@ -29,14 +29,15 @@ pub(crate) struct State<'a> {
     pub now: Moment,
 }
 
-/// Adds to `out` what the operations of `batch` change in indexes.
+/// Adds to `out` what the operations of `batch` change in indexes. Returns how many records it deletes because they have
+/// expired and were in the way.
 ///
 /// # Errors
 /// `ERR_UNIQUE`; `ERR_TOO_LARGE` and `ERR_LIMIT` for entries over their limits; what reading storage can fail with.
 /// `details.item` is the operation. `out` is then to be thrown away.
-pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: &mut Batch) -> Result<()> {
+pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: &mut Batch) -> Result<usize> {
     if table.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut changes = Changes::default();
     let last = last_operations(batch);
@@ -47,6 +48,7 @@ pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: 
             continue;
         }
         let changed = changes.replace(state, indexes, key, record_key, document, item);
+        let changed = changed.and_then(|()| changes.check_size());
         changed.map_err(|error| error.with(|details| details.item = Some(item as u64)))?;
     }
     changes.finish(state, table, Some(batch), out)
@@ -66,9 +68,7 @@ pub(crate) fn expire(
     for Swept { collection, record_key } in swept {
         changes.evict_expired(state, table, *collection, record_key)?;
     }
-    let count = changes.evicted.len();
-    changes.finish(state, table, None, out)?;
-    Ok(count)
+    changes.finish(state, table, None, out)
 }
 
 /// Where the last operation on each key is, if there are several operations.
@@ -93,8 +93,17 @@ fn fill_old(old: &mut Entries, index: &Index, record_key: &[u8], record: &Reader
     }
 }
 
-fn never_taken(code: ErrorCode) -> bool {
+/// Whether a record that an index answers with this is never in it.
+pub(super) fn never_taken(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::TooLarge | ErrorCode::Limit | ErrorCode::Definition)
+}
+
+/// What has a limit for a commit as a whole, not for a record of it.
+const DERIVED: &str = "index entries of a commit";
+
+/// Whether parts of the commit that is refused with `error` may be fine.
+pub(super) fn is_too_much_at_once(error: &Error) -> bool {
+    error.code == ErrorCode::TooLarge && error.details.what == Some(DERIVED)
 }
 
 /// The changes of one commit, collected.
@@ -221,28 +230,35 @@ impl Changes {
         self.added.push(&index.id.prefix(), key, Some(value));
     }
 
+    /// Refuses what is too much for one commit. To be asked again and again, before all of it is in memory.
+    pub(super) fn check_size(&self) -> Result<()> {
+        let parts = [&self.evicted, &self.removed, &self.added];
+        let size = parts.map(|part| part.size_bytes() + part.len() * ENTRY_OVERHEAD_BYTES).iter().sum();
+        if size > MAX_DERIVED_BYTES {
+            return Err(Error::too_large(DERIVED, size, MAX_DERIVED_BYTES));
+        }
+        Ok(())
+    }
+
     /// Checks the keys of unique indexes and adds everything to `out`: what goes before what comes, since a key may go
-    /// from one record to another. `batch` is what the commit itself writes.
+    /// from one record to another. `batch` is what the commit itself writes. Returns how many records were deleted because
+    /// they have expired.
     pub(super) fn finish(
         &mut self,
         state: &State<'_>,
         table: &IndexTable,
         batch: Option<&Batch>,
         out: &mut Batch,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         if table.has_expiries() {
             self.evict_holders(state, table, batch)?;
         }
-        let size = self.removed.size_bytes() + self.added.size_bytes();
-        let size = size + (self.removed.len() + self.added.len()) * ENTRY_OVERHEAD_BYTES;
-        if size > MAX_DERIVED_BYTES {
-            return Err(Error::too_large("index entries of a commit", size, MAX_DERIVED_BYTES));
-        }
+        self.check_size()?;
         self.check_unique(state)?;
         out.append(&self.evicted);
         out.append(&self.removed);
         out.append(&self.added);
-        Ok(())
+        Ok(self.evicted.len())
     }
 
     /// Pushes out the records that hold keys which others claim but have expired.
@@ -270,24 +286,26 @@ impl Changes {
         Ok(())
     }
 
-    /// Deletes a record and its entries if it has expired.
-    fn evict_expired(
+    /// Deletes a record and its entries if it has expired; whether it has.
+    pub(super) fn evict_expired(
         &mut self,
         state: &State<'_>,
         table: &IndexTable,
         collection: CollectionId,
         record_key: &[u8],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Some(expiry) = table.expiry_of(collection).and_then(|index| index.expiry.as_ref()) else {
-            return Ok(());
+            return Ok(false);
         };
         let storage_key = collection.storage_key(record_key);
-        let Some(record) = state.pending.get(state.kv, &storage_key)? else { return Ok(()) };
+        let Some(record) = state.pending.get(state.kv, &storage_key)? else { return Ok(false) };
         if is_live(expiry, &record, &state.shapes, state.now)? {
-            return Ok(());
+            return Ok(false);
         }
         self.evicted.push(&storage_key, b"", None);
-        self.replace(state, table.all_of(collection), &storage_key, record_key, None, 0)
+        self.replace(state, table.all_of(collection), &storage_key, record_key, None, 0)?;
+        self.check_size()?;
+        Ok(true)
     }
 
     fn check_unique(&self, state: &State<'_>) -> Result<()> {

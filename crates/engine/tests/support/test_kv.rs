@@ -24,6 +24,10 @@ pub struct TestKv {
     pub on_visible: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What happens before a key is read by itself; once.
     pub on_get: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Keys that were asked for by themselves.
+    pub single_reads: AtomicUsize,
+    /// Most bytes that were committed at once.
+    pub largest_group: AtomicUsize,
     /// Keys that were asked for with others.
     pub keys_read: AtomicUsize,
     /// The call that panics, by its name here; none if empty.
@@ -49,6 +53,7 @@ impl TestKv {
 impl OrderedKv for TestKv {
     fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange> {
         self.trip("commit_many");
+        self.largest_group.fetch_max(batches.iter().map(Batch::size_bytes).sum(), Ordering::SeqCst);
         if self.fails.load(Ordering::SeqCst) || self.deletes_what_it_must_not(batches) {
             return Err(Error::new(ErrorCode::DiskFull, "told to fail"));
         }
@@ -62,6 +67,7 @@ impl OrderedKv for TestKv {
     }
     fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>> {
         self.trip("get");
+        self.single_reads.fetch_add(1, Ordering::SeqCst);
         let told = self.on_get.lock().unwrap().take();
         if let Some(told) = told {
             told();
