@@ -6,6 +6,7 @@ const NOTES: Record<string, string> = {
   left_over: 'left over from a crash; the next open removes it',
   quarantined: 'moved aside by an earlier recovery',
   foreign: 'not a file of the store',
+  large_log: 'too large a log: records and indexes were not looked at; open and close the store first',
 }
 
 /** What `verify` found, line by line. */

@@ -85,7 +85,7 @@ export interface FileFault {
 export interface RepairNote {
   /** The file. */
   readonly path: string
-  /** `'torn_tail'`, `'left_over'`, `'quarantined'` or `'foreign'`. The list may grow. */
+  /** `'torn_tail'`, `'left_over'`, `'quarantined'`, `'foreign'` or `'large_log'`. The list may grow. */
   readonly code: string
   /** Where in the file it begins; 0 for all of it. */
   readonly offset: number

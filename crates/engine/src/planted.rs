@@ -58,8 +58,6 @@ bugs! {
     NumberGivenTwice,
     /// Salvage leaves the numbers of lost shapes to others.
     LostShapesForgotten,
-    /// Salvage takes records of a dropped collection for those of one whose name is lost.
-    DroppedComeBack,
     /// A transaction does not look whether others have written what it writes.
     WritesNotValidated,
     /// A serializable transaction does not look whether the records that it has read were written since.

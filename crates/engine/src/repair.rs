@@ -57,7 +57,7 @@ pub struct SalvageReport {
 /// `ERR_LOCKED`, `ERR_NOT_FOUND`, `ERR_NOT_A_STORE`, `ERR_NEWER_FORMAT`, `ERR_IO`. What is wrong with a file or with what is in
 /// it is in the report.
 pub fn verify(path: &Path, options: &Options) -> Result<VerifyReport> {
-    let options = VerifyOptions { fs: options.fs.clone() };
+    let options = VerifyOptions { fs: options.fs.clone(), ..VerifyOptions::default() };
     let (storage, contents) = fountain_lsm::verify_with(path, &options, check::check)?;
     Ok(VerifyReport { storage, contents })
 }

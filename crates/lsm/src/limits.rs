@@ -163,3 +163,5 @@ pub(crate) const AGE_RESOLUTION: u32 = 128;
 pub(crate) const AGE_CHECK_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// Bytes of blocks kept in memory while a store is looked at that is not open.
 pub(crate) const PREVIEW_CACHE_BYTES: usize = 32 << 20;
+/// Bytes of log up to which verification holds what is in it in memory. A log is larger only in a store whose memtables are.
+pub(crate) const VERIFY_LOG_BYTES: u64 = 1 << 30;

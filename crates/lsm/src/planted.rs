@@ -92,6 +92,14 @@ bugs! {
     NumberReused,
     /// Recovery deletes the old log before the new manifest is current.
     OldLogDeletedFirst,
+    /// Recovery goes on with the old log, for whose end nobody vouches.
+    OldLogStaysInUse,
+    /// Opening does not remove what a crash left behind.
+    LeftOversStay,
+    /// Opening does not say what it discards.
+    DiscardNotReported,
+    /// After an open it is not settled by when the commits before it were made.
+    TimesNotSettled,
     /// A lock held elsewhere is taken for held here.
     LockIgnored,
     /// A short read of a log or manifest is taken for its end.

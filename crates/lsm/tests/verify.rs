@@ -14,7 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fountain_lsm::{
-    Db, Error, FaultCode, KeyRange, NoteCode, VerifyOptions, VerifyReport, WriteBatch, verify,
+    CheckedFile, Db, Error, FaultCode, KeyRange, NoteCode, Preview, VerifyOptions, VerifyReport, WriteBatch,
+    verify, verify_with,
 };
 use support::{TestFs, fast_dir, files, killed, put, seq, small};
 
@@ -177,7 +178,7 @@ fn every_file_that_cannot_be_opened_once_or_ever_is_in_the_report() {
     std::fs::write(live.join("quarantine/000998.sst"), b"aside").unwrap();
     std::fs::write(live.join("tables/000999.sst"), b"half a table").unwrap();
     let fs = TestFs::new();
-    let options = VerifyOptions { fs: fs.clone() };
+    let options = VerifyOptions { fs: fs.clone(), ..VerifyOptions::default() };
     let asked = fs.fail_at(usize::MAX, io::ErrorKind::PermissionDenied);
     assert!(verify(&live, &options).unwrap().is_sound());
     let opens = asked.load(std::sync::atomic::Ordering::SeqCst);
@@ -199,6 +200,28 @@ fn every_file_that_cannot_be_opened_once_or_ever_is_in_the_report() {
                 other => panic!("open {nth}: {other:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn what_is_in_a_store_with_a_large_log_is_not_looked_at_and_a_note_says_so() {
+    let dir = fast_dir();
+    let live = dir.path().join("live");
+    drop(filled(&live));
+    let files = check(&live).files;
+    let in_log = |file: &&CheckedFile| file.path.parent() == Some(&live.join("wal"));
+    let log: u64 = files.iter().filter(in_log).map(|file| file.bytes).sum();
+    for (log_bytes, fits) in [(log, true), (log - 1, false)] {
+        let options = VerifyOptions { log_bytes, ..VerifyOptions::default() };
+        let looked = |preview: &Preview| Ok::<_, Error>(preview.sequence());
+        let (report, inspected) = verify_with(&live, &options, looked).unwrap();
+        assert!(report.is_sound());
+        assert_eq!(inspected, fits.then_some(report.sequence));
+        let notes: Vec<_> = report.notes.iter().filter(|note| note.code == NoteCode::LargeLog).collect();
+        assert_eq!(
+            notes.iter().map(|note| note.bytes).collect::<Vec<_>>(),
+            if fits { vec![] } else { vec![log] }
+        );
     }
 }
 

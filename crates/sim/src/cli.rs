@@ -24,6 +24,8 @@ pub enum Command {
     Child(ChildArgs),
     /// Write the golden stores below this directory.
     MakeGolden(PathBuf),
+    /// Write the golden document stores below this directory.
+    MakeGoldenDocuments(PathBuf),
 }
 
 /// A run of stages.
@@ -68,6 +70,7 @@ Proves that the store loses nothing and gives no wrong answer.
       --out FILE                        where reports are appended (default soak.jsonl)
   fountain-sim replay STAGE/CASE        one case again, as a failure named it
   fountain-sim golden make DIR          the golden stores of this version of the format, each in a directory below DIR
+  fountain-sim golden documents DIR     the same for document stores
 Options of ci and soak:
   --only A,B                            these stages only
   --seed S                              where chance begins (default {DEFAULT_SEED}; soak: the time)
@@ -128,6 +131,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Outcome<Command> {
             Ok(Command::Child(ChildArgs::from_words(words).ok_or("child is for the stage kill only")?))
         }
         ["golden", "make", dir] => Ok(Command::MakeGolden(dir.into())),
+        ["golden", "documents", dir] => Ok(Command::MakeGoldenDocuments(dir.into())),
         _ => Err(format!("unexpected '{}'; see --help", words.join(" ")).into()),
     }
 }

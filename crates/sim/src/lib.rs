@@ -4,7 +4,7 @@
 //! The proof is made of *stages*. Each runs cases, counts them, and compares what the store does with a model that
 //! shares no code with it. `stages` is the list of all of them, `stage` says what one is, `parallel` runs its cases on
 //! threads, `blocks` says how small those of tables are,
-//! `random` gives reproducible chance, `run` carries a whole run out, `report` prints it, `cli` reads the
+//! `random` gives reproducible chance, `shrink` makes failing lists short, `run` carries a whole run out, `report` prints it, `cli` reads the
 //! command line.
 //!
 //! What always holds: a case follows from its seed alone, so that a failure can be repeated; a stage that did fewer
@@ -30,6 +30,7 @@ pub mod random;
 pub mod regressions;
 pub mod report;
 pub mod run;
+pub mod shrink;
 pub mod stage;
 pub mod stages;
 pub mod watchdog;

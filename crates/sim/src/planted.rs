@@ -1,8 +1,9 @@
 //! The harness tests itself: bugs are planted one at a time, and the stage that is there for such a bug must find it.
 //!
-//! A bug is a line in the storage engine that is active only in the thread that planted it and in those it starts
-//! ([`fountain_lsm::planted`]), so the other cases of a run never meet one. [`PREY`] says which stage is to find which
-//! bug; that another one would find it, too, does not count. The stage hunts as it runs in any other run, with seeds of
+//! A bug is a line in the storage engine ([`fountain_lsm::planted`]) or in the document store
+//! ([`fountain_engine::planted`]) that is active only in the process of its hunt, so the other cases of a run never meet
+//! one. [`PREY`] and [`PREY_AMONG_DOCUMENTS`] say which stage is to find which bug; that another one would find it, too,
+//! does not count. The stage hunts as it runs in any other run, with seeds of
 //! its own and rare kinds of cases as often as common ones, until something fails or the cases for this round are done.
 //! Bugs not found at first are hunted again, with twice as many cases, until there is no time left.
 //!
@@ -13,6 +14,7 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fountain_engine::planted::Bug as DocumentBug;
 use fountain_lsm::planted::{Bug, plant};
 
 use crate::parallel::{cases_done, parallel};
@@ -64,6 +66,8 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
             Bug::StoreNameNotSynced,
             Bug::NumberReused,
             Bug::OldLogDeletedFirst,
+            Bug::OldLogStaysInUse,
+            Bug::LeftOversStay,
             Bug::LockIgnored,
             Bug::TableNotSynced,
             Bug::TableNamesNotSynced,
@@ -98,6 +102,7 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
             Bug::DamageIsTornTail,
             Bug::BlockUnchecked,
             Bug::ChecksumWithoutOffset,
+            Bug::DiscardNotReported,
         ],
     ),
     (
@@ -121,27 +126,95 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
             Bug::OverlapForgotten,
             Bug::IngestSequenceReused,
             Bug::IngestTooDeep,
+            Bug::TimesNotSettled,
         ],
     ),
     (&isolation::STAGE, 4, &[Bug::CacheKeyWithoutFile, Bug::MergeIgnoresSequence]),
 ];
 
+/// The same for the document store.
+const PREY_AMONG_DOCUMENTS: [(&Stage, u64, &[DocumentBug]); 3] = [
+    (
+        &metamorphic::DOCUMENTS,
+        16,
+        &[
+            DocumentBug::OldEntriesStay,
+            DocumentBug::UniqueNotChecked,
+            DocumentBug::BuildTakesOldRecords,
+            DocumentBug::PieceLacksLastRecord,
+            DocumentBug::IndexReadyTooSoon,
+            DocumentBug::DroppedEntriesStay,
+            DocumentBug::DroppedRecordsStay,
+            DocumentBug::NameNotCommitted,
+            DocumentBug::ShapesNotCommitted,
+            DocumentBug::ExpiredAreSeen,
+            DocumentBug::NumberGivenTwice,
+        ],
+    ),
+    (&corruption::STAGE, 1024, &[DocumentBug::LostShapesForgotten]),
+    (
+        &isolation::STAGE,
+        16,
+        &[DocumentBug::WritesNotValidated, DocumentBug::ReadsNotValidated, DocumentBug::RangesNotValidated],
+    ),
+];
+
+/// A bug of either floor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Planted {
+    Storage(Bug),
+    Documents(DocumentBug),
+}
+
+impl Planted {
+    fn name(self) -> String {
+        match self {
+            Self::Storage(bug) => format!("{bug:?}"),
+            Self::Documents(bug) => format!("{bug:?}"),
+        }
+    }
+
+    /// Different for each bug, and never 0.
+    const fn number(self) -> u64 {
+        match self {
+            Self::Storage(bug) => bug as u64 + 1,
+            Self::Documents(bug) => bug as u64 + 1001,
+        }
+    }
+}
+
 /// A bug, who must find it, and in how many cases at first. Without a bug nothing may be found.
 #[derive(Clone, Copy)]
 struct Hunt {
-    bug: Option<Bug>,
+    bug: Option<Planted>,
     hunter: &'static Stage,
     cases: u64,
 }
 
 fn hunts() -> impl Iterator<Item = Hunt> {
-    PREY.into_iter()
-        .flat_map(|(hunter, cases, bugs)| bugs.iter().map(move |&bug| Hunt { bug: Some(bug), hunter, cases }))
+    let storage = PREY.into_iter().flat_map(|(hunter, cases, bugs)| {
+        bugs.iter().map(move |&bug| Hunt { bug: Some(Planted::Storage(bug)), hunter, cases })
+    });
+    let documents = PREY_AMONG_DOCUMENTS.into_iter().flat_map(|(hunter, cases, bugs)| {
+        bugs.iter().map(move |&bug| Hunt { bug: Some(Planted::Documents(bug)), hunter, cases })
+    });
+    storage.chain(documents)
+}
+
+/// Every hunter, and how many cases it does at first.
+fn hunters() -> Vec<(&'static Stage, u64)> {
+    let mut hunters: Vec<_> = PREY.iter().map(|(hunter, cases, _)| (*hunter, *cases)).collect();
+    for (hunter, cases, _) in PREY_AMONG_DOCUMENTS {
+        if !hunters.iter().any(|(known, _)| known.name == hunter.name) {
+            hunters.push((hunter, cases));
+        }
+    }
+    hunters
 }
 
 /// Every hunter without a bug: one that finds something then would find it with each.
 fn controls() -> impl Iterator<Item = Hunt> {
-    PREY.into_iter().map(|(hunter, cases, _)| Hunt { bug: None, hunter, cases })
+    hunters().into_iter().map(|(hunter, cases)| Hunt { bug: None, hunter, cases })
 }
 
 fn run(ctx: &Context) -> StageReport {
@@ -155,7 +228,7 @@ fn run(ctx: &Context) -> StageReport {
         let all = Context { cases: at_large.len() as u64, due: u64::MAX, ..ctx.clone() };
         let (found, failed) = parallel(
             &all,
-            |found: &Vec<Option<Bug>>| found.len() as u64,
+            |found: &Vec<Option<Planted>>| found.len() as u64,
             |found, index, _| {
                 let hunt = at_large[index as usize];
                 let is_found = hunt.finds(ctx, round)?;
@@ -172,9 +245,10 @@ fn run(ctx: &Context) -> StageReport {
     }
     let planted = hunts().count() as u64;
     let done = planted - at_large.len() as u64;
-    let by = PREY.iter().map(|(hunter, _, bugs)| {
-        let missed = at_large.iter().filter(|hunt| hunt.hunter.name == hunter.name).count();
-        Count { name: hunter.name, count: (bugs.len() - missed) as u64, floor: 0 }
+    let by = hunters().into_iter().map(|(hunter, _)| {
+        let of = |hunt: &Hunt| hunt.hunter.name == hunter.name;
+        let missed = at_large.iter().filter(|hunt| of(hunt)).count();
+        Count { name: hunter.name, count: (hunts().filter(of).count() - missed) as u64, floor: 0 }
     });
     let all = Count { name: "bugs planted; found by", count: planted, floor: 0 };
     StageReport { done, also: std::iter::once(all).chain(by).collect(), failures, seconds: 0.0 }
@@ -182,13 +256,13 @@ fn run(ctx: &Context) -> StageReport {
 
 impl Hunt {
     fn name(self) -> String {
-        self.bug.map_or_else(|| format!("none-{}", self.hunter.name), |bug| format!("{bug:?}"))
+        self.bug.map_or_else(|| format!("none-{}", self.hunter.name), Planted::name)
     }
 
     /// Whether the hunter finds the bug in this round. It hunts in a process of its own: under a bug it may never come to
     /// an end, or ask for all memory, which is a find as well. A hunt for which there is no time has found nothing.
     fn finds(self, ctx: &Context, round: u32) -> Result<bool, Failure> {
-        let seed = ctx.seed_of(self.bug.map_or(0, |bug| bug as u64 + 1) << 8 | u64::from(round));
+        let seed = ctx.seed_of(self.bug.map_or(0, Planted::number) << 8 | u64::from(round));
         let detail = format!("{}:{}", self.name(), self.cases << round);
         let failed = |what: String| Failure::of_case(NAME, seed, &detail, what);
         let program = env::current_exe().map_err(|error| failed(error.to_string()))?;
@@ -219,9 +293,16 @@ impl Hunt {
         Err(Failure::of_case(NAME, ctx.seed, &self.name(), what))
     }
 
-    /// Whether the hunter finds the bug in this process.
+    /// Whether the hunter finds the bug in this process, which must do nothing else from then on.
     fn finds_here(self, seed: u64, cases: u64) -> bool {
-        let _planted = self.bug.map(plant);
+        let _planted = match self.bug {
+            Some(Planted::Storage(bug)) => Some(plant(bug)),
+            Some(Planted::Documents(bug)) => {
+                fountain_engine::planted::plant(bug);
+                None
+            }
+            None => None,
+        };
         let forever = Context::until(Instant::now() + FOREVER, self.hunter.name, seed);
         !(self.hunter.run)(&Context { cases, hunting: true, ..forever }).failures.is_empty()
     }
@@ -269,9 +350,15 @@ mod tests {
 
     #[test]
     fn every_bug_that_can_be_planted_has_its_hunter() {
-        let mut hunted: Vec<Bug> = hunts().filter_map(|hunt| hunt.bug).collect();
+        let mut hunted: Vec<Planted> = hunts().filter_map(|hunt| hunt.bug).collect();
         hunted.sort_unstable();
-        assert_eq!(hunted, Bug::ALL);
+        let storage = Bug::ALL.iter().map(|&bug| Planted::Storage(bug));
+        let all: Vec<_> =
+            storage.chain(DocumentBug::ALL.iter().map(|&bug| Planted::Documents(bug))).collect();
+        assert!(hunted == all);
+        // The name of a bug says which one is meant.
+        let names: std::collections::BTreeSet<_> = hunted.iter().map(|bug| bug.name()).collect();
+        assert_eq!(names.len(), hunted.len());
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(crate) fn run(command: Command) -> Outcome<bool> {
         Command::Replay(case) => replay(&case),
         Command::Child(args) => run_child(&args).map(|()| false),
         Command::MakeGolden(dir) => golden::write_all(&dir).map(|()| true),
+        Command::MakeGoldenDocuments(dir) => golden::documents::write_all(&dir).map(|()| true),
     }
 }
 

@@ -18,7 +18,6 @@ use crate::error::Result;
 use crate::keyspace::{CATALOG, CollectionId, unknown_keys};
 use crate::limits::KEYSPACE_BYTES;
 use crate::own::refuse_unknown;
-use crate::planted::{self, Bug};
 use crate::record::CODEC_RECORD;
 
 /// Begins the key of a collection's entry; its name follows. The key of the next keyspace id.
@@ -43,8 +42,7 @@ struct Known {
 /// all of them. Returns the names, and those that are made up. `lost` says whether entries may be missing.
 pub(super) fn mend(db: &Db, lost: bool) -> Result<(BTreeMap<CollectionId, String>, Vec<CollectionId>)> {
     let Known { mut names, mut ttls, next } = read_catalog(db)?;
-    let is_dropped = |id: &CollectionId| !names.contains_key(id) && !planted::active(Bug::DroppedComeBack);
-    let dropped: BTreeSet<_> = once_named(db)?.into_iter().filter(is_dropped).collect();
+    let dropped: BTreeSet<_> = once_named(db)?.into_iter().filter(|id| !names.contains_key(id)).collect();
     let Emptied { mut batch, last, collections: mut found, expiries } = empty_indexes(db, &dropped)?;
     let mut renamed = Vec::new();
     let mut last_used = last;

@@ -80,7 +80,11 @@ pub(super) fn open<E: From<Error>>(
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?
     };
-    recovered.timekeeper.settle(options.clock.now(), recovered.last);
+    if planted::active(Bug::TimesNotSettled) {
+        recovered.timekeeper.observe(options.clock.now(), recovered.last);
+    } else {
+        recovered.timekeeper.settle(options.clock.now(), recovered.last);
+    }
     recovered.state.timeline = recovered.timekeeper.timeline().clone();
     quarantine_orphans(fs.as_ref(), &paths, &listing, &mut recovered)
         .inspect_err(|_| recovered.discard(fs.as_ref(), &paths))?;
@@ -231,6 +235,7 @@ fn report(state: &StoreState, end: &ReplayEnd, manifest: Option<(PathBuf, u64)>)
         reason: "an append that was cut short".to_owned(),
     };
     let clean = state.closed_cleanly && end.clean_close && manifest.is_none();
+    let discarded = manifest.into_iter().chain(end.discarded.clone()).map(cut_short);
     if clean {
         hit(Mark::CleanOpen);
     }
@@ -239,7 +244,7 @@ fn report(state: &StoreState, end: &ReplayEnd, manifest: Option<(PathBuf, u64)>)
         clean,
         replayed_commits: end.commits,
         replayed_bytes: end.bytes,
-        discarded: manifest.into_iter().chain(end.discarded.clone()).map(cut_short).collect(),
+        discarded: discarded.filter(|_| !planted::active(Bug::DiscardNotReported)).collect(),
         quarantined: Vec::new(),
         removed_files: 0,
     }
@@ -261,7 +266,9 @@ fn start_logs(
         number
     };
     let (segment, manifest) = (take(), take());
-    state.log_number = segment;
+    if is_new || !planted::active(Bug::OldLogStaysInUse) {
+        state.log_number = segment;
+    }
     state.closed_cleanly = false;
     let first = recovered.last.checked_add(1).unwrap_or(Seq::MAX);
     let store = recovered.store;
@@ -319,9 +326,13 @@ fn clean_up(
     state: &StoreState,
     recovered: &mut Recovered,
 ) {
+    if planted::active(Bug::LeftOversStay) {
+        return;
+    }
     let manifests = listing.manifests.iter().map(|&number| paths.manifest(number));
     let mut left_over: Vec<_> = manifests.collect();
-    left_over.extend(listing.segments.iter().map(|&number| paths.wal(number)));
+    let segments = listing.segments.iter().filter(|&&number| number < state.log_number);
+    left_over.extend(segments.map(|&number| paths.wal(number)));
     if !recovered.suspicious {
         left_over.extend(orphans(paths, listing, state));
     }

@@ -32,6 +32,8 @@ pub enum NoteCode {
     Quarantined,
     /// A file that no store has written. Left alone.
     Foreign,
+    /// The log, whose directory it is about, is too large for what is in the store to be looked at.
+    LargeLog,
 }
 
 impl NoteCode {
@@ -42,6 +44,7 @@ impl NoteCode {
             Self::LeftOver => "left_over",
             Self::Quarantined => "quarantined",
             Self::Foreign => "foreign",
+            Self::LargeLog => "large_log",
         }
     }
 }

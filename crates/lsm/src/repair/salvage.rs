@@ -156,7 +156,8 @@ fn new_state(sources: &Sources, merged: &Merged) -> StoreState {
 
 /// Reads the new store again.
 fn check(staging: &Staging, options: &Options) -> Result<()> {
-    let report = verify(staging.paths.root(), &VerifyOptions { fs: options.fs.clone() })?;
+    let report =
+        verify(staging.paths.root(), &VerifyOptions { fs: options.fs.clone(), ..VerifyOptions::default() })?;
     match report.faults().next() {
         None => Ok(()),
         Some((path, fault)) => Err(Error::corrupt(path, fault.offset, fault.found.clone()).coded(fault.code)),

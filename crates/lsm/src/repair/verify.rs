@@ -10,7 +10,7 @@ use crate::db::{Found, Preview};
 use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::{Fs, RealFs};
-use crate::limits::PREVIEW_CACHE_BYTES;
+use crate::limits::{PREVIEW_CACHE_BYTES, VERIFY_LOG_BYTES};
 use crate::manifest::{ManifestSurvey, arrangement_faults};
 use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
@@ -22,11 +22,14 @@ use crate::wal::{LogSurvey, Nowhere, survey_log};
 pub struct VerifyOptions {
     /// The file system. Default: the operating system's.
     pub fs: Arc<dyn Fs>,
+    /// Bytes of log up to which [`verify_with`] holds what is in it in memory. With more, what is in the store is not looked
+    /// at. Default: 1 GiB.
+    pub log_bytes: u64,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { fs: Arc::new(RealFs) }
+        Self { fs: Arc::new(RealFs), log_bytes: VERIFY_LOG_BYTES }
     }
 }
 
@@ -62,6 +65,11 @@ impl VerifyReport {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// Bytes of the log, whose segments lie in this directory.
+    fn log_bytes(&self, dir: &Path) -> u64 {
+        self.files.iter().filter(|file| file.path.parent() == Some(dir)).map(|file| file.bytes).sum()
+    }
 }
 
 /// Reads every file of the store in `dir` and proves it: `CURRENT` and manifest, tables with every block, log; checksums,
@@ -81,7 +89,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<VerifyReport> {
 }
 
 /// As [`verify`], for a layer above that has something to check, too: if every file is sound, `inspect` is shown the newest
-/// state of the store. All of its log is in memory meanwhile.
+/// state of the store, with all that is in its log in memory. Of a store with a larger log than
+/// [`VerifyOptions::log_bytes`] it is shown nothing, and a note says so: opening and closing it makes tables of that.
 ///
 /// # Errors
 /// As [`verify`], and what `inspect` fails with.
@@ -92,13 +101,20 @@ pub fn verify_with<T, E: From<Error>>(
 ) -> std::result::Result<(VerifyReport, Option<T>), E> {
     let fs = options.fs.as_ref();
     let survey = Survey::of(fs, dir)?;
-    let report = check_files(dir, fs, &survey)?;
+    let mut report = check_files(dir, fs, &survey)?;
+    let log_bytes = report.log_bytes(&survey.paths.wal_dir());
+    let fits = log_bytes <= options.log_bytes;
     let preview = || {
         let cache = Arc::new(BlockCache::new(PREVIEW_CACHE_BYTES));
         let found = Found::read(fs, &survey.paths, &survey.listing, &cache)?;
         Preview::read(fs, &survey.paths, &found, &KeyRange::default())
     };
-    let inspected = if report.is_sound() && survey.listing.has_current {
+    let has_contents = report.is_sound() && survey.listing.has_current;
+    if has_contents && !fits {
+        let path = survey.paths.wal_dir();
+        report.notes.push(Note { path, code: NoteCode::LargeLog, offset: 0, bytes: log_bytes });
+    }
+    let inspected = if has_contents && fits {
         Some(preview().map_err(E::from).and_then(|preview| inspect(&preview)))
     } else {
         None

@@ -237,7 +237,7 @@ fn go_on(base: &Base, fs: &SimFs, db: Db, last: u64) -> Result<(), String> {
 /// What verification must have to say about a damaged store that was judged so.
 pub(super) fn check_verify(base: &Base, damaged: &Damaged, verdict: Verdict) -> Result<(), String> {
     let fs = SimFs::new(disk_with(&damaged.files));
-    let verify_options = VerifyOptions { fs: std::sync::Arc::new(fs.clone()) };
+    let verify_options = VerifyOptions { fs: std::sync::Arc::new(fs.clone()), ..VerifyOptions::default() };
     let outcome = verify(Path::new(STORE), &verify_options);
     check_untouched(&fs, &damaged.files)?;
     let report = match outcome {

@@ -1,13 +1,15 @@
 //! Damage of every kind to stores of every kind: it is noticed, or undone exactly, or changes nothing.
 //!
 //! `mutant` lists what can happen to the files of a store, `judge` opens what is left and compares it with the truth,
-//! `salvaged` saves what is left into a new store and compares that,
+//! `salvaged` saves what is left into a new store and compares that, `documents` does both with document stores, `cut` ends that early,
 //! `table` finds blocks to exchange,
 //! `log` and `tail` know what a damaged end of a log may look like, `memory` watches how much is asked for meanwhile.
 //!
 //! What must never be: a wrong answer, a loss that nobody is told of, a panic, a hang, memory without bound, and a store
 //! that was refused and yet changed.
 
+mod cut;
+mod documents;
 mod judge;
 mod log;
 mod memory;
@@ -23,12 +25,13 @@ use std::time::{Duration, Instant};
 use fountain_lsm::Durability;
 use judge::{Verdict, check_verify, judge};
 pub use memory::Counting;
-use mutant::Plan;
+use mutant::{Damaged, Plan};
 use salvaged::check_salvage;
 
 use crate::Outcome;
 use crate::blocks::Blocks;
-use crate::golden::{Base, Change, Maker, RECIPES, Recipe};
+use crate::golden::documents::Expected;
+use crate::golden::{self, Base, Change, Maker, RECIPES, Recipe};
 use crate::parallel::{guarded, parallel};
 use crate::random::{Random, mix};
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
@@ -45,17 +48,53 @@ const MOST_MEMORY: usize = 64 << 20;
 const VERIFIED: u64 = 4;
 /// One in so many damaged stores is salvaged, too.
 const SALVAGED: u64 = 12;
+/// One in so many damaged document stores is.
+const SALVAGED_DOCUMENTS: u64 = 4;
 
 /// The stage.
 pub const STAGE: Stage =
     Stage { name: "corruption", unit: "damaged stores", share: 20.0, floor: 250_000, run, replay };
 
-/// Makes the stores, and lists what can happen to each.
-fn plans() -> Outcome<Vec<Plan>> {
-    let mut bases = RECIPES.iter().map(Recipe::make).collect::<Outcome<Vec<Base>>>()?;
-    bases.push(even()?);
-    bases.push(split()?);
-    Ok((0..bases.len()).map(|index| Plan::new(&bases, index)).collect())
+/// One in so many cases is about a document store.
+const DOCUMENTS: u64 = 16;
+
+/// One in so many cases is a salvage of a document store that is cut short.
+const CUT: u64 = 256;
+
+/// The detail of a case of these.
+const CUT_SHORT: &str = "cut";
+
+/// A store, and what can happen to it.
+struct Subject {
+    plan: Plan,
+    /// What it must say if it is a document store.
+    documents: Option<Expected>,
+}
+
+/// The stores.
+struct Subjects {
+    storage: Vec<Subject>,
+    documents: Vec<Subject>,
+}
+
+impl Subjects {
+    /// Makes or reads them, and lists what can happen to each.
+    fn all() -> Outcome<Self> {
+        let mut bases = RECIPES.iter().map(Recipe::make).collect::<Outcome<Vec<Base>>>()?;
+        bases.push(even()?);
+        bases.push(split()?);
+        let subject = |index| Subject { plan: Plan::new(&bases, index), documents: None };
+        let storage = (0..bases.len()).map(subject).collect();
+        let (bases, expected): (Vec<_>, Vec<_>) = golden::documents::all()?.into_iter().unzip();
+        let subject =
+            |(index, expected)| Subject { plan: Plan::new(&bases, index), documents: Some(expected) };
+        let documents = expected.into_iter().enumerate().map(subject).collect();
+        Ok(Self { storage, documents })
+    }
+
+    fn named(&self, name: &str) -> Option<&Subject> {
+        self.storage.iter().chain(&self.documents).find(|subject| subject.plan.base().name == name)
+    }
 }
 
 /// A store whose table has blocks that are equally long, so that they can change places.
@@ -90,12 +129,16 @@ struct Tally {
     done: u64,
     /// Stores that were salvaged, too.
     salvaged: u64,
+    /// Document stores.
+    documents: u64,
+    /// Salvages that were cut short.
+    cut: u64,
     verdicts: [u64; Verdict::ALL.len()],
 }
 
 fn run(ctx: &Context) -> StageReport {
-    let plans = match plans() {
-        Ok(plans) => plans,
+    let subjects = match Subjects::all() {
+        Ok(subjects) => subjects,
         Err(error) => {
             let failure = Failure::of_seed(ctx.stage, 0, format!("a store cannot be made: {error}"));
             return StageReport { failures: vec![failure], ..StageReport::default() };
@@ -105,11 +148,21 @@ fn run(ctx: &Context) -> StageReport {
         ctx,
         |tally: &Tally| tally.done,
         |tally: &mut Tally, index, seed| {
-            let case =
-                if ctx.hunting { Case::of_any_kind(&plans, seed) } else { case_of(&plans, index, seed) };
+            if !ctx.hunting && index % CUT == CUT / 2 {
+                tally.cut += 1;
+                return cut::case(&subjects, seed)
+                    .map_err(|what| Failure::of_case(ctx.stage, seed, CUT_SHORT, what));
+            }
+            let case = if ctx.hunting {
+                let both = [&subjects.storage, &subjects.documents];
+                Case::of_any_kind(both[(index % 2) as usize], seed)
+            } else {
+                case_of(&subjects, index, seed)
+            };
             watchdog::begin(format!("{}/{seed:016x}:{}", ctx.stage, case.name()));
             tally.done += 1;
-            tally.salvaged += u64::from(case.is_sampled(SALVAGED));
+            tally.salvaged += u64::from(case.is_salvaged());
+            tally.documents += u64::from(case.subject.documents.is_some());
             match case.check() {
                 Ok(verdict) => tally.verdicts[verdict as usize] += 1,
                 Err(what) => return Err(Failure::of_case(ctx.stage, seed, &case.name(), what)),
@@ -127,9 +180,19 @@ fn run(ctx: &Context) -> StageReport {
         count: tallies.iter().map(|tally| tally.salvaged).sum(),
         floor: ctx.floor(12_000),
     };
+    let cut = Count {
+        name: "salvages of document stores cut short",
+        count: tallies.iter().map(|tally| tally.cut).sum(),
+        floor: ctx.floor(800),
+    };
+    let documents = Count {
+        name: "document stores among them",
+        count: tallies.iter().map(|tally| tally.documents).sum(),
+        floor: ctx.floor(12_000),
+    };
     StageReport {
         done: tallies.iter().map(|tally| tally.done).sum(),
-        also: Verdict::ALL.into_iter().map(count).chain([salvaged]).collect(),
+        also: Verdict::ALL.into_iter().map(count).chain([salvaged, documents, cut]).collect(),
         failures,
         seconds: 0.0,
     }
@@ -140,23 +203,33 @@ fn replay(case: &str) -> Result<(), Failure> {
         replay: format!("corruption/{case}"),
         ..Failure::of_seed("corruption", 0, what)
     };
-    let plans = plans().map_err(|error| refused(error.to_string()))?;
-    let parsed = parse_case(case).and_then(|(_, detail)| Case::parse(&plans, detail));
+    let subjects = Subjects::all().map_err(|error| refused(error.to_string()))?;
+    if let Some((seed, CUT_SHORT)) = parse_case(case) {
+        return cut::case(&subjects, seed).map_err(refused);
+    }
+    let parsed = parse_case(case).and_then(|(_, detail)| Case::parse(&subjects, detail));
     let Some(case) = parsed else { return Err(refused("no such case".to_owned())) };
-    case.check().map(|_| ()).map_err(refused)
+    case.check().map(|_| ()).map_err(|what| refused(case.alone().unwrap_or(what)))
 }
 
 /// One case in so many has two faults, and all have when every single fault has had its turn.
 const DOUBLE: u64 = 4;
 
 /// Every single fault once, in an order that mixes them all, and two at a time by chance.
-fn case_of(plans: &[Plan], index: u64, seed: u64) -> Case<'_> {
-    let faults: u64 = plans.iter().map(Plan::len).sum();
+fn case_of(subjects: &Subjects, index: u64, seed: u64) -> Case<'_> {
+    // Counted apart, so that each list is gone through without a gap.
+    let documents = index / DOCUMENTS;
+    let (subjects, index) = if index % DOCUMENTS == DOCUMENTS - 1 {
+        (&subjects.documents, documents)
+    } else {
+        (&subjects.storage, index - documents)
+    };
+    let faults: u64 = subjects.iter().map(|subject| subject.plan.len()).sum();
     let number = index - index / DOUBLE;
     if index % DOUBLE == DOUBLE - 1 || number >= faults {
-        Case::double(plans, seed)
+        Case::double(subjects, seed)
     } else {
-        Case::single(plans, spread(number, faults))
+        Case::single(subjects, spread(number, faults))
     }
 }
 
@@ -169,48 +242,49 @@ const fn spread(index: u64, count: u64) -> u64 {
 
 /// A store and what happens to it.
 struct Case<'a> {
-    plan: &'a Plan,
+    subject: &'a Subject,
     faults: Vec<u64>,
 }
 
 impl<'a> Case<'a> {
     /// One fault, numbered through all stores.
-    fn single(plans: &'a [Plan], mut number: u64) -> Self {
-        for plan in plans {
-            if number < plan.len() {
-                return Self { plan, faults: vec![number] };
+    fn single(subjects: &'a [Subject], mut number: u64) -> Self {
+        for subject in subjects {
+            if number < subject.plan.len() {
+                return Self { subject, faults: vec![number] };
             }
-            number -= plan.len();
+            number -= subject.plan.len();
         }
-        Self { plan: &plans[0], faults: Vec::new() }
+        Self { subject: &subjects[0], faults: Vec::new() }
     }
 
     /// One fault, drawn so that each kind is as likely as any other.
-    fn of_any_kind(plans: &'a [Plan], seed: u64) -> Self {
+    fn of_any_kind(subjects: &'a [Subject], seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let plan = random.pick(plans);
-        Self { plan, faults: vec![plan.draw(&mut random)] }
+        let subject = random.pick(subjects);
+        Self { subject, faults: vec![subject.plan.draw(&mut random)] }
     }
 
     /// Two faults, drawn.
-    fn double(plans: &'a [Plan], seed: u64) -> Self {
+    fn double(subjects: &'a [Subject], seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let plan = random.pick(plans);
-        let mut fault = || random.below(plan.len() as usize) as u64;
-        Self { plan, faults: vec![fault(), fault()] }
+        let subject = random.pick(subjects);
+        let mut fault = || random.below(subject.plan.len() as usize) as u64;
+        Self { subject, faults: vec![fault(), fault()] }
     }
 
     /// `store:number` or `store:number+number`.
     fn name(&self) -> String {
         let faults: Vec<_> = self.faults.iter().map(u64::to_string).collect();
-        format!("{}:{}", self.plan.base().name, faults.join("+"))
+        format!("{}:{}", self.subject.plan.base().name, faults.join("+"))
     }
 
-    fn parse(plans: &'a [Plan], name: &str) -> Option<Self> {
+    fn parse(subjects: &'a Subjects, name: &str) -> Option<Self> {
         let (base, faults) = name.split_once(':')?;
-        let plan = plans.iter().find(|plan| plan.base().name == base)?;
-        let faults = faults.split('+').map(|fault| fault.parse().ok().filter(|fault| *fault < plan.len()));
-        Some(Self { plan, faults: faults.collect::<Option<_>>()? })
+        let subject = subjects.named(base)?;
+        let most = subject.plan.len();
+        let faults = faults.split('+').map(|fault| fault.parse().ok().filter(|fault| *fault < most));
+        Some(Self { subject, faults: faults.collect::<Option<_>>()? })
     }
 
     /// Whether the case is one of those, one in `n`, of which more is asked.
@@ -218,30 +292,58 @@ impl<'a> Case<'a> {
         mix(self.faults.iter().sum()).is_multiple_of(n)
     }
 
+    fn judge(&self, damaged: &Damaged) -> Result<Verdict, String> {
+        match &self.subject.documents {
+            Some(expected) => documents::judge(expected, damaged),
+            None => judge(self.subject.plan.base(), damaged),
+        }
+    }
+
+    /// As [`Self::judge`], and of some more is asked.
+    fn judge_all(&self, damaged: &Damaged) -> Result<Verdict, String> {
+        let (verdict, base) = (self.judge(damaged)?, self.subject.plan.base());
+        if self.is_sampled(VERIFIED) {
+            match &self.subject.documents {
+                Some(_) => documents::check_verify(damaged, verdict)?,
+                None => check_verify(base, damaged, verdict)?,
+            }
+        }
+        if self.is_salvaged() {
+            match &self.subject.documents {
+                Some(expected) => documents::check_salvage(base, expected, damaged)?,
+                None => check_salvage(base, damaged, self.faults.len() == 1)?,
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn is_salvaged(&self) -> bool {
+        self.is_sampled(if self.subject.documents.is_some() { SALVAGED_DOCUMENTS } else { SALVAGED })
+    }
+
+    /// What one of several faults does by itself, if that must not be, either.
+    fn alone(&self) -> Option<String> {
+        let Self { subject, faults } = self;
+        let alone = |&fault: &u64| Self { subject, faults: vec![fault] }.check().err();
+        faults.iter().filter(|_| faults.len() > 1).find_map(alone)
+    }
+
     /// Damages the store and judges what comes of it.
     fn check(&self) -> Result<Verdict, String> {
         let begin = Instant::now();
+        let plan = &self.subject.plan;
         let told = || {
-            let faults: Vec<_> = self.faults.iter().map(|&fault| self.plan.describe(fault)).collect();
-            format!("store '{}', {}", self.plan.base().name, faults.join(" and "))
+            let faults: Vec<_> = self.faults.iter().map(|&fault| plan.describe(fault)).collect();
+            format!("store '{}', {}", plan.base().name, faults.join(" and "))
         };
-        let damaged = self.plan.damage(&self.faults);
+        let damaged = plan.damage(&self.faults);
         memory::begin();
-        let verdict = guarded(|| {
-            let verdict = judge(self.plan.base(), &damaged)?;
-            if self.is_sampled(VERIFIED) {
-                check_verify(self.plan.base(), &damaged, verdict)?;
-            }
-            if self.is_sampled(SALVAGED) {
-                check_salvage(self.plan.base(), &damaged, self.faults.len() == 1)?;
-            }
-            Ok(verdict)
-        });
+        let verdict = guarded(|| self.judge_all(&damaged));
         let (most, mut took) = (memory::most(), begin.elapsed());
         for _ in 0..SECOND_LOOKS {
             if took > LONGEST {
                 let begin = Instant::now();
-                let _ = guarded(|| judge(self.plan.base(), &damaged));
+                let _ = guarded(|| self.judge(&damaged));
                 took = took.min(begin.elapsed());
             }
         }

@@ -41,7 +41,9 @@ pub(super) fn check_salvage(base: &Base, damaged: &Damaged, single: bool) -> Res
     if !db.recovery().clean || db.visible() != report.sequence {
         return Err(format!("what was saved was not closed after commit {}", report.sequence));
     }
-    let sound = verify(Path::new(SAVED), &VerifyOptions { fs: Arc::new(fs.clone()) }).map_err(failed)?;
+    let sound =
+        verify(Path::new(SAVED), &VerifyOptions { fs: Arc::new(fs.clone()), ..VerifyOptions::default() })
+            .map_err(failed)?;
     if let Some((path, fault)) = sound.faults().next() {
         return Err(format!("{} was saved with a fault: {}", path.display(), fault.found));
     }

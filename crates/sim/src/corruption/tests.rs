@@ -15,17 +15,45 @@ fn a_leap_through_all_numbers_meets_each_once() {
 
 #[test]
 fn a_sample_of_every_store_is_good_and_named_so_that_it_is_found_again() {
-    let plans = plans().unwrap();
-    for plan in &plans {
+    let subjects = Subjects::all().unwrap();
+    let names: std::collections::BTreeSet<_> =
+        subjects.storage.iter().chain(&subjects.documents).map(|subject| &subject.plan.base().name).collect();
+    assert_eq!(names.len(), subjects.storage.len() + subjects.documents.len());
+    for subject in subjects.storage.iter().chain(&subjects.documents) {
         for number in 0..25 {
-            let case = Case { plan, faults: vec![spread(number, plan.len())] };
-            let again = Case::parse(&plans, &case.name()).unwrap();
+            let case = Case { subject, faults: vec![spread(number, subject.plan.len())] };
+            let again = Case::parse(&subjects, &case.name()).unwrap();
             assert_eq!(again.faults, case.faults);
             assert_eq!(case.check().unwrap(), again.check().unwrap(), "{}", case.name());
         }
     }
     for wrong in ["clean:999999999", "no such store:1"] {
-        assert!(Case::parse(&plans, wrong).is_none());
+        assert!(Case::parse(&subjects, wrong).is_none());
+    }
+}
+
+#[test]
+fn undamaged_document_stores_say_what_they_must_and_a_wrong_answer_is_noticed() {
+    for (base, mut expected) in golden::documents::all().unwrap() {
+        let damaged = Damaged::new(base.files.clone());
+        assert_eq!(documents::judge(&expected, &damaged).unwrap(), Verdict::Unaffected, "{}", base.name);
+        documents::check_salvage(&base, &expected, &damaged).unwrap();
+        // The newest version of a record that is there.
+        let mut there = expected.collections.values_mut().filter(|it| it.dropped.is_none() && !it.expires);
+        let mut newest = there.by_ref().flat_map(|it| it.records.values_mut()).filter_map(|it| it.last_mut());
+        let document = newest.find_map(|(_, document)| document.as_mut());
+        let Some(document) = document else { continue };
+        document.push(' ');
+        assert!(documents::judge(&expected, &damaged).is_err(), "{}", base.name);
+        assert!(documents::check_salvage(&base, &expected, &damaged).is_err(), "{}", base.name);
+    }
+}
+
+#[test]
+fn a_salvage_that_is_cut_short_leaves_a_whole_store_or_none() {
+    let subjects = Subjects::all().unwrap();
+    for seed in 0..60 {
+        cut::case(&subjects, seed).unwrap_or_else(|what| panic!("{seed}: {what}"));
     }
 }
 

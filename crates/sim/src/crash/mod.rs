@@ -7,8 +7,7 @@
 //!
 //! `script` and `scenarios` say what is done, `config` how the store is opened, `session` does it, `ledger` knows what
 //! was promised, `past` what may be gone, `verify` compares a store with the model, `plan` chooses the crashes at a moment, `explore` goes
-//! through all moments, `lies` has disks that break their word, `case` runs one scenario so, `shrink` makes a failing one
-//! short, `stage` ties it together.
+//! through all moments, `lies` has disks that break their word, `case` runs one scenario so, `stage` ties it together.
 #![expect(clippy::missing_errors_doc, reason = "every error here is a finding in words")]
 
 pub mod case;
@@ -21,7 +20,6 @@ mod plan;
 pub mod scenarios;
 pub mod script;
 pub mod session;
-mod shrink;
 mod stage;
 pub mod verify;
 

@@ -4,8 +4,8 @@ use super::case::{self, Counts};
 use super::explore::Depth;
 use super::scenarios::{SCRIPTED, SHORT_SEQUENCES, random, short_sequence};
 use super::script::Script;
-use super::shrink::shrink;
 use crate::parallel::{guarded, parallel};
+use crate::shrink::shrink;
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
 use crate::watchdog;
 
@@ -86,7 +86,7 @@ fn replay(case: &str) -> Result<(), Failure> {
     let script: Script = steps.parse().map_err(wrong)?;
     let outcome = |script: &Script| checked(seed, script, &mut Counts::default());
     let Err(what) = outcome(&script) else { return Ok(()) };
-    let shorter = shrink(&script, |script| outcome(script).is_err());
+    let shorter = Script(shrink(&script.0, |steps| outcome(&Script(steps.to_vec())).is_err()));
     let what = outcome(&shorter).err().unwrap_or(what);
     Err(failure(seed, &shorter, &what))
 }

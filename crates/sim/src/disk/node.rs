@@ -91,7 +91,9 @@ impl FileNode {
     }
 
     pub(super) fn sync(&mut self) {
-        if self.pending.iter().all(|pending| pending.standing == Standing::Open) {
+        // Of a file that is written, synced and left alone, one copy is enough. One that goes on growing has two, so that a
+        // change after a sync costs no more than its own bytes.
+        if self.durable.is_empty() && self.pending.iter().all(|pending| pending.standing == Standing::Open) {
             self.durable = Arc::clone(&self.now);
             self.pending.clear();
             return;

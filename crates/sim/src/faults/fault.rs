@@ -169,7 +169,8 @@ impl Fault {
         }
     }
 
-    fn is_want(self) -> bool {
+    /// Whether it is for want of space.
+    pub fn is_want(self) -> bool {
         matches!(self, Self::Full | Self::FullAtTheEnd | Self::Quota | Self::FileTooLarge)
     }
 }

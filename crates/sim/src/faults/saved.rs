@@ -81,7 +81,10 @@ fn content(disk: &SimFs) -> Vec<(PathBuf, Vec<u8>)> {
 fn not_half_there(disk: &SimFs) -> Result<(), String> {
     match disk.list(Path::new(SAVED)) {
         Ok(names) if !names.is_empty() => {
-            let sound = verify(Path::new(SAVED), &VerifyOptions { fs: Arc::new(disk.clone()) });
+            let sound = verify(
+                Path::new(SAVED),
+                &VerifyOptions { fs: Arc::new(disk.clone()), ..VerifyOptions::default() },
+            );
             let is_sound = sound.is_ok_and(|report| report.is_sound());
             if is_sound { Ok(()) } else { Err("salvage failed and left half a store".to_owned()) }
         }
@@ -94,7 +97,8 @@ fn compare(disk: &SimFs, report: &SalvageReport, truth: &Truth) -> Result<(), St
     let at = |what: String| format!("what was saved: {what}");
     let failed = |error: fountain_lsm::Error| at(error.to_string());
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
-    let sound = verify(Path::new(SAVED), &VerifyOptions { fs: Arc::clone(&fs) }).map_err(failed)?;
+    let sound = verify(Path::new(SAVED), &VerifyOptions { fs: Arc::clone(&fs), ..VerifyOptions::default() })
+        .map_err(failed)?;
     if !sound.is_sound() {
         return Err(at("it is not sound".to_owned()));
     }

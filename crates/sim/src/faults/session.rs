@@ -10,6 +10,7 @@ use fountain_lsm::{
 
 use super::fault::{Class, Expected, expected};
 use super::fs::{FaultFs, Plan, Seen};
+use super::health::{DEGRADED, DISK_FULL, Failing, Work};
 use super::saved::check_salvage;
 use super::script::{Change, Step};
 use super::truth::{self, Op, Truth};
@@ -32,6 +33,9 @@ pub struct Session {
     retention: Retention,
     snapshots: Vec<Snapshot>,
     poisoned: bool,
+    failing: Failing,
+    /// Some request about a manifest finds no space, which does not count as a fault.
+    without_space: bool,
     roomy: bool,
     /// Requests that may change the disk, when the store was poisoned.
     changes_when_poisoned: u64,
@@ -72,6 +76,8 @@ impl Session {
             retention: Retention::Unbounded,
             snapshots: Vec::new(),
             poisoned: false,
+            failing: Failing::default(),
+            without_space: false,
             roomy: false,
             changes_when_poisoned: 0,
             place: 0,
@@ -97,10 +103,10 @@ impl Session {
     fn step(&mut self, step: Step) -> Result<(), String> {
         match step {
             Step::Commit(change, durability) => self.commit(change, durability),
-            Step::Flush => self.durably(Db::flush),
-            Step::Compact => self.durably(Db::compact),
-            Step::CompactSome => self.call(|db| db.step(Job::Compact).map(|_| ())).map(|_| ()),
-            Step::FlushSome => self.call(|db| db.step(Job::Flush).map(|_| ())).map(|_| ()),
+            Step::Flush => self.durably(Work::Flush, Db::flush),
+            Step::Compact => self.durably(Work::Compact, Db::compact),
+            Step::CompactSome => self.call(Work::Some, |db| db.step(Job::Compact).map(|_| ())).map(|_| ()),
+            Step::FlushSome => self.call(Work::Some, |db| db.step(Job::Flush).map(|_| ())).map(|_| ()),
             Step::Snapshot => {
                 self.snapshots.extend(self.db.as_ref().map(Db::snapshot));
                 Ok(())
@@ -121,7 +127,7 @@ impl Session {
             Step::Ingest => self.ingest(),
             Step::IngestUnsorted => {
                 let records = [(b"key 05", b"5"), (b"key 03", b"3")];
-                match self.call(|db| db.ingest(records))? {
+                match self.call(Work::Some, |db| db.ingest(records))? {
                     Ok(_) => Err("records out of order were taken".to_owned()),
                     Err(_) => Ok(()),
                 }
@@ -133,6 +139,7 @@ impl Session {
             Step::PowerLoss => self.power_loss(),
             Step::FullManifest => {
                 self.fs.fill_manifests(1);
+                self.without_space = true;
                 Ok(())
             }
             Step::Roomy => {
@@ -187,13 +194,29 @@ impl Session {
     /// Calls the store and checks what follows from what went wrong meanwhile.
     fn call<T>(
         &mut self,
+        work: Work,
         act: impl FnOnce(&Db) -> fountain_lsm::Result<T>,
     ) -> Result<fountain_lsm::Result<T>, String> {
         let before = self.fs.seen();
         let outcome = act(self.db()?);
         let now = self.fs.seen();
-        self.judge(&before, &now, outcome.as_ref().err())?;
+        let error = outcome.as_ref().err();
+        self.judge(&before, &now, error)?;
+        if !self.poisoned {
+            let is_commit = matches!(work, Work::Commit(_));
+            self.failing.note(work, error, self.shows(&before, &now).filter(|_| is_commit));
+        }
         Ok(outcome)
+    }
+
+    /// How what went wrong between two moments shows where it is not answered.
+    fn shows(&self, before: &Seen, now: &Seen) -> Option<u64> {
+        let fault = self.plan.filter(|_| now.injected > before.injected).map(|plan| plan.fault);
+        match fault {
+            Some(fault) if !fault.is_want() => Some(DEGRADED),
+            Some(_) => Some(DISK_FULL),
+            None => self.without_space.then_some(DISK_FULL),
+        }
     }
 
     fn judge(&mut self, before: &Seen, now: &Seen, error: Option<&Error>) -> Result<(), String> {
@@ -257,7 +280,7 @@ impl Session {
                 self.truth.begin(ops);
             }
         }
-        match self.call(|db| db.commit_many(batches, durability))? {
+        match self.call(Work::Commit(durability), |db| db.commit_many(batches, durability))? {
             Ok(range) if range.first.get() == before + 1 && range.last.get() == self.truth.last() => {
                 self.truth.acknowledge(durability);
                 Ok(())
@@ -279,8 +302,12 @@ impl Session {
         Ok(())
     }
 
-    fn durably(&mut self, act: impl FnOnce(&Db) -> fountain_lsm::Result<()>) -> Result<(), String> {
-        if self.call(act)?.is_ok() {
+    fn durably(
+        &mut self,
+        work: Work,
+        act: impl FnOnce(&Db) -> fountain_lsm::Result<()>,
+    ) -> Result<(), String> {
+        if self.call(work, act)?.is_ok() {
             self.truth.acknowledge(Durability::Disk);
         }
         Ok(())
@@ -292,7 +319,7 @@ impl Session {
             .and_then(|()| fountain_lsm::fs::Fs::sync_dir(&self.disk, Path::new("/")));
         prepared.map_err(|error| error.to_string())?;
         let visible = self.db()?.visible().get();
-        match self.call(|db| db.checkpoint(&dest))? {
+        match self.call(Work::Some, |db| db.checkpoint(&dest))? {
             Ok(info) if info.sequence.get() < visible => {
                 Err(format!("a checkpoint holds {}, but {visible} was visible", info.sequence))
             }
@@ -332,7 +359,10 @@ impl Session {
     /// Verifies the store while it is closed. Faults are errors or in the report, and what has none is sound.
     fn verified(&mut self, is_sound: bool) -> Result<(), String> {
         let before = self.fs.seen();
-        let outcome = verify(Path::new(STORE), &VerifyOptions { fs: Arc::new(self.fs.clone()) });
+        let outcome = verify(
+            Path::new(STORE),
+            &VerifyOptions { fs: Arc::new(self.fs.clone()), ..VerifyOptions::default() },
+        );
         let now = self.fs.seen();
         if now.changes > before.changes {
             return Err("verification changed the disk".to_owned());
@@ -360,7 +390,7 @@ impl Session {
         if !self.poisoned {
             self.truth.begin(&ops);
         }
-        match self.call(|db| db.ingest(records))? {
+        match self.call(Work::Some, |db| db.ingest(records))? {
             Ok(seq) if seq.get() == before + 1 => {
                 self.truth.acknowledge(Durability::Disk);
                 Ok(())
@@ -401,6 +431,7 @@ impl Session {
         }
         let db = self.db()?;
         let visible = db.visible().get();
+        self.failing.check(db, self.poisoned)?;
         if visible > self.truth.last() {
             return Err(format!("{visible} is visible, but only {} was begun", self.truth.last()));
         }
@@ -441,7 +472,7 @@ impl Session {
             }
         }
         drop(db);
-        (self.poisoned, self.changes_when_poisoned) = (false, 0);
+        (self.poisoned, self.changes_when_poisoned, self.failing) = (false, 0, Failing::default());
         self.fs.forget_syncs();
         let wrong = self.fs.take_wrong().into_iter().next();
         wrong.map_or(Ok(()), Err)
@@ -460,7 +491,7 @@ impl Session {
         self.snapshots.clear();
         self.db = None;
         self.disk.change_disk(|disk| *disk = image);
-        (self.poisoned, self.changes_when_poisoned) = (false, 0);
+        (self.poisoned, self.changes_when_poisoned, self.failing) = (false, 0, Failing::default());
         self.fs.forget_syncs();
         // What the end of the process made of the last error is of no interest to anybody.
         drop(self.fs.take_wrong());

@@ -1,8 +1,10 @@
 //! Small stores of every kind, made the same way each time, and what they must say.
 //!
 //! `truth` is what was committed, `maker` commits it and writes it down, `recipes` are the stores, `files` puts them on a
-//! disk for the tests of the engine. The corruption stage damages the same stores in memory.
+//! disk for the tests of the engine. The corruption stage damages the same stores in memory. `documents` are stores of the
+//! floor above.
 
+pub mod documents;
 mod files;
 mod maker;
 mod recipes;

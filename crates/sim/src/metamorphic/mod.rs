@@ -24,6 +24,10 @@ use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
 /// The stage.
 pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 26.0, floor: 3_000_000, run, replay };
 
+/// The part of it that is about documents; who hunts bugs of the document store needs no more.
+pub const DOCUMENTS: Stage =
+    Stage { name: "documents", unit: "operations", share: 1.0, floor: 0, run: run_documents, replay };
+
 const NAME: &str = "metamorphic";
 /// Configurations by chance for each list, beside the two extremes.
 const RANDOM_CONFIGS: usize = 4;
@@ -81,6 +85,16 @@ fn run(ctx: &Context) -> StageReport {
         failures,
         seconds: 0.0,
     }
+}
+
+fn run_documents(ctx: &Context) -> StageReport {
+    let (tallies, failures) = parallel(
+        ctx,
+        |tally: &documents::Tally| tally.operations,
+        |tally: &mut documents::Tally, _, seed| document_cases(seed, tally),
+    );
+    let done = tallies.iter().map(|tally| tally.operations).sum();
+    StageReport { done, also: Vec::new(), failures, seconds: 0.0 }
 }
 
 /// Cases of the document store, for some seeds.
@@ -159,7 +173,7 @@ fn replay(case: &str) -> Result<(), Failure> {
     let Some((seed, detail)) = parse_case(case) else { return replay_saved(case) };
     let failed = |what| Failure::of_case(NAME, seed, detail, what);
     match detail {
-        "documents" => return documents::case(seed, &mut documents::Tally::default()).map_err(failed),
+        "documents" => return documents::replay(seed).map_err(failed),
         "builds" => return documents::builds::case(seed, &mut documents::Tally::default()).map_err(failed),
         _ => {}
     }

@@ -16,15 +16,13 @@ use fountain_engine::{
 
 use super::Tally;
 use super::list::INDEXES;
-use super::player::{Setup, definition, told};
+use super::player::{STORE, Setup, definition, told};
 use crate::disk::{Crash, Disk, SimFs};
 use crate::metamorphic::storage::place::Place;
 use crate::random::Random;
 
 /// Moments of a recording at which the machine crashes.
 const CRASHES: usize = 24;
-/// Where the store lies.
-const STORE: &str = "/store";
 
 /// One recording, and crashes all along it.
 ///

@@ -11,9 +11,10 @@ mod model;
 mod player;
 mod reads;
 
-use self::list::generate;
+use self::list::{Op, generate};
 use self::player::{Setup, play};
 use crate::parallel::guarded;
+use crate::shrink::shrink;
 
 /// What runs have done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,8 +46,29 @@ impl Tally {
 pub fn case(seed: u64, tally: &mut Tally) -> Result<(), String> {
     let ops = generate(seed);
     for setup in Setup::ALL {
-        let played = guarded(|| play(&ops, setup, seed, tally));
-        played.and_then(|played| played).map_err(|what| format!("documents, {setup:?}: {what}"))?;
+        attempt(&ops, setup, seed, tally).map_err(|what| format!("documents, {setup:?}: {what}"))?;
+    }
+    Ok(())
+}
+
+fn attempt(ops: &[Op], setup: Setup, seed: u64, tally: &mut Tally) -> Result<(), String> {
+    guarded(|| play(ops, setup, seed, tally)).and_then(|played| played)
+}
+
+/// As [`case`], and the complaint ends with the shortest list found that leads to one.
+///
+/// # Errors
+/// The first complaint, and under which setup.
+pub fn replay(seed: u64) -> Result<(), String> {
+    let ops = generate(seed);
+    for setup in Setup::ALL {
+        let try_again = |ops: &[Op]| attempt(ops, setup, seed, &mut Tally::default());
+        if let Err(what) = try_again(&ops) {
+            let short = shrink(&ops, |ops| try_again(ops).is_err());
+            let lines: Vec<_> = short.iter().map(|op| format!("    {op:?}")).collect();
+            let last = try_again(&short).err().unwrap_or_default();
+            return Err(format!("documents, {setup:?}: {what}\n  shorter: {last}\n{}", lines.join("\n")));
+        }
     }
     Ok(())
 }

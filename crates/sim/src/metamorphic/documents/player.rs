@@ -8,8 +8,8 @@ use fountain_engine::keys::{Key, encode};
 use fountain_engine::record::{Path, from_json};
 use fountain_engine::{
     CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Durability, Error, ErrorCode,
-    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, Seq, Snapshot, Store, StoreOptions,
-    Timestamp, Ttl, View, WriteSet,
+    IndexDefinition, IndexKind, Isolation, ManualClock, MemoryKv, Seq, Snapshot, StorageOptions, Store,
+    StoreOptions, Timestamp, Ttl, View, WriteSet, verify,
 };
 
 use super::Tally;
@@ -31,6 +31,8 @@ pub enum Setup {
     Small,
 }
 
+/// Where stores lie.
+pub(super) const STORE: &str = "/store";
 /// When every store is made.
 const BIRTH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -71,6 +73,9 @@ pub fn play(ops: &[Op], setup: Setup, seed: u64, tally: &mut Tally) -> Result<()
     }
     player.let_go();
     player.store.close().map_err(told)?;
+    if setup == Setup::Small {
+        player.verify()?;
+    }
     tally.add(&player.tally);
     Ok(())
 }
@@ -106,7 +111,7 @@ fn open(
     let options = setup.options(place, clock);
     match setup {
         Setup::Memory => Store::with_kv(Arc::clone(memory) as _, options),
-        Setup::Large | Setup::Small => Store::open(FilePath::new("/store"), options),
+        Setup::Large | Setup::Small => Store::open(FilePath::new(STORE), options),
     }
 }
 
@@ -179,6 +184,13 @@ impl Player {
             Op::Reopen => self.reopen(false),
             Op::Crash => self.reopen(true),
         }
+    }
+
+    /// What was closed is sound, and holds nothing that belongs to nobody.
+    fn verify(&self) -> Result<(), String> {
+        let options = StorageOptions { fs: self.place.fs(), ..StorageOptions::default() };
+        let report = verify(FilePath::new(STORE), &options).map_err(told)?;
+        if report.is_sound() { Ok(()) } else { Err(format!("verification finds {}", report.to_json())) }
     }
 
     fn commit(&mut self, writes: &Writes) -> Result<(), String> {

@@ -28,6 +28,7 @@ enum Kind {
     Checkpoint,
     Reopen,
     Crash,
+    SuddenCrash,
     Verify,
     Count,
     Refused,
@@ -35,7 +36,7 @@ enum Kind {
     SeqAt,
 }
 
-const KINDS: [(Kind, usize); 22] = [
+const KINDS: [(Kind, usize); 23] = [
     (Kind::Get, 300),
     (Kind::GetMany, 100),
     (Kind::Versions, 80),
@@ -52,7 +53,8 @@ const KINDS: [(Kind, usize); 22] = [
     (Kind::Ingest, 8),
     (Kind::Checkpoint, 2),
     (Kind::Reopen, 4),
-    (Kind::Crash, 4),
+    (Kind::Crash, 2),
+    (Kind::SuddenCrash, 2),
     (Kind::Verify, 2),
     (Kind::Count, 8),
     (Kind::Refused, 4),
@@ -108,13 +110,26 @@ impl Generator {
             Keep::Age(3000),
         ]);
         let count = *self.random.pick(&[40, 150, 400, 400, 900]);
-        let mut ops: Vec<Op> = (0..count).map(|_| self.op()).collect();
+        let mut ops = Vec::new();
+        while ops.len() < count {
+            match self.op() {
+                Op::SuddenCrash if self.random.one_in(2) => ops.extend(self.short_life()),
+                op => ops.push(op),
+            }
+        }
         let whole = |reverse| Scan { span: Span { from: None, to: None }, reverse, at: At::Newest };
         let look = [Op::Scan(whole(false), u16::MAX), Op::Scan(whole(true), u16::MAX)];
         ops.extend(look.clone());
         ops.extend([Op::Verify, Op::Reopen, Op::Count]);
         ops.extend(look);
         List { style, keys: self.keys as u16, retention, ops }
+    }
+
+    /// A process that does hardly anything, lives on for a while and dies; and a question about that time.
+    fn short_life(&mut self) -> [Op; 5] {
+        let millis = *self.random.pick(&[900, 2000, 9000, 100_000]);
+        let asked = self.random.below(millis as usize) as u32;
+        [Op::Reopen, self.commit(), Op::Wait(millis), Op::SuddenCrash, Op::SeqAt(asked)]
     }
 
     fn op(&mut self) -> Op {
@@ -164,6 +179,7 @@ impl Generator {
             Kind::Checkpoint => Op::Checkpoint,
             Kind::Reopen => Op::Reopen,
             Kind::Crash => Op::Crash,
+            Kind::SuddenCrash => Op::SuddenCrash,
             Kind::Verify => Op::Verify,
             Kind::Count => Op::Count,
             Kind::Wait => Op::Wait(*self.random.pick(&[1, 300, 1000, 1700, 9000, 100_000])),
@@ -293,6 +309,6 @@ mod tests {
             let ops = generate(seed).ops;
             kinds.extend(ops.iter().map(|op| format!("{:?}", discriminant(op))));
         }
-        assert_eq!(kinds.len(), 24, "every variant of Op");
+        assert_eq!(kinds.len(), 25, "every variant of Op");
     }
 }

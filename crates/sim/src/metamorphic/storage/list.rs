@@ -139,6 +139,8 @@ pub enum Op {
     Reopen,
     /// The process or the machine dies, and the store is opened again.
     Crash,
+    /// As [`Op::Crash`], but nothing is committed for it before.
+    SuddenCrash,
     /// Reads every file again.
     Verify,
     /// Compares what the store counts with what is known.

@@ -87,7 +87,11 @@ impl Planner {
             Op::Crash => {
                 self.model.commit(&[]);
                 self.reopen();
-                Step::Crash { seq: self.model.newest() }
+                Step::Crash { seq: self.model.newest(), sudden: false }
+            }
+            Op::SuddenCrash => {
+                self.reopen();
+                Step::Crash { seq: self.model.newest(), sudden: true }
             }
             Op::Verify => Step::Verify,
             Op::Count => self.count(),
@@ -280,7 +284,7 @@ mod tests {
         let list = List { style: KeyStyle::Short, keys: 4, retention: Keep::All, ops };
         let steps = plan(&list).steps;
         assert!(matches!(&steps[3], Step::Scan { want, whole: true, at: 1, .. } if want.len() == 1));
-        assert!(matches!(&steps[5], Step::Crash { seq: 3 }));
+        assert!(matches!(&steps[5], Step::Crash { seq: 3, sudden: false }));
         assert!(matches!(&steps[6], Step::WalkOn { want, whole: false, .. } if want.is_empty()));
         assert!(matches!(&steps[7], Step::Get { want: None, at: Some(1), reach: Reach::Certain, .. }));
         assert!(matches!(&steps[8], Step::Get { reach: Reach::Future, .. }));

@@ -11,7 +11,7 @@ use fountain_lsm::{
     SeqAt, Snapshot, StoreId, Timestamp, WriteBatch, limits,
 };
 
-use super::config::{Config, Packing, Prefix, Worker};
+use super::config::{Config, Packing, Prefix, Promise, Worker};
 use super::digest::Digest;
 use super::list::{CURSOR_SLOTS, SNAPSHOT_SLOTS, Work, Wrong};
 use super::pause::{Pauses, PausingFs};
@@ -175,7 +175,7 @@ impl<'a> Player<'a> {
             }
             Step::Checkpoint { seq, want } => self.checkpoint(*seq, want),
             Step::Reopen { seq } => self.reopen(*seq),
-            Step::Crash { seq } => self.crash(*seq),
+            Step::Crash { seq, sudden } => self.crash(*seq, *sudden),
             Step::Verify => done("verify", self.db()?.verify()),
             Step::Wait(millis) => {
                 self.clock.advance(Duration::from_millis(*millis));
@@ -307,12 +307,17 @@ impl<'a> Player<'a> {
         same("the newest sequence", self.db()?.visible().get(), seq)
     }
 
-    fn crash(&mut self, seq: u64) -> Result<(), Complaint> {
+    /// Whatever was committed is to outlive it; without a last commit, what is in memory only is flushed.
+    fn crash(&mut self, seq: u64, sudden: bool) -> Result<(), Complaint> {
         self.tally.crashes += 1;
         self.let_go();
-        let least = self.config.promise.durability().max(Durability::Os);
-        let last = self.db()?.commit(WriteBatch::new(), least).map_err(|e| format!("commit: {e}"))?;
-        same("the last sequence before the crash", last.get(), seq)?;
+        if !sudden {
+            let least = self.config.promise.durability().max(Durability::Os);
+            let last = self.db()?.commit(WriteBatch::new(), least).map_err(|e| format!("commit: {e}"))?;
+            same("the last sequence before the crash", last.get(), seq)?;
+        } else if self.config.promise == Promise::Memory {
+            done("flush", self.db()?.flush())?;
+        }
         self.count_work();
         self.take_record();
         self.place = match self.place.take() {

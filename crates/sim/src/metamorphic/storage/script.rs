@@ -117,7 +117,7 @@ pub enum Step {
     /// Close and open; then this is the newest sequence.
     Reopen { seq: u64 },
     /// An empty commit that is as durable as the crash is bad, the crash, and an open; then this is the newest sequence.
-    Crash { seq: u64 },
+    Crash { seq: u64, sudden: bool },
     /// All files are sound.
     Verify,
     /// The newest sequence, the greatest that the history floor can be, and how many snapshots are open.
