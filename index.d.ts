@@ -25,7 +25,7 @@ export type { Key } from './lib/keys.js';
 export { WriteOperation } from './lib/operation.js';
 export { type Changed, Query } from './lib/query.js';
 export type { ChangeOptions } from './lib/query-spec.js';
-export { type Alternative, type Analysis, type AnyOperators, type AnyPath, type ArrayOperators, type At, type Cursor, type Explanation, type FindSpec, type Operators, type OrderOperators, type OrderPath, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type StringOperators, type TypeName, type Where, } from './lib/query-types.js';
+export { type Alternative, type Analysis, type AnyOperators, type AnyPath, type ArrayOperators, type At, type CommitOperators, type Cursor, type Explanation, type FindSpec, type Operators, type OrderOperators, type OrderPath, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type StringOperators, type TypeName, type Where, } from './lib/query-types.js';
 export { type CollectionOptions, type IndexReadOptions, type IndexScanOptions, ReadCollection, } from './lib/read-collection.js';
 export type { CheckedContents, CheckedFile, ContentFault, FileFault, RepairNote, SalvageLoss, SalvageReport, VerifyReport, } from './lib/repair.js';
 export type { DiscardedTail, Latencies, Latency, RecoveryReport, StoreMetrics } from './lib/reports.js';
@@ -34,4 +34,4 @@ export { type Schema, type SchemaInput, type SchemaOutput, type SchemaResult, ty
 export { Snapshot } from './lib/snapshot.js';
 export { FountainStore } from './lib/store.js';
 export { Transaction, TransactionCollection } from './lib/transaction.js';
-export type { AbortOptions, AgeRetention, AnyDocument, BatchItem, BatchOptions, Change, CollectionInfo, CollectionSettings, Commit, CountRetention, DeleteChange, DeleteOptions, DocumentMeta, DropChange, Durability, ExpiryOptions, FieldTtl, InsertOptions, Isolation, KeyProperty, OpenOptions, OperationOptions, PutChange, PutOptions, ReadOptions, Retention, ScanOptions, Sequence, SinceRetention, StoreChange, StoreOptions, SyncReadOptions, TransactionOptions, TransactionPutOptions, Ttl, Version, WatchOptions, WriteOptions, } from './lib/types.js';
+export type { AbortOptions, AgeRetention, AnyDocument, BatchItem, BatchOptions, Change, CollectionChange, CollectionInfo, CollectionSettings, CollectionWatchOptions, Commit, CountRetention, DeleteChange, DeleteOptions, DocumentMeta, DropChange, Durability, ExpiryOptions, FieldTtl, InsertOptions, Isolation, KeyProperty, LeaveChange, OpenOptions, OperationOptions, PutChange, PutOptions, ReadOptions, ReadyChange, Retention, ScanOptions, Sequence, SinceRetention, StoreChange, StoreOptions, SyncReadOptions, TransactionOptions, TransactionPutOptions, Ttl, Version, WatchOptions, WriteOptions, } from './lib/types.js';

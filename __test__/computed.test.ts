@@ -138,6 +138,26 @@ test('two old documents with one unique value end the build, and the index is dr
   await notes.put({ id: 'e', text: 'pen' })
 })
 
+test('an old document whose values are too large ends the build, and the index is dropped', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection<Note>('notes')
+  await notes.put({ id: 'a', text: 'pen' })
+  const build = notes.defineIndex('byText', { version: 1, values: ({ text }) => [text.repeat(500_000)] })
+  await fails(t, async () => await build, { code: 'ERR_TOO_LARGE' })
+  t.deepEqual(notes.indexes(), [])
+})
+
+test('an index that is dropped and defined anew by the same function in one breath is kept up', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection<Note>('notes')
+  await notes.defineIndex('byWord', WORDS)
+  const dropped = notes.dropIndex('byWord')
+  const build = notes.defineIndex('byWord', WORDS)
+  await Promise.all([dropped, build])
+  await notes.put({ id: 'a', text: 'pen' })
+  t.deepEqual(ids(await notes.byIndex('byWord', 'pen')), ['a'])
+})
+
 test('a function that throws for one of many leaves no promise that nobody handles', async (t) => {
   const path = directory(t)
   const script = `

@@ -2,7 +2,7 @@
 import { type as ark } from 'arktype'
 import * as v from 'valibot'
 import { z } from 'zod'
-import { type AnyIndexes, type Collection, FountainStore, path, type Query, type } from '../index.mjs'
+import { type AnyIndexes, type Collection, FountainStore, Index, path, type Query, type } from '../index.mjs'
 
 interface User {
   id: string
@@ -102,6 +102,27 @@ export async function indexesAreInferred(store: FountainStore): Promise<void> {
   store.collection('users', { schema: type<User>(), indexes: { x: { version: 1, values: () => [{}] } } })
   // @ts-expect-error unknown option
   store.collection('users', { schema: type<User>(), index: {} })
+
+  // A function's parameter has the type of the documents, declared or defined.
+  const computed = store.collection('users', {
+    schema: type<User>(),
+    indexes: { byDomain: { version: 1, values: (user) => user.email.split('@') } },
+  })
+  await computed.byIndex('byDomain', 'example.org')
+  // @ts-expect-error the function computes text
+  await computed.byIndex('byDomain', 3)
+  store.collection('users', {
+    schema: type<User>(),
+    // @ts-expect-error documents of this collection have no such member
+    indexes: { x: { version: 1, values: (user) => [user.nope] } },
+  })
+  await users.define(Index.multiValues('x', (user) => user.tags, { version: 1 }))
+  await users.define(Index.unique('x', 'email'))
+  await users.defineIndex('x', { version: 1, values: (user) => [user.age] })
+  // @ts-expect-error documents of this collection have no such member
+  await users.define(Index.multiValues('x', (user) => [user.nope], { version: 1 }))
+  // @ts-expect-error the function is for other documents
+  await users.define(Index.multiValues('x', (one: { nope: string }) => [one.nope], { version: 1 }))
 
   // Without a declaration any name may be an index.
   const loose = store.collection<User>('users')

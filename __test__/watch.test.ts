@@ -1,11 +1,11 @@
 /** Following the store: every change once and in order, from now or from the past, until told to stop. */
 import { join } from 'node:path'
 import test from 'ava'
-import { type Change, FountainStore, type StoreChange } from '../index.mjs'
+import { type Change, type CollectionChange, FountainStore, type StoreChange } from '../index.mjs'
 import { Collection } from '../lib/collection.js'
 import { StoreCore } from '../lib/core.js'
-import { followStore } from '../lib/history.js'
 import { runtime } from '../lib/runtime.js'
+import { followStore } from '../lib/watch.js'
 import { collectGarbage, directory, fails, newStore } from './support.js'
 
 interface Row {
@@ -186,4 +186,118 @@ test('who watches is told of a drop, and of what came before it', async (t) => {
   const differences: string[] = []
   for await (const change of store.diff(2, 5)) differences.push(brief(change))
   t.deepEqual(differences, ['rows delete a 3', 'others put d 5', 'rows put c 4'])
+})
+
+/** What is kept by one who follows: documents by id. */
+async function keep(changes: AsyncIterable<CollectionChange<Row, string>>, last: number): Promise<Map<string, number>> {
+  const kept = new Map<string, number>()
+  for await (const change of changes) {
+    if (change.op === 'put') kept.set(change.id, change.doc.n)
+    else if (change.op === 'delete' || change.op === 'leave') kept.delete(change.id)
+    if (change.sequence === last && !('initial' in change)) break
+  }
+  return kept
+}
+
+test('a collection is followed by conditions, with what was before', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<Row>('rows')
+  const seen = take(rows.watch({ where: { n: { $lt: 3 } }, prev: true }), 6)
+  await rows.put({ id: 'a', n: 1 })
+  await rows.batch([{ put: { id: 'b', n: 5 } }, { put: { id: 'a', n: 2 } }])
+  await store.collection<Row>('others').put({ id: 'a', n: 1 })
+  await rows.put({ id: 'a', n: 7 })
+  await rows.delete('b')
+  await rows.put({ id: 'a', n: 0 })
+  await rows.delete('a')
+  await store.dropCollection('rows')
+  t.deepEqual(await seen, [
+    { op: 'put', id: 'a', doc: { id: 'a', n: 1 }, sequence: 1 },
+    { op: 'put', id: 'a', doc: { id: 'a', n: 2 }, prev: { id: 'a', n: 1 }, sequence: 2 },
+    { op: 'leave', id: 'a', doc: { id: 'a', n: 7 }, prev: { id: 'a', n: 2 }, sequence: 4 },
+    { op: 'put', id: 'a', doc: { id: 'a', n: 0 }, prev: { id: 'a', n: 7 }, sequence: 6 },
+    { op: 'delete', id: 'a', prev: { id: 'a', n: 0 }, sequence: 7 },
+    { op: 'drop', sequence: 8 },
+  ])
+})
+
+test('deletes are told from puts, and bad conditions are refused at once', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<Row>('rows')
+  const deletes = take(rows.watch({ where: { $deleted: true } }), 1)
+  const late = take(rows.watch({ where: { $seq: { $gt: 2 }, $id: { $regex: '^a' } }, allowRegex: true }), 1)
+  await rows.put({ id: 'a', n: 1 })
+  await rows.delete('a')
+  await rows.put({ id: 'a', n: 2 })
+  t.deepEqual([await deletes, (await late)[0]?.sequence], [[{ op: 'delete', id: 'a', sequence: 2 }], 3])
+  for (const where of [{ n: { $near: 1 } }, { $createdSeq: 1 }, { n: undefined }, { $id: { $regex: 'a' } }]) {
+    await fails(t, () => rows.watch({ where: where as never }), { code: 'ERR_VALIDATION' })
+  }
+  await fails(t, () => rows.watch({ prev: 1 } as never), { code: 'ERR_INVALID_ARGUMENT', says: /prev/ })
+  await fails(t, () => rows.watch({ initial: true, from: 9 }), { code: 'ERR_SEQUENCE' })
+})
+
+test('what is there is told first, and whoever applies what comes has what matches', async (t) => {
+  const store = await newStore(t, { durability: 'memory', retention: 'latestOnly', memtableBytes: 64 * 1024 })
+  const rows = store.collection<Row>('rows')
+  await rows.batch(Array.from({ length: 500 }, (_, n) => ({ put: { id: `${n}`, n: n % 10 } })))
+  const where = { n: { $between: [3, 6] as const } }
+  const followed = rows.watch({ where, initial: true })
+  const first = await followed.next()
+  t.like(first.value, { op: 'put', sequence: 1, initial: true })
+  // What is written while the first documents are being told comes after them.
+  for (let round = 0; round < 20; round++) {
+    await rows.batch(
+      Array.from({ length: 50 }, (_, n) => ({ put: { id: `${(n * 7 + round) % 600}`, n: (n + round) % 10 } })),
+    )
+    if (round % 7 === 3) await store.flush()
+  }
+  await rows.deleteWhere({ n: 4 })
+  const { sequence } = await rows.put({ id: 'last', n: 3 })
+  const kept = await keep(followed, sequence)
+  const { doc } = first.value as { doc: Row }
+  if (!kept.has(doc.id) && (await rows.get(doc.id))?.n === doc.n) kept.set(doc.id, doc.n)
+  const matching = await rows.find({ where }).toArray()
+  t.deepEqual([...kept].sort(), matching.map(({ id, n }) => [id, n] as [string, number]).sort())
+  const [ready] = await take(rows.watch({ where: { n: 100 }, initial: true }), 1)
+  t.deepEqual(ready, { op: 'ready', sequence })
+})
+
+test('one who is so slow that memory does not hold what came is told all of it, once and in order', async (t) => {
+  const store = await newStore(t, { durability: 'memory' })
+  const rows = store.collection<Row & { text: string }>('rows')
+  const slow = [store.watch(), rows.watch(), rows.watch({ prev: true })]
+  const text = 'x'.repeat(500_000)
+  // Twice what is kept for watchers.
+  const count = 70
+  for (let n = 1; n <= count; n++) await rows.put({ id: String(n % 5), n, text })
+  for (const watch of slow as AsyncIterable<StoreChange | Change<Row>>[]) {
+    const told = (await take(watch, count)).map((one) => ('change' in one ? one.change : one) as Change<Row>)
+    t.deepEqual(
+      told.map((one) => [one.sequence, one.op === 'put' && one.doc.n]),
+      Array.from({ length: count }, (_, at) => [at + 1, at + 1]),
+    )
+    if (told.some((one) => 'prev' in one)) {
+      const prevs = told.map((one) => (one.op === 'put' ? one.prev?.n : undefined))
+      t.deepEqual(
+        prevs,
+        Array.from({ length: count }, (_, at) => (at < 5 ? undefined : at - 4)),
+      )
+    }
+  }
+})
+
+test('a watch of a collection that was dropped before says so instead of waiting for ever', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<Row>('rows')
+  await rows.put({ id: 'a', n: 1 })
+  await store.dropCollection('rows')
+  const gone = { code: 'ERR_NOT_FOUND', collection: 'rows' } as const
+  await fails(t, () => rows.watch().next(), gone)
+  await fails(t, () => rows.watch({ prev: true }).next(), gone)
+  t.deepEqual(await take(rows.watch({ from: 1 }), 5), [{ op: 'drop', sequence: 2 }])
+  // One who waits for the next change of another collection is not concerned.
+  const next = take(store.collection<Row>('others').watch(), 1)
+  await store.collection<Row>('others').put({ id: 'a', n: 1 })
+  t.is((await next).length, 1)
 })

@@ -6,7 +6,6 @@
 import type { ComputedIndex } from './computed.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
-import { followCollection } from './history.js'
 import {
   changeSchema,
   checkedDefinition,
@@ -21,7 +20,7 @@ import { EXPIRY_OPTIONS } from './keeping.js'
 import { type Key, keyBytes } from './keys.js'
 import { MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
-import { boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
+import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import { prepareDelete, prepareJson, preparePut } from './prepare.js'
 import { type Changed, change } from './query.js'
 import { type ChangeOptions, checkedSet, checkedWhere } from './query-spec.js'
@@ -29,20 +28,25 @@ import type { Where } from './query-types.js'
 import type { ReadSource } from './read.js'
 import { ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
+import { judges } from './schema.js'
 import { ensureVersion } from './schema-version.js'
 import type {
   BatchItem,
   Change,
+  CollectionChange,
+  CollectionWatchOptions,
   Commit,
   DeleteOptions,
   ExpiryOptions,
   InsertOptions,
   OperationOptions,
   PutOptions,
+  Sequence,
   WatchOptions,
   WriteOptions,
 } from './types.js'
 import { updateHere } from './update-here.js'
+import { followCollection } from './watch.js'
 import type { PreparedWrite } from './write-buffer.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
@@ -59,6 +63,13 @@ const CHANGE_OPTIONS: OptionRules<ChangeOptions> = {
 }
 /** @internal */
 export const WATCH_OPTIONS: OptionRules<WatchOptions> = { from: wholeNumber, signal }
+const COLLECTION_WATCH_OPTIONS: OptionRules<CollectionWatchOptions<unknown>> = {
+  ...WATCH_OPTIONS,
+  where: anything,
+  prev: boolean,
+  initial: boolean,
+  allowRegex: boolean,
+}
 const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
 
 /**
@@ -136,7 +147,7 @@ export class Collection<
   updateWhere(where: Where<T>, set: Partial<In>, options?: ChangeOptions): Promise<Changed> {
     const more = (source: ReadSource) => ({ set: checkedSet(set, source.keyName) })
     const { core, schema } = this.source
-    const here = (schema !== undefined || core.computed.has(this.name)) && options?.dryRun !== true
+    const here = (judges(schema) || core.computed.has(this.name)) && options?.dryRun !== true
     return this.#change('update', where, options, more, here ? set : undefined)
   }
 
@@ -151,7 +162,7 @@ export class Collection<
    *
    * @throws StoreError for what is no definition
    */
-  define(index: Index): IndexBuild {
+  define(index: Index<T>): IndexBuild {
     if (!(index instanceof Index)) throw invalidArgument('index', 'an Index', index)
     const { core } = this.source
     core.assertOpen()
@@ -172,9 +183,11 @@ export class Collection<
   /** Drops an index, in the same short time whatever it holds. Rejects with `ERR_NO_INDEX`. */
   async dropIndex(name: string): Promise<void> {
     const { core } = this.source
-    const dropped = core.isOpen ? this.indexes().find((index) => index.name === name) : undefined
+    const version = core.isOpen ? this.indexes().find((index) => index.name === name)?.computed : undefined
+    // One that is defined meanwhile, if by the same function, is another one.
+    const dropped = version === undefined ? undefined : core.computed.known(this.name, name, version)
     await changeSchema(core, { op: 'dropIndex', collection: this.name, index: indexName(name) })
-    core.computed.forget(this.name, name, dropped?.computed)
+    if (dropped !== undefined) core.computed.forget(this.name, dropped)
   }
 
   /** The collection's indexes, by name. */
@@ -217,11 +230,30 @@ export class Collection<
     return this.#operation(preparePut(this.source, document, 'absent', checked))
   }
 
-  /** What commits change in this collection, as `store.watch` tells it of all. */
-  watch(options?: WatchOptions): AsyncGenerator<Change<T, K>, void> {
-    const { core } = this.source
-    const { from, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
-    return followCollection<T, K>(this.source, from ?? core.call((native, handle) => native.sequence(handle)), signal)
+  /**
+   * What commits change in this collection, as `store.watch` tells it of all, up to the one that drops it. It rejects with
+   * `ERR_NOT_FOUND` if that happened before.
+   *
+   * @throws StoreError for bad options
+   */
+  watch(options?: WatchOptions): AsyncGenerator<Change<T, K>, void>
+  /**
+   * As above, of the documents for which conditions hold, with the document before each change, or beginning with those that
+   * are there. The state behind which the next changes come is kept readable as long as such a watch lasts: take them or
+   * leave it.
+   *
+   * @throws StoreError for bad options and conditions, `ERR_HISTORY_TRUNCATED` if `from` is no longer kept, `ERR_SEQUENCE` if
+   * it has not happened
+   */
+  watch(options: CollectionWatchOptions<T>): AsyncGenerator<CollectionChange<T, K>, void>
+  watch(options?: CollectionWatchOptions<T>): AsyncGenerator<CollectionChange<T, K>, void> {
+    const checked = checkOptions(options, COLLECTION_WATCH_OPTIONS as OptionRules<CollectionWatchOptions<T>>, 'watch')
+    const { from, signal, prev = false, initial = false, allowRegex = false } = checked
+    const where = checked.where === undefined ? undefined : checkedWhere(checked.where)
+    const found = (asOf: Sequence) =>
+      this.find({ where: where as Where<T> | undefined, asOf, allowRegex, signal }).pages()
+    const wanted = { from, signal, where, regex: allowRegex, prev, initial: initial ? found : undefined }
+    return followCollection<T, K>(this.source, wanted)
   }
 
   /**

@@ -45,7 +45,7 @@ export function checkedComputed(given: Partial<ComputedIndex>, place: string): K
 }
 
 /** A function that the program has for an index, in one version. */
-interface NamedFunction extends KnownComputed {
+export interface NamedFunction extends KnownComputed {
   readonly index: string
 }
 
@@ -62,24 +62,29 @@ export class ComputedIndexes {
   readonly #collections = new Map<string, Known>()
 
   /** Remembers the function of an index, instead of the one of this version before. */
-  learn(collection: string, index: string, { kind, version, values }: KnownComputed): void {
+  learn(collection: string, index: string, { kind, version, values }: KnownComputed): NamedFunction {
     let known = this.#collections.get(collection)
     if (known === undefined) {
       known = { functions: new Map(), place: new Place() }
       this.#collections.set(collection, known)
     }
-    known.functions.set(memberOf(index, version), { index, kind, version, values })
+    const learned = { index, kind, version, values }
+    known.functions.set(memberOf(index, version), learned)
+    return learned
   }
 
-  /** Forgets the function of a version of an index, or with no index all of a collection. */
-  forget(collection: string, index?: string, version?: number): void {
-    if (index === undefined) this.#collections.delete(collection)
-    else if (version !== undefined) this.#collections.get(collection)?.functions.delete(memberOf(index, version))
+  /** Forgets a function, if it is still the one of its version and index, or without one all of a collection. */
+  forget(collection: string, only?: NamedFunction): void {
+    if (only === undefined) {
+      this.#collections.delete(collection)
+    } else if (this.known(collection, only.index, only.version) === only) {
+      this.#collections.get(collection)?.functions.delete(memberOf(only.index, only.version))
+    }
   }
 
-  /** Whether there is a function for a version of an index. */
-  knows(collection: string, index: string, version: number): boolean {
-    return this.#collections.get(collection)?.functions.has(memberOf(index, version)) === true
+  /** The function for a version of an index, if there is one. */
+  known(collection: string, index: string, version: number): NamedFunction | undefined {
+    return this.#collections.get(collection)?.functions.get(memberOf(index, version))
   }
 
   /** Whether documents of the collection have values to be computed. */

@@ -42,7 +42,7 @@ export interface CollectionDefinition<S extends Schema, P extends string, I> {
    */
   readonly schemaVersion?: number | undefined
   /** The indexes that the program reads through, by name; `ready()` defines those that are missing. Default: none. */
-  readonly indexes?: I | undefined
+  readonly indexes?: (I & IndexDeclarations<DocumentOf<S>>) | undefined
 }
 
 /** Demands a key where documents have none in `id`. */

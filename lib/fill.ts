@@ -51,9 +51,7 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
   for (let after: Buffer | undefined; ; ) {
     const lacking = await readLacking(core, index.id, after)
     if (lacking.length === 0) return written
-    // All of them are made before the first is on its way: a function that throws leaves nothing behind that nobody awaits.
-    const writes = lacking.map((version) => withValues(source, index, version))
-    const puts = await Promise.allSettled(writes.map((write) => core.write([write], 'os')))
+    const puts = await Promise.allSettled((await prepared(source, index, lacking)).map((write) => core.write([write], 'os')))
     written += puts.filter(({ status }) => status === 'fulfilled').length
     const failures = puts.flatMap((put) => (put.status === 'rejected' ? [put.reason] : []))
     // It was put by somebody else, or deleted, or it has expired.
@@ -61,6 +59,15 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
     if (StoreError.is(failure, 'ERR_DISK_FULL')) return 0
     if (failure !== undefined) throw await givenUp(index, failure)
     after = lacking.at(-1)?.key
+  }
+}
+
+/** All of them, before the first is on its way: a function that throws leaves nothing behind that nobody awaits. */
+async function prepared(source: ReadSource, index: Unfilled, lacking: readonly Packed[]): Promise<PreparedWrite[]> {
+  try {
+    return lacking.map((version) => withValues(source, index, version))
+  } catch (error) {
+    throw await givenUp(index, error)
   }
 }
 
@@ -82,7 +89,7 @@ async function readLacking(core: StoreCore, index: number, after: Buffer | undef
 /** A put of the same document, with the same moment if it has one of its own. */
 function withValues(source: ReadSource, index: Unfilled, version: Packed): PreparedWrite {
   const { core, name } = source
-  if (!core.computed.knows(name, index.name, index.version)) {
+  if (core.computed.known(name, index.name, index.version) === undefined) {
     const message = `the function of index ${JSON.stringify(index.name)} was forgotten when an index of the name was dropped`
     throw new StoreError('ERR_DEFINITION', message, { collection: name, details: { index: index.name } })
   }

@@ -61,8 +61,8 @@ export interface IndexBounds<V = IndexKey> {
   readonly lte?: V | undefined
 }
 
-/** A named index, for `collection.define`. */
-export class Index {
+/** A named index of documents `T`, for `collection.define`; one on paths is for documents of any type. */
+export class Index<T = never> {
   /** Its name, unique in its collection. */
   readonly name: string
   /** Whether several documents may have the same key. */
@@ -72,9 +72,9 @@ export class Index {
   /** Whether only documents in which every path leads to a value have entries. */
   readonly sparse: boolean
   /** Its definition as data. */
-  readonly definition: IndexDefinition | ComputedIndex
+  readonly definition: IndexDefinition | ComputedIndex<T>
 
-  private constructor(name: string, definition: IndexDefinition | ComputedIndex) {
+  private constructor(name: string, definition: IndexDefinition | ComputedIndex<T>) {
     requireString(name, 'name')
     this.name = name
     this.kind = definition.kind ?? 'multi'
@@ -88,19 +88,19 @@ export class Index {
     kind: IndexKind,
     on: string | readonly string[],
     options?: { sparse?: boolean },
-  ): Index {
+  ): Index<unknown> {
     requireString(name, 'name')
     const { sparse = false } = checkOptions(options, INDEX_OPTIONS, `Index.${kind}`)
     return new Index(name, { kind, on, sparse })
   }
 
   /** An index in which no two documents have the same key. */
-  static unique(name: string, on: string | readonly string[], options?: { sparse?: boolean }): Index {
+  static unique(name: string, on: string | readonly string[], options?: { sparse?: boolean }): Index<unknown> {
     return Index.#onPaths(name, 'unique', on, options)
   }
 
   /** An index in which any number of documents have the same key, and a path with `[]` gives a document several. */
-  static multi(name: string, on: string | readonly string[], options?: { sparse?: boolean }): Index {
+  static multi(name: string, on: string | readonly string[], options?: { sparse?: boolean }): Index<unknown> {
     return Index.#onPaths(name, 'multi', on, options)
   }
 
@@ -109,17 +109,17 @@ export class Index {
    * whoever writes the collection must define or declare the index first, with the same version; a write without them rejects
    * with `ERR_DEFINITION`. Documents with no values have no entry.
    */
-  static multiValues<T = never>(
+  static multiValues<T>(
     name: string,
     values: (document: T) => readonly IndexValue[],
     options: { version: number; kind?: IndexKind },
-  ): Index {
+  ): Index<T> {
     const { version, kind = 'multi' } = checkOptions(options, COMPUTED_OPTIONS, 'Index.multiValues')
     const checked = checkedComputed(
       { kind, version: version as number, values: values as ComputedIndex['values'] },
       'index',
     )
-    return new Index(name, checked as ComputedIndex)
+    return new Index<T>(name, checked as ComputedIndex<T>)
   }
 }
 
@@ -156,12 +156,12 @@ export class IndexBuild implements PromiseLike<void> {
   async #defineComputed(definition: KnownComputed): Promise<number> {
     const { core, name: collection } = this.#source
     const { version } = definition
-    const isNew = !core.computed.knows(collection, this.name, version)
-    core.computed.learn(collection, this.name, definition)
+    const isNew = core.computed.known(collection, this.name, version) === undefined
+    const learned = core.computed.learn(collection, this.name, definition)
     try {
       return await this.#define(stored(definition))
     } catch (error) {
-      if (isNew) core.computed.forget(collection, this.name, version)
+      if (isNew) core.computed.forget(collection, learned)
       throw error
     }
   }

@@ -72,6 +72,8 @@ export interface NativeBinding {
   diff(ticket: number, store: number, io: Uint8Array, start: number, request: ChangesArguments): void
   watch(store: number): number
   watchNext(ticket: number, watch: number, collection: number, after: number, maxBytes: number): void
+  watchCollection(store: number, collection: number, from: number, sight: string, regex: boolean): number
+  watchBegin(watch: number): number
   unwatch(watch: number): void
   begin(store: number, serializable: boolean): number
   transactionCollection(transaction: number, name: string): number

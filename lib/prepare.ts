@@ -6,7 +6,7 @@ import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey
 import { requireString } from './options.js'
 import { largerBlock, type ReadSource, type WriteSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
-import { validated } from './schema.js'
+import { judges, validated } from './schema.js'
 import type { ExpiryOptions } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
 
@@ -71,7 +71,7 @@ export function prepareJson(
     const message = `the JSON text of a document of ${JSON.stringify(name)} has half of a surrogate pair, which is not text`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
   }
-  if (source.schema !== undefined || core.computed.has(name))
+  if (judges(source.schema) || core.computed.has(name))
     return preparePut(source, parseJson(source, json), condition, expiry)
   const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   for (let block: Buffer = core.runtime.io; ; ) {

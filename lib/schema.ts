@@ -72,6 +72,11 @@ export function type<T extends object>(): Schema<T, T> {
   return TYPE_ONLY as Schema<T, T>
 }
 
+/** Whether a schema looks at documents when the program runs. */
+export function judges(schema: Schema | undefined): schema is Schema {
+  return schema !== undefined && schema !== TYPE_ONLY
+}
+
 /** What an option must be to be a schema. */
 export const schemaRule: OptionRule = {
   expected: 'a validator that follows Standard Schema, version 1',
@@ -95,7 +100,7 @@ export interface SchemaContext {
  * @throws StoreError `ERR_VALIDATION` with the issues, `ERR_INVALID_ARGUMENT` for a validator that answers with a promise
  */
 export function validated({ name, keyName, schema }: SchemaContext, document: unknown): unknown {
-  if (schema === undefined || schema === TYPE_ONLY) return document
+  if (!judges(schema)) return document
   const key = isPlainObject(document) ? document[keyName] : undefined
   const known = { collection: name, key }
   const result = judge(schema, document, known)

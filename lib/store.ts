@@ -13,7 +13,7 @@ import type {
   WritableOf,
 } from './definition.js'
 import { invalidArgument } from './errors.js'
-import { followStore, readDiff } from './history.js'
+import { readDiff } from './history.js'
 import { changeSchema, completeInfo } from './indexes.js'
 import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
@@ -45,6 +45,7 @@ import type {
   TransactionOptions,
   WatchOptions,
 } from './types.js'
+import { followStore } from './watch.js'
 
 const durability = oneOf('memory', 'os', 'disk')
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
@@ -333,7 +334,7 @@ export class FountainStore implements AsyncDisposable {
    * @throws StoreError for bad options
    */
   watch(options?: WatchOptions): AsyncGenerator<StoreChange, void> {
-    const { from = this.sequence, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
+    const { from, signal } = checkOptions(options, WATCH_OPTIONS, 'watch')
     return followStore(this.#core, from, signal)
   }
 

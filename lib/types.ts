@@ -2,6 +2,7 @@
 import type { Logger } from './activity.js'
 import type { IndexInfo } from './indexes.js'
 import type { Key } from './keys.js'
+import type { Where } from './query-types.js'
 import type { Snapshot } from './snapshot.js'
 
 /**
@@ -55,16 +56,22 @@ export interface PutChange<T, K = Key> {
   readonly id: K
   /** The document. */
   readonly doc: T
-  /** The commit that put it. */
+  /** The document that it replaced, if there was one; only with `prev`. */
+  readonly prev?: T
+  /** The commit that put it; of what `initial` tells, the state in which it was found. */
   readonly sequence: Sequence
+  /** It was there when the watch began; only with `initial`. */
+  readonly initial?: true
 }
 
 /** A document that was deleted. */
-export interface DeleteChange<K = Key> {
+export interface DeleteChange<K = Key, T = unknown> {
   /** Tells it from a put. */
   readonly op: 'delete'
   /** The document's key. */
   readonly id: K
+  /** The document that was deleted, if there was one; only with `prev`. */
+  readonly prev?: T
   /** The commit that deleted it. */
   readonly sequence: Sequence
 }
@@ -80,7 +87,34 @@ export interface DropChange {
 }
 
 /** What became of a document, or of the collection. */
-export type Change<T, K = Key> = PutChange<T, K> | DeleteChange<K> | DropChange
+export type Change<T, K = Key> = PutChange<T, K> | DeleteChange<K, T> | DropChange
+
+/** A document was put for which the conditions of the watch hold no longer; they did before. */
+export interface LeaveChange<T, K = Key> {
+  /** Tells it from a put of a document for which they hold. */
+  readonly op: 'leave'
+  /** The document's key. */
+  readonly id: K
+  /** The document as it is now. */
+  readonly doc: T
+  /** The document that it replaced; only with `prev`. */
+  readonly prev?: T
+  /** The commit that put it. */
+  readonly sequence: Sequence
+}
+
+/** All documents that were there when the watch began have been told; changes follow. */
+export interface ReadyChange {
+  /** Tells it from changes. */
+  readonly op: 'ready'
+  /** It is about no document. */
+  readonly id?: undefined
+  /** The state that was told; a watch from it goes on here. */
+  readonly sequence: Sequence
+}
+
+/** What a watch of one collection tells, with conditions and `initial`, too. */
+export type CollectionChange<T, K = Key> = Change<T, K> | LeaveChange<T, K> | ReadyChange
 
 /** What became of a document of some collection, or of the collection itself. */
 export interface StoreChange {
@@ -97,6 +131,24 @@ export interface WatchOptions extends AbortOptions {
    * loop ended, give the sequence of the last commit of which everything was seen.
    */
   from?: Sequence | undefined
+}
+
+/** Options of `watch` of a collection. */
+export interface CollectionWatchOptions<T> extends WatchOptions {
+  /**
+   * Conditions (`docs/query.md`): of puts, those of documents for which they hold are told; of deletes, those of documents for
+   * which they did; and puts of documents for which they no longer do, as `'leave'`. Default: everything is told.
+   */
+  where?: Where<T> | undefined
+  /** Whether changes come with the document before them, as `prev`. Default: false. */
+  prev?: boolean | undefined
+  /**
+   * Whether to begin with the documents that there are in the state behind which the changes begin, as puts with `initial: true`,
+   * and then `'ready'`. If the loop ends before that, what was told is no state to go on from. Default: false.
+   */
+  initial?: boolean | undefined
+  /** Whether `$regex` may be used. Default: false. */
+  allowRegex?: boolean | undefined
 }
 
 /** Options of what takes a while and can be stopped. */

@@ -114,7 +114,7 @@ pub use schema::CollectionInfo;
 pub use snapshot::Snapshot;
 pub use store::Store;
 pub use transaction::{Isolation, Transaction};
-pub use versions::VersionPage;
+pub use versions::{Told, VersionPage};
 pub use view::View;
 pub use watch::Watch;
 pub use write_set::WriteSet;

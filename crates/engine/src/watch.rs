@@ -1,7 +1,9 @@
 //! Following the store: what commits change, each once and in their order, from any commit whose history is kept on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fountain_lsm::Seq;
 
@@ -11,9 +13,11 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::feed::{Recent, Wake};
 use crate::history::ChangesRequest;
 use crate::keyspace::CollectionId;
-use crate::kv::Batch;
+use crate::kv::{Batch, KvPin, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_PAGE_BYTES};
+use crate::query::{Past, Sight};
 use crate::store::Store;
+use crate::sync::lock;
 use crate::versions::VersionPage;
 
 /// Somebody who follows a store. As long as one exists, recent commits are kept in memory, so one who keeps up reads
@@ -21,6 +25,46 @@ use crate::versions::VersionPage;
 pub struct Watch {
     store: Store,
     id: u64,
+    begin: Seq,
+    view: Option<CollectionView>,
+    cancelled: AtomicBool,
+}
+
+/// What is told of one collection.
+struct CollectionView {
+    collection: CollectionId,
+    sight: Sight,
+    place: Mutex<Place>,
+}
+
+/// How far a collection was followed.
+struct Place {
+    /// The next changes come behind this commit.
+    after: Seq,
+    /// Keeps the state of `past` readable: that behind which the next changes come, or where a retention has dropped that by
+    /// the time it is reached, an earlier one. What came since is then no more than memory kept for watchers.
+    _pin: Box<dyn KvPin>,
+    past: Past,
+}
+
+impl Place {
+    fn new(pin: Box<dyn KvPin>) -> Self {
+        let past = Past { state: pin.seq(), since: HashMap::new() };
+        Self { after: past.state, _pin: pin, past }
+    }
+
+    /// Goes on to behind `changes`, which end with the commit `reached`.
+    fn advance(&mut self, kv: &dyn OrderedKv, reached: Seq, changes: &VersionPage) -> Result<()> {
+        match kv.pin(Some(reached)) {
+            Ok(pin) => *self = Self::new(pin),
+            Err(error) if error.code == ErrorCode::HistoryTruncated => {
+                self.past.add(changes);
+                self.after = reached;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -30,16 +74,52 @@ impl Store {
     /// `ERR_CLOSED`.
     pub fn watch(&self) -> Result<Watch> {
         let _pass = self.inner.enter("watching")?;
-        Ok(Watch { store: self.clone(), id: self.inner.feed.enter() })
+        let mut watch = self.new_watch();
+        watch.begin = self.sequence();
+        Ok(watch)
+    }
+
+    /// Begins to follow one collection from the state `from` on, the newest if that is `None`, by conditions and with the
+    /// documents before each change (see [`Sight`]). That state is kept readable until the first changes behind it are asked
+    /// for, then the one that these lead to, and so on: whoever is slow holds up what compaction drops.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CLOSED`.
+    pub fn watch_collection(
+        &self,
+        collection: CollectionId,
+        sight: Sight,
+        from: Option<Seq>,
+    ) -> Result<Watch> {
+        let _pass = self.inner.enter("watching")?;
+        // Before the state is fixed: what comes after it is kept.
+        let mut watch = self.new_watch();
+        let pin = self.inner.kv.pin(from).map_err(|error| self.in_collection(error, collection))?;
+        watch.begin = pin.seq();
+        watch.view = Some(CollectionView { collection, sight, place: Mutex::new(Place::new(pin)) });
+        Ok(watch)
+    }
+
+    /// One that begins later than commits are kept for it.
+    fn new_watch(&self) -> Watch {
+        let (id, begin) = (self.inner.feed.enter(), Seq::ZERO);
+        Watch { store: self.clone(), id, begin, view: None, cancelled: AtomicBool::new(false) }
     }
 }
 
 impl Watch {
+    /// The sequence behind which its changes begin: what was asked for, or the newest at that time.
+    pub fn begin(&self) -> Seq {
+        self.begin
+    }
+
     /// Fills `page`, which is cleared first, with the next changes after `after`, and returns the commit up to which they
     /// go, as [`Store::changes`] does. That is `after` itself when there is no later commit; see [`Watch::when_after`].
+    /// Of a watch of one collection, which tells of no other, `after` has to be where the page before ended.
     ///
     /// # Errors
-    /// As [`Store::changes`]; `ERR_SEQUENCE` when `after` has not happened yet.
+    /// As [`Store::changes`]; `ERR_SEQUENCE` when `after` has not happened yet, `ERR_NOT_FOUND` when the collection was
+    /// dropped before it, `ERR_CLOSED` when the watch was ended.
     pub fn next(
         &self,
         collection: Option<CollectionId>,
@@ -48,8 +128,40 @@ impl Watch {
         page: &mut VersionPage,
     ) -> Result<Seq> {
         page.clear();
+        let _pass = self.store.inner.enter("watching")?;
+        if self.cancelled.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorCode::Closed, "the watch was ended"));
+        }
+        let Some(CollectionView { collection, sight, place }) = &self.view else {
+            return self.next_changes(collection, after, max_bytes, page);
+        };
+        let mut place = lock(place);
+        if place.after != after {
+            let message = format!("the changes after {} are next, not those after {after}", place.after);
+            return Err(Error::argument(message));
+        }
+        let mut changes = VersionPage::new();
+        let reached = self.next_changes(Some(*collection), after, max_bytes, &mut changes)?;
+        let (kv, shapes) = (self.store.inner.kv.as_ref(), self.store.inner.shapes.list());
+        let told = sight.fill(kv, &shapes, &place.past, &changes, page);
+        told.map_err(|error| self.store.in_collection(error, *collection))?;
+        if reached != after {
+            place.advance(kv, reached, &changes)?;
+        }
+        Ok(reached)
+    }
+
+    /// All changes, whatever is told of them.
+    fn next_changes(
+        &self,
+        collection: Option<CollectionId>,
+        after: Seq,
+        max_bytes: usize,
+        page: &mut VersionPage,
+    ) -> Result<Seq> {
         let inner = &self.store.inner;
-        let _pass = inner.enter("watching")?;
+        // A collection leaves the catalog after the commit that drops it became visible.
+        let dropped = collection.filter(|&id| inner.catalog.name(id).is_none());
         let upto = inner.kv.visible();
         if after > upto {
             let message = format!("sequence {after} has not happened yet; the newest is {upto}");
@@ -59,12 +171,22 @@ impl Watch {
             }));
         }
         let request = ChangesRequest { collection, after, upto, max_bytes };
-        if let Some(recent) = inner.feed.after(after)
-            && let Some(reached) = self.fill(&request, &recent, page)?
-        {
-            return Ok(reached);
+        let known = match inner.feed.after(after) {
+            Some(recent) => self.fill(&request, &recent, page)?,
+            None => None,
+        };
+        let reached = match known {
+            Some(reached) => reached,
+            None => self.store.changes(&request, page)?,
+        };
+        match dropped {
+            // Had it been dropped after `after`, the page would say so.
+            Some(id) if page.is_empty() && reached >= upto => Err(Error::new(
+                ErrorCode::NotFound,
+                format!("the collection with id {id} was dropped before that"),
+            )),
+            _ => Ok(reached),
         }
-        self.store.changes(&request, page)
     }
 
     /// Calls `wake` once there is a commit after `after`: here and now if there is one, else on the commit thread. It should
@@ -78,6 +200,7 @@ impl Watch {
 
     /// Ends it: what waits is dropped, now and later.
     pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
         self.store.inner.feed.leave(self.id);
     }
 

@@ -6,8 +6,11 @@ mod support;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use fountain_engine::{Durability, ErrorCode, Seq, Store, VersionPage, Watch};
-use support::{Home, LocalHome, MemoryHome, memory_store, put};
+use fountain_engine::record::from_json;
+use fountain_engine::{
+    CollectionOptions, CollectionRetention, Durability, ErrorCode, Seq, Store, VersionPage, Watch, WriteSet,
+};
+use support::{Home, LocalHome, MemoryHome, key, memory_store, put};
 
 fn next(watch: &Watch, after: Seq) -> (Seq, Vec<u64>) {
     let mut page = VersionPage::new();
@@ -81,4 +84,113 @@ fn the_future_is_an_error() {
     let store = memory_store();
     let error = store.watch().unwrap().next(None, Seq::MAX, 1, &mut VersionPage::new()).unwrap_err();
     assert_eq!(error.code, ErrorCode::Sequence);
+}
+
+fn document(store: &Store, n: u32) -> Vec<u8> {
+    store.encode(&from_json(&format!(r#"{{"n":{n}}}"#)).unwrap()).unwrap()
+}
+
+/// What is told, brief: sequence, key, `n` of the document and of the one before it.
+type Brief = (u64, u8, Option<String>, Option<String>, bool);
+
+fn all_told(store: &Store, watch: &Watch) -> Vec<Brief> {
+    let (mut page, mut told, mut after) = (VersionPage::new(), Vec::new(), watch.begin());
+    while after < store.sequence() {
+        after = watch.next(None, after, 60, &mut page).unwrap();
+        let json = |document: &[u8]| store.to_json(document).unwrap();
+        told.extend(page.changes().map(|one| {
+            let key = one.key.last().copied().unwrap_or_default();
+            (one.seq.get(), key, one.document.map(json), one.previous.map(json), one.leaves)
+        }));
+    }
+    told
+}
+
+#[test]
+fn by_conditions_the_same_is_told_from_memory_and_from_storage_whatever_is_kept() {
+    fn check(home: &dyn Home, retention: CollectionRetention) {
+        let store = home.open();
+        let options = CollectionOptions { retention: Some(retention), ..CollectionOptions::default() };
+        let collection = store.create_collection("c", options, Durability::Memory).unwrap();
+        let put = |changes: &[(u32, Option<u32>)]| {
+            let mut writes = WriteSet::new();
+            for (id, n) in changes {
+                match n {
+                    Some(n) => writes.put(collection, &key(*id), &document(&store, *n)).unwrap(),
+                    None => writes.delete(collection, &key(*id)).unwrap(),
+                }
+            }
+            store.commit(writes, Durability::Memory).unwrap();
+        };
+        put(&[(1, Some(1)), (2, Some(9))]);
+        let sight = |previous| {
+            let sight = format!(r#"{{"where":{{"n":{{"$lt":5}}}},"prev":{previous}}}"#);
+            store.parse_sight(&sight, false).unwrap()
+        };
+        let begin = store.sequence();
+        let live = store.watch_collection(collection, sight(true), None).unwrap();
+        assert_eq!(live.begin(), begin);
+        for n in [2, 8, 9, 3] {
+            put(&[(1, Some(n)), (3, Some(9))]);
+        }
+        put(&[(2, None)]);
+        put(&[(1, None), (1, Some(4)), (2, None)]);
+        put(&[(1, None)]);
+        if retention == CollectionRetention::LatestOnly {
+            store.flush().unwrap();
+            store.compact().unwrap();
+        }
+        let json = |n: u32| Some(format!(r#"{{"n":{n}}}"#));
+        let at = |steps: u64| begin.get() + steps;
+        let last = key(1).last().copied().unwrap();
+        let expected = [
+            (at(1), last, json(2), json(1), false),
+            (at(2), last, json(8), json(2), true),
+            (at(4), last, json(3), json(9), false),
+            (at(6), last, json(4), json(3), false),
+            (at(7), last, None, json(4), false),
+        ];
+        assert_eq!(all_told(&store, &live), expected);
+        if retention == CollectionRetention::Unbounded {
+            // Nobody watched when these were made, so they come from storage.
+            drop(live);
+            put(&[(9, Some(9))]);
+            let later = store.watch_collection(collection, sight(true), Some(begin)).unwrap();
+            assert_eq!(all_told(&store, &later), expected);
+            let brief = store.watch_collection(collection, sight(false), Some(begin)).unwrap();
+            let without = expected.map(|(seq, key, document, _, leaves)| (seq, key, document, None, leaves));
+            assert_eq!(all_told(&store, &brief), without);
+        } else {
+            let gone = store.watch_collection(collection, sight(true), Seq::new(begin.get() - 1));
+            assert_eq!(gone.unwrap_err().code, ErrorCode::HistoryTruncated);
+        }
+        store.close().unwrap();
+    }
+    check(&MemoryHome::default(), CollectionRetention::Unbounded);
+    check(&LocalHome::new(), CollectionRetention::Unbounded);
+    check(&LocalHome::new(), CollectionRetention::LatestOnly);
+}
+
+#[test]
+fn a_watch_of_a_dropped_collection_ends_with_its_drop_or_says_that_it_was_before() {
+    let store = memory_store();
+    let collection = store.collection("c").unwrap();
+    store.commit(put(collection, 1), Durability::Memory).unwrap();
+    let (plain, sight) = (store.watch().unwrap(), store.parse_sight("{}", false).unwrap());
+    let before = store.watch_collection(collection, sight.clone(), None).unwrap();
+    let dropped = store.drop_collection("c", Durability::Memory).unwrap();
+    let after = store.watch_collection(collection, sight, None).unwrap();
+    let mut page = VersionPage::new();
+    for (watch, from) in [(&plain, plain.begin()), (&before, before.begin())] {
+        assert_eq!(watch.next(Some(collection), from, 100, &mut page).unwrap(), dropped);
+        assert_eq!(page.changes().map(|one| one.key.len()).collect::<Vec<_>>(), [0]);
+    }
+    for watch in [&plain, &after] {
+        let error = watch.next(Some(collection), dropped, 100, &mut page).unwrap_err();
+        assert_eq!(error.code, ErrorCode::NotFound);
+    }
+    let error = before.next(None, before.begin(), 100, &mut page).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidArgument);
+    after.cancel();
+    assert_eq!(after.next(None, dropped, 100, &mut page).unwrap_err().code, ErrorCode::Closed);
 }

@@ -313,6 +313,11 @@ pub fn keep_watch(store: u32, begin: impl FnOnce(&Store) -> Result<Watch>) -> Re
     })
 }
 
+/// Runs `work` on a watch that is kept.
+pub fn with_watch<R>(handle: u32, work: impl FnOnce(&Watch) -> R) -> Result<R> {
+    TABLES.with_borrow(|tables| Ok(work(&tables.watches.get(&handle).ok_or_else(watch_ended)?.watch)))
+}
+
 /// Ends a watch; fine if it has ended.
 pub fn release_watch(handle: u32) {
     let ended = TABLES.with_borrow_mut(|tables| tables.watches.remove(&handle));

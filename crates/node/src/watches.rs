@@ -17,8 +17,32 @@ pub fn watch(store: u32) -> answer::Result<u32> {
     thread::keep_watch(store, Store::watch).map_err(|error| thrown(&error))
 }
 
+/// Begins to follow one collection, from a sequence on or, if that is negative, from now on: `sight` is `{ where?, prev? }` in
+/// JSON. Returns the watch's handle.
+#[napi(catch_unwind)]
+pub fn watch_collection(
+    store: u32,
+    collection_id: u32,
+    from: f64,
+    sight: String,
+    regex: bool,
+) -> answer::Result<u32> {
+    let begin = |engine: &Store| {
+        let id = collection(collection_id)?;
+        let from = if from < 0.0 { None } else { Some(sequence(from)?) };
+        engine.watch_collection(id, engine.parse_sight(&sight, regex)?, from)
+    };
+    thread::keep_watch(store, begin).map_err(|error| thrown(&error))
+}
+
+/// The sequence behind which the changes of a watch begin.
+#[napi(catch_unwind)]
+pub fn watch_begin(watch: u32) -> answer::Result<f64> {
+    thread::with_watch(watch, |watch| number(watch.begin())).map_err(|error| thrown(&error))
+}
+
 /// Waits for changes after a sequence, of one collection or, if that is 0, of all. Answers with the sequence up to which
-/// they go and the length of the page to collect, which may be empty.
+/// they go and the length of the page to collect.
 #[napi(catch_unwind)]
 pub fn watch_next(
     env: Env,
@@ -68,6 +92,8 @@ impl Next {
                 let (engine, watch, after) = (engine.clone(), Arc::clone(&self.watch), self.after);
                 watch.when_after(after, Box::new(move || self.spawn(&engine)));
             }
+            // Nothing to tell: JavaScript need not know.
+            Ok(reached) if page.is_empty() => Self { after: reached, ..self }.spawn(engine),
             found => self
                 .ticket
                 .answer(found.map(|reached| Outcome::bytes(number(reached), page.bytes().to_vec()))),

@@ -3,7 +3,7 @@
 //! On its way a query passes `request`, `parse_filter`, `literal`, `projection` and `legacy` (the language), `planner`,
 //! `sampler`, `plan` and `ranges` (how records are found), `walk`, `matcher`, `compare`, `order` and `collect` (finding,
 //! testing, sorting), `run` (one page), `token` and `seal` (where the next one begins), `explain` and `meter` (what it took).
-//! `about` is what a record is beside its document, `body` is what else can be asked, `change` changes what is found. `source` is all that it knows of storage, `state` its
+//! `about` is what a record is beside its document, `body` is what else can be asked, `change` changes what is found. `sight` is what of changes those are told who follow a collection. `source` is all that it knows of storage, `state` its
 //! state of an open store, `store` the calls.
 //!
 //! What always holds:
@@ -33,6 +33,7 @@ mod request;
 mod run;
 mod sampler;
 mod seal;
+mod sight;
 mod source;
 mod state;
 mod store;
@@ -45,6 +46,8 @@ pub use filter::{Filter, Pattern, Place, Test, Type};
 pub use projection::{Projection, Tree};
 pub use request::{AsOf, Count, Explain, Hints, Order, Query, Rules};
 pub use run::Answer;
+pub(crate) use sight::Past;
+pub use sight::Sight;
 
 #[cfg(test)]
 mod tests;

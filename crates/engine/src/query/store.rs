@@ -5,7 +5,7 @@ use fountain_lsm::{Durability, Seq};
 use super::seal::Seal;
 use super::state::{Judged, State};
 use super::token::Token;
-use super::{Answer, AsOf, Body, Change, Changed, Query, Rules, change, run};
+use super::{Answer, AsOf, Body, Change, Changed, Query, Rules, Sight, change, run};
 use crate::error::{Error, Result};
 use crate::keyspace::CollectionId;
 use crate::record::{Path, Value};
@@ -22,6 +22,15 @@ impl Store {
         let _pass = self.inner.enter("reading a query")?;
         let index_path = |name: &str| State::index_path(&self.inner, collection, name);
         Body::parse(text, Rules { regex, index_path: &index_path })
+    }
+
+    /// Reads what one who follows a collection wants to be told, `{ where?, prev? }`, from JSON text.
+    ///
+    /// # Errors
+    /// As [`Store::parse_query`].
+    pub fn parse_sight(&self, text: &str, regex: bool) -> Result<Sight> {
+        let _pass = self.inner.enter("reading a query")?;
+        Sight::parse(text, Rules { regex, ..Rules::default() })
     }
 
     /// One page of the records that a query asks for, as a view sees them. A cursor or a state that the query names
