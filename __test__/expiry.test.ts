@@ -146,6 +146,26 @@ test('updates keep the moment of a document, also where JavaScript has to judge 
   t.deepEqual([await rows.get('own'), (await rows.get('new'))?.n], [undefined, 1])
 })
 
+test('what has expired is seen by no read of the newest state, whoever holds that state', async (t) => {
+  const store = await newStore(t, { durability: 'memory' })
+  const rows = store.collection<Row>('rows')
+  await rows.defineIndex('byN', { kind: 'multi', on: 'n' })
+  // Seen by a snapshot of its sequence, and not deleted as long as nobody sweeps: what is deleted gets another one.
+  await rows.put({ id: 'a', n: 1 }, { ttl: 200 })
+  using held = store.snapshot()
+  const at = store.sequence
+  while (rows.getSync('a') !== undefined) await wait(5)
+  const found = [
+    await rows.getMany(['a']),
+    await rows.scan().toArray(),
+    await rows.byIndex('byN', 1),
+    await rows.find().toArray(),
+    [await rows.get('a')],
+  ]
+  if (store.sequence === at) t.is(held.collection<Row>('rows').getSync('a')?.n, 1)
+  t.deepEqual(found, [[undefined], [], [], [], [undefined]])
+})
+
 test('a moment that is none is refused', async (t) => {
   const store = await newStore(t)
   const rows = store.collection<Row>('rows')

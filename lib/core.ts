@@ -7,15 +7,14 @@ import { ComputedIndexes } from './computed.js'
 import { StoreError, type StoreErrorDetails } from './errors.js'
 import { fromThrown } from './failures.js'
 import { MAX_BATCH_OPERATIONS } from './limits.js'
-import { Pin } from './pin.js'
+import { NEWEST, Pin } from './pin.js'
 import { ShapeTable } from './record/shapes.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
 import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
 import { WriteQueue } from './write-queue.js'
 
-/** Means "the newest" where the addon takes a sequence to read at. */
-export const NEWEST = -1
+export { NEWEST }
 
 /** What a handle is told when it is opened, beside what is the engine's. */
 export interface HandleOptions {
@@ -126,6 +125,11 @@ export class StoreCore {
     const newest = this.call((native, handle) => native.sequence(handle))
     this.requireSequence(least, newest)
     return Promise.resolve({ sequence: newest })
+  }
+
+  /** Keeps the newest state readable for one read, which goes by the clock as it is now, as long as the pin has leases. */
+  hold(): Pin {
+    return this.call((native, handle) => new Pin(native, native.hold(handle), true))
   }
 
   /** Keeps the newest sequence readable as long as the pin has leases. */

@@ -51,7 +51,9 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
   for (let after: Buffer | undefined; ; ) {
     const lacking = await readLacking(core, index.id, after)
     if (lacking.length === 0) return written
-    const puts = await Promise.allSettled((await prepared(source, index, lacking)).map((write) => core.write([write], 'os')))
+    const puts = await Promise.allSettled(
+      (await prepared(source, index, lacking)).map((write) => core.write([write], 'os')),
+    )
     written += puts.filter(({ status }) => status === 'fulfilled').length
     const failures = puts.flatMap((put) => (put.status === 'rejected' ? [put.reason] : []))
     // It was put by somebody else, or deleted, or it has expired.

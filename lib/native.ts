@@ -74,6 +74,7 @@ export interface NativeBinding {
   watchNext(ticket: number, watch: number, collection: number, after: number, maxBytes: number): void
   watchCollection(store: number, collection: number, from: number, sight: string, regex: boolean): number
   watchBegin(watch: number): number
+  hold(store: number): number
   unwatch(watch: number): void
   begin(store: number, serializable: boolean): number
   transactionCollection(transaction: number, name: string): number

@@ -4,19 +4,30 @@
  */
 import type { NativeBinding } from './native.js'
 
+/** Means "the newest" where the addon takes a sequence to read at. */
+export const NEWEST = -1
+
+/** The number by which reads name what is held for read 0; that of the next is one less. Below those of transactions. */
+const FIRST_HELD_VIEW = -2 - 2 ** 33
+
+/** Whether what reads name by a number is a transaction. */
+export function isTransaction(view: number): boolean {
+  return view < NEWEST && view > FIRST_HELD_VIEW
+}
+
 /** One native snapshot, counted by its leases. */
 export class Pin {
-  /** The sequence that is kept readable. */
+  /** The sequence that is kept readable, or the number by which reads name what this keeps. */
   readonly sequence: number
   readonly #native: NativeBinding
   readonly #id: number
   #leases = 0
 
-  /** Takes over the native snapshot `id`. */
-  constructor(native: NativeBinding, id: number) {
+  /** Takes over the native snapshot `id`; one that was made for a read is named by a number of its own. */
+  constructor(native: NativeBinding, id: number, isOfRead = false) {
     this.#native = native
     this.#id = id
-    this.sequence = native.snapshotSequence(id)
+    this.sequence = isOfRead ? FIRST_HELD_VIEW - id : native.snapshotSequence(id)
   }
 
   /** A new share in this pin. */

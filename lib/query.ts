@@ -7,7 +7,7 @@ import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
 import { DEFAULT_PAGE_SIZE, MAX_PIECE_DOCUMENTS, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { type AskPiece, Pieces } from './pieces.js'
-import { abandoned, type Lease, LeaseSlot } from './pin.js'
+import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
 import { queryJson } from './query-json.js'
 import type {
   AnyPath,
@@ -180,7 +180,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
     const { source, lease } = this.#context
     const size = checkedSize(pageSize, 'size')
     // A cursor names the state to read; without one, the newest is held until the last page.
-    slot.lease = lease() ?? (this.#parts.cursor === undefined ? source.core.pinNewest().lease() : undefined)
+    slot.lease = lease() ?? (this.#parts.cursor === undefined ? source.core.hold().lease() : undefined)
     const pieces = this.#piecesAt(slot.lease?.sequence ?? NEWEST, size, signal)
     try {
       for (let items = await pieces.next(); items; items = await pieces.next()) {
@@ -202,8 +202,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
       const { items } = await this.#ask(body, at, signal, ({ next }, records) => found(next, records))
       return items
     }
-    const isTransaction = at < NEWEST
-    return new Pieces(find, { first: isOne ? most : size, most, limit, cursor: begin, mayGoAhead: !isTransaction })
+    return new Pieces(find, { first: isOne ? most : size, most, limit, cursor: begin, mayGoAhead: !isTransaction(at) })
   }
 
   /** `found` hears of the answer before its documents are unpacked. */

@@ -245,7 +245,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     core.assertOpen()
     const [range, state] = [encodeRange(checked, this.name), this.#state(checked)]
     const pin = () => {
-      const lease = this.#lease(state) ?? core.pinNewest().lease()
+      const lease = this.#lease(state) ?? core.hold().lease()
       core.activity.scan(this.name)
       return lease
     }
@@ -292,7 +292,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     core.assertOpen()
     const state = this.#state(options)
     const pin = () => {
-      const lease = this.#lease(state) ?? core.pinNewest().lease()
+      const lease = this.#lease(state) ?? core.hold().lease()
       core.activity.indexLookup(this.name, index)
       return lease
     }
@@ -366,7 +366,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   }
 
   async #readAll(keys: readonly Key[], state: StateRead): Promise<(T | undefined)[]> {
-    const lease = this.#lease(state) ?? this.source.core.pinNewest().lease()
+    const lease = this.#lease(state) ?? this.source.core.hold().lease()
     this.source.core.activity.getMany(this.name, keys.length)
     try {
       return (await readMany(this.#in(state), keys, lease.sequence)) as (T | undefined)[]

@@ -126,6 +126,7 @@ impl Inner {
         let (now, at) = match view {
             View::Newest => (Some(moment(self.clock.now())), None),
             View::At(seq) => (self.moments.of(*seq), Some(*seq)),
+            View::Then(seq, time) => (Some(moment(*time)), Some(*seq)),
             View::Transaction(transaction) => (Some(transaction.moment()), Some(transaction.sequence())),
         };
         now.map_or(Ok(None), |now| self.live_at(collection, now, at, tier))

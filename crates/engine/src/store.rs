@@ -262,6 +262,18 @@ impl Store {
         Ok(Snapshot::new(pin, held))
     }
 
+    /// Keeps the newest state readable for a read that takes several steps: they all go by the clock as it is now, whatever
+    /// snapshots there are of the same sequence. See [`Snapshot::view`].
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`.
+    pub fn hold(&self) -> Result<Snapshot> {
+        let _pass = self.inner.enter("reading")?;
+        // Before the pin, as for a snapshot.
+        let now = self.inner.clock.now();
+        Ok(Snapshot::of_read(self.inner.kv.pin(None)?, now))
+    }
+
     /// Holds `sequence` readable. If it is the newest, that is [`Store::snapshot`]; an earlier one shows what the snapshots of
     /// it show that are still held, taken while it was the newest, and without any exactly what its commits left, expired or
     /// not.

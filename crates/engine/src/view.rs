@@ -1,7 +1,7 @@
 //! What a read sees: the newest state, the state at a sequence, or a transaction's. Everything that reads, point reads,
 //! scans and what is built on them, goes through here, so that it works over all of them alike.
 
-use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
+use fountain_lsm::{Direction, KeyRange, ReadTier, Seq, Timestamp};
 
 use crate::error::{ErrorCode, Result};
 use crate::kv::{KvCursor, KvValue, OrderedKv};
@@ -15,6 +15,8 @@ pub enum View {
     Newest,
     /// That which the commit with this sequence left.
     At(Seq),
+    /// The same, without what had expired by a time. The sequence has to be kept readable.
+    Then(Seq, Timestamp),
     /// That at which the transaction began, with its own writes up to the moment when the read begins.
     Transaction(Transaction),
 }
@@ -24,7 +26,7 @@ impl View {
     pub(crate) fn get(&self, kv: &dyn OrderedKv, key: &[u8], tier: ReadTier) -> Result<Option<KvValue>> {
         match self {
             Self::Newest => kv.get(key, None, tier),
-            Self::At(seq) => kv.get(key, Some(*seq), tier),
+            Self::At(seq) | Self::Then(seq, _) => kv.get(key, Some(*seq), tier),
             Self::Transaction(transaction) => transaction.get(kv, key, tier),
         }
     }
@@ -38,7 +40,7 @@ impl View {
     ) -> Result<Vec<Option<KvValue>>> {
         match self {
             Self::Newest => kv.get_many(keys, None, tier),
-            Self::At(seq) => kv.get_many(keys, Some(*seq), tier),
+            Self::At(seq) | Self::Then(seq, _) => kv.get_many(keys, Some(*seq), tier),
             Self::Transaction(transaction) => {
                 let frozen = transaction.frozen();
                 keys.iter().map(|key| frozen.get(kv, key, tier)).collect()
@@ -56,7 +58,7 @@ impl View {
     ) -> Result<Box<dyn KvCursor>> {
         match self {
             Self::Newest => newest_cursor(kv, &range, direction, tier),
-            Self::At(seq) => kv.cursor(range, *seq, direction, tier),
+            Self::At(seq) | Self::Then(seq, _) => kv.cursor(range, *seq, direction, tier),
             Self::Transaction(transaction) => transaction.cursor(kv, range, direction, tier),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fountain_lsm::Seq;
+use fountain_lsm::{KeyRange, Seq};
 
 use crate::document;
 use crate::envelope;
@@ -54,8 +54,14 @@ impl Place {
     }
 
     /// Goes on to behind `changes`, which end with the commit `reached`.
-    fn advance(&mut self, kv: &dyn OrderedKv, reached: Seq, changes: &VersionPage) -> Result<()> {
-        match kv.pin(Some(reached)) {
+    fn advance(
+        &mut self,
+        kv: &dyn OrderedKv,
+        collection: CollectionId,
+        reached: Seq,
+        changes: &VersionPage,
+    ) -> Result<()> {
+        match hold(kv, collection, Some(reached)) {
             Ok(pin) => *self = Self::new(pin),
             Err(error) if error.code == ErrorCode::HistoryTruncated => {
                 self.past.add(changes);
@@ -65,6 +71,13 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Keeps a state of a collection readable, if it is. A pin alone does not tell: collections have retentions of their own.
+fn hold(kv: &dyn OrderedKv, collection: CollectionId, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
+    let pin = kv.pin(at)?;
+    kv.changes(collection.storage_range(&KeyRange::default()), pin.seq(), pin.seq())?;
+    Ok(pin)
 }
 
 impl Store {
@@ -94,7 +107,8 @@ impl Store {
         let _pass = self.inner.enter("watching")?;
         // Before the state is fixed: what comes after it is kept.
         let mut watch = self.new_watch();
-        let pin = self.inner.kv.pin(from).map_err(|error| self.in_collection(error, collection))?;
+        let pin = hold(self.inner.kv.as_ref(), collection, from);
+        let pin = pin.map_err(|error| self.in_collection(error, collection))?;
         watch.begin = pin.seq();
         watch.view = Some(CollectionView { collection, sight, place: Mutex::new(Place::new(pin)) });
         Ok(watch)
@@ -146,7 +160,7 @@ impl Watch {
         let told = sight.fill(kv, &shapes, &place.past, &changes, page);
         told.map_err(|error| self.store.in_collection(error, *collection))?;
         if reached != after {
-            place.advance(kv, reached, &changes)?;
+            place.advance(kv, *collection, reached, &changes)?;
         }
         Ok(reached)
     }

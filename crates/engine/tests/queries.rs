@@ -282,16 +282,19 @@ fn a_change_of_all_never_overwrites_what_it_did_not_see() {
     let store = home.open();
     let collection = store.collection("c").unwrap();
     put(&store, collection, (0..50).map(|id| json!({ "id": id, "n": 0 })));
+    let unseen = json!({ "n": 1, "seen": { "$exists": false } });
+    let update = json!({ "type": "update", "where": unseen, "set": { "seen": true } });
+    let mark = || change(&store, collection, &update).0;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for id in 0..50 {
                 put(&store, collection, std::iter::once(json!({ "id": id, "n": 1 })));
             }
         });
-        while change(&store, collection, &json!({ "type": "update", "where": { "n": 1, "seen": { "$exists": false } }, "set": { "seen": true } })).0 > 0
-            || !all_are_one(&store, collection)
-        {}
+        while mark() > 0 || !all_are_one(&store, collection) {}
     });
+    // What was put between the last change and the look.
+    mark();
     let query = find(&store, collection, &json!({ "where": { "n": 1, "seen": true } }));
     assert_eq!(store.count(collection, &query, View::Newest).unwrap(), 50);
 }

@@ -13,6 +13,12 @@ pub fn snapshot(store: u32) -> answer::Result<u32> {
     thread::keep_snapshot(store, Store::snapshot).map_err(|error| thrown(&error))
 }
 
+/// Keeps the newest state readable for a read that takes several steps. Returns the handle of what is as a snapshot.
+#[napi(catch_unwind)]
+pub fn hold(store: u32) -> answer::Result<u32> {
+    thread::keep_snapshot(store, Store::hold).map_err(|error| thrown(&error))
+}
+
 /// Keeps a given sequence readable. Returns the snapshot's handle.
 #[napi(catch_unwind)]
 pub fn snapshot_at(store: u32, sequence: f64) -> answer::Result<u32> {

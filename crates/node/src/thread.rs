@@ -293,11 +293,18 @@ pub fn rollback(handle: u32) {
     }
 }
 
-/// The view that a number names: a sequence, −1 for the newest state, and −2 − `handle` for a transaction.
+/// The first number by which a view names what is held for a read; see [`view`].
+const HELD: f64 = -2.0 - 8_589_934_592.0;
+
+/// The view that a number names: a sequence, −1 for the newest state, −2 − `handle` for a transaction, and
+/// −2 − 2^33 − `handle` for what is held for a read.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "handles are 32-bit numbers")]
 pub fn view(at: f64) -> Result<View> {
     if at >= 0.0 {
         return sequence(at).map(View::At);
+    }
+    if at <= HELD {
+        return with_snapshot((HELD - at) as u32, Snapshot::view);
     }
     if at > -2.0 { Ok(View::Newest) } else { transaction((-2.0 - at) as u32).map(View::Transaction) }
 }

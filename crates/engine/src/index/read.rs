@@ -60,7 +60,7 @@ impl<'a> IndexCursor<'a> {
     pub fn open(place: Place<'a>, index: &Arc<Index>, range: KeyRange, direction: Direction) -> Result<Self> {
         let at = match place.view {
             View::Newest => None,
-            View::At(seq) => Some(*seq),
+            View::At(seq) | View::Then(seq, _) => Some(*seq),
             View::Transaction(transaction) => Some(transaction.sequence()),
         };
         let walk = match (index.since, place.view) {
@@ -129,7 +129,7 @@ impl<'a> IndexCursor<'a> {
 pub(super) fn is_exclusive(index: &Index, view: &View) -> bool {
     let at = match view {
         View::Newest => None,
-        View::At(seq) => Some(*seq),
+        View::At(seq) | View::Then(seq, _) => Some(*seq),
         View::Transaction(_) => return false,
     };
     index.definition.kind() == IndexKind::Unique && index.is_ready(at)

@@ -66,10 +66,11 @@ impl<'a> State<'a> {
                 (View::At(pin.seq()), Some(pin))
             }
             View::At(seq) => (View::At(seq), Some(inner.kv.pin(Some(seq))?)),
+            View::Then(seq, time) => (View::Then(seq, time), Some(inner.kv.pin(Some(seq))?)),
         };
         let seq = match &view {
             View::Transaction(transaction) => transaction.sequence(),
-            View::At(seq) => *seq,
+            View::At(seq) | View::Then(seq, _) => *seq,
             View::Newest => inner.kv.visible(),
         };
         let live = match judged {

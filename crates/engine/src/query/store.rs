@@ -106,7 +106,9 @@ impl Store {
         let (seq, judged) = self.state_of(query, seal)?;
         match (seq, view) {
             (Some(seq), View::Newest) => Ok((View::At(seq), judged)),
-            (Some(seq), View::At(other)) if seq != other => Err(other_state(seq, other)),
+            (Some(seq), View::At(other) | View::Then(other, _)) if seq != other => {
+                Err(other_state(seq, other))
+            }
             (Some(_), View::Transaction(_)) if query.at.is_some() => {
                 Err(Error::argument("a query in a transaction reads what that sees, and can have no asOf"))
             }
