@@ -26,6 +26,7 @@ export const FAILED = 2
 /** The functions of the addon; `crates/node` documents each. */
 export interface NativeBinding {
   init(callback: () => void): number
+  lend(env: number, block: Uint8Array): void
   nextAnswer(env: number, into: Uint8Array, sleep: boolean): number
   collect(env: number, into: Uint8Array): number
   open(env: number, ticket: number, path: string, options: object): void
@@ -47,6 +48,7 @@ export interface NativeBinding {
   metrics(store: number): string
   recovery(store: number): string
   submit(ticket: number, store: number, bytes: Uint8Array, length: number, durability: number): void
+  getLent(store: number, collection: number, key: number, at: number, atOnce: boolean): number
   getSync(store: number, collection: number, io: Uint8Array, key: number, at: number, atOnce: boolean): number
   get(ticket: number, store: number, collection: number, io: Uint8Array, key: number, at: number): void
   getManySync(store: number, collection: number, io: Uint8Array, keys: number, at: number, atOnce: boolean): number

@@ -56,11 +56,27 @@ export function readNow(
   const { core, id } = source
   const { native, io } = core.runtime
   const context: KeyContext = { collection: source.name, place: 'key' }
-  for (let block: Buffer = io; ; ) {
-    const keyLength = encodeKey(key, block, 0, context)
+  const keyLength = encodeKey(key, io, 0, context)
+  let length: number
+  try {
+    length = native.getLent(core.handle, id, keyLength, at, atOnce)
+  } catch (error) {
+    throw fromThrown(error, { collection: source.name, key })
+  }
+  if (length >= 0) return finish(source, key, io, 0, length)
+  if (length === NOT_FOUND) return undefined
+  if (length === WOULD_BLOCK) return PENDING
+  return readLarge(source, key, at, atOnce, finish, largerBlock(io, length))
+}
+
+/** As `readNow`, with a block of its own for an answer that the one of the thread has no room for. */
+function readLarge(source: ReadSource, key: Key, at: number, atOnce: boolean, finish: Finish, first: Buffer): unknown {
+  const { core, id } = source
+  for (let block = first; ; ) {
+    const keyLength = encodeKey(key, block, 0, { collection: source.name, place: 'key' })
     let length: number
     try {
-      length = native.getSync(core.handle, id, block, keyLength, at, atOnce)
+      length = core.runtime.native.getSync(core.handle, id, block, keyLength, at, atOnce)
     } catch (error) {
       throw fromThrown(error, { collection: source.name, key })
     }

@@ -17,7 +17,10 @@ type Settle = (failure: string | null, first: number, second: number) => void
 export class Runtime {
   /** The addon. */
   readonly native: NativeBinding
-  /** Keys go in and documents come out at its start; valid only until the next call. */
+  /**
+   * Keys go in and documents come out at its start; valid only until the next call. The addon has it for good: nobody else
+   * gets it, and its memory is never transferred.
+   */
   readonly io = Buffer.allocUnsafeSlow(IO_BYTES)
   /** Lets others run during long chains of reads. */
   readonly turn = new Turn()
@@ -32,6 +35,7 @@ export class Runtime {
   constructor(native: NativeBinding) {
     this.native = native
     this.#env = native.init(() => this.#settleAnswers())
+    native.lend(this.#env, this.io)
   }
 
   /** Opens a store natively and answers with its handle. */

@@ -7,6 +7,9 @@ use fountain_lsm::KeyRange;
 
 use crate::limits::KEYSPACE_BYTES;
 
+/// Storage keys up to this length are built on the stack.
+const SHORT_KEY_BYTES: usize = 64;
+
 /// Keyspace of the catalog.
 pub(crate) const CATALOG: [u8; KEYSPACE_BYTES] = 0u32.to_be_bytes();
 /// Keyspace of the shapes of records.
@@ -50,6 +53,18 @@ impl CollectionId {
         key.first_chunk().and_then(|prefix| Self::new(u32::from_be_bytes(*prefix)))
     }
 
+    /// Gives `work` the storage key of a record, which is not put on the heap unless it is long.
+    #[inline]
+    pub(crate) fn with_storage_key<R>(self, key: &[u8], work: impl FnOnce(&[u8]) -> R) -> R {
+        let mut short = [0; SHORT_KEY_BYTES];
+        let Some(full) = short.get_mut(..KEYSPACE_BYTES + key.len()) else {
+            return work(&self.storage_key(key));
+        };
+        full[..KEYSPACE_BYTES].copy_from_slice(&self.prefix());
+        full[KEYSPACE_BYTES..].copy_from_slice(key);
+        work(full)
+    }
+
     /// The storage key of a record.
     pub(crate) fn storage_key(self, key: &[u8]) -> Vec<u8> {
         let mut full = Vec::with_capacity(KEYSPACE_BYTES + key.len());
@@ -82,6 +97,15 @@ mod tests {
     fn the_keyspaces_of_the_store_itself_are_not_collections() {
         assert_eq!(CollectionId::new(15), None);
         assert_eq!(CollectionId::new(16), Some(CollectionId::FIRST));
+    }
+
+    #[test]
+    fn a_storage_key_is_the_same_on_the_stack_and_on_the_heap() {
+        let collection = CollectionId::new(0x0102_0304).unwrap();
+        for length in [0, 1, SHORT_KEY_BYTES - KEYSPACE_BYTES, SHORT_KEY_BYTES, 4096] {
+            let key = vec![7; length];
+            assert_eq!(collection.with_storage_key(&key, <[u8]>::to_vec), collection.storage_key(&key));
+        }
     }
 
     #[test]

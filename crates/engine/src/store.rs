@@ -202,7 +202,9 @@ impl Store {
         let live = self.inner.live(collection, &view, tier);
         let document = keys::validate(key)
             .and_then(|()| self.check_own(&view))
-            .and_then(|()| view.get(self.inner.kv.as_ref(), &collection.storage_key(key), tier))
+            .and_then(|()| {
+                collection.with_storage_key(key, |stored| view.get(self.inner.kv.as_ref(), stored, tier))
+            })
             .and_then(|value| seen(live?.as_ref(), value))
             .map_err(|error| self.in_collection(error, collection))?;
         self.inner.counters.gets.add(1);

@@ -46,7 +46,7 @@ type Blocks = Cache<Key, Arc<Block>, ByMemory, BuildHasherDefault<PlaceHasher>, 
 /// What a cache did since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CacheStats {
-    /// Lookups that found their block.
+    /// Lookups that found their block, or what they wanted of it.
     pub(crate) hits: u64,
     /// Lookups that did not.
     pub(crate) misses: u64,
@@ -94,6 +94,29 @@ impl BlockCache {
         self.change_charge(|charged| charged.saturating_add(bytes as u64));
     }
 
+    /// As [`Self::charge`], if that many bytes are neither charged nor used by blocks; says whether they were.
+    pub(crate) fn charge_spare(&self, bytes: usize) -> bool {
+        let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.blocks.as_ref().map_or(self.capacity, Cache::weight).saturating_add(*charged);
+        if self.capacity.saturating_sub(used) < bytes as u64 {
+            return false;
+        }
+        *charged += bytes as u64;
+        self.fit(*charged);
+        true
+    }
+
+    /// Most bytes that may be held.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity as usize
+    }
+
+    /// Counts an answer that needed no block.
+    #[inline]
+    pub(crate) fn count_hit(&self) {
+        self.hits.fetch_add(1, Relaxed);
+    }
+
     /// Gives back what was charged.
     pub(crate) fn release(&self, bytes: usize) {
         self.change_charge(|charged| charged.saturating_sub(bytes as u64));
@@ -103,8 +126,13 @@ impl BlockCache {
         // The lock keeps two changes from setting the capacity in the wrong order.
         let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
         *charged = change(*charged);
+        self.fit(*charged);
+    }
+
+    /// Leaves to blocks what is not charged. Under the lock of what is.
+    fn fit(&self, charged: u64) {
         if let Some(blocks) = &self.blocks {
-            let left = self.capacity.saturating_sub(*charged).max(self.capacity / LEAST_BLOCK_SHARE);
+            let left = self.capacity.saturating_sub(charged).max(self.capacity / LEAST_BLOCK_SHARE);
             if left != blocks.capacity() {
                 blocks.set_capacity(left);
             }

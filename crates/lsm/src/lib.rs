@@ -49,6 +49,7 @@ mod prefix;
 mod range;
 mod repair;
 mod retention;
+mod rows;
 #[cfg(not(feature = "sim"))]
 mod sites;
 #[cfg(feature = "sim")]

@@ -58,6 +58,10 @@ pub(crate) const MAX_BLOCK_BYTES_AT_ONCE: usize = 256 * 1024;
 /// Blocks in a row of which a reader is known to see nothing that a walk leaves out before it enters one all the same. It has to
 /// stand somewhere, and a search for more would cost a short scan more than it can gain.
 pub(crate) const MAX_SUPERSEDED_BLOCKS: usize = 64;
+/// Larger records, with their keys, are not kept as rows: finding their block takes a small part of the time to read them.
+pub(crate) const MAX_ROW_BYTES: usize = 4 * 1024;
+/// Rows may take this part of the cache.
+pub(crate) const ROWS_CACHE_SHARE: usize = 4;
 /// Bytes read ahead at first; doubled with every further read.
 pub(crate) const FIRST_READ_AHEAD_BYTES: usize = 8 * 1024;
 /// Most bytes read ahead.

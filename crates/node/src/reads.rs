@@ -10,7 +10,7 @@ use napi_derive::napi;
 use crate::arguments::{collection, slice, tier};
 use crate::errors::{answer, bad_argument, thrown};
 use crate::mailbox::Outcome;
-use crate::thread::{ticket_for, view, with_store};
+use crate::thread::{ticket_for, view, with_block, with_store};
 
 /// There is no such document.
 pub const NOT_FOUND: i32 = -1;
@@ -43,6 +43,22 @@ pub fn get_sync(
         Ok(None) => Ok(NOT_FOUND),
         Err(error) if at_once && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
         Err(error) => Err(thrown(&error)),
+    }
+}
+
+/// As `get_sync`, through the block that was lent to the environment.
+#[napi(catch_unwind)]
+pub fn get_lent(store: u32, collection_id: u32, key: u32, at: f64, at_once: bool) -> answer::Result<i32> {
+    let length = view(at).and_then(|view| {
+        with_block(store, |engine, block| {
+            let encoded = slice(block, 0, key)?;
+            let found = engine.get(collection(collection_id)?, encoded, view, tier(engine, at_once))?;
+            Ok(found.map_or(NOT_FOUND, |document| fill(block, &[&document])))
+        })
+    });
+    match length {
+        Err(error) if at_once && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
+        length => length.map_err(|error| thrown(&error)),
     }
 }
 

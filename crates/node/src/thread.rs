@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use fountain_engine::{Page, Result, Snapshot, Store, Transaction, View, Watch};
 use napi::Env;
-use napi::bindgen_prelude::{BufferSlice, Function};
+use napi::bindgen_prelude::{BufferSlice, Function, Uint8Array};
 use napi_derive::napi;
 
 use crate::arguments::sequence;
+use crate::block::Block;
 use crate::errors::{answer, bad_argument, closed, host_failure, thrown};
 use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::registry::SharedStore;
@@ -29,6 +30,8 @@ struct Environment {
     outstanding: usize,
     /// Bytes of the answer being delivered.
     payload: Vec<u8>,
+    /// Through which reads pass that are answered at once.
+    block: Option<Block>,
 }
 
 struct OpenStore {
@@ -74,7 +77,8 @@ thread_local! {
 pub fn init(env: Env, callback: Function<'_, (), ()>) -> answer::Result<u32> {
     let mailbox = Arc::new(Mailbox::default());
     let id = TABLES.with_borrow_mut(|tables| {
-        let environment = Environment { mailbox: Arc::clone(&mailbox), outstanding: 0, payload: Vec::new() };
+        let environment =
+            Environment { mailbox: Arc::clone(&mailbox), outstanding: 0, payload: Vec::new(), block: None };
         tables.environments.push(Some(environment));
         EnvId(tables.environments.len() - 1)
     });
@@ -233,6 +237,28 @@ pub fn with_store<R>(handle: u32, work: impl FnOnce(&Store) -> Result<R>) -> Res
     TABLES.with_borrow(|tables| {
         let open = tables.stores.get(handle as usize).and_then(Option::as_ref);
         work(open.ok_or_else(closed)?.store.engine())
+    })
+}
+
+/// Lends the environment a block of JavaScript's for as long as the environment lives, so that the hottest functions need not
+/// look at their arguments for it. JavaScript never lets go of its memory and leaves it alone during a call.
+#[napi(catch_unwind)]
+pub fn lend(environment: u32, block: Uint8Array) -> answer::Result<()> {
+    TABLES
+        .with_borrow_mut(|tables| {
+            tables.environment(EnvId(environment as usize))?.block = Some(Block::new(block));
+            Ok(())
+        })
+        .map_err(|error| thrown(&error))
+}
+
+/// Runs `work` on an open store with the block of its environment.
+pub fn with_block<R>(handle: u32, work: impl FnOnce(&Store, &mut [u8]) -> Result<R>) -> Result<R> {
+    TABLES.with_borrow_mut(|tables| {
+        let open = tables.stores.get(handle as usize).and_then(Option::as_ref).ok_or_else(closed)?;
+        let environment = tables.environments.get_mut(open.env.0).and_then(Option::as_mut);
+        let block = environment.and_then(|environment| environment.block.as_mut());
+        work(open.store.engine(), block.ok_or_else(|| bad_argument("no block was lent"))?.bytes())
     })
 }
 

@@ -132,8 +132,11 @@ impl Inner {
     /// Replaces the current state by what `change` makes of it.
     pub(super) fn swap_current(&self, change: impl FnOnce(&Current) -> Current) {
         let _swap = locked(&self.swap);
-        let next = change(&self.current.load());
-        self.current.store(Arc::new(next));
+        let next = Arc::new(change(&self.current.load()));
+        let before = self.current.swap(Arc::clone(&next));
+        if !Arc::ptr_eq(&before.version, &next.version) {
+            before.version.end_rows();
+        }
     }
 
     pub(super) fn open_table(&self, meta: TableMeta) -> Result<Arc<Table>> {

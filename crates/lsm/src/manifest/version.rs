@@ -15,13 +15,14 @@ use crate::limits::LEVELS;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::range::KeyRange;
+use crate::rows::Rows;
 use crate::table::{MultiGet, Table, TableMeta};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, ReadTier, Seq};
 use crate::value::{Value, Version as Stored};
 
 /// See the module.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Version {
     /// Shared with the cursors over them.
     levels: [Arc<[Arc<Table>]>; LEVELS],
@@ -29,6 +30,10 @@ pub(crate) struct Version {
     deleting: Vec<Arc<Table>>,
     /// Bytes per level, so that those who ask at every write need not add them up.
     bytes: [u64; LEVELS],
+    /// Newest sequence in any table.
+    greatest: Seq,
+    /// What reads at or after it have found.
+    rows: Rows,
 }
 
 impl Version {
@@ -64,7 +69,10 @@ impl Version {
         let bytes = levels.each_ref().map(|tables| tables.iter().map(|table| table.meta().size).sum());
         let deleting = levels.iter().flatten().filter(|table| !table.range_tombstones().is_empty());
         let deleting = deleting.cloned().collect();
-        let version = Self { levels: levels.map(Arc::from), deleting, bytes };
+        let greatest =
+            levels.iter().flatten().map(|table| table.meta().greatest_seq).max().unwrap_or_default();
+        let (levels, rows) = (levels.map(Arc::from), Rows::default());
+        let version = Self { levels, deleting, bytes, greatest, rows };
         debug_assert_eq!(version.broken_rule(), None);
         version
     }
@@ -74,7 +82,13 @@ impl Version {
         broken_rules(self.tables().map(|(level, table)| (level, table.meta()))).into_iter().next()
     }
 
+    /// Lets go of what reads have found, when another version takes the place of this one.
+    pub(crate) fn end_rows(&self) {
+        self.rows.end();
+    }
+
     /// The newest version of `key` at or before `at`, unless a deletion of a range hides it.
+    #[inline]
     pub(crate) fn get(
         &self,
         key: &[u8],
@@ -82,6 +96,20 @@ impl Version {
         at: Seq,
         tier: ReadTier,
     ) -> Result<Option<(Seq, Stored)>> {
+        // Rows are what is newest in all tables.
+        let newest = at >= self.greatest;
+        if newest && let Some((seq, value)) = self.rows.get(key, hash) {
+            return Ok(Some((seq, Stored::Put(Value::owned(value)))));
+        }
+        let Some((table, seq, found)) = self.find(key, hash, at, tier)? else { return Ok(None) };
+        if newest && let Stored::Put(value) = &found {
+            self.rows.keep(key, hash, seq, value, table.cache());
+        }
+        Ok(Some((seq, found)))
+    }
+
+    /// As [`Self::get`], with the table that has it.
+    fn find(&self, key: &[u8], hash: u64, at: Seq, tier: ReadTier) -> Result<Option<(&Table, Seq, Stored)>> {
         let level0 = self.levels[0].iter().filter(|table| table.meta().overlaps(key, key));
         let deeper = self.levels[1..].iter().filter_map(|tables| {
             tables.get(first_reaching(tables, key)).filter(|table| table.meta().overlaps(key, key))
@@ -94,7 +122,7 @@ impl Version {
                 continue;
             }
             match found? {
-                Some((seq, found)) if seq >= deleted => return Ok(Some((seq, found))),
+                Some((seq, found)) if seq >= deleted => return Ok(Some((table, seq, found))),
                 None if deleted == Seq::ZERO => {}
                 _ => {
                     hit(Mark::HiddenByRange);

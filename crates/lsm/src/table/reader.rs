@@ -115,6 +115,11 @@ impl Table {
         self
     }
 
+    /// The cache of its blocks.
+    pub(crate) fn cache(&self) -> &Arc<BlockCache> {
+        &self.cache
+    }
+
     /// What the manifest knows about the table.
     pub(crate) fn meta(&self) -> &TableMeta {
         &self.meta

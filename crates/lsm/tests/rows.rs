@@ -1,0 +1,74 @@
+//! What point reads have found is remembered, and must never be taken for what it is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+use fountain_lsm::{Db, Durability, KeyRange, ReadTier, WriteBatch};
+use support::{delete, fast_dir, get, get_at, put, small};
+
+/// Three times: found in the tables, remembered, and answered from memory alone.
+fn check(db: &Db, key: &str, expected: Option<&str>) {
+    for _ in 0..3 {
+        assert_eq!(get(db, key).as_deref(), expected, "{key}");
+    }
+    if expected.is_some() {
+        assert!(db.get_newest(key.as_bytes(), ReadTier::Memory).unwrap().is_some());
+    }
+}
+
+#[test]
+fn what_was_read_is_not_taken_for_what_was_written_since() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    let first = put(&db, "a", "1");
+    put(&db, "b", "1");
+    put(&db, "c", "1");
+    db.flush().unwrap();
+    for key in ["a", "b", "c"] {
+        check(&db, key, Some("1"));
+    }
+    // In memory above what was read, and then in tables of their own.
+    let second = put(&db, "a", "2");
+    delete(&db, "b");
+    let mut batch = WriteBatch::new();
+    batch.delete_range(&KeyRange { start: b"c".to_vec(), end: Some(b"d".to_vec()) }).unwrap();
+    db.commit(batch, Durability::Disk).unwrap();
+    for flush in [false, true] {
+        if flush {
+            db.flush().unwrap();
+        }
+        check(&db, "a", Some("2"));
+        check(&db, "b", None);
+        check(&db, "c", None);
+        // The past is what it was, before and after the newest was read.
+        assert_eq!(get_at(&db, "a", first).as_deref(), Some("1"));
+        assert_eq!(get_at(&db, "a", second).as_deref(), Some("2"));
+        assert_eq!(get_at(&db, "c", second).as_deref(), Some("1"));
+        check(&db, "a", Some("2"));
+    }
+    db.compact().unwrap();
+    check(&db, "a", Some("2"));
+    check(&db, "b", None);
+    db.ingest([("a", "3"), ("c", "3")]).unwrap();
+    check(&db, "a", Some("3"));
+    check(&db, "c", Some("3"));
+    assert_eq!(get_at(&db, "a", second).as_deref(), Some("2"));
+}
+
+#[test]
+fn a_record_that_was_read_needs_no_block_any_more() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "a", "1");
+    db.flush().unwrap();
+    check(&db, "a", Some("1"));
+    let before = db.metrics();
+    check(&db, "a", Some("1"));
+    let after = db.metrics();
+    assert_eq!((after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses), (4, 0));
+}
