@@ -5,7 +5,8 @@
  * Conventions of the boundary: stores, snapshots and transactions are `u32` handles of this thread; sequences are numbers,
  * and `at` is a sequence, −1 for "newest", or −2 − n for what transaction n sees; asynchronous
  * functions take a ticket, and when there are answers, the callback given to `init` is called to fetch them by `nextAnswer`.
- * No function returns a buffer: JavaScript allocates, the addon fills. Errors are thrown or delivered as JSON text.
+ * No function returns a buffer: JavaScript allocates, the addon fills. `getLent` reads through the block that `lend` gave the
+ * addon for good, and answers with the text of the record where it can. Errors are thrown or delivered as JSON text.
  */
 import { StoreError } from './errors.js'
 
@@ -23,10 +24,15 @@ export const NO_ANSWER = 0
 /** The call failed; the second number is the length of the error as JSON text. */
 export const FAILED = 2
 
+/** The functions that read through the block that was lent. */
+export interface LentBinding {
+  getLent(store: number, collection: number, key: number, at: number, atOnce: boolean): number | string
+}
+
 /** The functions of the addon; `crates/node` documents each. */
 export interface NativeBinding {
   init(callback: () => void): number
-  lend(env: number, block: Uint8Array): void
+  lend(env: number, block: Uint8Array, into: Partial<LentBinding>): void
   nextAnswer(env: number, into: Uint8Array, sleep: boolean): number
   collect(env: number, into: Uint8Array): number
   open(env: number, ticket: number, path: string, options: object): void
@@ -48,7 +54,6 @@ export interface NativeBinding {
   metrics(store: number): string
   recovery(store: number): string
   submit(ticket: number, store: number, bytes: Uint8Array, length: number, durability: number): void
-  getLent(store: number, collection: number, key: number, at: number, atOnce: boolean): number
   getSync(store: number, collection: number, io: Uint8Array, key: number, at: number, atOnce: boolean): number
   get(ticket: number, store: number, collection: number, io: Uint8Array, key: number, at: number): void
   getManySync(store: number, collection: number, io: Uint8Array, keys: number, at: number, atOnce: boolean): number

@@ -7,7 +7,7 @@ import type { CheckedIndex } from './indexes.js'
 import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
-import { readRecord } from './record/reader.js'
+import { readRecord, readWithText } from './record/reader.js'
 import type { Schema } from './schema.js'
 
 /** What reading a collection needs to know of it. */
@@ -54,23 +54,25 @@ export function readNow(
   finish: Finish = asDocument,
 ): unknown {
   const { core, id } = source
-  const { native, io } = core.runtime
-  const context: KeyContext = { collection: source.name, place: 'key' }
-  const keyLength = encodeKey(key, io, 0, context)
-  let length: number
+  const { lent, io } = core.runtime
+  // Only documents can be made of a structure and its text.
+  if (finish !== asDocument) return readInto(source, key, at, atOnce, finish, io)
+  const keyLength = encodeKey(key, io, 0, { collection: source.name, place: 'key' })
+  let answer: number | string
   try {
-    length = native.getLent(core.handle, id, keyLength, at, atOnce)
+    answer = lent.getLent(core.handle, id, keyLength, at, atOnce)
   } catch (error) {
     throw fromThrown(error, { collection: source.name, key })
   }
-  if (length >= 0) return finish(source, key, io, 0, length)
-  if (length === NOT_FOUND) return undefined
-  if (length === WOULD_BLOCK) return PENDING
-  return readLarge(source, key, at, atOnce, finish, largerBlock(io, length))
+  if (typeof answer === 'string') return restoreKey(readWithText(io, answer, core.shapes), source, key)
+  if (answer >= 0) return asDocument(source, key, io, 0, answer)
+  if (answer === NOT_FOUND) return undefined
+  if (answer === WOULD_BLOCK) return PENDING
+  return readInto(source, key, at, atOnce, finish, largerBlock(io, answer))
 }
 
-/** As `readNow`, with a block of its own for an answer that the one of the thread has no room for. */
-function readLarge(source: ReadSource, key: Key, at: number, atOnce: boolean, finish: Finish, first: Buffer): unknown {
+/** As `readNow`, through a block, or a larger one if it has no room for the answer. */
+function readInto(source: ReadSource, key: Key, at: number, atOnce: boolean, finish: Finish, first: Buffer): unknown {
   const { core, id } = source
   for (let block = first; ; ) {
     const keyLength = encodeKey(key, block, 0, { collection: source.name, place: 'key' })

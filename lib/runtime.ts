@@ -8,7 +8,7 @@ import type { StoreErrorDetails } from './errors.js'
 import { fromNative, fromThrown } from './failures.js'
 import { afterOthers } from './host.js'
 import { IO_BYTES } from './limits.js'
-import { FAILED, type NativeBinding, NO_ANSWER, nativeBinding } from './native.js'
+import { FAILED, type LentBinding, type NativeBinding, NO_ANSWER, nativeBinding } from './native.js'
 import { SLICE_MS, Turn } from './turn.js'
 
 type Settle = (failure: string | null, first: number, second: number) => void
@@ -22,6 +22,8 @@ export class Runtime {
    * gets it, and its memory is never transferred.
    */
   readonly io = Buffer.allocUnsafeSlow(IO_BYTES)
+  /** The functions of the addon that read through `io`. */
+  readonly lent = {} as LentBinding
   /** Lets others run during long chains of reads. */
   readonly turn = new Turn()
   readonly #env: number
@@ -35,7 +37,7 @@ export class Runtime {
   constructor(native: NativeBinding) {
     this.native = native
     this.#env = native.init(() => this.#settleAnswers())
-    native.lend(this.#env, this.io)
+    native.lend(this.#env, this.io, this.lent)
   }
 
   /** Opens a store natively and answers with its handle. */

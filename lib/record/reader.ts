@@ -14,6 +14,8 @@ import type { Shape, ShapeLookup } from './shapes.js'
 const READS_BEFORE_COMPILING = 8
 /** Strings of longer texts are decoded one by one: a part of a text keeps the whole text in memory. */
 const MAX_SHARED_TEXT_BYTES = 2048
+/** Codec, flags and a length of two bytes. */
+const SHORT_HEADER = 4
 
 const float = new Float64Array(1)
 const floatBytes = new Uint8Array(float.buffer)
@@ -58,6 +60,18 @@ export function readRecord(record: Buffer, start: number, end: number, table: Sh
     now.plain = false
     now.textAt = split
   }
+  return value() as object
+}
+
+/** The document whose record lies at the start of a block, with its text, which is plain and not long. */
+export function readWithText(record: Buffer, plainText: string, table: ShapeLookup): object {
+  now.bytes = record
+  now.at = SHORT_HEADER
+  now.wide = false
+  now.shapes = table
+  now.text = plainText
+  now.plain = true
+  now.textAt = 0
   return value() as object
 }
 

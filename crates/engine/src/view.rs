@@ -31,6 +31,24 @@ impl View {
         }
     }
 
+    /// Gives `show` the value of a storage key; says whether there is one.
+    pub(crate) fn show(
+        &self,
+        kv: &dyn OrderedKv,
+        key: &[u8],
+        tier: ReadTier,
+        show: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool> {
+        match self {
+            Self::Newest => kv.show(key, None, tier, show),
+            Self::At(seq) | Self::Then(seq, _) => kv.show(key, Some(*seq), tier, show),
+            Self::Transaction(transaction) => {
+                let found = transaction.get(kv, key, tier)?;
+                Ok(found.map(|value| show(&value)).is_some())
+            }
+        }
+    }
+
     /// The values of several storage keys, in their order, all of one state.
     pub(crate) fn get_many(
         &self,

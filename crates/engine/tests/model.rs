@@ -166,6 +166,11 @@ impl<H: Home> Run<H> {
         let found = self.store.get(self.id(collection), key, at, ReadTier::Disk).unwrap();
         let expected = self.history[sequence].get(&(collection, key.to_vec()));
         assert_eq!(found.as_deref(), expected.map(Vec::as_slice));
+        // Twice, as what was found once may be remembered.
+        for _ in 0..2 {
+            let shown = self.store.get_with(self.id(collection), key, at, ReadTier::Disk, <[u8]>::to_vec);
+            assert_eq!(shown.unwrap().as_ref(), expected);
+        }
     }
 
     fn scan(&self, scan: &Scan) {

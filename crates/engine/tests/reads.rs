@@ -112,6 +112,10 @@ fn a_read_limited_to_memory_says_so_and_succeeds_once_the_disk_was_read() {
     assert!(read(ReadTier::Disk).unwrap().is_some());
     assert!(read(ReadTier::Memory).unwrap().is_some());
     assert_eq!(store.metrics().gets, 2);
+    let show = |number, tier| store.get_with(collection, &key(number), None, tier, <[u8]>::to_vec);
+    assert_eq!(show(99, ReadTier::Memory).unwrap().as_deref(), read(ReadTier::Disk).unwrap().as_deref());
+    assert_eq!(show(1_000_000, ReadTier::Disk).unwrap(), None);
+    assert_eq!(store.metrics().gets, 5);
 }
 
 #[test]
@@ -139,7 +143,11 @@ fn a_scan_limited_to_memory_gives_what_memory_has_and_the_disk_gives_the_rest() 
 fn a_key_that_is_none_is_refused_by_reads_too() {
     let store = memory_store();
     let collection = store.collection("c").unwrap();
-    let error = store.get(collection, b"\x30no end", None, ReadTier::Disk).unwrap_err();
-    assert_eq!((error.code, error.details.what), (ErrorCode::InvalidKey, Some("truncated")));
-    assert_eq!(error.details.collection.as_deref(), Some("c"));
+    let key = b"\x30no end";
+    let error = store.get(collection, key, None, ReadTier::Disk).unwrap_err();
+    let other = store.get_with(collection, key, None, ReadTier::Disk, <[u8]>::len).unwrap_err();
+    for error in [error, other] {
+        assert_eq!((error.code, error.details.what), (ErrorCode::InvalidKey, Some("truncated")));
+        assert_eq!(error.details.collection.as_deref(), Some("c"));
+    }
 }

@@ -15,7 +15,10 @@ use support::{Home, LocalHome, MemoryHome, bytes_in, document, everything, key, 
 const BOTH: [Isolation; 2] = [Isolation::Snapshot, Isolation::Serializable];
 
 fn get(store: &Store, collection: CollectionId, number: u32, view: impl Into<View>) -> Option<Vec<u8>> {
-    let found = store.get(collection, &key(number), view, ReadTier::Disk).unwrap();
+    let view = view.into();
+    let found = store.get(collection, &key(number), view.clone(), ReadTier::Disk).unwrap();
+    let shown = store.get_with(collection, &key(number), view, ReadTier::Disk, <[u8]>::to_vec).unwrap();
+    assert_eq!(shown.as_deref(), found.as_deref());
     found.map(|found| bytes_in(&found).to_vec())
 }
 

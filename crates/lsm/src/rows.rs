@@ -75,13 +75,13 @@ struct Row<'a> {
 }
 
 impl Rows {
-    /// The record of `key`, if it is kept. `hash` is that of the filters.
+    /// Gives `show` the record of `key`, if it is kept. `hash` is that of the filters. `show` must not read by key.
     #[inline]
-    pub(crate) fn get(&self, key: &[u8], hash: u64) -> Option<(Seq, Box<[u8]>)> {
+    pub(crate) fn show<R>(&self, key: &[u8], hash: u64, show: impl FnOnce(Seq, &[u8]) -> R) -> Option<R> {
         let kept = self.kept.get()?;
-        let found = lock(kept.shard(hash)).find(key, hash).map(|row| (row.seq, row.value.into()))?;
+        let shown = lock(kept.shard(hash)).find(key, hash).map(|row| show(row.seq, row.value))?;
         kept.cache.count_hit();
-        Some(found)
+        Some(shown)
     }
 
     /// Keeps what was found under `key`, if `cache` has memory to spare.
@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn get(rows: &Rows, n: u32) -> Option<Box<[u8]>> {
-        rows.get(&key(n), key_hash(&key(n))).map(|(_, value)| value)
+        rows.show(&key(n), key_hash(&key(n)), |_, value| value.into())
     }
 
     #[test]
@@ -307,11 +307,12 @@ mod tests {
         let (rows, cache) = (Rows::default(), Arc::new(BlockCache::new(1 << 20)));
         let seq = |n| Seq::new(n).unwrap();
         rows.keep(b"a", 7, seq(1), b"of a", &cache);
-        assert!(rows.get(b"b", 7).is_none());
+        let get = |key: &[u8]| rows.show(key, 7, |seq, value| (seq, value.to_vec()));
+        assert_eq!(get(b"b"), None);
         rows.keep(b"b", 7, seq(2), b"of b", &cache);
         rows.keep(b"b", 7, seq(3), b"never", &cache);
-        assert_eq!(rows.get(b"a", 7), Some((seq(1), Box::from(&b"of a"[..]))));
-        assert_eq!(rows.get(b"b", 7), Some((seq(2), Box::from(&b"of b"[..]))));
+        assert_eq!(get(b"a"), Some((seq(1), b"of a".to_vec())));
+        assert_eq!(get(b"b"), Some((seq(2), b"of b".to_vec())));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! How it keeps its promises:
 //! - Hot functions are free functions that take `u32` handles, and no function returns a buffer: JavaScript
-//!   allocates, Rust fills or copies, at the time of the call. The hottest read goes through a block that is lent once
-//!   ([`block`]).
+//!   allocates, Rust fills or copies, at the time of the call. The hottest read goes through a block that is lent once,
+//!   and is exported by hand ([`hot`]).
 //! - Every export catches panics; work on other threads answers its ticket even when it panics ([`mailbox`]).
 //! - Each environment (the main thread, each worker) has one weak threadsafe function. It is referenced while answers
 //!   are outstanding, so the process waits for acknowledged writes and never hangs when idle ([`thread`]).
@@ -16,9 +16,9 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod arguments;
-mod block;
 mod errors;
 mod history;
+mod hot;
 mod indexes;
 mod mailbox;
 mod pages;

@@ -2,7 +2,7 @@
 //!
 //! The block carries the encoded key in, at its start, and the document out, codec byte first.
 
-use fountain_engine::{CollectionId, ErrorCode, ReadTier, Result, Store, View};
+use fountain_engine::{CollectionId, ErrorCode, ReadTier, Result, Store, View, record};
 use napi::Env;
 use napi::bindgen_prelude::BufferSlice;
 use napi_derive::napi;
@@ -10,7 +10,7 @@ use napi_derive::napi;
 use crate::arguments::{collection, slice, tier};
 use crate::errors::{answer, bad_argument, thrown};
 use crate::mailbox::Outcome;
-use crate::thread::{ticket_for, view, with_block, with_store};
+use crate::thread::{ticket_for, view, with_store};
 
 /// There is no such document.
 pub const NOT_FOUND: i32 = -1;
@@ -46,21 +46,58 @@ pub fn get_sync(
     }
 }
 
-/// As `get_sync`, through the block that was lent to the environment.
-#[napi(catch_unwind)]
-pub fn get_lent(store: u32, collection_id: u32, key: u32, at: f64, at_once: bool) -> answer::Result<i32> {
-    let length = view(at).and_then(|view| {
-        with_block(store, |engine, block| {
-            let encoded = slice(block, 0, key)?;
-            let found = engine.get(collection(collection_id)?, encoded, view, tier(engine, at_once))?;
-            Ok(found.map_or(NOT_FOUND, |document| fill(block, &[&document])))
-        })
-    });
-    match length {
-        Err(error) if at_once && error.code == ErrorCode::WouldBlock => Ok(WOULD_BLOCK),
-        length => length.map_err(|error| thrown(&error)),
+/// What a read through the lent block found.
+pub enum Lent {
+    /// [`NOT_FOUND`], [`TOO_SMALL`] or [`WOULD_BLOCK`], or the length of the record that lies at the start of the block.
+    Number(i32),
+    /// The record lies at the start of the block, and its text, in ASCII, between these two places.
+    Text(usize, usize),
+}
+
+/// As `get_sync`, through the block that was lent to the environment; of records that are read most it says where the text lies,
+/// so that it can be handed over together with the answer.
+pub fn get_lent(engine: &Store, block: &mut [u8], read: LentRead) -> Result<Lent> {
+    let mut short = [0; SHORT_KEY_BYTES];
+    let encoded = slice(block, 0, read.key)?;
+    let long;
+    // The record takes its place.
+    let key: &[u8] = if let Some(short) = short.get_mut(..encoded.len()) {
+        short.copy_from_slice(encoded);
+        short
+    } else {
+        long = encoded.to_vec();
+        &long
+    };
+    let tier = tier(engine, read.at_once);
+    let copy = |record: &[u8]| match (fill(block, &[record]), record::ascii_text(record)) {
+        (0.., Some(start)) if record.len() - start <= MAX_TEXT_BYTES => Lent::Text(start, record.len()),
+        (length, _) => Lent::Number(length),
+    };
+    let found = engine.get_with(collection(read.collection)?, key, read.view, tier, copy);
+    match found {
+        Ok(found) => Ok(found.unwrap_or(Lent::Number(NOT_FOUND))),
+        Err(error) if read.at_once && error.code == ErrorCode::WouldBlock => Ok(Lent::Number(WOULD_BLOCK)),
+        Err(error) => Err(error),
     }
 }
+
+/// The arguments of [`get_lent`], as those of [`get_sync`].
+pub struct LentRead {
+    /// Of the collection.
+    pub collection: u32,
+    /// Bytes of the key.
+    pub key: u32,
+    /// What to read.
+    pub view: View,
+    /// Whether it must not wait for the disk.
+    pub at_once: bool,
+}
+
+/// Keys up to this length are copied to the stack.
+const SHORT_KEY_BYTES: usize = 64;
+/// Strings of longer texts are made one by one, as a part of a text keeps the whole text in memory. The facade's reader has the
+/// same limit.
+const MAX_TEXT_BYTES: usize = 2048;
 
 /// As `get_sync`, on a read thread. Answers with 1 and the length of the document to collect, or with 0.
 #[napi(catch_unwind)]

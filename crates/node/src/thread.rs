@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use fountain_engine::{Page, Result, Snapshot, Store, Transaction, View, Watch};
 use napi::Env;
-use napi::bindgen_prelude::{BufferSlice, Function, Uint8Array};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Function};
 use napi_derive::napi;
 
 use crate::arguments::sequence;
-use crate::block::Block;
 use crate::errors::{answer, bad_argument, closed, host_failure, thrown};
 use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::registry::SharedStore;
@@ -31,7 +30,7 @@ struct Environment {
     /// Bytes of the answer being delivered.
     payload: Vec<u8>,
     /// Through which reads pass that are answered at once.
-    block: Option<Block>,
+    block: Option<Buffer>,
 }
 
 struct OpenStore {
@@ -240,25 +239,21 @@ pub fn with_store<R>(handle: u32, work: impl FnOnce(&Store) -> Result<R>) -> Res
     })
 }
 
-/// Lends the environment a block of JavaScript's for as long as the environment lives, so that the hottest functions need not
-/// look at their arguments for it. JavaScript never lets go of its memory and leaves it alone during a call.
-#[napi(catch_unwind)]
-pub fn lend(environment: u32, block: Uint8Array) -> answer::Result<()> {
-    TABLES
-        .with_borrow_mut(|tables| {
-            tables.environment(EnvId(environment as usize))?.block = Some(Block::new(block));
-            Ok(())
-        })
-        .map_err(|error| thrown(&error))
+/// Keeps a block of JavaScript's for the environment, for as long as that lives.
+pub fn keep_block(environment: u32, block: Buffer) -> Result<()> {
+    TABLES.with_borrow_mut(|tables| {
+        tables.environment(EnvId(environment as usize))?.block = Some(block);
+        Ok(())
+    })
 }
 
-/// Runs `work` on an open store with the block of its environment.
+/// Runs `work`, which must not come back to the tables, on an open store with the block of its environment.
 pub fn with_block<R>(handle: u32, work: impl FnOnce(&Store, &mut [u8]) -> Result<R>) -> Result<R> {
     TABLES.with_borrow_mut(|tables| {
         let open = tables.stores.get(handle as usize).and_then(Option::as_ref).ok_or_else(closed)?;
         let environment = tables.environments.get_mut(open.env.0).and_then(Option::as_mut);
         let block = environment.and_then(|environment| environment.block.as_mut());
-        work(open.store.engine(), block.ok_or_else(|| bad_argument("no block was lent"))?.bytes())
+        work(open.store.engine(), block.ok_or_else(|| bad_argument("no block was lent"))?)
     })
 }
 

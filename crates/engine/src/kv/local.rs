@@ -54,6 +54,12 @@ impl OrderedKv for LocalKv {
         Ok(value.map(KvValue::Stored))
     }
 
+    fn show(&self, key: &[u8], at: Option<Seq>, tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let Some(seq) = at else { return Ok(self.db.show_newest(key, tier, show)?) };
+        let found = self.db.get(key, seq, tier)?;
+        Ok(found.map(|value| show(&value)).is_some())
+    }
+
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
         let found = self.db.get_with_seq(key, at, tier)?;
         Ok(found.map(|(seq, value)| (seq, KvValue::Stored(value))))

@@ -39,6 +39,16 @@ pub trait OrderedKv: Send + Sync {
     /// `ERR_WOULD_BLOCK` when `tier` does not reach far enough, and what reading storage can fail with.
     fn get(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<KvValue>>;
 
+    /// Gives `show` the value of `key`, which need not be copied for that; says whether there is one. `show` is called at most
+    /// once, and must neither read from the store nor take long.
+    ///
+    /// # Errors
+    /// As [`OrderedKv::get`].
+    fn show(&self, key: &[u8], at: Option<Seq>, tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let found = self.get(key, at, tier)?;
+        Ok(found.map(|value| show(&value)).is_some())
+    }
+
     /// The value of `key` and the sequence of the commit that put it there, at `at` or as of the newest commit.
     ///
     /// # Errors

@@ -38,6 +38,18 @@ pub use writer::{write, write_named};
 /// The codec byte of a record.
 pub const CODEC_RECORD: u8 = 2;
 
+/// Where the text of a record begins, if it is all ASCII and the record is not long.
+#[must_use]
+pub fn ascii_text(record: &[u8]) -> Option<usize> {
+    match record {
+        [CODEC_RECORD, 0, low, high, rest @ ..] => {
+            let length = usize::from(u16::from_le_bytes([*low, *high]));
+            (length <= rest.len()).then_some(4 + length)
+        }
+        _ => None,
+    }
+}
+
 /// Bits of the byte after the codec.
 pub(crate) mod flag {
     /// The text has characters beyond ASCII; every string in the structure tells its bytes after its characters.

@@ -316,3 +316,17 @@ fn what_a_record_unpacks_to_is_limited() {
         (ErrorCode::TooLarge, Some(MAX_UNPACKED_NAME_BYTES as u64))
     );
 }
+
+#[test]
+fn the_text_of_a_record_is_found_if_it_is_ascii() {
+    let shapes = Shapes::empty();
+    let record = |text: &str| {
+        let text = Value::String(text.to_owned());
+        write(&Value::Object(vec![("a".to_owned(), text)]), &shapes).unwrap()
+    };
+    let ascii = record("plain text");
+    assert_eq!(&ascii[ascii_text(&ascii).unwrap()..], b"plain text");
+    assert_eq!(ascii_text(&record("é")), None);
+    assert_eq!(ascii_text(&ascii[..4]), None);
+    assert_eq!(ascii_text(b"\x02\0"), None);
+}

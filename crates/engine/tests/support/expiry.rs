@@ -92,7 +92,11 @@ impl Setup {
     }
 
     pub fn sees(&self, collection: CollectionId, number: u32, at: impl Into<View>) -> bool {
-        self.store.get(collection, &key(number), at, ReadTier::Disk).unwrap().is_some()
+        let view = at.into();
+        let found = self.store.get(collection, &key(number), view.clone(), ReadTier::Disk).unwrap();
+        let shown = self.store.get_with(collection, &key(number), view, ReadTier::Disk, <[u8]>::to_vec);
+        assert_eq!(shown.unwrap().as_deref(), found.as_deref());
+        found.is_some()
     }
 
     /// How many records every way of reading finds; they all agree.

@@ -179,6 +179,15 @@ impl Db {
         self.inner.get_newest(key, tier)
     }
 
+    /// Gives `show` what [`Db::get_newest`] would return, without a copy; says whether there is anything. `show` is called at most
+    /// once, and must neither read from this store nor take long: locks are held meanwhile.
+    ///
+    /// # Errors
+    /// As [`Db::get_newest`].
+    pub fn show_newest(&self, key: &[u8], tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.inner.show_newest(key, tier, show)
+    }
+
     /// The value of `key` as of the commit `at`.
     ///
     /// # Errors

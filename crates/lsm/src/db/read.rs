@@ -32,6 +32,35 @@ impl Inner {
         Ok(lookup(&current, key, at, tier)?.map(|(_, value)| value))
     }
 
+    pub(super) fn show_newest(
+        &self,
+        key: &[u8],
+        tier: ReadTier,
+        show: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool> {
+        let _timer = self.counters.latencies.get.sample();
+        self.check_open()?;
+        // In this order, as in `get_newest`.
+        let current = self.current.load();
+        let at = self.visible();
+        match lookup_in_memory(&current, key, at) {
+            InMemory::Record(_, value) => {
+                show(&value);
+                return Ok(true);
+            }
+            InMemory::Deleted => return Ok(false),
+            InMemory::Unknown => {}
+        }
+        let hash = key_hash(key);
+        if current.version.show_row(key, hash, at, |_, value| show(value)).is_some() {
+            return Ok(true);
+        }
+        let found = current.version.get(key, hash, at, tier)?;
+        let Some((_, Stored::Put(value))) = found else { return Ok(false) };
+        show(&value);
+        Ok(true)
+    }
+
     pub(super) fn get_with_seq(
         &self,
         key: &[u8],

@@ -96,16 +96,35 @@ impl Version {
         at: Seq,
         tier: ReadTier,
     ) -> Result<Option<(Seq, Stored)>> {
-        // Rows are what is newest in all tables.
-        let newest = at >= self.greatest;
-        if newest && let Some((seq, value)) = self.rows.get(key, hash) {
-            return Ok(Some((seq, Stored::Put(Value::owned(value)))));
+        let owned = |seq: Seq, value: &[u8]| (seq, Stored::Put(Value::owned(value.into())));
+        if let Some(found) = self.show_row(key, hash, at, owned) {
+            return Ok(Some(found));
         }
         let Some((table, seq, found)) = self.find(key, hash, at, tier)? else { return Ok(None) };
-        if newest && let Stored::Put(value) = &found {
+        if self.is_newest(at)
+            && let Stored::Put(value) = &found
+        {
             self.rows.keep(key, hash, seq, value, table.cache());
         }
         Ok(Some((seq, found)))
+    }
+
+    /// Gives `show` what [`Self::get`] would find, if an earlier read has found it. `show` must not read by key.
+    #[inline]
+    pub(crate) fn show_row<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        at: Seq,
+        show: impl FnOnce(Seq, &[u8]) -> R,
+    ) -> Option<R> {
+        if self.is_newest(at) { self.rows.show(key, hash, show) } else { None }
+    }
+
+    /// Whether a read at `at` sees what is newest in all tables, which is what rows are.
+    #[inline]
+    fn is_newest(&self, at: Seq) -> bool {
+        at >= self.greatest
     }
 
     /// As [`Self::get`], with the table that has it.
