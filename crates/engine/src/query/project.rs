@@ -53,7 +53,7 @@ impl From<Error> for Stop {
 type Step = std::result::Result<(), Stop>;
 
 /// Keeping or omitting what paths lead to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Keep,
     Omit,
@@ -140,22 +140,26 @@ impl<'a> Projector<'a> {
         splice: &mut Splice,
     ) -> Step {
         let members = self.members_of(tree, shape);
-        let mut ahead = reader.clone();
-        let mut kept = 0u128;
+        let (mut kept, mut starts) = (0u128, Vec::new());
+        // Those that are passed over and not yet.
+        let mut behind = 0;
         for (index, paths) in members.iter().enumerate() {
-            if mode.keeps_member(*paths, &ahead)? {
-                kept |= 1 << index;
+            if mode == Mode::Keep && paths.is_none() {
+                behind += 1;
+                continue;
             }
-            ahead.skip()?;
+            reader.skip_many(behind)?;
+            behind = 1;
+            if mode.keeps_member(*paths, reader)? {
+                kept |= 1 << index;
+                starts.push((*paths, reader.clone()));
+            }
         }
+        reader.skip_many(behind)?;
         let Some(id) = self.shape((shape.id().get(), tree, kept), shape) else { return Err(Stop::Full) };
         splice.object(id);
-        for (index, paths) in members.iter().enumerate() {
-            if kept & (1 << index) == 0 {
-                reader.skip()?;
-            } else {
-                self.member(*paths, mode, reader, splice)?;
-            }
+        for (paths, mut start) in starts {
+            self.member(paths, mode, &mut start, splice)?;
         }
         Ok(())
     }

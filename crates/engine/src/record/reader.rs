@@ -175,11 +175,29 @@ impl<'a> Reader<'a> {
     pub fn skip_many(&mut self, count: usize) -> Result<()> {
         let mut left = count;
         while left > 0 {
-            left = left - 1 + self.next()?.children();
+            left -= 1;
+            // What most values are is passed over without being looked at.
+            match self.structure.first().copied() {
+                Some(0..=tag::INT_LAST | tag::NULL | tag::FALSE | tag::TRUE) => {
+                    self.byte()?;
+                }
+                Some(tag::INT_8) => {
+                    self.take(2)?;
+                }
+                Some(tag::FLOAT) => {
+                    self.take(9)?;
+                }
+                Some(first @ tag::STRING..=tag::STRING_LAST) => {
+                    self.byte()?;
+                    self.string(usize::from(first - tag::STRING))?;
+                }
+                _ => left += self.next()?.children(),
+            }
         }
         Ok(())
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8> {
         let (&first, rest) = self.structure.split_first().ok_or_else(cut_short)?;
         self.structure = rest;
@@ -224,6 +242,7 @@ impl<'a> Reader<'a> {
 
     /// The next string of `units` UTF-16 units. In wide text its bytes are told apart from its units, which only
     /// JavaScript counts in.
+    #[inline]
     fn string(&mut self, units: usize) -> Result<&'a str> {
         let bytes = if self.wide { self.varint()? } else { units };
         let (string, rest) = self.text.split_at_checked(bytes).ok_or_else(|| malformed("text cut short"))?;
