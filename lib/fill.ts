@@ -4,7 +4,7 @@
  */
 import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
-import { type Packed, versionPage } from './history.js'
+import { type Packed, unpack } from './history.js'
 import { decodeKey } from './keys.js'
 import { asDocument, type ReadSource } from './read.js'
 import type { PreparedWrite } from './write-buffer.js'
@@ -49,8 +49,7 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
   const { core } = source
   let written = 0
   for (let after: Buffer | undefined; ; ) {
-    const lacking = await readLacking(core, index.id, after)
-    if (lacking.length === 0) return written
+    const { lacking, next } = await readLacking(core, index.id, after)
     const puts = await Promise.allSettled(
       (await prepared(source, index, lacking)).map((write) => core.write([write], 'os')),
     )
@@ -60,7 +59,8 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
     const failure = failures.find((error) => !StoreError.is(error, 'ERR_CONFLICT'))
     if (StoreError.is(failure, 'ERR_DISK_FULL')) return 0
     if (failure !== undefined) throw await givenUp(index, failure)
-    after = lacking.at(-1)?.key
+    if (next === undefined) return written
+    after = next
   }
 }
 
@@ -80,12 +80,21 @@ async function givenUp(index: Unfilled, error: unknown): Promise<unknown> {
   return error
 }
 
-async function readLacking(core: StoreCore, index: number, after: Buffer | undefined): Promise<readonly Packed[]> {
-  const { versions } = await versionPage(core, (native, ticket) => {
-    const length = after?.copy(core.runtime.io) ?? 0
-    native.recordsWithoutValues(ticket, core.handle, core.runtime.io, index, length)
-  })
-  return versions
+/** The next records behind a key, and where to go on if that is not the end. */
+async function readLacking(core: StoreCore, index: number, after: Buffer | undefined) {
+  core.assertOpen()
+  return core.request(
+    {},
+    (native, ticket) => {
+      const length = after?.copy(core.runtime.io) ?? 0
+      native.recordsWithoutValues(ticket, core.handle, core.runtime.io, index, length)
+    },
+    (keyLength, length) => {
+      const bytes = core.runtime.collect(length)
+      const lacking = unpack(bytes.subarray(keyLength))
+      return { lacking, next: keyLength === 0 ? undefined : bytes.subarray(0, keyLength) }
+    },
+  )
 }
 
 /** A put of the same document, with the same moment if it has one of its own. */

@@ -97,7 +97,8 @@ export function versionPage(core: StoreCore, start: Start, known: StoreErrorDeta
   return core.request(known, start, (said, length) => ({ said, versions: unpack(core.runtime.collect(length)) }))
 }
 
-function unpack(bytes: Buffer): Packed[] {
+/** The versions in the bytes of a page. */
+export function unpack(bytes: Buffer): Packed[] {
   const versions: Packed[] = []
   for (let at = 0; at < bytes.length; ) {
     const keyEnd = at + HEADER + bytes.readUInt32LE(at + 12)

@@ -89,6 +89,8 @@ pub const MAX_INDEX_ENTRIES: usize = 4096;
 pub(crate) const BUILD_CHUNK_RECORDS: usize = 256;
 /// Bytes of entries after which a chunk of a build is committed although it has fewer records.
 pub(crate) const BUILD_CHUNK_BYTES: usize = 256 << 10;
+/// Most records that one call looks at to find those that lack what the program computes; closing waits for it.
+pub const MAX_RECORDS_LOOKED_AT: usize = 4096;
 /// Entries kept at once where an index is read at a moment before it was ready.
 pub(crate) const FALLBACK_ENTRIES: usize = 65_536;
 /// Most own writes in a collection with which a transaction reads an index on a thread that must not wait.

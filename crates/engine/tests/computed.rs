@@ -6,13 +6,14 @@ mod support;
 use std::sync::Arc;
 
 use fountain_engine::keys::{Key, encode};
+use fountain_engine::limits::MAX_RECORDS_LOOKED_AT;
 use fountain_engine::record::{Value, from_json};
 use fountain_engine::{
     BuildStatus, CollectionId, Durability, ErrorCode, IndexDefinition, IndexKind, Isolation, MemoryKv, Page,
     Seq, StorageOptions, Store, StoreOptions, Timestamp, VersionPage, View, WriteSet, expiring, salvage,
     with_values,
 };
-use support::{Home, LocalHome};
+use support::{Home, LocalHome, MemoryHome};
 
 fn key(number: u32) -> Vec<u8> {
     encode(&Key::Number(f64::from(number))).unwrap()
@@ -52,10 +53,7 @@ fn compute(store: &Store, collection: CollectionId) -> usize {
     let id = store.index(collection, "words").unwrap().id;
     let (mut page, mut after, mut count) = (VersionPage::new(), Vec::new(), 0);
     loop {
-        store.records_without_values(id, &after, &mut page).unwrap();
-        if page.is_empty() {
-            break;
-        }
+        let next = store.records_without_values(id, &after, &mut page).unwrap();
         for (seq, _, key, document) in page.versions() {
             let values = record(store, r#"{"words@1":["old"]}"#);
             let mut set = WriteSet::new();
@@ -69,7 +67,11 @@ fn compute(store: &Store, collection: CollectionId) -> usize {
             };
             set.put_if(collection, key, &sealed, fountain_engine::Condition::Sequence(seq)).unwrap();
             store.commit(set, Durability::Memory).unwrap();
-            (after, count) = (key.to_vec(), count + 1);
+            count += 1;
+        }
+        match next {
+            Some(next) => after = next,
+            None => break,
         }
     }
     store.resume_index(id).unwrap();
@@ -192,5 +194,26 @@ fn a_salvaged_store_has_the_index_again() {
     let id = store.index(collection, "words").unwrap().id;
     store.wait_for_index(id).unwrap();
     assert_eq!(found(&store, collection, "a", View::Newest).len(), 50);
+    store.close().unwrap();
+}
+
+#[test]
+fn looking_for_records_without_values_goes_on_in_steps_that_closing_can_wait_for() {
+    let store = MemoryHome::default().open();
+    let collection = store.collection("c").unwrap();
+    // Only the last one lacks its values when the index is defined.
+    let last = MAX_RECORDS_LOOKED_AT as u32 + 10;
+    let mut set = WriteSet::new();
+    for number in 0..last {
+        set.put(collection, &key(number), &with_words(&store, "{}", r#"["new"]"#)).unwrap();
+    }
+    set.put(collection, &key(last), &record(&store, "{}")).unwrap();
+    store.commit(set, Durability::Memory).unwrap();
+    let id = store.create_index(collection, words(IndexKind::Multi), Durability::Memory).unwrap();
+    let mut page = VersionPage::new();
+    let next = store.records_without_values(id, &[], &mut page).unwrap().unwrap();
+    assert_eq!((page.len(), &next), (0, &key(MAX_RECORDS_LOOKED_AT as u32 - 1)));
+    assert_eq!(store.records_without_values(id, &next, &mut page).unwrap(), None);
+    assert_eq!(page.versions().map(|(_, _, found, _)| found.to_vec()).collect::<Vec<_>>(), [key(last)]);
     store.close().unwrap();
 }

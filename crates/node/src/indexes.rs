@@ -67,7 +67,8 @@ pub fn resume_index(store: u32, index: u32) -> answer::Result<()> {
 }
 
 /// Reads records that lack the values of an index, behind the key in the first `after` bytes of `io`, as a page of versions.
-/// Answers with 0, and the length of the page to collect; an empty one is the end.
+/// Answers with the length of the key behind which to go on, 0 at the end, which comes before the page in what is to be
+/// collected.
 #[napi(catch_unwind)]
 pub fn records_without_values(
     env: Env,
@@ -82,8 +83,9 @@ pub fn records_without_values(
         let (engine, ticket) = ticket_for(env, ticket, store)?;
         run("fountain-schema", ticket, move || {
             let mut page = VersionPage::new();
-            engine.records_without_values(IndexId::new(index), &after, &mut page)?;
-            Ok(Outcome::bytes(0.0, page.bytes().to_vec()))
+            let next = engine.records_without_values(IndexId::new(index), &after, &mut page)?;
+            let next = next.unwrap_or_default();
+            Ok(Outcome::bytes(f64::from(next.len() as u32), [&next, page.bytes()].concat()))
         })
     };
     start().map_err(|error| thrown(&error))
