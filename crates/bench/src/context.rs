@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
-use crate::engines::{Compression, Config, Engine, Keep, Kind, Sync};
+use crate::engines::{Compression, Config, Engine, Keep, Kind, MEMTABLE_BYTES, Sync};
 use crate::keys::KEY_BYTES;
 use crate::measure::{Stopwatch, Timing};
 use crate::process;
@@ -143,17 +143,31 @@ impl Context {
         self.open_with_cache(sync, self.settings.cache_bytes)
     }
 
+    /// Opens the store with buffers so large that nothing that is written now is flushed.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn open_to_log_only(&self) -> Outcome<Box<dyn Engine>> {
+        let twice = self.settings.user_bytes(self.settings.keys) * 2;
+        let memtable_bytes = MEMTABLE_BYTES.max(usize::try_from(twice)?);
+        self.kind.open(&self.store, &Config { memtable_bytes, ..self.config(Sync::Os) })
+    }
+
     /// Opens the store with a cache of `cache_bytes`.
     ///
     /// # Errors
     /// Those of the engine.
     pub fn open_with_cache(&self, sync: Sync, cache_bytes: usize) -> Outcome<Box<dyn Engine>> {
+        self.kind.open(&self.store, &Config { cache_bytes, ..self.config(sync) })
+    }
+
+    fn config(&self, sync: Sync) -> Config {
         let keep = match self.start {
             Start::Versions { keep, .. } | Start::EmptyKeeping(keep) => keep,
-            Start::Empty | Start::Loaded => self.settings.keep,
+            Start::Empty | Start::Loaded | Start::Killed => self.settings.keep,
         };
-        let compression = self.settings.compression;
-        self.kind.open(&self.store, &Config { cache_bytes, compression, sync, keep })
+        let Settings { cache_bytes, compression, .. } = self.settings;
+        Config { cache_bytes, compression, sync, keep, memtable_bytes: MEMTABLE_BYTES }
     }
 
     /// Makes the operating system forget the files of the store.

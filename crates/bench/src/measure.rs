@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Outcome;
+
 /// Every power of two is divided into this many parts, so a reported latency is at most 1.6 % too high.
 const PARTS: u64 = 64;
 const PART_BITS: u32 = PARTS.trailing_zeros();
@@ -127,6 +129,13 @@ impl Stopwatch {
         self.last < self.deadline
     }
 
+    /// Leaves out the time since the last lap.
+    pub fn go_on(&mut self) {
+        let now = Instant::now();
+        self.started += now - self.last;
+        self.last = now;
+    }
+
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
         self.last - self.started
@@ -147,8 +156,19 @@ impl Stopwatch {
 }
 
 impl Timing {
+    /// What several threads did in the same time.
+    ///
+    /// # Errors
+    /// When there was none.
+    pub fn of_all(timings: impl IntoIterator<Item = Self>) -> Outcome<Self> {
+        let mut timings = timings.into_iter();
+        let mut total = timings.next().ok_or("no thread did anything")?;
+        timings.for_each(|timing| total.join(&timing));
+        Ok(total)
+    }
+
     /// Adds what another thread did in the same time.
-    pub fn join(&mut self, other: &Self) {
+    fn join(&mut self, other: &Self) {
         self.histogram.merge(&other.histogram);
         self.ops += other.ops;
         self.elapsed = self.elapsed.max(other.elapsed);
@@ -192,6 +212,18 @@ mod tests {
         near(999, 999_000);
         assert_eq!(histogram.quantile(1000), 1_000_000);
         assert_eq!(histogram.longest(), 1_000_000);
+    }
+
+    #[test]
+    fn what_is_left_out_is_in_no_latency_and_not_in_the_whole() {
+        let begin = Instant::now();
+        let mut stopwatch = Stopwatch::start(Duration::from_secs(1000));
+        std::thread::sleep(Duration::from_millis(20));
+        stopwatch.go_on();
+        stopwatch.lap();
+        let timing = stopwatch.stop();
+        assert!(timing.elapsed + Duration::from_millis(20) <= begin.elapsed());
+        assert!(u128::from(timing.histogram.longest()) <= timing.elapsed.as_nanos());
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engines::{Compression, Config, Keep, Kind, Sync};
+    use crate::engines::{Compression, Config, Keep, Kind, MEMTABLE_BYTES, Sync};
     use crate::keys;
 
     #[test]
@@ -95,6 +95,7 @@ mod tests {
             compression: Compression::None,
             sync: Sync::Os,
             keep: Keep::Newest,
+            memtable_bytes: MEMTABLE_BYTES,
         };
         let engine = Kind::ALL[0].open(dir.path(), &config).unwrap();
         let values = Values::new(50, false);

@@ -127,6 +127,7 @@ impl Turns {
     fn built(&mut self, kind: Kind, workload: &'static Workload) -> Outcome<PathBuf> {
         let start = match workload.start {
             Start::Versions { count, keep } => format!("{count}-versions-{keep:?}"),
+            Start::Killed => "killed".to_owned(),
             Start::Empty | Start::EmptyKeeping(_) | Start::Loaded => "loaded".to_owned(),
         };
         let name = (kind.name, start);

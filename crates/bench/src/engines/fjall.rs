@@ -5,9 +5,7 @@ use std::path::Path;
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{
-    BACKGROUND_THREADS, Compression, Config, Engine, MEMTABLE_BYTES, Reader, SeeRecord, SeeValue, Sync,
-};
+use super::{BACKGROUND_THREADS, Compression, Config, Engine, Reader, SeeRecord, SeeValue, Sync};
 use crate::Outcome;
 use crate::keys::Key;
 
@@ -31,7 +29,7 @@ pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
     };
     let records = db.keyspace("records", || {
         KeyspaceCreateOptions::default()
-            .max_memtable_size(MEMTABLE_BYTES as u64)
+            .max_memtable_size(config.memtable_bytes as u64)
             .data_block_compression_policy(compression)
     })?;
     Ok(Box::new(Fjall { db, records, sync: config.sync }))

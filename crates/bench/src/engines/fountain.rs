@@ -29,6 +29,7 @@ pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
     let ten = NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN);
     let options = Options {
         cache_bytes: config.cache_bytes,
+        memtable_bytes: config.memtable_bytes,
         compression: match config.compression {
             Compression::None => fountain_lsm::Compression::None,
             Compression::Lz4 => fountain_lsm::Compression::Lz4,

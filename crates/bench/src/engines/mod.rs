@@ -21,8 +21,7 @@ mod rocksdb;
 mod sled;
 
 /// Bytes of a write buffer before it is flushed, in engines that have one: the default of ours.
-#[cfg(any(feature = "fjall", feature = "rocksdb"))]
-const MEMTABLE_BYTES: usize = 32 << 20;
+pub const MEMTABLE_BYTES: usize = 32 << 20;
 
 /// Threads that flush and compact, in engines that let us choose.
 #[cfg(any(feature = "fjall", feature = "rocksdb"))]
@@ -70,6 +69,8 @@ pub struct Config {
     pub sync: Sync,
     /// Retention of old versions.
     pub keep: Keep,
+    /// Bytes of a write buffer before it is flushed, in engines that have one.
+    pub memtable_bytes: usize,
 }
 
 /// Gets to see a value.

@@ -7,9 +7,7 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-use super::{
-    BACKGROUND_THREADS, Compression, Config, Engine, MEMTABLE_BYTES, Reader, SeeRecord, SeeValue, Sync,
-};
+use super::{BACKGROUND_THREADS, Compression, Config, Engine, Reader, SeeRecord, SeeValue, Sync};
 use crate::Outcome;
 use crate::keys::Key;
 
@@ -28,7 +26,7 @@ pub(super) fn open(dir: &Path, config: &Config) -> Outcome<Box<dyn Engine>> {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&tables);
-    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_write_buffer_size(config.memtable_bytes);
     // One that is written to and three that wait, as ours.
     options.set_max_write_buffer_number(4);
     options.set_max_background_jobs(BACKGROUND_THREADS.into());

@@ -4,7 +4,13 @@ use super::*;
 use crate::keys;
 
 fn config(sync: Sync) -> Config {
-    Config { cache_bytes: 8 << 20, compression: Compression::None, sync, keep: Keep::Newest }
+    Config {
+        cache_bytes: 8 << 20,
+        compression: Compression::None,
+        sync,
+        keep: Keep::Newest,
+        memtable_bytes: MEMTABLE_BYTES,
+    }
 }
 
 fn keys_seen(scan: impl FnOnce(SeeRecord) -> Outcome<()>, limit: usize) -> Vec<Vec<u8>> {

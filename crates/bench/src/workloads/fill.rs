@@ -113,9 +113,7 @@ pub fn durable(context: &Context, threads: u64) -> Outcome<Vec<Row>> {
             model.put(order.at(thread + turn * threads));
         }
     }
-    let mut timings = timings.into_iter();
-    let mut total = timings.next().ok_or("no thread wrote anything")?;
-    timings.for_each(|timing| total.join(&timing));
+    let total = Timing::of_all(timings)?;
     let row = context.write_row(&*engine, &run, &total, total.ops, model.live())?;
     model.check_all(&*engine, &context.values)?;
     engine.close()?;

@@ -13,13 +13,14 @@ use super::{BATCH, Start};
 /// With many versions there are this many times fewer records, so that a hundred of each can be written.
 const VERSIONED_SHARE: u64 = 50;
 
-/// Builds the store that the workload starts from, flushed and closed.
+/// Builds the store that the workload starts from, flushed and closed unless its writer is to have died.
 ///
 /// # Errors
 /// Those of the engine.
 pub fn build(context: &Context) -> Outcome<()> {
     let (keys, generations) = match context.start {
         Start::Empty | Start::EmptyKeeping(_) => return Ok(()),
+        Start::Killed => return write_and_die(context),
         Start::Loaded => (context.settings.keys, 1),
         Start::Versions { count, .. } => (versioned_keys(context), count),
     };
@@ -30,6 +31,20 @@ pub fn build(context: &Context) -> Outcome<()> {
     }
     context.settle(&*engine)?;
     engine.close()
+}
+
+/// Writes all records in shuffled order, one per commit, and leaves the engine as death would: without a word.
+fn write_and_die(context: &Context) -> Outcome<()> {
+    let keys = context.settings.keys;
+    let order = Shuffle::new(keys, context.seed);
+    let engine = context.open_to_log_only()?;
+    let mut value = Vec::new();
+    for id in (0..keys).map(|place| order.at(place)) {
+        context.values.write(id, 1, &mut value);
+        engine.put(&keys::present(id), &value)?;
+    }
+    std::mem::forget(engine);
+    Ok(())
 }
 
 /// Number of records that have versions.

@@ -3,6 +3,7 @@
 mod fill;
 pub mod load;
 mod mvcc;
+mod open;
 mod read;
 mod scan;
 mod ycsb;
@@ -37,6 +38,8 @@ pub enum Start {
     EmptyKeeping(Keep),
     /// All records once, written in shuffled order, flushed and closed.
     Loaded,
+    /// All records once, written in shuffled order, one per commit, by a process that died before anything was flushed.
+    Killed,
     /// Fewer records, each in `count` versions.
     Versions {
         /// Versions of each record.
@@ -78,7 +81,9 @@ impl Workload {
         kv("fillsync1", Start::Empty, |context| fill::durable(context, 1)),
         kv("fillsync8", Start::Empty, |context| fill::durable(context, 8)),
         kv("overwrite", Start::Loaded, fill::overwrite),
-        kv("readrandom-hot", Start::Loaded, read::hot),
+        kv("readrandom-hot", Start::Loaded, |context| read::hot(context, 1)),
+        kv("readrandom-hot-2", Start::Loaded, |context| read::hot(context, 2)),
+        kv("readrandom-hot-4", Start::Loaded, |context| read::hot(context, 4)),
         kv("readrandom-cold", Start::Loaded, read::cold),
         kv("readmissing", Start::Loaded, read::missing),
         kv("readseq", Start::Loaded, scan::forward),
@@ -86,6 +91,8 @@ impl Workload {
         kv("seekrandom", Start::Loaded, scan::seeks),
         kv("readwhilewriting", Start::Loaded, read::while_writing),
         kv("deleterandom", Start::Loaded, fill::delete_then_scan),
+        kv("open", Start::Loaded, open::in_good_order),
+        kv("open-full-log", Start::Killed, open::after_death),
         ycsb("ycsb-a", ycsb::a),
         ycsb("ycsb-b", ycsb::b),
         ycsb("ycsb-c", ycsb::c),

@@ -23,7 +23,7 @@ fn versions(engine: &dyn Engine) -> Outcome<&dyn Versions> {
 fn generations(context: &Context) -> u64 {
     match context.start {
         Start::Versions { count, .. } => count.into(),
-        Start::Empty | Start::EmptyKeeping(_) | Start::Loaded => 1,
+        Start::Empty | Start::EmptyKeeping(_) | Start::Loaded | Start::Killed => 1,
     }
 }
 

@@ -16,16 +16,23 @@ const WRITES_PER_SECOND: u64 = 10_000;
 /// The writer sleeps until this much work has gathered.
 const WRITER_NAP: Duration = Duration::from_millis(1);
 
-/// Random records, all of which fit the cache and have been read before.
-pub fn hot(context: &Context) -> Outcome<Vec<Row>> {
+/// Random records, all of which fit the cache and have been read before, from `threads` threads at once, each as many as
+/// there are records.
+pub fn hot(context: &Context, threads: u64) -> Outcome<Vec<Row>> {
     let all_and_a_half = context.settings.user_bytes(context.settings.keys) * 3 / 2;
     let cache_bytes = context.settings.cache_bytes.max(all_and_a_half as usize);
     let engine = context.open_with_cache(Sync::Os, cache_bytes)?;
-    let reader = engine.reader()?;
-    warm(context, &*reader)?;
-    let timing = random_gets(context, &*reader)?;
-    drop(reader);
-    finish(context, engine, &timing)
+    warm(context, &*engine.reader()?)?;
+    let timings = std::thread::scope(|scope| {
+        let engine = &*engine;
+        let start = |thread| scope.spawn(move || random_gets(context, &*engine.reader()?, thread));
+        let handles: Vec<_> = (0..threads).map(start).collect();
+        let join = |handle: std::thread::ScopedJoinHandle<'_, Outcome<Timing>>| {
+            handle.join().unwrap_or_else(|_| Err("a reader panicked".into()))
+        };
+        handles.into_iter().map(join).collect::<Outcome<Vec<_>>>()
+    })?;
+    finish(context, engine, &Timing::of_all(timings)?)
 }
 
 /// Random records with a cache of a quarter of them, and nothing in the system's cache at first.
@@ -34,7 +41,7 @@ pub fn cold(context: &Context) -> Outcome<Vec<Row>> {
     context.evict()?;
     let engine = context.open_with_cache(Sync::Os, quarter as usize)?;
     let reader = engine.reader()?;
-    let timing = random_gets(context, &*reader)?;
+    let timing = random_gets(context, &*reader, 0)?;
     drop(reader);
     finish(context, engine, &timing)
 }
@@ -67,8 +74,8 @@ fn warm(context: &Context, reader: &dyn Reader) -> Outcome<()> {
     Ok(())
 }
 
-fn random_gets(context: &Context, reader: &dyn Reader) -> Outcome<Timing> {
-    let mut rng = Rng::new(context.seed);
+fn random_gets(context: &Context, reader: &dyn Reader, thread: u64) -> Outcome<Timing> {
+    let mut rng = Rng::new(context.seed + (thread << 32));
     let mut stopwatch = context.stopwatch();
     for _ in 0..context.settings.keys {
         check_get(context, reader, rng.below(context.settings.keys))?;
