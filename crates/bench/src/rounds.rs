@@ -67,9 +67,8 @@ pub fn compare(plan: &Plan) -> Outcome<()> {
 }
 
 /// The engines of the plan that can run `workload`.
-fn able<'a>(plan: &'a Plan, workload: &Workload) -> impl Iterator<Item = &'a Kind> {
-    let needed = workload.needs_versions();
-    plan.engines.iter().filter(move |kind| kind.has_versions || !needed)
+fn able<'a>(plan: &'a Plan, workload: &'a Workload) -> impl Iterator<Item = &'a Kind> {
+    plan.engines.iter().filter(|kind| workload.suits(kind))
 }
 
 /// Settings with which everything selected ends in time: as many records as the average run can afford, and a limit

@@ -155,6 +155,12 @@ pub(crate) const WAL_SYNC_ROUNDS: usize = 4;
 /// the old one began with.
 pub(crate) const MANIFEST_ROTATE_BYTES: u64 = 4 << 20;
 
+/// Threads that write what was in the log as tables when a store is opened, at most; and no more than there are processors.
+pub(crate) const RECOVERY_THREADS: usize = 4;
+/// Memtables full of log that are held in memory while it is decided whether a store may be opened: as many as there are while
+/// it is open. A longer log is read again.
+pub(crate) const LOG_HELD_MEMTABLES: usize = MAX_SEALED_MEMTABLES + 1;
+
 /// Time after which the next commit states when it was made. The resolution of [`crate::Db::seq_at`] at its best.
 pub const TIME_STEP: Duration = Duration::from_secs(1);
 /// Bytes of what a commit says of its time, at most: a tag and two numbers.

@@ -148,23 +148,25 @@ pub struct Kind {
     pub name: &'static str,
     /// Whether it keeps old versions.
     pub has_versions: bool,
+    /// Whether the operating system has each write when the call returns, so that the death of the process costs none.
+    pub outlives_process: bool,
     open: Open,
 }
 
 impl Kind {
     /// The engines that are built in, ours first.
     pub const ALL: &[Self] = &[
-        Self { name: Self::OURS, has_versions: true, open: fountain::open },
+        Self { name: Self::OURS, has_versions: true, outlives_process: true, open: fountain::open },
         #[cfg(feature = "fjall")]
-        Self { name: "fjall", has_versions: false, open: fjall::open },
+        Self { name: "fjall", has_versions: false, outlives_process: true, open: fjall::open },
         #[cfg(feature = "rocksdb")]
-        Self { name: "rocksdb", has_versions: false, open: rocksdb::open },
+        Self { name: "rocksdb", has_versions: false, outlives_process: true, open: rocksdb::open },
         #[cfg(feature = "lmdb")]
-        Self { name: "lmdb", has_versions: false, open: lmdb::open },
+        Self { name: "lmdb", has_versions: false, outlives_process: true, open: lmdb::open },
         #[cfg(feature = "redb")]
-        Self { name: "redb", has_versions: false, open: redb::open },
+        Self { name: "redb", has_versions: false, outlives_process: false, open: redb::open },
         #[cfg(feature = "sled")]
-        Self { name: "sled", has_versions: false, open: sled::open },
+        Self { name: "sled", has_versions: false, outlives_process: false, open: sled::open },
     ];
 
     /// Name of the engine that the others are compared with.

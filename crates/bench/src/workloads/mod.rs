@@ -10,7 +10,7 @@ mod ycsb;
 
 use crate::Outcome;
 use crate::context::Context;
-use crate::engines::Keep;
+use crate::engines::{Keep, Kind};
 use crate::row::Row;
 use Keep::{All, LastTen, Newest, Timed};
 
@@ -130,9 +130,10 @@ impl Workload {
         })
     }
 
-    /// Whether only engines that keep old versions can run it.
-    pub fn needs_versions(&self) -> bool {
-        self.suite == "mvcc"
+    /// Whether `kind` can run it: not where it must have kept old versions and keeps none, nor where it must have kept what a
+    /// process wrote before it died and has not passed that on.
+    pub fn suits(&self, kind: &Kind) -> bool {
+        (kind.has_versions || self.suite != "mvcc") && (kind.outlives_process || self.start != Start::Killed)
     }
 }
 

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::context::{Settings, Task};
-use crate::engines::Kind;
 use crate::space::copy_dir;
 
 #[test]
 fn every_workload_runs_on_every_engine_and_says_what_it_did() {
     let settings = Settings { keys: 300, limit: Duration::from_millis(20), ..Settings::default() };
     for kind in Kind::ALL {
-        for workload in
-            Workload::ALL.iter().filter(|workload| kind.has_versions || !workload.needs_versions())
-        {
+        for workload in Workload::ALL.iter().filter(|workload| workload.suits(kind)) {
             let dir = tempfile::tempdir().unwrap();
             let task = |name| Task {
                 kind: *kind,

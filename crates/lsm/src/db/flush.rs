@@ -4,7 +4,6 @@
 //! are synced; one manifest edit adds the table and moves the log number past the memtable; readers are switched over;
 //! only then the log segments are deleted.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::background::Job;
@@ -170,12 +169,12 @@ impl Inner {
 
 /// Where a table is written.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) fs: &'a dyn Fs,
-    pub(super) paths: &'a StorePaths,
-    pub(super) store: StoreId,
-    pub(super) number: FileNumber,
-    pub(super) form: TableForm,
+pub(crate) struct Place<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) paths: &'a StorePaths,
+    pub(crate) store: StoreId,
+    pub(crate) number: FileNumber,
+    pub(crate) form: TableForm,
 }
 
 /// Which versions of a memtable go into its table.
@@ -192,24 +191,30 @@ pub(super) fn write_memtable(
     memtable: &Arc<Memtable>,
     keep: Keep<'_>,
 ) -> Result<(TableMeta, u64)> {
-    let path = place.paths.table(place.number);
-    let written = write_entries(place, &path, memtable, keep);
+    write_or_remove(place, |writer| write_entries(writer, memtable, keep))
+}
+
+/// Makes a table by `write`. On error no file is left.
+pub(super) fn write_or_remove<T>(
+    place: Place<'_>,
+    write: impl FnOnce(TableWriter) -> Result<T>,
+) -> Result<T> {
+    let Place { fs, paths, store, number, form } = place;
+    let path = paths.table(number);
+    let writer = TableWriter::create(fs, path.clone(), store, number, Compression::None);
+    let written = writer.and_then(|writer| write(writer.with_form(form)));
     if written.is_err() {
-        tolerate(place.fs.remove(&path));
+        tolerate(fs.remove(&path));
     }
     written
 }
 
 /// The newest version of a key is always written, as there may be older ones in tables for it to hide.
 fn write_entries(
-    place: Place<'_>,
-    path: &Path,
+    mut writer: TableWriter,
     memtable: &Arc<Memtable>,
     keep: Keep<'_>,
 ) -> Result<(TableMeta, u64)> {
-    let Place { fs, store, number, form, .. } = place;
-    let writer = TableWriter::create(fs, path.to_path_buf(), store, number, Compression::None)?;
-    let mut writer = writer.with_form(form);
     let deleted = memtable.tombstones().to_set();
     let mut filter = VersionFilter::new(keep.needed, &deleted);
     let mut cursor = MemtableCursor::new(Arc::clone(memtable));

@@ -54,17 +54,18 @@ use crate::value::Value;
 pub use background::Job;
 pub use changes::Changes;
 pub use checkpoint::CheckpointInfo;
+pub(crate) use flush::Place;
 use group::Batches;
 pub use health::Health;
 use inner::Inner;
+use open::Check;
 pub(crate) use open::random_store_id;
 pub(crate) use preview::Found;
 pub use preview::Preview;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction, RunningFlush};
 pub use read::{Cursor, Versions};
-pub(crate) use recover::Recoverer;
 pub use recover::{Discarded, RecoveryReport};
-pub(crate) use replayed::Replayed;
+pub(crate) use recover::{Portions, Recoverer};
 pub use scrub::ScrubReport;
 
 /// An open store. Shared by reference or in an [`Arc`]; every method may be called from any thread.
@@ -91,12 +92,12 @@ impl Db {
     /// [`Error::Locked`] when it is open elsewhere; [`Error::Missing`], [`Error::NotAStore`], [`Error::Newer`] by
     /// what is found; [`Error::Corrupt`] when acknowledged data is damaged; [`Error::Io`], [`Error::DiskFull`].
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
-        Self::start(options.background, open::open(dir, options, |_, _| Ok::<(), Error>(()))?)
+        Self::start(options.background, open::open::<Error>(dir, options, None)?)
     }
 
     /// As [`Db::open`], for a layer above that may have to refuse a store for what it holds: `check` is shown the newest
     /// state of the keys in `keys` before anything of the store is changed, the id of the process in its lock file aside. A
-    /// store that is created is not shown. Reads the log twice.
+    /// store that is created is not shown. Reads the log twice if it is longer than a few memtables.
     ///
     /// # Errors
     /// As [`Db::open`], and what `check` refuses with.
@@ -106,10 +107,9 @@ impl Db {
         keys: &KeyRange,
         check: impl FnOnce(&Preview) -> std::result::Result<(), E>,
     ) -> std::result::Result<Self, E> {
-        let (background, fs) = (options.background, Arc::clone(&options.fs));
-        let inner =
-            open::open(dir, options, |paths, found| check(&Preview::read(fs.as_ref(), paths, found, keys)?))?;
-        Ok(Self::start(background, inner)?)
+        let background = options.background;
+        let check = Check { keys, passes: Box::new(check) };
+        Ok(Self::start(background, open::open(dir, options, Some(check))?)?)
     }
 
     fn start(background: bool, inner: Inner) -> Result<Self> {

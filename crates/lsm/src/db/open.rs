@@ -4,6 +4,7 @@
 //! adds files until the new manifest is current; a crash at any moment before that leaves the old store as it was,
 //! a crash after it leaves left-overs that the next open removes.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,19 +12,20 @@ use arc_swap::ArcSwap;
 
 use super::commit::{CommitQueue, Log, Publisher};
 use super::directory::{prepare_directory, take_back};
+use super::flush::Place;
 use super::health::HealthState;
 use super::inner::{Current, Inner, Work};
 use super::obsolete::Obsolete;
 use super::pressure::Throttle;
-use super::preview::{Found, open_tables};
+use super::preview::{Found, Preview, open_tables};
 use super::progress::Progress;
-use super::recover::{Discarded, Recoverer, RecoveryReport};
-use super::replayed::Replayed;
+use super::recover::{Discarded, Portions, Recoverer, RecoveryReport};
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::files::StorePaths;
 use crate::fs::{Fs, Lock, LockAttempt, tolerate};
+use crate::limits::{LOG_HELD_MEMTABLES, RECOVERY_THREADS};
 use crate::listing::Listing;
 use crate::manifest::{Loaded, ManifestLog, StoreState, Version, refuse_newer};
 use crate::marks::{Mark, hit};
@@ -31,10 +33,12 @@ use crate::memtable::Memtable;
 use crate::metrics::Counters;
 use crate::options::Options;
 use crate::planted::{self, Bug};
+use crate::range::KeyRange;
 use crate::retention::RetentionRules;
 use crate::snapshot::SnapshotRegistry;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Condvar, Mutex};
+use crate::table::Table;
 use crate::timeline::Timekeeper;
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{ReplayEnd, WalWriter, replay_segments};
@@ -54,12 +58,12 @@ struct Recovered {
     suspicious: bool,
 }
 
-/// Opens a store. `check` is shown what an existing one holds before anything of it is changed; what it refuses with is
-/// what the caller gets.
+/// Opens a store. `check`, if there is one, is shown what an existing one holds of some keys before anything of it is changed;
+/// what it refuses with is what the caller gets.
 pub(super) fn open<E: From<Error>>(
     dir: &Path,
     options: Options,
-    check: impl FnOnce(&StorePaths, &Found) -> std::result::Result<(), E>,
+    check: Option<Check<'_, E>>,
 ) -> std::result::Result<Inner, E> {
     let counters = Arc::new(Counters::default());
     let timed = Arc::clone(&counters);
@@ -74,9 +78,8 @@ pub(super) fn open<E: From<Error>>(
     let cache = Arc::new(cache);
     let mut recovered = if listing.has_current {
         let found = Found::read(fs.as_ref(), &paths, &listing, &cache)?;
-        check(&paths, &found)?;
         let _timer = timed.latencies.recovery.time();
-        recover(fs.as_ref(), &paths, &options, &listing, &cache, found)?
+        recover(fs.as_ref(), &paths, &options, &listing, &cache, found, check)?
     } else {
         create(fs.as_ref(), &paths, &options, &listing)?
     };
@@ -180,44 +183,79 @@ pub(crate) fn random_store_id(root: &Path) -> Result<StoreId> {
     Ok(StoreId(id))
 }
 
-/// Reads the log of an existing store and writes its commits into tables.
-fn recover(
+/// The keys that somebody wants to see before the store is changed, and what is asked then.
+pub(super) struct Check<'a, E> {
+    pub(super) keys: &'a KeyRange,
+    pub(super) passes: Box<Judge<'a, E>>,
+}
+
+type Judge<'a, E> = dyn FnOnce(&Preview) -> std::result::Result<(), E> + 'a;
+
+/// Reads the log of an existing store and writes its commits into tables. The log is read once, unless `check` has to pass
+/// first and there is more of it than memory is meant for.
+fn recover<E: From<Error>>(
     fs: &dyn Fs,
     paths: &StorePaths,
     options: &Options,
     listing: &Listing,
     cache: &Arc<BlockCache>,
     found: Found,
-) -> Result<Recovered> {
-    let Found { loaded: Loaded { store, number, mut state, discarded }, segments, version } = found;
+    check: Option<Check<'_, E>>,
+) -> std::result::Result<Recovered, E> {
+    let Loaded { store, number, state, .. } = &found.loaded;
     let known =
         if planted::active(Bug::NumberReused) { FileNumber(0) } else { listing.next_number(paths)? };
     let next_file = state.next_file.max(known).max(FileNumber(number.0 + 1));
-    let mut recoverer = Recoverer {
-        fs,
-        paths,
-        store,
-        memtable_bytes: options.memtable_bytes,
-        form: options.table_form(),
-        next_file,
-        tables: Vec::new(),
-        replayed: Replayed::default(),
-        timekeeper: Timekeeper::new(state.timeline.clone()),
+    let first = Place { fs, paths, store: *store, number: next_file, form: options.table_form() };
+    let portions = Portions::of(options.memtable_bytes, recovery_threads(options));
+    let writing = || Recoverer::new(first, portions, Timekeeper::new(state.timeline.clone()));
+    let (mut recoverer, mut read) = (writing(), None);
+    if let Some(Check { keys, passes }) = check {
+        recoverer = recoverer.holding(options.memtable_bytes.saturating_mul(LOG_HELD_MEMTABLES));
+        let (preview, end) = Preview::read_for(fs, paths, &found, keys, &mut recoverer)?;
+        passes(&preview)?;
+        if recoverer.has_all() {
+            read = Some(end);
+        } else {
+            recoverer = writing();
+        }
+    }
+    let replayed = match read {
+        Some(end) => Ok(end),
+        None => replay_segments(fs, paths, *store, &found.segments, state.last_seq, &mut recoverer),
     };
-    let replayed = replay_segments(fs, paths, store, &segments, state.last_seq, &mut recoverer);
     let opened = replayed.and_then(|end| {
         recoverer.finish()?;
         let new = recoverer.tables.iter().map(|meta| (0, meta));
-        Ok((end, open_tables(fs, paths, store, cache, new)?))
+        Ok((end, open_tables(fs, paths, *store, cache, new)?))
     });
     let (end, new) = opened.inspect_err(|_| recoverer.discard())?;
+    Ok(recovered(found, &end, new, recoverer))
+}
+
+/// How many threads write tables. None but the caller's where all is to be done on that one.
+fn recovery_threads(options: &Options) -> usize {
+    if options.background {
+        std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(RECOVERY_THREADS)
+    } else {
+        1
+    }
+}
+
+fn recovered(
+    found: Found,
+    end: &ReplayEnd,
+    new: Vec<(usize, Arc<Table>)>,
+    recoverer: Recoverer<'_>,
+) -> Recovered {
+    let Found { loaded: Loaded { store, mut state, discarded, .. }, version, .. } = found;
     let version = version.edited(&[], new);
     let suspicious = discarded.is_some();
     if suspicious {
         hit(Mark::TornManifest);
     }
-    let report = report(&state, &end, discarded);
-    state.next_file = recoverer.next_file;
+    let report = report(&state, end, discarded);
+    state.next_file = recoverer.next_file();
     state.last_seq = end.last_seq;
     state.floors.lower_to(end.last_seq);
     let from_log = recoverer.tables.iter().map(|meta| meta.number).collect();
@@ -225,7 +263,7 @@ fn recover(
         state.tables.insert(meta.number, (0, meta));
     }
     let (last, timekeeper) = (end.last_seq, recoverer.timekeeper);
-    Ok(Recovered { store, state, version, last, timekeeper, report, from_log, suspicious })
+    Recovered { store, state, version, last, timekeeper, report, from_log, suspicious }
 }
 
 fn report(state: &StoreState, end: &ReplayEnd, manifest: Option<(PathBuf, u64)>) -> RecoveryReport {

@@ -25,7 +25,7 @@ use crate::table::{Table, TableMeta};
 use crate::timeline::Stamp;
 use crate::types::{FileNumber, ReadTier, Seq, StoreId};
 use crate::value::Value;
-use crate::wal::{Replay, replay_segments};
+use crate::wal::{Nowhere, Replay, ReplayEnd, replay_segments};
 
 /// What manifest and tables say, and which segments hold the log.
 pub(crate) struct Found {
@@ -102,13 +102,25 @@ pub struct Preview {
 impl Preview {
     /// Reads the log as far as it concerns `keys`; what it says of them is then in memory. Of other keys only the tables tell.
     pub(crate) fn read(fs: &dyn Fs, paths: &StorePaths, found: &Found, keys: &KeyRange) -> Result<Self> {
+        Self::read_for(fs, paths, found, keys, &mut Nowhere).map(|(preview, _)| preview)
+    }
+
+    /// As [`Preview::read`], and tells all of the log to `whole`, which must not change anything.
+    pub(super) fn read_for(
+        fs: &dyn Fs,
+        paths: &StorePaths,
+        found: &Found,
+        keys: &KeyRange,
+        whole: &mut dyn Replay,
+    ) -> Result<(Self, ReplayEnd)> {
         let Loaded { store, state, .. } = &found.loaded;
-        let mut log = LogOf { keys, replayed: Replayed::default() };
+        let mut log = LogOf { keys, replayed: Replayed::default(), whole };
         let end = replay_segments(fs, paths, *store, &found.segments, state.last_seq, &mut log)?;
         let active = Arc::new(Memtable::new(FileNumber(0)));
         log.replayed.apply_to(&active);
         let (version, floors) = (Arc::clone(&found.version), Arc::new(state.floors.clone()));
-        Ok(Self { current: Current { active, sealed: Vec::new(), version, floors }, last: end.last_seq })
+        let current = Current { active, sealed: Vec::new(), version, floors };
+        Ok((Self { current, last: end.last_seq }, end))
     }
 
     /// The newest sequence.
@@ -126,21 +138,24 @@ impl Preview {
 
     /// A walk over the newest records of `range`, upwards.
     pub fn cursor(&self, range: KeyRange) -> Cursor {
-        // All versions: recovery goes on with these tables, and what it reads of the log may differ from what was read here. So
-        // they may learn nothing from this.
+        // All versions: recovery goes on with these tables, and if it has to read the log again, what it reads may differ from
+        // what was read here. So they may learn nothing from this.
         let view = View::All(ReadTier::Disk);
         cursor_over(&self.current, range, self.last, Direction::Forward, view)
     }
 }
 
-/// Takes from the log what it says of some keys.
+/// Takes from the log what it says of some keys, and passes all of it on.
 struct LogOf<'a> {
     keys: &'a KeyRange,
     replayed: Replayed,
+    whole: &'a mut dyn Replay,
 }
 
 impl Replay for LogOf<'_> {
-    fn time(&mut self, _: Seq, _: Stamp) {}
+    fn time(&mut self, seq: Seq, stamp: Stamp) {
+        self.whole.time(seq, stamp);
+    }
 
     fn op(&mut self, seq: Seq, kind: OpKind, key: &[u8], value: &[u8]) {
         // The value of the deletion of a range is its end; it may begin before the keys.
@@ -149,9 +164,10 @@ impl Replay for LogOf<'_> {
         if concerns {
             self.replayed.push(kind, key, seq, value);
         }
+        self.whole.op(seq, kind, key, value);
     }
 
-    fn commit(&mut self, _: Seq) -> Result<()> {
-        Ok(())
+    fn commit(&mut self, seq: Seq) -> Result<()> {
+        self.whole.commit(seq)
     }
 }

@@ -7,7 +7,7 @@ use super::loss::{Loss, LossCode};
 use super::merge::Target;
 use super::survey::Survey;
 use crate::batch::OpKind;
-use crate::db::{Recoverer, Replayed, SeqRange};
+use crate::db::{Place, Portions, Recoverer, SeqRange};
 use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::Fs;
@@ -109,27 +109,26 @@ impl Sources {
     }
 
     fn log(&mut self, fs: &dyn Fs, survey: &Survey, store: StoreId, target: &mut Target<'_>) -> Result<()> {
-        let first = if self.certain { self.state.log_number } else { FileNumber(0) };
-        let numbers: Vec<FileNumber> = survey.listing.segments.range(first..).copied().collect();
+        let oldest = if self.certain { self.state.log_number } else { FileNumber(0) };
+        let numbers: Vec<FileNumber> = survey.listing.segments.range(oldest..).copied().collect();
         let covered = self.certain.then_some(self.state.last_seq);
-        let mut kept = Whole::new(Recoverer {
+        let first = Place {
             fs: target.fs,
             paths: target.paths,
             store: target.store,
-            memtable_bytes: target.options.memtable_bytes,
+            number: target.next_file,
             form: TableForm { layout: target.options.table_layout, prefixes: None },
-            next_file: target.next_file,
-            tables: Vec::new(),
-            replayed: Replayed::default(),
-            timekeeper: std::mem::take(&mut self.timekeeper),
-        });
+        };
+        let portions = Portions::of(target.options.memtable_bytes, 1);
+        let timekeeper = std::mem::take(&mut self.timekeeper);
+        let mut kept = Whole::new(Recoverer::new(first, portions, timekeeper));
         let mut log = survey_log(fs, &survey.paths, store, &numbers, covered, &mut kept);
-        if self.certain && numbers.first() != Some(&first) {
-            self.missing_segment(&survey.paths.wal(first), &mut log);
+        if self.certain && numbers.first() != Some(&oldest) {
+            self.missing_segment(&survey.paths.wal(oldest), &mut log);
         }
         self.note_log(survey, log)?;
         let mut recoverer = kept.finish()?;
-        target.next_file = recoverer.next_file;
+        target.next_file = recoverer.next_file();
         self.timekeeper = std::mem::take(&mut recoverer.timekeeper);
         for meta in &recoverer.tables {
             let path = target.paths.table(meta.number);
