@@ -125,8 +125,12 @@ pub const MAX_DERIVED_BYTES: usize = 48 << 20;
 /// Bytes of submitted commits above which a writer should wait before it submits more: 64 MiB. Not enforced:
 /// [`crate::Store::queued_bytes`] tells how much is waiting, and the caller decides.
 pub const QUEUE_SOFT_LIMIT_BYTES: usize = 64 << 20;
-/// Bytes of waiting commits that the commit thread takes as one group.
+/// Bytes of waiting commits that the commit thread takes as one group: 16 MiB. With what the commits change in indexes it may
+/// be many times as much; so when those that are ready take more than this, with [`STAGED_OPERATION_BYTES`] for each
+/// operation, storage takes them before the next one is looked at. In memory are at most these and one commit.
 pub(crate) const GROUP_BYTES: usize = 16 << 20;
+/// What an operation of a commit that is ready takes in memory beside its bytes, about.
+pub(crate) const STAGED_OPERATION_BYTES: usize = 96;
 /// Most bytes in a page of a scan, its last record excepted: 64 MiB. A request for more is served in several pages.
 pub const MAX_PAGE_BYTES: usize = 64 << 20;
 

@@ -212,6 +212,31 @@ fn an_expired_record_that_cannot_be_indexed_does_not_end_a_build() {
 }
 
 #[test]
+fn what_a_query_may_scan_counts_expired_records_too() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    let mut writes = WriteSet::new();
+    for number in 0..1000 {
+        writes.put(collection, &key(number), &setup.expiring(r#"{"n":1}"#, Some(10))).unwrap();
+    }
+    writes.put(collection, &key(1000), &setup.record(r#"{"n":1}"#)).unwrap();
+    setup.store.commit(writes, Durability::Memory).unwrap();
+    setup.at(10);
+    let query = |most: u32, order: serde_json::Value| {
+        let body = json!({ "maxScanned": most, "orderBy": order });
+        let Body::Find(query) = setup.store.parse_query(collection, &body.to_string(), false).unwrap() else {
+            panic!("not a query");
+        };
+        let found = setup.store.query(collection, &query, View::Newest);
+        found.map(|answer| answer.page.len()).map_err(|error| error.code)
+    };
+    for order in [json!([]), json!([{ "path": "n" }])] {
+        assert_eq!(query(100, order.clone()), Err(ErrorCode::Limit));
+        assert_eq!(query(1001, order), Ok(1));
+    }
+}
+
+#[test]
 fn what_has_expired_is_deleted_in_ordinary_commits_that_everybody_sees() {
     let setup = setup();
     let collection = setup.create(ttl("at", 0));

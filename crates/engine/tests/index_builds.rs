@@ -243,6 +243,71 @@ fn records_that_an_index_being_built_cannot_take_can_be_deleted_and_repaired() {
 }
 
 #[test]
+fn a_state_with_records_that_the_index_cannot_take_is_read_through_it_without_them() {
+    let store = open(&Arc::default());
+    let collection = store.collection("c").unwrap();
+    let commit = |number, json: &str| {
+        store.commit(put(&store, collection, &[(number, json)]), Durability::Memory).unwrap()
+    };
+    let many: Vec<_> = (0..5000).map(|n| n.to_string()).collect();
+    commit(1, &format!(r#"{{"n":"{}"}}"#, "x".repeat(3000)));
+    commit(2, &format!(r#"{{"n":[{}]}}"#, many.join(",")));
+    let earlier = commit(3, r#"{"n":"a"}"#);
+    let transaction = store.begin(Isolation::Snapshot).unwrap();
+    commit(1, r#"{"n":"b"}"#);
+    commit(2, r#"{"n":"b"}"#);
+    for (name, path) in [("n", "n"), ("each", "n[]")] {
+        let id = store.create_index(collection, multi(name, path), Durability::Memory).unwrap();
+        store.wait_for_index(id).unwrap();
+    }
+    let find = |name, at: View| {
+        let value = Value::String("a".to_owned());
+        store.find(collection, name, &[value], at, 10).map(|page| keys_of(&page)).map_err(|error| error.code)
+    };
+    assert_eq!(find("n", View::At(earlier)), Ok(vec![key(3)]));
+    assert_eq!(find("n", View::from(&transaction)), Ok(vec![key(3)]));
+    let each = [(1, r#"["a"]"#), (2, r#"["b"]"#)];
+    let each = each.map(|(number, n)| commit(number, &format!(r#"{{"n":{n}}}"#)));
+    assert_eq!(find("each", View::At(earlier)), Ok(Vec::new()));
+    assert_eq!(find("each", View::At(each[0])), Ok(vec![key(1)]));
+}
+
+#[test]
+fn an_array_that_is_no_key_is_taken_wherever_the_object_in_it_is() {
+    let store = open(&Arc::default());
+    let collection = store.collection("c").unwrap();
+    store.create_index(collection, multi("items", "items"), Durability::Memory).unwrap();
+    let numbers: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+    let numbers = numbers.join(",");
+    let deep = format!("{}{}", "[".repeat(9), "]".repeat(9));
+    let lists = [
+        format!("{{}},{numbers}"),
+        format!("{numbers},{{}}"),
+        format!("[{numbers}],{deep}"),
+        format!("[{numbers},{{}}]"),
+    ];
+    for (number, list) in (0..).zip(&lists) {
+        let set = put(&store, collection, &[(number, &format!(r#"{{"items":[{list}]}}"#))]);
+        store.commit(set, Durability::Memory).unwrap();
+    }
+    let request = IndexScan {
+        collection,
+        index: "items".to_owned(),
+        bounds: Bounds::of_type(&[], &Value::Object(vec![])).unwrap(),
+        direction: Direction::Forward,
+        at: View::Newest,
+        after: None,
+        max_records: 10,
+        max_bytes: usize::MAX,
+    };
+    let mut page = Page::new();
+    store.scan_index(&request, ReadTier::Disk, &mut page).unwrap();
+    assert_eq!(keys_of(&page), [key(0), key(1), key(2), key(3)]);
+    let set = put(&store, collection, &[(4, &format!(r#"{{"items":[[{numbers}],1]}}"#))]);
+    assert_eq!(store.commit(set, Durability::Memory).unwrap_err().code, ErrorCode::TooLarge);
+}
+
+#[test]
 fn a_dropped_collection_is_empty_for_its_name_and_whole_for_the_past() {
     let kv: Arc<MemoryKv> = Arc::default();
     let store = open(&kv);

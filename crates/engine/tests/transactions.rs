@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use fountain_engine::{
@@ -96,6 +97,30 @@ fn what_is_rolled_back_or_dropped_leaves_nothing() {
     assert_eq!(transaction.put(collection, &key(1), &document(b"")).unwrap_err().code, ErrorCode::Closed);
     set(&store.begin(Isolation::Snapshot).unwrap(), collection, 1, "x");
     assert_eq!((get(&store, collection, 1, None), store.sequence()), (None, Seq::ZERO));
+}
+
+#[test]
+fn rolling_back_what_has_been_submitted_changes_nothing() {
+    let store = memory_store();
+    let collection = store.collection("c").unwrap();
+    let transaction = store.begin(Isolation::Snapshot).unwrap();
+    set(&transaction, collection, 1, "own");
+    // Another commit is noted, and the commit thread stands in its callback.
+    let (release, released) = channel::<()>();
+    let (entered, inside) = channel();
+    let done = Box::new(move |_| {
+        entered.send(()).unwrap();
+        let _ = released.recv();
+    });
+    store.submit(vec![put(collection, 2)], Durability::Memory, done);
+    inside.recv().unwrap();
+    let (sender, answer) = channel();
+    transaction.submit(Durability::Memory, Box::new(move |result| sender.send(result).unwrap()));
+    transaction.rollback();
+    drop(release);
+    let committed = answer.recv().unwrap().unwrap();
+    assert_eq!((committed.accepted, committed.refused.len()), (1, 0), "{committed:?}");
+    assert_eq!(get(&store, collection, 1, View::Newest).unwrap(), b"own");
 }
 
 #[test]

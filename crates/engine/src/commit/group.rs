@@ -1,4 +1,5 @@
-//! Takes a group of submissions through: which commits can happen, what they write, one call of storage, the answers.
+//! Takes a group of submissions through: which commits can happen, what they write, one call of storage, the answers. If what
+//! they write takes too much memory, because of what changes in indexes, storage is asked several times, part by part.
 //!
 //! The commit thread is the only one that writes, so what a commit is judged by cannot change before it is written. For
 //! each commit in order: `admission` judges it, then it is staged, and the next one finds it in `Pending`. Whatever else
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use fountain_lsm::{Clock, Durability, Retention, Seq, SeqRange};
 
 use super::admission::admit;
+use super::outcome::{Admitted, Parts};
 use super::pending::Pending;
 use super::{Committed, Done, Refused, Submission};
 use crate::catalog::{Catalog, Claims, RuleChange, SchemaOp};
@@ -19,7 +21,7 @@ use crate::feed::Feed;
 use crate::index::{self, Builder};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
-use crate::limits::KEYSPACE_BYTES;
+use crate::limits::{GROUP_BYTES, KEYSPACE_BYTES, STAGED_OPERATION_BYTES};
 use crate::metrics::Counters;
 use crate::record::{self, ShapeList, Shapes};
 use crate::transaction::Transactions;
@@ -49,9 +51,21 @@ pub(crate) struct Committer {
     pub sweeper: Arc<Sweeper>,
 }
 
+/// A group on its way to storage.
+struct Group {
+    /// Whether anything in it looks at what those before have written.
+    indexed: bool,
+    /// What is to be written next.
+    staged: Option<Staged>,
+    /// What was written.
+    parts: Parts,
+}
+
 /// The part of a group that storage is asked to commit.
 struct Staged {
     pending: Pending,
+    /// Bytes of memory that it takes, about.
+    bytes: usize,
     durability: Option<Durability>,
     claims: Claims,
     puts: usize,
@@ -69,16 +83,6 @@ struct Derived {
     claims: Option<Claims>,
     /// How many records it deletes because they have expired.
     expired: usize,
-}
-
-/// What became of one submission before storage was asked.
-struct Admitted {
-    /// The newest sequence before it.
-    newest: Seq,
-    /// Place of its first accepted commit among all of the group.
-    start: usize,
-    accepted: usize,
-    refused: Vec<Refused>,
 }
 
 /// A caller and its answer.
@@ -119,22 +123,37 @@ impl Committer {
         let indexes = self.catalog.indexes();
         let indexed = commits
             .any(|commit| commit.depends_on_state() || commit.has_consequences() || !indexes.is_empty());
-        let mut staged = Staged {
+        let mut group = Group { indexed, staged: None, parts: Parts::default() };
+        let mut admitted = Vec::with_capacity(requests.len());
+        for (commits, durability) in requests {
+            let checked = Self::check(&commits);
+            admitted.push(checked.map(|()| self.admit_all(commits, durability, &mut group)));
+        }
+        self.write_part(&mut group);
+        admitted.into_iter().map(|admitted| admitted?.answer(&group.parts)).collect()
+    }
+
+    /// What the group is to write next, which comes after all that storage has.
+    fn staged<'a>(&self, group: &'a mut Group) -> &'a mut Staged {
+        let indexed = group.indexed;
+        group.staged.get_or_insert_with(|| Staged {
             pending: Pending::new(self.kv.visible(), indexed),
+            bytes: 0,
             durability: None,
             claims: Claims::default(),
             puts: 0,
             operations: 0,
             expired: 0,
             now: moment(self.clock.now()),
-        };
-        let mut admitted = Vec::with_capacity(requests.len());
-        for (commits, durability) in requests {
-            let checked = Self::check(&commits);
-            admitted.push(checked.map(|()| self.admit_all(commits, durability, &mut staged)));
+        })
+    }
+
+    /// Writes what is staged, if anything is.
+    fn write_part(&self, group: &mut Group) {
+        if let Some(staged) = group.staged.take().filter(|staged| staged.pending.len() > 0) {
+            let commits = staged.pending.len();
+            group.parts.push(commits, self.write(staged));
         }
-        let outcome = self.write(staged);
-        admitted.into_iter().map(|admitted| admitted?.answer(&outcome)).collect()
     }
 
     /// Refuses what makes no sense, whatever the state of the store.
@@ -152,12 +171,15 @@ impl Committer {
     }
 
     /// Judges the commits of a submission one by one, and stages those that can happen.
-    fn admit_all(&self, commits: Vec<WriteSet>, durability: Durability, staged: &mut Staged) -> Admitted {
-        let (newest, start) = (staged.pending.newest_sequence(), staged.pending.len());
+    fn admit_all(&self, commits: Vec<WriteSet>, durability: Durability, group: &mut Group) -> Admitted {
+        let pending = &self.staged(group).pending;
+        let (newest, before) = (pending.newest_sequence(), pending.len());
+        let start = group.parts.commits() + before;
         let mut admitted = Admitted { newest, start, accepted: 0, refused: Vec::new() };
         // Taken after the submission, so it has every shape that a record in it may name.
         let shapes = self.shapes.list();
         for (place, commit) in commits.into_iter().enumerate() {
+            let staged = self.staged(group);
             let checked = self.check_commit(&commit, &shapes);
             let judged = if checked.is_ok() && commit.depends_on_state() {
                 self.judge(&commit, staged)
@@ -168,6 +190,9 @@ impl Committer {
                 Ok(derived) => {
                     self.stage(commit, derived, durability, staged);
                     admitted.accepted += 1;
+                    if staged.bytes > GROUP_BYTES {
+                        self.write_part(group);
+                    }
                 }
                 Err(error) => {
                     self.counters.refusals.add(1);
@@ -246,6 +271,7 @@ impl Committer {
         batch.append(&others);
         // Last, as it has the last word on the next id: what is derived may have put a lower one.
         self.catalog.claim(&collections, &mut batch, &mut staged.claims);
+        staged.bytes += batch.size_bytes() + batch.len() * STAGED_OPERATION_BYTES;
         staged.pending.push(batch);
     }
 
@@ -304,21 +330,5 @@ impl Committer {
             details.collection = name;
             details.key = key.get(KEYSPACE_BYTES..).map(<[u8]>::to_vec);
         })
-    }
-}
-
-impl Admitted {
-    /// The answer, when storage has said what became of the group.
-    fn answer(self, outcome: &Result<SeqRange>) -> Result<Committed> {
-        let Self { newest, start, accepted, refused } = self;
-        if accepted == 0 {
-            return Ok(Committed { first: newest, accepted, refused });
-        }
-        let range = outcome.clone()?;
-        let (first, last) = (start as u64, (start + accepted - 1) as u64);
-        match (range.first.checked_add(first), range.first.checked_add(last)) {
-            (Some(first), Some(last)) if last <= range.last => Ok(Committed { first, accepted, refused }),
-            _ => Err(Error::new(ErrorCode::Internal, "storage returned fewer sequences than commits")),
-        }
     }
 }

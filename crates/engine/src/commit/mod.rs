@@ -5,10 +5,11 @@
 //! every caller gets its answer.
 //!
 //! `queue` and `thread` are that; `group` takes a group through admission and storage, `admission` decides which commits
-//! of it can happen, and `pending` is what those before have written.
+//! of it can happen, `pending` is what those before have written, and `outcome` makes the answers.
 
 mod admission;
 mod group;
+mod outcome;
 mod pending;
 mod queue;
 mod thread;
@@ -50,7 +51,8 @@ pub struct Committed {
     pub refused: Vec<Refused>,
 }
 
-/// A commit that did not happen, for a reason of its own: a condition of it, or a conflict of its transaction.
+/// A commit that did not happen though others of its submission did: for a reason of its own, such as a condition of it or a
+/// conflict of its transaction, or because storage, which takes large submissions in parts, failed when it came to this one.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// Its place among those submitted with it.

@@ -46,11 +46,14 @@ fn push_at(reader: &mut Reader<'_>, depth: usize, start: usize, out: &mut Vec<u8
             }
             out.push(key_tag::ARRAY);
             for _ in 0..count {
-                if out.len() - start > MAX_INDEX_KEY_BYTES {
-                    // Too large whatever follows.
-                    return Ok(true);
-                }
-                if !push_at(reader, depth + 1, start, out)? {
+                // What is too large already need not be written, but is no key if what follows is none.
+                let is_full = out.len() - start > MAX_INDEX_KEY_BYTES;
+                let is_key = if is_full {
+                    is_key(reader, depth + 1)?
+                } else {
+                    push_at(reader, depth + 1, start, out)?
+                };
+                if !is_key {
                     return Ok(false);
                 }
             }
@@ -59,6 +62,23 @@ fn push_at(reader: &mut Reader<'_>, depth: usize, start: usize, out: &mut Vec<u8
         Node::Floats(_) | Node::Object(_) | Node::Named(_) => return Ok(false),
     }
     Ok(true)
+}
+
+/// Whether the next value of a record is a key, whatever its size.
+fn is_key(reader: &mut Reader<'_>, depth: usize) -> Result<bool> {
+    match reader.next()? {
+        Node::Array(_) if depth == MAX_KEY_DEPTH => Ok(false),
+        Node::Array(count) => {
+            for _ in 0..count {
+                if !is_key(reader, depth + 1)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Node::Floats(_) | Node::Object(_) | Node::Named(_) => Ok(false),
+        _ => Ok(true),
+    }
 }
 
 fn push_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {

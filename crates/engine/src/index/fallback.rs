@@ -2,6 +2,9 @@
 //!
 //! A pass reads all records and keeps the first entries of the walk, up to a limit; when these are used up, another pass
 //! begins behind them. So memory is bounded, whatever the collection holds.
+//!
+//! A record that the index could not have taken has no entries: had the index been there, the record would not be. Only what
+//! a transaction has written itself and cannot commit is an error, as it is where the index was ready.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::IntoIter;
@@ -12,8 +15,9 @@ use fountain_lsm::{Direction, KeyRange};
 use super::Index;
 use super::entries::Entries;
 use super::read::{Place, behind, entries_in};
-use crate::error::Result;
+use crate::error::{ErrorCode, Result};
 use crate::limits::{FALLBACK_ENTRIES, KEYSPACE_BYTES};
+use crate::view::View;
 
 /// See the module.
 pub(super) struct Fallback<'a> {
@@ -57,21 +61,32 @@ impl<'a> Fallback<'a> {
         let (mut scratch, mut more, limit, direction) =
             (Entries::default(), false, self.limit, self.direction);
         let records = self.index.collection.storage_range(&KeyRange::default());
+        let own = match self.place.view {
+            View::Transaction(transaction) => Some(transaction.writes()),
+            _ => None,
+        };
         let mut cursor =
             self.place.view.cursor(self.place.kv, records, Direction::Forward, self.place.tier)?;
         while cursor.next()? {
             let record_key = cursor.key().get(KEYSPACE_BYTES..).unwrap_or_default();
             let (document, shapes) = (cursor.value(), self.place.shapes);
-            entries_in(&self.index, &range, record_key, document, shapes, &mut scratch, &mut |key| {
-                kept.insert(key, record_key.to_vec());
-                if kept.len() > limit {
-                    more = true;
-                    match direction {
-                        Direction::Forward => kept.pop_last(),
-                        Direction::Reverse => kept.pop_first(),
-                    };
-                }
-            })?;
+            let found =
+                entries_in(&self.index, &range, record_key, document, shapes, &mut scratch, &mut |key| {
+                    kept.insert(key, record_key.to_vec());
+                    if kept.len() > limit {
+                        more = true;
+                        match direction {
+                            Direction::Forward => kept.pop_last(),
+                            Direction::Reverse => kept.pop_first(),
+                        };
+                    }
+                });
+            match found {
+                Err(error)
+                    if matches!(error.code, ErrorCode::TooLarge | ErrorCode::Limit)
+                        && own.as_ref().is_none_or(|own| own.get(cursor.key()).is_none()) => {}
+                found => found?,
+            }
         }
         let last = match direction {
             Direction::Forward => kept.last_key_value(),
@@ -93,7 +108,6 @@ mod tests {
     use crate::keyspace::CollectionId;
     use crate::kv::{Batch, MemoryKv, OrderedKv};
     use crate::record::{Shapes, from_json, write};
-    use crate::view::View;
     use fountain_lsm::{Durability, ReadTier};
 
     #[test]

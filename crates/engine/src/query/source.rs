@@ -59,6 +59,8 @@ pub(crate) struct IndexInfo {
 pub(crate) trait Records {
     /// Moves to the first, then to each next record; `false` after the last.
     fn next(&mut self) -> Result<bool>;
+    /// Whether the current record has not expired. The walk passes those that have, too, as they take time like others.
+    fn is_live(&self) -> Result<bool>;
     /// Encoded key of the current record.
     fn key(&self) -> &[u8];
     /// The current record as it is stored.

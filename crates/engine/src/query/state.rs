@@ -254,13 +254,15 @@ struct StoredRecords<'a> {
 
 impl Records for StoredRecords<'_> {
     fn next(&mut self) -> Result<bool> {
-        while self.cursor.next()? {
+        let is_there = self.cursor.next()?;
+        if is_there {
             document::check_stored(self.cursor.value())?;
-            if lives(self.live, self.cursor.value())? {
-                return Ok(true);
-            }
         }
-        Ok(false)
+        Ok(is_there)
+    }
+
+    fn is_live(&self) -> Result<bool> {
+        lives(self.live, self.cursor.value())
     }
 
     fn key(&self) -> &[u8] {

@@ -60,7 +60,7 @@ impl Walk<'_> {
         let mut records = self.source.scan(&range, self.direction)?;
         while records.next()? {
             meter.key()?;
-            if visit(meter, records.key(), records.record())? == Flow::Stop {
+            if records.is_live()? && visit(meter, records.key(), records.record())? == Flow::Stop {
                 break;
             }
         }
@@ -140,7 +140,9 @@ impl Walk<'_> {
                 let mut records = self.source.scan(range, Direction::Forward)?;
                 while records.next()? {
                     meter.key()?;
-                    gathered.add(records.key())?;
+                    if records.is_live()? {
+                        gathered.add(records.key())?;
+                    }
                 }
             }
             Access::Index(access) => {

@@ -144,10 +144,12 @@ impl Transaction {
         self.write(collection, key, None, Some(condition))
     }
 
-    /// Ends it without effect. Fine if it has ended already.
+    /// Ends it without effect. Fine if it has ended already; what was submitted is committed all the same.
     pub fn rollback(&self) {
-        self.state.end();
-        self.state.release();
+        // Once it is submitted, the commit needs what it keeps, and lets go of that.
+        if self.state.end() {
+            self.state.release();
+        }
     }
 
     /// Commits and waits until that is as durable as asked. Without writes nothing is committed, and the answer is the

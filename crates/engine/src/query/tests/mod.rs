@@ -111,6 +111,10 @@ impl Records for Walked<'_> {
         Ok(self.1 <= self.0.len())
     }
 
+    fn is_live(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     fn key(&self) -> &[u8] {
         self.0[self.1 - 1].0
     }
