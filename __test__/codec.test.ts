@@ -16,6 +16,7 @@ const refused: [name: string, member: unknown, place: string, says: RegExp][] = 
   ['a symbol', { b: Symbol('s') }, '$.a.b', /a symbol/],
   ['a bigint of more than 512 bits', [2n ** 512n], '$.a[0]', /more than 512 bits/],
   ['half of a surrogate pair', ['\ud800'], '$.a[0]', /half of a surrogate pair/],
+  ['two halves of a pair, one after the other', ['x\ud83d', '\ude00y'], '$.a[0]', /half of a surrogate pair/],
   ['a name with half of a surrogate pair', { 'x\udc00': 1 }, '$.a["x\\udc00"]', /half of a surrogate pair/],
   ['undefined in an array', [1, undefined], '$.a[1]', /undefined; use null/],
   ['a hole in an array', new Array(2), '$.a[0]', /undefined; use null/],

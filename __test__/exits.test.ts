@@ -284,3 +284,24 @@ onUnix(
     t.is(stdout, 'locked ERR_LOCKED true\nfound 1\n', stderr)
   },
 )
+
+test('a process that exits does not wait for reads that nobody will read', async (t) => {
+  const script = `
+    const store = await FountainStore.open(path, { durability: 'memory', readThreads: 1 })
+    const items = store.collection('items')
+    await items.batch(Array.from({ length: 20000 }, (_, id) => ({ put: { id, n: id } })))
+    const query = items.find({ where: { n: -1 } })
+    const begin = performance.now()
+    await query.count()
+    const each = performance.now() - begin
+    const queued = Math.ceil(20000 / each)
+    for (let n = 0; n < queued; n++) void query.count()
+    await say(each * queued + ' ' + Date.now())
+    process.exit(7)
+  `
+  const { code, stdout } = await child(join(directory(t), 'store'), script).ended
+  const [queued, began] = stdout.trim().split(' ').map(Number) as [number, number]
+  t.is(code, 7)
+  t.true(queued >= 20_000, stdout)
+  t.true(Date.now() - began < queued / 2, `${Date.now() - began} ms for an end with reads of ${queued} ms under way`)
+})

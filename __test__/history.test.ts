@@ -106,6 +106,23 @@ test('without history its absence is an error, never an empty answer', async (t)
   t.deepEqual(await all(rows.history('a')), [{ sequence: 5, doc: { id: 'a', n: 5 } }])
 })
 
+test('of a document that was there all the time a version is found, whatever is dropped meanwhile', async (t) => {
+  const store = await newStore(t, { retention: 'latestOnly' })
+  const rows = store.collection<Row>('rows')
+  await rows.put({ id: 'a', n: 1 })
+  const snapshot = store.snapshot()
+  const [newest, then] = [rows.history('a'), rows.history('a', { snapshot })]
+  const meta = rows.getMeta('a', { snapshot })
+  const first = then.next()
+  await snapshot.close()
+  await rows.put({ id: 'a', n: 2 })
+  await store.compact()
+  t.deepEqual((await newest.next()).value, { sequence: 2, doc: { id: 'a', n: 2 } })
+  t.deepEqual((await first).value, { sequence: 1, doc: { id: 'a', n: 1 } })
+  t.deepEqual(await meta, { sequence: 1, deleted: false })
+  await then.return()
+})
+
 test('the store can be read as it was at a time', async (t) => {
   const store = await newStore(t)
   const rows = store.collection<Row>('rows')

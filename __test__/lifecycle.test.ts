@@ -229,6 +229,7 @@ test('close waits for reads and writes under way, all of which succeed', async (
   const note = (name: string) => () => settled.push(name)
   const work = [
     items.get('a').then(note('get')),
+    items.getJson('a').then(note('getJson')),
     items.getMany(['a', 'b']).then(note('getMany')),
     items.put({ id: 'b', n: 1 }).then(note('put')),
     store.flush().then(note('flush')),

@@ -1,4 +1,5 @@
 /** Transactions through the facade: what they see, conflicts and retries, limits, and their ends. */
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
@@ -55,6 +56,35 @@ test('pages of a query in a transaction show what was written before each was as
     seen,
     Array.from({ length: 500 }, (_, n) => n),
   )
+})
+
+test('a read does not see what its transaction writes after the call, however long it waits for a thread', async (t) => {
+  const path = join(directory(t), 'store')
+  const first = await FountainStore.open(path)
+  await first.collection<Account>('accounts').put({ id: 'a', balance: 1 })
+  const many = Array.from({ length: 20_000 }, (_, n) => ({ put: { id: String(n), n } }))
+  await first.collection('many').batch(many, { durability: 'memory' })
+  await first.close()
+  // The disk is read by one thread, which is busy.
+  await using store = await FountainStore.open(path, { cacheBytes: 0, pageCacheReads: false, readThreads: 1 })
+  await store.transaction(async (transaction) => {
+    const inside = accounts(transaction)
+    const busy = store
+      .collection<{ id: string; n: number }>('many')
+      .find({ where: { n: -1 } })
+      .count()
+    const [one, several] = [inside.get('a'), inside.getMany(['a', 'b'])]
+    const [found, scanned] = [inside.find().toArray(), inside.scan().toArray()]
+    inside.put({ id: 'a', balance: 2 })
+    inside.put({ id: 'b', balance: 2 })
+    const before = { id: 'a', balance: 1 }
+    t.deepEqual(await one, before)
+    t.deepEqual(await several, [before, undefined])
+    t.deepEqual(await found, [before])
+    t.deepEqual(await scanned, [before])
+    t.is(await busy, 0)
+    t.is((await inside.get('a'))?.balance, 2)
+  })
 })
 
 test('a callback that throws writes nothing', async (t) => {

@@ -283,6 +283,8 @@ export class Collection<
       core.assertOpen()
       const { durability = core.durability, signal, ...rest } = checkOptions(options, CHANGE_OPTIONS, `${type}Where`)
       signal?.throwIfAborted()
+      // Found now: while the store is being closed, a name cannot be looked up any more.
+      void this.source.id
       const body = { type, where: checkedWhere(where), ...rest, ...more(this.source) }
       // A copy, as it may be needed again.
       const set = structuredClone(here)

@@ -40,11 +40,11 @@ function parseReport(json: string) {
 /** Turns whatever a native function threw into a `StoreError`. */
 export function fromThrown(thrown: unknown, known: StoreErrorDetails = {}): StoreError {
   if (thrown instanceof StoreError) return thrown
-  if (thrown instanceof Error) {
-    if (CODES.has((thrown as { code?: string }).code ?? '')) return fromNative(thrown.message, known)
-    return new StoreError('ERR_INTERNAL', thrown.message, { ...known, cause: thrown })
-  }
-  return new StoreError('ERR_INTERNAL', String(thrown), known)
+  // Not by `instanceof`: a program in a context of its own (a test runner, `node:vm`) has another Error than the addon.
+  if (typeof thrown !== 'object' || thrown === null) return new StoreError('ERR_INTERNAL', String(thrown), known)
+  const { code, message } = thrown as { code?: unknown; message?: unknown }
+  if (typeof code === 'string' && CODES.has(code)) return fromNative(String(message), known)
+  return new StoreError('ERR_INTERNAL', String(message), { ...known, cause: thrown })
 }
 
 function text(value: unknown): string | undefined {

@@ -6,6 +6,7 @@ import type { StoreCore } from './core.js'
 import { StoreError, type StoreErrorDetails } from './errors.js'
 import { decodeKey, encodeKey, type Key } from './keys.js'
 import { PAGE_BYTES } from './limits.js'
+import type { LeaseSlot } from './pin.js'
 import { asDocument, type ReadSource } from './read.js'
 import { readRecord } from './record/reader.js'
 import type { Change, Sequence, StoreChange, Version } from './types.js'
@@ -32,26 +33,34 @@ export interface Page {
   readonly versions: readonly Packed[]
 }
 
-/** The versions of a document up to a sequence, newest first. */
+/**
+ * The versions of a document, newest first, up to the sequence that `begin` gives; it is kept by the lease in `slot`. The
+ * newest is whatever that is when the first page is read, so that at least one version of it is kept.
+ */
 export async function* readHistory<T>(
   source: ReadSource,
   key: Key,
-  upto: Sequence,
+  begin: () => Sequence,
+  slot: LeaseSlot,
   signal?: AbortSignal,
 ): AsyncGenerator<Version<T>, void> {
-  for (let newest = upto; newest > 0; ) {
-    signal?.throwIfAborted()
-    const { said, versions } = await historyPage(source, key, newest, PAGE_BYTES)
-    for (const version of versions) {
-      const { sequence, deleted, bytes, start, end } = version
-      yield { sequence, doc: deleted ? undefined : (asDocument(source, key, bytes, start, end) as T) }
-      newest = sequence - 1
+  try {
+    for (let newest = begin(); newest !== 0; ) {
+      signal?.throwIfAborted()
+      const { said, versions } = await historyPage(source, key, newest, PAGE_BYTES)
+      for (const version of versions) {
+        const { sequence, deleted, bytes, start, end } = version
+        yield { sequence, doc: deleted ? undefined : (asDocument(source, key, bytes, start, end) as T) }
+        newest = sequence - 1
+      }
+      if (said === 0) return
     }
-    if (said === 0) return
+  } finally {
+    slot.release()
   }
 }
 
-/** The newest version of a document up to a sequence, without the document. */
+/** The newest version of a document up to a sequence, or of all, without the document. */
 export async function readMeta(source: ReadSource, key: Key, upto: Sequence) {
   const [version] = (await historyPage(source, key, upto, 1)).versions
   return version && { sequence: version.sequence, deleted: version.deleted }

@@ -23,7 +23,7 @@ import { type Key, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
 import { asOfRule, type StateRead, stateOf } from './moment.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, requireString, signal } from './options.js'
-import type { Lease } from './pin.js'
+import { abandoned, type Lease, LeaseSlot } from './pin.js'
 import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
 import type { FindSpec, Path, Select } from './query-types.js'
@@ -184,9 +184,17 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   history(key: K, options?: ReadOptions): AsyncGenerator<Version<T>, void> {
     const checked = checkOptions(options, READ_OPTIONS, 'history')
     const [plain, state] = [this.#plain(key), this.#state(checked)]
-    const moment = this.#moment(state)
+    // A snapshot that is closed already is refused here; it may be closed while its versions are being read.
+    this.#lease(state)?.release()
     this.source.core.activity.history(this.name)
-    return readHistory(this.#in(state), plain, moment, checked.signal)
+    const slot = new LeaseSlot()
+    const begin = () => {
+      slot.lease = this.#lease(state)
+      return this.#upto(state)
+    }
+    const versions = readHistory<T>(this.#in(state), plain, begin, slot, checked.signal)
+    abandoned.register(versions, slot)
+    return versions
   }
 
   /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
@@ -195,9 +203,10 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       const checked = checkOptions(options, READ_OPTIONS, 'getMeta')
       checked.signal?.throwIfAborted()
       const [plain, state] = [this.#plain(key), this.#state(checked)]
-      const moment = this.#moment(state)
+      const lease = this.#lease(state)
       this.source.core.activity.get(this.name)
-      return abortable(readMeta(this.#in(state), plain, moment), checked.signal)
+      const meta = readMeta(this.#in(state), plain, this.#upto(state)).finally(() => lease?.release())
+      return abortable(meta, checked.signal)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -322,11 +331,9 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     return plainKey(key, { collection: this.name, place })
   }
 
-  /** The sequence up to which history is read. */
-  #moment(given: StateRead): Sequence {
-    const fixed = given ?? this.#fixed
-    fixed?.lease(this.source.core).release()
-    return fixed?.sequence ?? this.source.core.call((native, handle) => native.sequence(handle))
+  /** The sequence up to which history is read; what a transaction has written is no part of it. */
+  #upto(given: StateRead): Sequence {
+    return (given ?? this.#fixed)?.sequence ?? NEWEST
   }
 
   /** The state that checked options name, if they do. */

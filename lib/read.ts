@@ -7,6 +7,7 @@ import type { CheckedIndex } from './indexes.js'
 import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
+import { isTransaction } from './pin.js'
 import { readRecord, readWithText } from './record/reader.js'
 import type { Schema } from './schema.js'
 
@@ -41,9 +42,14 @@ export type Finish = (source: ReadSource, key: Key, bytes: Buffer, start: number
 export const asDocument: Finish = (source, key, bytes, start, end) =>
   restoreKey(readRecord(bytes, start, end, source.core.shapes), source, key)
 
-/** The document of a record as JSON text, made without the document. */
-export const asJson: Finish = ({ core, name }, key, bytes, start, end) =>
-  core.call((native, handle) => native.recordToJson(handle, bytes.subarray(start, end)), { collection: name, key })
+/** The document of a record as JSON text, made without the document; also while the store is being closed. */
+export const asJson: Finish = ({ core, name }, key, bytes, start, end) => {
+  try {
+    return core.runtime.native.recordToJson(core.handle, bytes.subarray(start, end))
+  } catch (error) {
+    throw fromThrown(error, { collection: name, key })
+  }
+}
 
 /** Reads at once: the document, undefined for a miss, or `PENDING` if it was not to wait for the disk and would have to. */
 export function readNow(
@@ -115,7 +121,8 @@ export function readMany(source: ReadSource, keys: readonly Key[], at: number): 
 async function readInParts(source: ReadSource, keys: readonly Key[], at: number): Promise<unknown[]> {
   const found: unknown[] = []
   for (let from = 0; from < keys.length; ) {
-    const pause = source.core.runtime.turn.giveWayBetweenPages()
+    // A transaction reads at once: what it writes after the call it must not see.
+    const pause = from === 0 && isTransaction(at) ? undefined : source.core.runtime.turn.giveWayBetweenPages()
     if (pause) await pause
     const { io } = source.core.runtime
     const { end, length } = packKeys(source, keys, from, io)

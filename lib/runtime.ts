@@ -99,9 +99,14 @@ export class Runtime {
    * between them.
    */
   #settleAnswers(): void {
-    // First of all: if it were not looked again, no answer would come any more.
+    // First of all, and whatever is thrown: if it were not looked again, no answer would come any more.
     afterOthers(() => {
-      if (this.#settleNext(true)) this.#settleAnswers()
+      let isAwake = true
+      try {
+        isAwake = this.#settleNext(true)
+      } finally {
+        if (isAwake) this.#settleAnswers()
+      }
     })
     const start = performance.now()
     while (this.#settleNext(false)) if (performance.now() - start > SLICE_MS) break

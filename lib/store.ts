@@ -309,7 +309,8 @@ export class FountainStore implements AsyncDisposable {
 
   /**
    * Waits for reads and writes under way, then closes. Everything after the call fails with `ERR_CLOSED`, except
-   * `close` itself, which answers as the first time. Open snapshots and scans end.
+   * `close` itself, which answers as the first time. Open snapshots and scans end; so do calls that go on page by page, such as
+   * `toArray` of many documents, and `updateWhere` where a schema judges documents: with `ERR_CLOSED`, and nothing changed.
    */
   close(): Promise<void> {
     const core = this.#core

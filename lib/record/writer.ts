@@ -54,7 +54,6 @@ class Writer {
       // A getter that answers differently each time.
       if ((end - this.#at !== this.#text.length) !== isWide) throw REFUSED
     }
-    if (isWide && !this.#text.isWellFormed()) throw REFUSED
     this.#text = ''
     return this.#finish(end)
   }
@@ -196,7 +195,11 @@ class Writer {
       this.#bytes[this.#at++] = F.LONG_STRING
       this.#varint(length)
     }
-    if (this.#wide) this.#varint(utf8Length(text))
+    if (this.#wide) {
+      // Each by itself: halves of a pair that meet in the joined text would pass for a whole one.
+      if (!text.isWellFormed()) throw REFUSED
+      this.#varint(utf8Length(text))
+    }
     this.#text += text
   }
 

@@ -171,6 +171,7 @@ impl Inner {
         self.sweeper.stop(may_wait);
         self.commits.refuse();
         self.feed.close();
+        self.kv.stop_compacting();
         self.reads.close();
         self.gate.close();
         self.commits.finish()

@@ -58,7 +58,7 @@ impl Store {
     }
 
     /// Closes the store: waits for submitted commits, queued reads and calls in flight, makes everything durable and
-    /// releases the directory. Further calls, also concurrent ones, return the same result. Every call that begins
+    /// releases the directory. Only [`Store::compact`] is not waited for: what it has not merged yet stays as it is. Further calls, also concurrent ones, return the same result. Every call that begins
     /// after it returned, and every commit submitted after it began, fails with `ERR_CLOSED`.
     ///
     /// # Errors

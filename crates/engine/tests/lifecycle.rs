@@ -14,6 +14,7 @@ use fountain_engine::{
     CollectionId, CollectionOptions, Durability, ErrorCode, IndexDefinition, IndexKind, MemoryKv, OrderedKv,
     Page, ReadTier, Seq, Store, StoreOptions, WriteSet,
 };
+use support::test_kv::TestKv;
 use support::{Home, LocalHome, MemoryHome, document, everything, key, memory_store, put, submit};
 
 /// Waits until the store's threads let go of its storage, which they do last.
@@ -124,6 +125,20 @@ fn closing_waits_for_queued_reads_which_still_see_the_store() {
     }
     store.close().unwrap();
     assert_eq!(found.load(Ordering::SeqCst), 50);
+}
+
+#[test]
+fn closing_ends_a_merge_under_way_and_does_not_wait_for_all_of_it() {
+    let kv = Arc::new(TestKv::default());
+    kv.merges_on.store(true, Ordering::SeqCst);
+    let store = Store::with_kv(kv.clone(), StoreOptions::default()).unwrap();
+    let merging = store.clone();
+    let merge = thread::spawn(move || merging.compact());
+    while !kv.merging.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    store.close().unwrap();
+    assert_eq!(merge.join().unwrap().unwrap_err().code, ErrorCode::Closed);
 }
 
 #[test]

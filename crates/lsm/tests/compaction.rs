@@ -10,7 +10,7 @@ mod support;
 
 use std::path::Path;
 
-use fountain_lsm::{Compression, Db, Durability, KeyRange, Options, Retention, WriteBatch};
+use fountain_lsm::{Compression, Db, Durability, Error, KeyRange, Options, Retention, WriteBatch};
 #[cfg(feature = "zstd")]
 use fountain_lsm::{Direction, ReadTier};
 #[cfg(feature = "zstd")]
@@ -34,6 +34,34 @@ fn the_status_tells_what_lies_where_and_what_is_still_to_do() {
     assert_eq!((after.levels[0].tables, after.pending_tables, after.debt_bytes), (0, 0, 0));
     assert_eq!(after.levels.iter().map(|level| level.tables).sum::<u64>(), 1);
     assert!(after.write_amplification > before.write_amplification);
+}
+
+#[test]
+fn a_merge_that_was_asked_for_ends_when_it_is_told_to_and_leaves_all_as_it_was() {
+    let dir = fast_dir();
+    // So slow that it would take hours.
+    let options = Options { compaction_bytes_per_second: Some(1), ..small() };
+    let db = Db::open(dir.path(), options).unwrap();
+    for round in 0..2 {
+        put(&db, "key", &format!("value {round}"));
+        for n in 0..3000 {
+            put(&db, &format!("{n:04}"), "v");
+        }
+        db.flush().unwrap();
+    }
+    let before = db.compaction_status().levels;
+    std::thread::scope(|scope| {
+        let merge = scope.spawn(|| db.compact());
+        while db.compaction_status().running.is_none() {
+            std::thread::yield_now();
+        }
+        db.stop_compacting();
+        assert!(matches!(merge.join().unwrap(), Err(Error::Closed)));
+    });
+    assert!(matches!(db.compact(), Err(Error::Closed)));
+    assert_eq!(format!("{:?}", db.compaction_status().levels), format!("{before:?}"));
+    assert_eq!(get(&db, "key").as_deref(), Some("value 1"));
+    db.verify().unwrap();
 }
 
 #[test]

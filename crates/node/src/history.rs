@@ -112,12 +112,11 @@ fn read(
     work: impl FnOnce(&Store, &mut VersionPage) -> Result<f64> + Send + 'static,
 ) -> Result<()> {
     let (engine, ticket): (Store, Ticket) = ticket_for(env, ticket, store)?;
-    // If the store is closing, the job is dropped and with it the ticket, which answers that.
-    let _ = engine.spawn_read(Box::new(move |engine| {
+    ticket.answer_later(&engine, move |engine| {
         let mut page = VersionPage::new();
-        let done = work(engine, &mut page);
-        ticket.answer(done.map(|first| Outcome::bytes(first, page.bytes().to_vec())));
-    }));
+        let first = work(engine, &mut page)?;
+        Ok(Outcome::bytes(first, page.bytes().to_vec()))
+    });
     Ok(())
 }
 

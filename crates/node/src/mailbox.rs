@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fountain_engine::{Error, ErrorCode, Result};
+use fountain_engine::{Error, ErrorCode, Result, Store};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 
@@ -91,6 +91,11 @@ impl Mailbox {
         if alive { waker.refer(&env) } else { waker.unref(&env) }
     }
 
+    /// Whether the environment has not ended.
+    fn is_read(&self) -> bool {
+        self.lock().waker.is_some()
+    }
+
     fn post(&self, letter: Letter) {
         let mut state = self.lock();
         let State { letters, waker, awake } = &mut *state;
@@ -119,6 +124,22 @@ impl Ticket {
     /// The duty to answer ticket `number` of the environment behind `mailbox`.
     pub fn new(number: u32, mailbox: Arc<Mailbox>) -> Self {
         Self { number, mailbox: Some(mailbox) }
+    }
+
+    /// Answers with what `work` finds on a read thread of `engine`. What waits there for an environment that has ended is
+    /// not done any more: it would only keep the process from ending.
+    pub fn answer_later(self, engine: &Store, work: impl FnOnce(&Store) -> Result<Outcome> + Send + 'static) {
+        // If the store is closing, the job is dropped and with it the ticket, which answers that.
+        let _ = engine.spawn_read(Box::new(move |engine| {
+            if self.is_wanted() {
+                self.answer(work(engine));
+            }
+        }));
+    }
+
+    /// Whether anybody is left to read the answer.
+    pub fn is_wanted(&self) -> bool {
+        self.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_read())
     }
 
     /// Answers.

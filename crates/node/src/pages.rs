@@ -71,15 +71,11 @@ pub fn later<R: Into<Rest>>(
                 return Ok(());
             }
         };
-        // If the store is closing, the job is dropped and with it the ticket, which answers that.
-        let _ = engine.spawn_read(Box::new(move |engine| {
+        ticket.answer_later(&engine, move |engine| {
             let mut page = Page::new();
-            let rest = read(engine, ReadTier::Disk, &mut page).map(Into::into);
-            ticket.answer(rest.map(|rest| {
-                let bytes = [&header(&page, &rest), page.bytes(), &rest.position].concat();
-                Outcome::bytes(0.0, bytes)
-            }));
-        }));
+            let rest: Rest = read(engine, ReadTier::Disk, &mut page)?.into();
+            Ok(Outcome::bytes(0.0, [&header(&page, &rest), page.bytes(), &rest.position].concat()))
+        });
         Ok(())
     };
     start().map_err(|error| thrown(&error))

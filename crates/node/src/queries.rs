@@ -58,8 +58,7 @@ pub fn query(
             durability: durability(arguments.durability)?,
         };
         let (engine, ticket) = ticket_for(env, ticket, store)?;
-        // If the store is closing, the job is dropped and with it the ticket, which answers that.
-        let _ = engine.spawn_read(Box::new(move |engine| ticket.answer(run(engine, &body, request))));
+        ticket.answer_later(&engine, move |engine| run(engine, &body, request));
         Ok(())
     };
     start().map_err(|error| thrown(&error))

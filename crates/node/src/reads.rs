@@ -114,14 +114,12 @@ pub fn get(
         let encoded = slice(io, 0, key)?.to_vec();
         let (id, view) = (collection(collection_id)?, view(at)?);
         let (engine, ticket) = ticket_for(env, ticket, store)?;
-        // If the store is closing, the job is dropped and with it the ticket, which answers that.
-        let _ = engine.spawn_read(Box::new(move |engine| {
-            let found = engine.get(id, &encoded, view, ReadTier::Disk);
-            ticket.answer(found.map(|document| match document {
+        ticket.answer_later(&engine, move |engine| {
+            Ok(match engine.get(id, &encoded, view, ReadTier::Disk)? {
                 Some(document) => Outcome::bytes(1.0, document.to_vec()),
                 None => Outcome::default(),
-            }));
-        }));
+            })
+        });
         Ok(())
     };
     start().map_err(|error| thrown(&error))
@@ -168,11 +166,10 @@ pub fn get_many(
         let encoded = slice(io, 0, keys)?.to_vec();
         let (id, view) = (collection(collection_id)?, view(at)?);
         let (engine, ticket) = ticket_for(env, ticket, store)?;
-        // If the store is closing, the job is dropped and with it the ticket, which answers that.
-        let _ = engine.spawn_read(Box::new(move |engine| {
-            let found = packed(&encoded).and_then(|keys| read_many(engine, id, &keys, &view, ReadTier::Disk));
-            ticket.answer(found.map(|documents| Outcome::bytes(0.0, documents)));
-        }));
+        ticket.answer_later(&engine, move |engine| {
+            let documents = read_many(engine, id, &packed(&encoded)?, &view, ReadTier::Disk)?;
+            Ok(Outcome::bytes(0.0, documents))
+        });
         Ok(())
     };
     start().map_err(|error| thrown(&error))

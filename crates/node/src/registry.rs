@@ -4,11 +4,11 @@
 //! spellings find the same engine. The engine closes when the last handle lets go of it. Opening and closing hold the
 //! lock of their own directory only.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fountain_engine::{Result, Retention, Store, StoreOptions};
+use fountain_engine::{Error, ErrorCode, Result, Retention, Store, StoreOptions};
 
 use crate::errors::{bad_argument, closed};
 
@@ -32,6 +32,8 @@ struct Engine {
     store: Option<Store>,
     options: StoreOptions,
     handles: usize,
+    /// As long as it is open, the system gives its number to no other directory.
+    _directory: Option<File>,
 }
 
 /// Options as given: what is `None` was left to the default or to whoever opened the store first.
@@ -93,6 +95,7 @@ impl Directory {
     fn join(&self, path: &Path, given: &GivenOptions) -> Result<Store> {
         let mut engine = lock(&self.engine);
         if let Some(store) = engine.store.clone() {
+            check_is_there(&lock(&self.place))?;
             given.check_against(&engine.options)?;
             engine.handles += 1;
             return Ok(store);
@@ -101,7 +104,8 @@ impl Directory {
         let store = Store::open(path, options.clone())?;
         // The directory may have been created just now, and may have got its true name only by that.
         *lock(&self.place) = Place::of(path);
-        *engine = Engine { store: Some(store.clone()), options, handles: 1 };
+        let held = File::open(path).ok();
+        *engine = Engine { store: Some(store.clone()), options, handles: 1, _directory: held };
         Ok(store)
     }
 
@@ -112,7 +116,7 @@ impl Directory {
             return Ok(());
         }
         // Under the lock, so that the next open waits instead of finding the directory locked.
-        engine.store.take().ok_or_else(closed)?.close()
+        std::mem::take(&mut *engine).store.ok_or_else(closed)?.close()
     }
 }
 
@@ -123,8 +127,25 @@ impl Place {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.path == other.path || (self.identity.is_some() && self.identity == other.identity)
+        self.path == other.path
+            || (self.identity.is_some() && self.identity == other.identity && self.is_there())
     }
+
+    /// Whether the path still leads to the directory that was opened. A number that a removed directory had may be given to
+    /// another one.
+    fn is_there(&self) -> bool {
+        identity(&self.path) == self.identity
+    }
+}
+
+/// An engine whose directory was removed or replaced can keep nothing that is written to it; nobody else may join it.
+fn check_is_there(place: &Place) -> Result<()> {
+    if place.is_there() {
+        return Ok(());
+    }
+    let message = "the directory of the store was removed or replaced while this process has it open";
+    let path = place.path.display().to_string();
+    Err(Error::new(ErrorCode::Io, message).with(|details| details.path = Some(path)))
 }
 
 /// The true name of a path, of which the end may not exist yet.
@@ -151,6 +172,8 @@ fn identity(_: &Path) -> Option<(u64, u64)> {
 
 fn find_or_add(place: Place) -> Arc<Directory> {
     let mut directories = lock(&DIRECTORIES);
+    // Two that let go at once may each have left it to the other.
+    directories.retain(|known| Arc::strong_count(known) > 1);
     let known = directories.iter().find(|directory| lock(&directory.place).is_same(&place));
     if let Some(directory) = known {
         return Arc::clone(directory);
@@ -239,6 +262,26 @@ mod tests {
         drop(second);
         assert_eq!(engine.snapshot().unwrap_err().code, ErrorCode::Closed);
         assert!(!is_known(&path));
+        open(&path).release().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_joins_an_engine_whose_directory_was_removed_or_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let first = open(&path);
+        fs::remove_dir_all(&path).unwrap();
+        for _ in 0..2 {
+            let error = SharedStore::open(&path, &GivenOptions::default()).err().unwrap();
+            assert_eq!(error.code, ErrorCode::Io, "{error}");
+            fs::create_dir_all(&path).unwrap();
+        }
+        // Its number may be the one that the first had.
+        let other = open(&dir.path().join("other"));
+        assert!(!Arc::ptr_eq(first.directory.as_ref().unwrap(), other.directory.as_ref().unwrap()));
+        other.release().unwrap();
+        drop(first);
         open(&path).release().unwrap();
     }
 

@@ -2,7 +2,8 @@
 //!
 //! An environment lives on one thread, so its tables are thread-local and need no lock. A thread may see several
 //! environments, one after another or at once (a reloaded window, several contexts); every entry names its own.
-//! Handles are never reused on a thread, so a stale one is an error and never someone else's store.
+//! Handles of stores are never reused on a thread, so a stale one is an error and never someone else's store; those of
+//! snapshots, transactions and watches only after four billion others, and never while in use.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -265,11 +266,20 @@ pub fn with_page<R>(handle: u32, work: impl FnOnce(&Store, &mut Page) -> Result<
     })
 }
 
+/// The handle after `last` that is not in use. A busy thread comes round after some days.
+fn free_handle<T>(used: &HashMap<u32, T>, last: u32) -> u32 {
+    let mut handle = last.wrapping_add(1);
+    while used.contains_key(&handle) {
+        handle = handle.wrapping_add(1);
+    }
+    handle
+}
+
 /// Keeps a snapshot of `store` and returns its handle.
 pub fn keep_snapshot(store: u32, take: impl FnOnce(&Store) -> Result<Snapshot>) -> Result<u32> {
     TABLES.with_borrow_mut(|tables| {
         let snapshot = take(tables.store(store)?.store.engine())?;
-        let handle = tables.last_snapshot.wrapping_add(1);
+        let handle = free_handle(&tables.snapshots, tables.last_snapshot);
         tables.last_snapshot = handle;
         tables.snapshots.insert(handle, OpenSnapshot { store, snapshot });
         Ok(handle)
@@ -291,7 +301,7 @@ pub fn release_snapshot(handle: u32) {
 pub fn keep_transaction(store: u32, begin: impl FnOnce(&Store) -> Result<Transaction>) -> Result<u32> {
     TABLES.with_borrow_mut(|tables| {
         let transaction = begin(tables.store(store)?.store.engine())?;
-        let handle = tables.last_transaction.wrapping_add(1);
+        let handle = free_handle(&tables.transactions, tables.last_transaction);
         tables.last_transaction = handle;
         tables.transactions.insert(handle, OpenTransaction { store, transaction });
         Ok(handle)
@@ -317,8 +327,9 @@ pub fn rollback(handle: u32) {
 /// The first number by which a view names what is held for a read; see [`view`].
 const HELD: f64 = -2.0 - 8_589_934_592.0;
 
-/// The view that a number names: a sequence, −1 for the newest state, −2 − `handle` for a transaction, and
-/// −2 − 2^33 − `handle` for what is held for a read.
+/// The view that a number names: a sequence, −1 for the newest state, −2 − 2^33 − `handle` for what is held for a read, and
+/// −2 − `handle` for a transaction with what it has written up to this call; what it writes while the read waits for a
+/// thread, the read does not see.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "handles are 32-bit numbers")]
 pub fn view(at: f64) -> Result<View> {
     if at >= 0.0 {
@@ -327,14 +338,17 @@ pub fn view(at: f64) -> Result<View> {
     if at <= HELD {
         return with_snapshot((HELD - at) as u32, Snapshot::view);
     }
-    if at > -2.0 { Ok(View::Newest) } else { transaction((-2.0 - at) as u32).map(View::Transaction) }
+    if at > -2.0 {
+        return Ok(View::Newest);
+    }
+    transaction((-2.0 - at) as u32).map(|transaction| View::Transaction(transaction.frozen()))
 }
 
 /// Begins to follow `store` and returns the watch's handle.
 pub fn keep_watch(store: u32, begin: impl FnOnce(&Store) -> Result<Watch>) -> Result<u32> {
     TABLES.with_borrow_mut(|tables| {
         let watch = Arc::new(begin(tables.store(store)?.store.engine())?);
-        let handle = tables.last_watch.wrapping_add(1);
+        let handle = free_handle(&tables.watches, tables.last_watch);
         tables.last_watch = handle;
         tables.watches.insert(handle, OpenWatch { store, watch });
         Ok(handle)

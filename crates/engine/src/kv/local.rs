@@ -126,6 +126,10 @@ impl OrderedKv for LocalKv {
         Ok(self.db.compact()?)
     }
 
+    fn stop_compacting(&self) {
+        self.db.stop_compacting();
+    }
+
     fn poison(&self, cause: &str) {
         self.db.poison(cause);
     }

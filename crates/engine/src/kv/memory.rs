@@ -253,6 +253,9 @@ impl OrderedKv for MemoryKv {
         self.writable_state().map(|mut state| state.drop_old_versions())
     }
 
+    /// None takes long enough.
+    fn stop_compacting(&self) {}
+
     fn poison(&self, cause: &str) {
         lock(&self.state).poisoned.get_or_insert_with(|| cause.to_owned());
     }

@@ -121,6 +121,9 @@ pub trait OrderedKv: Send + Sync {
     /// What writing storage can fail with.
     fn compact(&self) -> Result<()>;
 
+    /// Ends a [`OrderedKv::compact`] that is under way, and later ones, with `ERR_CLOSED`: the store is about to close.
+    fn stop_compacting(&self);
+
     /// Refuses everything that writes from now on, with `ERR_POISONED` and this cause, until the place is opened again.
     fn poison(&self, cause: &str);
 

@@ -188,8 +188,9 @@ impl Transaction {
     }
 
     /// A handle whose reads see what it has written up to now and nothing that it writes later, for reads that take several
-    /// steps, of which each must see what the others did.
-    pub(crate) fn frozen(&self) -> Self {
+    /// steps, of which each must see what the others did, and for reads that begin later than they were asked for.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
         Self { seen: Some(self.writes()), ..self.clone() }
     }
 

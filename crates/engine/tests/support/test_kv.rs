@@ -32,6 +32,10 @@ pub struct TestKv {
     pub keys_read: AtomicUsize,
     /// The call that panics, by its name here; none if empty.
     pub panics_in: Mutex<&'static str>,
+    /// Whether merging goes on until it is told to stop.
+    pub merges_on: AtomicBool,
+    /// Whether it does so.
+    pub merging: AtomicBool,
     /// Groups of commits that had to be synced.
     pub durable_groups: AtomicUsize,
 }
@@ -129,7 +133,17 @@ impl OrderedKv for TestKv {
     }
     fn compact(&self) -> Result<()> {
         self.trip("compact");
+        if self.merges_on.load(Ordering::SeqCst) {
+            self.merging.store(true, Ordering::SeqCst);
+            while self.merges_on.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            return Err(Error::new(ErrorCode::Closed, "told to stop"));
+        }
         self.kv.compact()
+    }
+    fn stop_compacting(&self) {
+        self.merges_on.store(false, Ordering::SeqCst);
     }
     fn poison(&self, cause: &str) {
         self.kv.poison(cause);

@@ -1,13 +1,13 @@
 //! From tables to fewer tables: runs compaction tasks and installs what they made.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::background::Job;
 use super::inner::{Current, Inner, locked};
 use crate::compaction::{JobContext, JobOutput, Needed, Picker, Task, run_job};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::LEVEL0_TRIGGER;
 use crate::manifest::{Edit, Version};
 use crate::marks::{Mark, hit};
@@ -25,12 +25,12 @@ impl Inner {
 
     /// Carries out the most urgent task; false if there is none.
     pub(super) fn compact_once(&self) -> Result<bool> {
-        self.compact_by(|picker: &Picker<'_>| picker.pick())
+        self.compact_by(&self.cancel, |picker: &Picker<'_>| picker.pick())
     }
 
     /// Merges everything that lies over the keys of `range` into one sorted run.
     pub(super) fn compact_range(&self, range: &KeyRange) -> Result<()> {
-        self.compact_by(|picker| picker.pick_range(range)).map(|_| ())
+        self.compact_by(&self.cancel_asked, |picker| picker.pick_range(range)).map(|_| ())
     }
 
     /// What level 0 delivers at once when it is full.
@@ -44,21 +44,33 @@ impl Inner {
         ask(&Picker::new(version, self.base_bytes(), &rules, &needed, self.options.packing()))
     }
 
-    fn compact_by(&self, pick: impl FnOnce(&Picker<'_>) -> Option<Task>) -> Result<bool> {
+    fn compact_by(
+        &self,
+        cancel: &AtomicBool,
+        pick: impl FnOnce(&Picker<'_>) -> Option<Task>,
+    ) -> Result<bool> {
         let _compacting = locked(&self.compacting);
         self.check_writable()?;
-        let outcome = self.try_to_compact(pick);
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        let outcome = self.try_to_compact(cancel, pick);
         self.note_job(Job::Compact, &outcome);
         outcome
     }
 
-    fn try_to_compact(&self, pick: impl FnOnce(&Picker<'_>) -> Option<Task>) -> Result<bool> {
+    fn try_to_compact(
+        &self,
+        cancel: &AtomicBool,
+        pick: impl FnOnce(&Picker<'_>) -> Option<Task>,
+    ) -> Result<bool> {
         let version = Arc::clone(&self.current.load().version);
         let Some(task) = self.with_picker(&version, pick) else { return Ok(false) };
         let _timer = self.counters.latencies.compaction.time();
         let begin = Instant::now();
         self.progress.begin(&task);
-        let done = if task.trivial_move { self.install_move(&task) } else { self.merge(&version, &task) };
+        let done =
+            if task.trivial_move { self.install_move(&task) } else { self.merge(&version, &task, cancel) };
         self.progress.end(&task, begin.elapsed(), done.is_ok());
         done?;
         self.counters.compactions.add(1);
@@ -75,7 +87,7 @@ impl Inner {
         self.install_compaction(edit, move |version, removed| version.edited(removed, moved))
     }
 
-    fn merge(&self, version: &Version, task: &Task) -> Result<()> {
+    fn merge(&self, version: &Version, task: &Task, cancel: &AtomicBool) -> Result<()> {
         let (rules, needed, floors) = self.announce(&task.range());
         let context = JobContext {
             fs: self.options.fs.as_ref(),
@@ -91,7 +103,7 @@ impl Inner {
             hurry: &|| self.pressure() > 0.0,
             progress: &|read| self.progress.advance(read),
             next_file: &|| self.take_file_number(),
-            cancel: &self.cancel,
+            cancel,
         };
         let output = run_job(&context, task).inspect_err(|_| {
             if planted::active(Bug::FailedCompactionDeletes) {
@@ -164,7 +176,13 @@ impl Inner {
 
     /// Tells a running compaction to stop soon.
     pub(super) fn cancel_compaction(&self) {
+        self.cancel_asked_compaction();
         self.cancel.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells one that was asked for to stop soon; those that make room for writers go on.
+    pub(super) fn cancel_asked_compaction(&self) {
+        self.cancel_asked.store(true, Ordering::Relaxed);
     }
 }
 

@@ -82,7 +82,10 @@ pub(super) struct Inner {
     pub(super) rotating_ahead: Mutex<bool>,
     pub(super) flushing: Mutex<()>,
     pub(super) compacting: Mutex<()>,
+    /// Ends a compaction under way.
     pub(super) cancel: AtomicBool,
+    /// Ends one that was asked for, and those that are asked for later.
+    pub(super) cancel_asked: AtomicBool,
     pub(super) work: Mutex<Work>,
     /// Signalled when there may be something to flush or compact, and when that is done.
     pub(super) work_changed: Condvar,

@@ -281,7 +281,7 @@ impl Db {
     /// Flushes, then merges all tables into one sorted run, dropping what the retention does not keep.
     ///
     /// # Errors
-    /// As [`Db::flush`], and [`Error::Corrupt`] when a table is damaged.
+    /// As [`Db::flush`], [`Error::Corrupt`] when a table is damaged, [`Error::Closed`] after [`Db::stop_compacting`].
     pub fn compact(&self) -> Result<()> {
         self.compact_range(&KeyRange::default())
     }
@@ -293,6 +293,12 @@ impl Db {
     pub fn compact_range(&self, range: &KeyRange) -> Result<()> {
         self.flush()?;
         self.inner.or_poison("compacting", || self.inner.compact_range(range))
+    }
+
+    /// Ends calls of [`Db::compact`] and [`Db::compact_range`] that are under way, and later ones, with [`Error::Closed`], for
+    /// who is about to close the store and must first wait for its callers. What they have not merged stays as it was.
+    pub fn stop_compacting(&self) {
+        self.inner.cancel_asked_compaction();
     }
 
     /// Does one piece of background work on this thread; false if there is none to do. For stores that were opened

@@ -443,6 +443,7 @@ fn assemble(
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         cancel: AtomicBool::new(false),
+        cancel_asked: AtomicBool::new(false),
         work: Mutex::new(Work::default()),
         work_changed: Condvar::new(),
         lock: Mutex::new(Some(lock)),
