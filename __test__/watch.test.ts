@@ -263,6 +263,24 @@ test('what is there is told first, and whoever applies what comes has what match
   t.deepEqual(ready, { op: 'ready', sequence })
 })
 
+test('what is there first is told of the collection that is followed, not of one that had its name', async (t) => {
+  const store = await newStore(t)
+  const before = store.collection<Row>('rows')
+  await before.put({ id: 'gone', n: 1 })
+  const from = store.sequence
+  await store.dropCollection('rows')
+  const rows = store.collection<Row>('rows')
+  await rows.put({ id: 'a', n: 2 })
+  const told = await take(rows.watch({ from, initial: true }), 2)
+  t.deepEqual(
+    told.map((one) => [one.op, 'id' in one ? one.id : undefined]),
+    [
+      ['ready', undefined],
+      ['put', 'a'],
+    ],
+  )
+})
+
 test('one who is so slow that memory does not hold what came is told all of it, once and in order', async (t) => {
   const store = await newStore(t, { durability: 'memory' })
   const rows = store.collection<Row & { text: string }>('rows')

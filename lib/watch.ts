@@ -209,7 +209,11 @@ export function followCollection<T, K extends Key>(
   const begin = (sight === undefined ? from : undefined) ?? core.call((native) => native.watchBegin(watch))
   const following = new Following(core, watch, begin, signal)
   const make = (told: Told) => collectionChange<T, K>(source, told)
-  const first = initial && ((state: Sequence) => readInitial<T, K>(source, state, initial(state)))
+  // What had the name then may be another collection, of which nothing is told later.
+  const wasThere = (state: Sequence) =>
+    core.call((native, handle) => native.collectionAt(handle, name, state), { collection: name }) === collection
+  const first =
+    initial && ((state: Sequence) => readInitial<T, K>(source, state, wasThere(state) ? initial(state) : undefined))
   return new Changes(readChanges({ core, collection, name, signal, make, first }, following), following)
 }
 
@@ -230,9 +234,9 @@ function collectionChange<T, K extends Key>(
 async function* readInitial<T, K extends Key>(
   source: ReadSource,
   sequence: Sequence,
-  pages: AsyncIterable<T[]>,
+  pages: AsyncIterable<T[]> | undefined,
 ): AsyncGenerator<CollectionChange<T, K>, void> {
-  for await (const page of pages) {
+  for await (const page of pages ?? []) {
     for (const doc of page) {
       yield { op: 'put', id: (doc as Record<string, unknown>)[source.keyName] as K, doc, sequence, initial: true }
     }

@@ -418,3 +418,17 @@ fn one_commit_may_take_the_keys_of_thousands_that_have_expired() {
     all(HOLDERS, None).unwrap();
     assert_eq!(setup.store.count_records(collection, setup.store.sequence()).unwrap(), u64::from(HOLDERS));
 }
+
+#[test]
+fn a_put_that_keeps_an_expiry_keeps_none_of_a_record_that_has_expired() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.put(collection, 1, r#"{"n":1}"#, Some(50)).unwrap();
+    setup.at(60);
+    let transaction = setup.store.begin(Isolation::Snapshot).unwrap();
+    transaction.put_keeping_expiry(collection, &key(1), &setup.record(r#"{"n":2}"#)).unwrap();
+    transaction.commit(Durability::Memory).unwrap();
+    assert!(setup.sees(collection, 1, None));
+    setup.at(1_000_000);
+    assert!(setup.sees(collection, 1, None));
+}

@@ -243,6 +243,48 @@ fn who_created_a_record_is_unknown_where_that_history_is_gone() {
     store.close().unwrap();
 }
 
+#[test]
+fn who_created_a_record_is_unknown_where_versions_of_it_are_missing() {
+    for held in [false, true] {
+        let home = LocalHome::new();
+        let store = home.open();
+        let latest = CollectionOptions {
+            retention: Some(CollectionRetention::LatestOnly),
+            ..CollectionOptions::default()
+        };
+        let collection = store.create_collection("c", latest, Durability::Memory).unwrap();
+        let put = |n: u32| put(&store, collection, std::iter::once(json!({ "id": 1, "n": n })));
+        let delete = || {
+            let all = json!({ "type": "delete", "where": {} });
+            assert_eq!(change(&store, collection, &all), (1, true));
+        };
+        put(1);
+        if !held {
+            delete();
+            store.flush().unwrap();
+            put(2);
+        }
+        let first = held.then(|| store.snapshot().unwrap());
+        if held {
+            delete();
+        }
+        let second = held.then(|| store.snapshot().unwrap());
+        put(3);
+        store.flush().unwrap();
+        let created = find(&store, collection, &json!({ "where": { "$createdSeq": { "$exists": true } } }));
+        let newest = store.snapshot().unwrap().sequence();
+        let right =
+            find(&store, collection, &json!({ "where": { "$createdSeq": newest.get() - u64::from(!held) } }));
+        let count = |query| store.count(collection, query, View::Newest).unwrap();
+        assert!(
+            count(&created) == count(&right),
+            "another commit than the one that created it; held: {held}"
+        );
+        drop((first, second));
+        store.close().unwrap();
+    }
+}
+
 fn change(store: &Store, collection: CollectionId, body: &Json) -> (u64, bool) {
     let Body::Change(query, change) = store.parse_query(collection, &body.to_string(), false).unwrap() else {
         panic!("{body} changes nothing")

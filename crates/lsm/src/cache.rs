@@ -25,6 +25,8 @@ const MAX_ESTIMATED_BLOCKS: usize = 1 << 20;
 const ENTRY_OVERHEAD: u64 = 64;
 /// Whatever is charged, blocks may use this part of the capacity: without blocks a cache is of no use.
 const LEAST_BLOCK_SHARE: u64 = 4;
+/// The room of blocks changes by this part of the capacity at a time.
+const CHARGE_STEPS: u64 = 64;
 
 /// A bounded map from place on disk to block.
 pub(crate) struct BlockCache {
@@ -94,11 +96,12 @@ impl BlockCache {
         self.change_charge(|charged| charged.saturating_add(bytes as u64));
     }
 
-    /// As [`Self::charge`], if that many bytes are neither charged nor used by blocks; says whether they were.
+    /// As [`Self::charge`], if that many bytes are neither charged nor used by blocks, nor the last of them: there is always a
+    /// part of a block that is not used. Says whether they were.
     pub(crate) fn charge_spare(&self, bytes: usize) -> bool {
         let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
         let used = self.blocks.as_ref().map_or(self.capacity, Cache::weight).saturating_add(*charged);
-        if self.capacity.saturating_sub(used) < bytes as u64 {
+        if self.capacity.saturating_sub(used) < bytes as u64 + self.step() {
             return false;
         }
         *charged += bytes as u64;
@@ -130,13 +133,20 @@ impl BlockCache {
     }
 
     /// Leaves to blocks what is not charged. Under the lock of what is.
+    ///
+    /// In steps, since each change costs the cache some of what it remembers of blocks that it no longer has.
     fn fit(&self, charged: u64) {
         if let Some(blocks) = &self.blocks {
-            let left = self.capacity.saturating_sub(charged).max(self.capacity / LEAST_BLOCK_SHARE);
+            let taken = charged.div_ceil(self.step()).saturating_mul(self.step());
+            let left = self.capacity.saturating_sub(taken).max(self.capacity / LEAST_BLOCK_SHARE);
             if left != blocks.capacity() {
                 blocks.set_capacity(left);
             }
         }
+    }
+
+    fn step(&self) -> u64 {
+        (self.capacity / CHARGE_STEPS).max(1)
     }
 
     /// The block at `offset` of `file`, if it is in memory.

@@ -143,7 +143,7 @@ impl Shard {
     }
 
     /// Adds a row that is not here. What the shard has is forgotten when it has used up all that it may have; `false` if
-    /// it needs memory that there is not.
+    /// it needs memory that there is not, or if blocks need what it has.
     fn push(&mut self, row: &Row<'_>, kept: &Kept) -> bool {
         let needed = self.bytes.len() + row.len();
         let buckets = if self.rows < self.buckets.len() * ROWS_PER_BUCKET { 0 } else { self.buckets.len() };
@@ -155,7 +155,7 @@ impl Shard {
         };
         let more = buckets * size_of::<Bucket>() + bytes;
         if self.memory_bytes() + more > kept.most {
-            return self.begin_anew(row);
+            return kept.cache.charge_spare(0) && self.begin_anew(row);
         }
         if more > 0 && !kept.cache.charge_spare(more) {
             return false;
@@ -340,6 +340,17 @@ mod tests {
             keep(&rows, n, &[1; 100], &cache);
         }
         assert!((1..2000).all(|n| get(&rows, n).is_none()));
+        assert_eq!(cache.stats().charged, 1 << 20);
+    }
+
+    #[test]
+    fn rows_that_have_all_they_may_have_give_it_back_when_it_is_needed() {
+        let cache = Arc::new(BlockCache::new(1 << 20));
+        let rows = Rows::default();
+        (0..20_000).for_each(|n| keep(&rows, n, &[1; 100], &cache));
+        assert!(cache.stats().charged > 100 << 10);
+        cache.charge(1 << 20);
+        (20_000..40_000).for_each(|n| keep(&rows, n, &[1; 100], &cache));
         assert_eq!(cache.stats().charged, 1 << 20);
     }
 

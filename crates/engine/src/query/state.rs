@@ -188,6 +188,16 @@ impl Source for State<'_> {
 }
 
 impl State<'_> {
+    /// `seq`, if every version of the key since `before` is kept. A single state that somebody keeps says nothing of that.
+    fn if_whole_since(&self, key: &[u8], before: Seq, seq: Option<Seq>) -> Result<Option<Seq>> {
+        let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };
+        match self.kv().changes(range, before, before) {
+            Ok(_) => Ok(seq),
+            Err(error) if error.code == ErrorCode::HistoryTruncated => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The storage key of a record, unless a transaction has written it: which commit that will be nobody knows yet.
     fn committed_key(&self, key: &[u8]) -> Option<Vec<u8>> {
         let storage_key = self.collection.storage_key(key);
@@ -211,7 +221,7 @@ impl Commits for State<'_> {
         let mut oldest = None;
         while versions.next()? {
             if versions.value().is_none() {
-                return Ok(oldest);
+                return self.if_whole_since(&key, versions.seq(), oldest);
             }
             oldest = Some(versions.seq());
         }
@@ -219,11 +229,7 @@ impl Commits for State<'_> {
         let Some(before) = oldest.and_then(|seq| Seq::new(seq.get().saturating_sub(1))) else {
             return Ok(None);
         };
-        match self.kv().get(&key, Some(before), ReadTier::Disk) {
-            Ok(_) => Ok(oldest),
-            Err(error) if error.code == ErrorCode::HistoryTruncated => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.if_whole_since(&key, before, oldest)
     }
 }
 

@@ -107,7 +107,9 @@ impl Transaction {
         let _pass = self.store.inner.enter("writing")?;
         let kv = self.store.inner.kv.as_ref();
         let replaced = self.get(kv, &collection.storage_key(key), ReadTier::Disk)?;
-        match replaced.and_then(|stored| envelope::open(&stored).expires_at) {
+        let moment = self.moment();
+        // One that has expired is not there, so nothing is replaced.
+        match replaced.and_then(|stored| envelope::open(&stored).expires_at).filter(|at| *at > moment) {
             Some(at) => self.put(collection, key, &envelope::expiring(document, time(at))),
             None => self.put(collection, key, document),
         }

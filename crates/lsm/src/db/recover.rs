@@ -81,6 +81,12 @@ impl Portions {
         let bytes = if threads > 1 { memtable_bytes / 2 } else { memtable_bytes };
         Self { bytes, at_once: threads.max(1) }
     }
+
+    /// Whether enough waits to be written: a table for each thread, or as many bytes, where commits are large.
+    fn are_full(&self, full: &[Replayed]) -> bool {
+        let bytes: usize = full.iter().map(Replayed::size_bytes).sum();
+        full.len() >= self.at_once || bytes >= self.bytes.saturating_mul(self.at_once)
+    }
 }
 
 /// What a [`Recoverer`] may do.
@@ -218,7 +224,7 @@ impl Replay for Recoverer<'_> {
         }
         self.fill();
         match self.stage {
-            Stage::Writing if self.full.len() < self.portions.at_once => Ok(()),
+            Stage::Writing if !self.portions.are_full(&self.full) => Ok(()),
             Stage::Writing => self.write_tables(),
             Stage::Holding { limit } => {
                 if self.full.iter().map(Replayed::size_bytes).sum::<usize>() > limit {
