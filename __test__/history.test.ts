@@ -153,3 +153,22 @@ test('a transaction sees the history of its moment', async (t) => {
     )
   })
 })
+
+test('what a transaction asks of the past is answered also after it has ended', async (t) => {
+  const store = await newStore(t, { retention: 'latestOnly', durability: 'memory', readThreads: 1 })
+  const rows = store.collection<Row>('rows')
+  await rows.put({ id: 'a', n: 1 })
+  const many = store.collection<{ id: string; n: number }>('many')
+  await many.batch(Array.from({ length: 20_000 }, (_, n) => ({ put: { id: String(n), n } })))
+  let meta: Promise<unknown> | undefined
+  let busy: Promise<number>[] = []
+  await store.transaction(async (transaction) => {
+    // The one read thread is busy until the old version is gone.
+    busy = Array.from({ length: 100 }, () => many.find({ where: { n: -1 } }).count())
+    meta = transaction.collection<Row>('rows').getMeta('a')
+  })
+  await rows.put({ id: 'a', n: 2 })
+  await store.compact()
+  t.deepEqual(await meta, { sequence: 1, deleted: false })
+  await Promise.all(busy)
+})

@@ -23,7 +23,7 @@ import { type Key, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
 import { asOfRule, type StateRead, stateOf } from './moment.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, requireString, signal } from './options.js'
-import { abandoned, type Lease, LeaseSlot } from './pin.js'
+import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
 import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
 import type { FindSpec, Path, Select } from './query-types.js'
@@ -189,7 +189,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     this.source.core.activity.history(this.name)
     const slot = new LeaseSlot()
     const begin = () => {
-      slot.lease = this.#lease(state)
+      slot.lease = this.#kept(state)
       return this.#upto(state)
     }
     const versions = readHistory<T>(this.#in(state), plain, begin, slot, checked.signal)
@@ -203,7 +203,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       const checked = checkOptions(options, READ_OPTIONS, 'getMeta')
       checked.signal?.throwIfAborted()
       const [plain, state] = [this.#plain(key), this.#state(checked)]
-      const lease = this.#lease(state)
+      const lease = this.#kept(state)
       this.source.core.activity.get(this.name)
       const meta = readMeta(this.#in(state), plain, this.#upto(state)).finally(() => lease?.release())
       return abortable(meta, checked.signal)
@@ -334,6 +334,13 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   /** The sequence up to which history is read; what a transaction has written is no part of it. */
   #upto(given: StateRead): Sequence {
     return (given ?? this.#fixed)?.sequence ?? NEWEST
+  }
+
+  /** A share in what keeps the versions up to there; a transaction keeps them only until it ends. */
+  #kept(given: StateRead): Lease | undefined {
+    const lease = this.#lease(given)
+    if (lease === undefined || !isTransaction(lease.sequence)) return lease
+    return this.source.core.pinAt(this.#upto(given)).lease()
   }
 
   /** The state that checked options name, if they do. */
