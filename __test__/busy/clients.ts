@@ -14,6 +14,9 @@ const CITIES = ['Bonn', 'Oslo', 'Rome', 'Lima', 'Kyiv']
 type Rows = Collection<Row, number>
 type Reader = Pick<Rows, 'find' | 'get' | 'getMany' | 'scan' | 'byIndex' | 'rangeIndex'>
 
+/** Notes an answer: what it is, and whether it fits a state. */
+type Heard = (what: string, fits: (state: State) => boolean) => void
+
 /** A fixed pseudo-random sequence (xorshift32). */
 export function randomFrom(seed: number): (below: number) => number {
   let state = seed * 2654435761 || 1
@@ -66,7 +69,7 @@ export class Clients {
 
   #row(id: number): Row {
     const version = ++this.#version
-    const city = CITIES[this.#random(CITIES.length)] as string
+    const city = this.#city()
     return { id, n: this.#random(1000), city, version, text: 'x'.repeat(this.#random(200)) }
   }
 
@@ -90,7 +93,7 @@ export class Clients {
     } else if (kind < 34) await this.#batch(id)
     else if (kind < 38) await this.#transaction(id)
     else if (kind < 39) {
-      const [city, to] = [CITIES[this.#random(CITIES.length)] as string, 1000 + ++this.#version]
+      const [city, to] = [this.#city(), 1000 + ++this.#version]
       const since = this.#store.sequence
       const { changed, sequence } = await this.#rows.updateWhere({ city }, { n: to })
       const matches = (row: Row) => row.city === city
@@ -170,81 +173,107 @@ export class Clients {
     }
   }
 
-  async #ask(rows: Reader, heard: (what: string, fits: (state: State) => boolean) => void): Promise<void> {
-    const [kind, low] = [this.#random(11), this.#random(1000)]
-    const city = CITIES[this.#random(CITIES.length)] as string
-    const below = low + 1 + this.#random(300)
-    const within = ({ n }: Row) => n >= low && n < below
-    const like = (found: readonly Row[], matches: (row: Row) => boolean) => (state: State) =>
-      sameRows(found, [...state.values()].filter(matches))
-    if (kind === 0) {
-      const ids = Array.from({ length: 1 + this.#random(50) }, () => this.#random(IDS))
-      const found = await rows.getMany(ids)
-      heard('getMany', (state) => ids.every((id, at) => sameRow(found[at], state.get(id))))
-    } else if (kind === 1) {
-      const id = this.#random(IDS)
-      const found = await rows.get(id)
-      heard(`get of ${id}`, (state) => sameRow(found, state.get(id)))
-    } else if (kind === 2) {
-      const reverse = this.#random(2) === 0
-      const found = await this.#all(rows.scan({ reverse, pageSize: 50 + this.#random(500) }).pages())
-      if (found.some(({ id }, at) => at > 0 && id > (found[at - 1] as Row).id === reverse))
-        throw new Error('a scan is not in the order of keys')
-      heard(
-        'scan',
-        like(found, () => true),
-      )
-    } else if (kind === 3) {
+  /** Asks in one of the ways there are. */
+  #ask(rows: Reader, heard: Heard): Promise<void> {
+    const asks = [
+      () => this.#askByKey(rows, heard),
+      () => this.#askForAll(rows, heard),
+      () => this.#askInOrder(rows, heard),
+      () => this.#askForParts(rows, heard),
+      () => this.#askByIndex(rows, heard),
+      () => this.#askForSome(rows, heard),
+    ] as const
+    return (asks[this.#random(asks.length)] as (typeof asks)[0])()
+  }
+
+  async #askByKey(rows: Reader, heard: Heard): Promise<void> {
+    const ids = Array.from({ length: 1 + this.#random(50) }, () => this.#random(IDS))
+    const [id, found] = [ids[0] as number, await rows.getMany(ids)]
+    heard('getMany', (state) => ids.every((id, at) => sameRow(found[at], state.get(id))))
+    const row = await rows.get(id)
+    heard(`get of ${id}`, (state) => sameRow(row, state.get(id)))
+  }
+
+  async #askForAll(rows: Reader, heard: Heard): Promise<void> {
+    if (this.#random(2) === 0) {
       const found = await this.#all(rows.find().pages({ size: 100 + this.#random(1000) }))
-      heard(
+      return heard(
         'find',
         like(found, () => true),
       )
-    } else if (kind === 4) {
-      const found = await this.#all(
-        rows.find({ where: { n: { $gte: low, $lt: below } }, orderBy: [{ path: 'n' }] }).pages(),
-      )
-      if (found.some(({ n }, at) => at > 0 && n < (found[at - 1] as Row).n))
-        throw new Error('not in the order asked for')
-      heard('an ordered query', like(found, within))
-    } else if (kind === 5) {
-      const found = await rows.find({ where: { city } }).select('id', 'version').toArray()
-      heard('a selection', (state) => {
-        const wanted = [...state.values()].filter((row) => row.city === city)
-        const versions = new Map(wanted.map(({ id, version }) => [id, version]))
-        return found.length === versions.size && found.every(({ id, version }) => versions.get(id) === version)
-      })
-    } else if (kind === 6) {
-      const count = await rows.find({ where: { city, n: { $gte: low } } }).count()
-      heard('a count', (state) => count === [...state.values()].filter((r) => r.city === city && r.n >= low).length)
-    } else if (kind === 7) {
-      heard(
-        'byIndex',
-        like(await rows.byIndex('byCity' as never, city as never), (row) => row.city === city),
-      )
-    } else if (kind === 8) {
-      const bounds = { gte: low, lt: below, pageSize: 20 + this.#random(200) }
-      heard('rangeIndex', like(await this.#all(rows.rangeIndex('byN' as never, bounds as never).pages()), within))
-    } else if (kind === 9) {
-      const found = await rows.find({ where: { n: { $lt: 1000 } } }).distinct('city')
-      const text = found.toSorted().join()
-      heard('distinct', (state) => {
-        const cities = new Set([...state.values()].filter(({ n }) => n < 1000).map((row) => row.city))
-        return text === [...cities].sort().join()
-      })
-    } else {
-      const found: Row[] = []
-      for await (const row of rows.find({ where: { n: { $gte: low, $lt: below } }, limit: 700 })) {
-        found.push(row)
-        if (found.length % 100 === 0) await turn()
-      }
-      heard('a limited query', (state) => {
-        const count = [...state.values()].filter(within).length
-        return (
-          found.length === Math.min(700, count) && found.every((row) => within(row) && sameRow(row, state.get(row.id)))
-        )
-      })
     }
+    const reverse = this.#random(2) === 0
+    const found = await this.#all(rows.scan({ reverse, pageSize: 50 + this.#random(500) }).pages())
+    if (found.some(({ id }, at) => at > 0 && id > (found[at - 1] as Row).id === reverse))
+      throw new Error('a scan is not in the order of keys')
+    heard(
+      'scan',
+      like(found, () => true),
+    )
+  }
+
+  async #askInOrder(rows: Reader, heard: Heard): Promise<void> {
+    const { low, below, within } = this.#range()
+    const where = { n: { $gte: low, $lt: below } }
+    const found = await this.#all(rows.find({ where, orderBy: [{ path: 'n' }] }).pages())
+    if (found.some(({ n }, at) => at > 0 && n < (found[at - 1] as Row).n)) throw new Error('not in the order asked for')
+    heard('an ordered query', like(found, within))
+  }
+
+  /** What is no whole document: selected members, a number, different values. */
+  async #askForParts(rows: Reader, heard: Heard): Promise<void> {
+    const [city, { low }] = [this.#city(), this.#range()]
+    const selected = await rows.find({ where: { city } }).select('id', 'version').toArray()
+    heard('a selection', (state) => {
+      const versions = new Map(
+        [...state.values()].filter((row) => row.city === city).map((row) => [row.id, row.version]),
+      )
+      return selected.length === versions.size && selected.every(({ id, version }) => versions.get(id) === version)
+    })
+    const count = await rows.find({ where: { city, n: { $gte: low } } }).count()
+    heard('a count', (state) => count === [...state.values()].filter((row) => row.city === city && row.n >= low).length)
+    const cities = (await rows.find({ where: { n: { $lt: 1000 } } }).distinct('city')).toSorted().join()
+    heard('distinct', (state) => {
+      const there = new Set([...state.values()].filter(({ n }) => n < 1000).map((row) => row.city))
+      return cities === [...there].sort().join()
+    })
+  }
+
+  async #askByIndex(rows: Reader, heard: Heard): Promise<void> {
+    const [city, { low, below, within }] = [this.#city(), this.#range()]
+    const equal = await rows.byIndex('byCity' as never, city as never)
+    heard(
+      'byIndex',
+      like(equal, (row) => row.city === city),
+    )
+    const bounds = { gte: low, lt: below, pageSize: 20 + this.#random(200) }
+    heard('rangeIndex', like(await this.#all(rows.rangeIndex('byN' as never, bounds as never).pages()), within))
+  }
+
+  async #askForSome(rows: Reader, heard: Heard): Promise<void> {
+    const { low, below, within } = this.#range()
+    const found: Row[] = []
+    for await (const row of rows.find({ where: { n: { $gte: low, $lt: below } }, limit: 700 })) {
+      found.push(row)
+      if (found.length % 100 === 0) await turn()
+    }
+    heard('a limited query', (state) => {
+      const count = [...state.values()].filter(within).length
+      return (
+        found.length === Math.min(700, count) && found.every((row) => within(row) && sameRow(row, state.get(row.id)))
+      )
+    })
+  }
+
+  #city(): string {
+    return CITIES[this.#random(CITIES.length)] as string
+  }
+
+  /** Some values of `n`, and what has one of them. */
+  #range() {
+    const low = this.#random(1000)
+    const below = low + 1 + this.#random(300)
+    return { low, below, within: ({ n }: Row) => n >= low && n < below }
   }
 
   async #all(pages: AsyncIterable<readonly Row[]>): Promise<Row[]> {
@@ -266,6 +295,10 @@ const sameRow = (one: Row | undefined, other: Row | undefined): boolean =>
       one.n === other.n &&
       one.city === other.city &&
       one.text === other.text
+
+/** Whether the rows found are those of a state that match. */
+const like = (found: readonly Row[], matches: (row: Row) => boolean) => (state: State) =>
+  sameRows(found, [...state.values()].filter(matches))
 
 /** The same rows, in any order, none twice. */
 function sameRows(found: readonly Row[], wanted: readonly Row[]): boolean {
