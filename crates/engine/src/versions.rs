@@ -41,6 +41,11 @@ impl VersionPage {
         &self.bytes
     }
 
+    /// The same, taken.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Number of versions.
     pub fn len(&self) -> usize {
         self.versions
@@ -101,6 +106,20 @@ impl VersionPage {
         self.bytes.clear();
         self.versions = 0;
         self.last = None;
+    }
+
+    /// Removes the versions of commits up to one, if they are in the order of commits, with what is said beside them.
+    pub(crate) fn forget(&mut self, upto: Seq) {
+        let gone = self.entries().take_while(|(seq, ..)| *seq <= upto);
+        let (bytes, versions) = gone.fold((0, 0), |(bytes, versions), (_, number, key, value)| {
+            let size = Self::HEADER + key.len() + value.map_or(0, <[u8]>::len);
+            (bytes + size, versions + usize::from(CollectionId::new(number).is_some()))
+        });
+        self.bytes.drain(..bytes);
+        self.versions -= versions;
+        if self.versions == 0 {
+            self.last = None;
+        }
     }
 
     /// Appends a version. Both lengths are far below 2^32: storage refuses larger ones.
@@ -173,6 +192,9 @@ mod tests {
         assert_eq!(page.versions().collect::<Vec<_>>(), expected);
         let told: Vec<_> = page.changes().map(|told| (told.seq, told.previous, told.leaves)).collect();
         assert_eq!(told, [(seven, None, false), (Seq::MAX, Some(&b"\x02w"[..]), true)]);
+        page.forget(seven);
+        assert_eq!(page.versions().collect::<Vec<_>>(), expected[1..]);
+        assert_eq!((page.len(), page.changes().next().is_some_and(|told| told.leaves)), (1, true));
         page.clear();
         assert_eq!((page.len(), page.after_last(), page.bytes()), (0, None, &b""[..]));
     }

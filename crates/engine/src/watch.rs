@@ -45,39 +45,36 @@ struct Place {
     /// the time it is reached, an earlier one. What came since is then no more than memory kept for watchers.
     _pin: Box<dyn KvPin>,
     past: Past,
+    /// Changes that were read and are next, and the commit that they lead to. One page of what is told has them all, unless the
+    /// documents before them are large.
+    ahead: Option<(VersionPage, Seq)>,
 }
 
 impl Place {
     fn new(pin: Box<dyn KvPin>) -> Self {
         let past = Past { state: pin.seq(), since: HashMap::new() };
-        Self { after: past.state, _pin: pin, past }
+        Self { after: past.state, _pin: pin, past, ahead: None }
     }
 
-    /// Goes on to behind `changes`, which end with the commit `reached`.
+    /// Goes on to behind the commit `reached`, up to which `changes` were told; those after it are next, up to `upto`.
     fn advance(
         &mut self,
         kv: &dyn OrderedKv,
         collection: CollectionId,
         reached: Seq,
-        changes: &VersionPage,
+        (mut changes, upto): (VersionPage, Seq),
     ) -> Result<()> {
-        match hold(kv, collection, Some(reached)) {
+        // A pin of the sequence by itself would not do: collections have retentions of their own.
+        match kv.pin_over(&collection.storage_range(&KeyRange::default()), reached) {
             Ok(pin) => *self = Self::new(pin),
-            Err(error) if error.code == ErrorCode::HistoryTruncated => {
-                self.past.add(changes);
-                self.after = reached;
-            }
+            Err(error) if error.code == ErrorCode::HistoryTruncated => self.past.add(&changes, reached),
             Err(error) => return Err(error),
         }
+        self.after = reached;
+        changes.forget(reached);
+        self.ahead = (reached < upto).then_some((changes, upto));
         Ok(())
     }
-}
-
-/// Keeps a state of a collection readable, if it is. A pin alone does not tell: collections have retentions of their own.
-fn hold(kv: &dyn OrderedKv, collection: CollectionId, at: Option<Seq>) -> Result<Box<dyn KvPin>> {
-    let pin = kv.pin(at)?;
-    kv.changes(collection.storage_range(&KeyRange::default()), pin.seq(), pin.seq())?;
-    Ok(pin)
 }
 
 impl Store {
@@ -107,7 +104,11 @@ impl Store {
         let _pass = self.inner.enter("watching")?;
         // Before the state is fixed: what comes after it is kept.
         let mut watch = self.new_watch();
-        let pin = hold(self.inner.kv.as_ref(), collection, from);
+        let kv = self.inner.kv.as_ref();
+        let pin = match from {
+            Some(at) => kv.pin_over(&collection.storage_range(&KeyRange::default()), at),
+            None => kv.pin(None),
+        };
         let pin = pin.map_err(|error| self.in_collection(error, collection))?;
         watch.begin = pin.seq();
         watch.view = Some(CollectionView { collection, sight, place: Mutex::new(Place::new(pin)) });
@@ -129,7 +130,8 @@ impl Watch {
 
     /// Fills `page`, which is cleared first, with the next changes after `after`, and returns the commit up to which they
     /// go, as [`Store::changes`] does. That is `after` itself when there is no later commit; see [`Watch::when_after`].
-    /// Of a watch of one collection, which tells of no other, `after` has to be where the page before ended.
+    /// Of a watch of one collection, which tells of no other, `after` has to be where the page before ended. The documents
+    /// before changes count for the size of a page; all of one commit is in one page, however large.
     ///
     /// # Errors
     /// As [`Store::changes`]; `ERR_SEQUENCE` when `after` has not happened yet, `ERR_NOT_FOUND` when the collection was
@@ -154,13 +156,20 @@ impl Watch {
             let message = format!("the changes after {} are next, not those after {after}", place.after);
             return Err(Error::argument(message));
         }
-        let mut changes = VersionPage::new();
-        let reached = self.next_changes(Some(*collection), after, max_bytes, &mut changes)?;
+        let (changes, upto) = match place.ahead.take() {
+            Some(ahead) => ahead,
+            None => {
+                let mut changes = VersionPage::new();
+                let upto = self.next_changes(Some(*collection), after, max_bytes, &mut changes)?;
+                (changes, upto)
+            }
+        };
         let (kv, shapes) = (self.store.inner.kv.as_ref(), self.store.inner.shapes.list());
-        let told = sight.fill(kv, &shapes, &place.past, &changes, page);
-        told.map_err(|error| self.store.in_collection(error, *collection))?;
+        let told = sight.fill(kv, &shapes, &place.past, &changes, max_bytes.min(MAX_PAGE_BYTES), page);
+        let cut = told.map_err(|error| self.store.in_collection(error, *collection))?;
+        let reached = cut.unwrap_or(upto);
         if reached != after {
-            place.advance(kv, *collection, reached, &changes)?;
+            place.advance(kv, *collection, reached, (changes, upto))?;
         }
         Ok(reached)
     }

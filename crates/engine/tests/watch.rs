@@ -3,13 +3,16 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 
 use fountain_engine::record::from_json;
 use fountain_engine::{
-    CollectionOptions, CollectionRetention, Durability, ErrorCode, Seq, Store, VersionPage, Watch, WriteSet,
+    CollectionOptions, CollectionRetention, Durability, ErrorCode, Seq, Store, StoreOptions, VersionPage,
+    Watch, WriteSet,
 };
+use support::gate_fs::{Gate, GateFs};
 use support::{Home, LocalHome, MemoryHome, key, memory_store, put};
 
 fn next(watch: &Watch, after: Seq) -> (Seq, Vec<u64>) {
@@ -169,6 +172,89 @@ fn by_conditions_the_same_is_told_from_memory_and_from_storage_whatever_is_kept(
     check(&MemoryHome::default(), CollectionRetention::Unbounded);
     check(&LocalHome::new(), CollectionRetention::Unbounded);
     check(&LocalHome::new(), CollectionRetention::LatestOnly);
+}
+
+#[test]
+fn what_was_before_is_told_beside_a_flush_that_is_about_to_drop_it() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Arc::new(Gate::default()));
+    let options = StoreOptions { fs: Arc::new(GateFs(Arc::clone(&gate))), ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    let keeps_newest = CollectionOptions {
+        retention: Some(CollectionRetention::LatestOnly),
+        ..CollectionOptions::default()
+    };
+    let collection = store.create_collection("c", keeps_newest, Durability::Memory).unwrap();
+    let put = |n| {
+        let mut writes = WriteSet::new();
+        writes.put(collection, &key(1), &document(&store, n)).unwrap();
+        store.commit(writes, Durability::Memory).unwrap();
+    };
+    put(1);
+    let sight = store.parse_sight(r#"{"prev":true}"#, false).unwrap();
+    let watch = store.watch_collection(collection, sight, None).unwrap();
+    put(2);
+    put(3);
+    gate.shut();
+    let (mut page, mut told) = (VersionPage::new(), Vec::new());
+    let mut next = |after| {
+        let reached = watch.next(None, after, 1, &mut page);
+        let json = |document: &[u8]| store.to_json(document).unwrap();
+        told.extend(page.changes().map(|one| (one.document.map(json), one.previous.map(json))));
+        reached
+    };
+    let begin = watch.begin();
+    let reached = thread::scope(|scope| {
+        let flush = scope.spawn(|| store.flush());
+        gate.wait_for_somebody();
+        let reached = next(begin);
+        gate.open();
+        flush.join().unwrap().unwrap();
+        reached
+    });
+    assert_eq!(next(reached.unwrap()).unwrap(), store.sequence());
+    let json = |n: u32| Some(format!(r#"{{"n":{n}}}"#));
+    assert_eq!(told, [(json(2), json(1)), (json(3), json(2))]);
+    store.close().unwrap();
+}
+
+#[test]
+fn the_documents_before_changes_count_for_the_size_of_a_page() {
+    fn check(home: &dyn Home, watches: bool) {
+        const COUNT: u32 = 40;
+        const SIZE: usize = 10_000;
+        let store = home.open();
+        let collection = store.collection("c").unwrap();
+        for n in 0..COUNT {
+            let mut writes = WriteSet::new();
+            writes.put(collection, &key(n), &support::document(&vec![n as u8; SIZE])).unwrap();
+            store.commit(writes, Durability::Memory).unwrap();
+        }
+        let begin = store.sequence();
+        let sight = store.parse_sight(r#"{"prev":true}"#, false).unwrap();
+        let watch = watches.then(|| store.watch_collection(collection, sight.clone(), None).unwrap());
+        for n in 0..COUNT {
+            let mut writes = WriteSet::new();
+            writes.delete(collection, &key(n)).unwrap();
+            store.commit(writes, Durability::Memory).unwrap();
+        }
+        let watch = watch.map_or_else(|| store.watch_collection(collection, sight, Some(begin)), Ok).unwrap();
+        let (mut page, mut told, mut after) = (VersionPage::new(), Vec::new(), begin);
+        while after < store.sequence() {
+            after = watch.next(None, after, 2 * SIZE, &mut page).unwrap();
+            assert!(page.bytes().len() < 4 * SIZE, "{} bytes", page.bytes().len());
+            assert_eq!(page.changes().last().map(|one| one.seq), Some(after));
+            told.extend(page.changes().map(|one| {
+                let before = support::bytes_in(one.previous.unwrap());
+                assert!(one.document.is_none() && before.len() == SIZE);
+                (one.seq.get(), u32::from(before[0]))
+            }));
+        }
+        assert!(told.into_iter().eq((0..COUNT).map(|n| (begin.get() + 1 + u64::from(n), n))));
+        store.close().unwrap();
+    }
+    check(&MemoryHome::default(), true);
+    check(&LocalHome::new(), true);
+    check(&LocalHome::new(), false);
 }
 
 #[test]

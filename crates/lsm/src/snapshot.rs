@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{Error, Result};
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
+use crate::range::KeyRange;
 use crate::retention::Floors;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::Seq;
@@ -63,6 +64,20 @@ impl SnapshotRegistry {
         }
         if seq < floor {
             hit(Mark::PinnedBelowFloor);
+        }
+        Ok(self.add(&mut state, seq))
+    }
+
+    /// Pins `seq` if of the keys in `range` everything from there on is kept, by the floors that were announced. Those of
+    /// the tables may still be lower, by a flush or a compaction that is about to raise them and knows nothing of this pin.
+    pub(crate) fn pin_over(self: &Arc<Self>, range: &KeyRange, seq: Seq, newest: Seq) -> Result<Snapshot> {
+        let mut state = self.lock();
+        if seq > newest {
+            return Err(Error::FutureSequence { requested: seq, newest });
+        }
+        let floor = state.floors.greatest_over(range);
+        if seq < floor {
+            return Err(Error::HistoryTruncated { requested: seq, floor });
         }
         Ok(self.add(&mut state, seq))
     }
@@ -163,7 +178,6 @@ impl Drop for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::range::KeyRange;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn seq(number: u64) -> Seq {
@@ -214,8 +228,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_over_a_range_goes_by_the_announced_floors_of_that_range_alone() {
+        let registry = SnapshotRegistry::new(Floors::default());
+        let (low, high) = (KeyRange { start: Vec::new(), end: Some(b"m".to_vec()) }, KeyRange::prefix(b"m"));
+        let _before = registry.pin(seq(6), seq(9)).unwrap();
+        announce(&registry, &high, 9);
+        let error = registry.pin_over(&high, seq(6), seq(9)).unwrap_err();
+        assert!(matches!(error, Error::HistoryTruncated { floor, .. } if floor == seq(9)));
+        let held = registry.pin_over(&low, seq(7), seq(9)).unwrap();
+        let _newest = registry.pin_over(&high, seq(9), seq(9)).unwrap();
+        assert_eq!(announce(&registry, &KeyRange::default(), 12), [seq(6), held.seq(), seq(9)]);
+        assert!(registry.keeps(seq(7), |floors| floors.greatest_over(&low)));
+    }
+
+    #[test]
     fn the_future_cannot_be_pinned() {
         let registry = SnapshotRegistry::new(Floors::default());
+        let future = registry.pin_over(&KeyRange::default(), seq(10), seq(9));
+        assert!(matches!(future, Err(Error::FutureSequence { .. })));
         assert!(matches!(registry.pin(seq(10), seq(9)), Err(Error::FutureSequence { .. })));
     }
 }

@@ -115,7 +115,7 @@ fn read(
     ticket.answer_later(&engine, move |engine| {
         let mut page = VersionPage::new();
         let first = work(engine, &mut page)?;
-        Ok(Outcome::bytes(first, page.bytes().to_vec()))
+        Ok(Outcome::bytes(first, page.into_bytes()))
     });
     Ok(())
 }

@@ -94,9 +94,9 @@ impl Next {
             }
             // Nothing to tell: JavaScript need not know.
             Ok(reached) if page.is_empty() => Self { after: reached, ..self }.spawn(engine),
-            found => self
-                .ticket
-                .answer(found.map(|reached| Outcome::bytes(number(reached), page.bytes().to_vec()))),
+            found => {
+                self.ticket.answer(found.map(|reached| Outcome::bytes(number(reached), page.into_bytes())));
+            }
         }
     }
 }

@@ -112,6 +112,10 @@ impl OrderedKv for LocalKv {
         Ok(Box::new(snapshot))
     }
 
+    fn pin_over(&self, range: &KeyRange, at: Seq) -> Result<Box<dyn KvPin>> {
+        Ok(Box::new(self.db.snapshot_over(range, at)?))
+    }
+
     fn set_retention(&self, rules: &[(KeyRange, Retention)]) {
         if !rules.is_empty() {
             self.db.set_retentions(rules);

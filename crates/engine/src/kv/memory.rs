@@ -38,11 +38,11 @@ struct State {
 }
 
 /// The pins of a sequence.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Pinned {
     count: usize,
-    /// Nothing that can be read there had been dropped before the first of them.
-    is_whole: bool,
+    /// The keys of which something that was to be seen there had been dropped before the first of them.
+    lacks: Vec<Vec<u8>>,
 }
 
 impl MemoryKv {
@@ -75,7 +75,8 @@ impl State {
         if at > self.visible {
             return Err(StorageError::FutureSequence { requested: at, newest: self.visible }.into());
         }
-        let is_held = self.pinned.get(&at).is_some_and(|pinned| pinned.is_whole);
+        let is_held =
+            self.pinned.get(&at).is_some_and(|pin| !pin.lacks.iter().any(|key| range.contains(key)));
         if is_held { Ok(()) } else { self.check_floor(range, at) }
     }
 
@@ -86,6 +87,13 @@ impl State {
             return Err(StorageError::HistoryTruncated { requested: at, floor }.into());
         }
         Ok(())
+    }
+
+    /// Adds a pin of a sequence, which has to be dropped again.
+    fn pin(&mut self, seq: Seq) {
+        let floors = &self.floors;
+        let lacks = || floors.iter().filter(|(_, floor)| **floor > seq).map(|(key, _)| key.clone()).collect();
+        self.pinned.entry(seq).or_insert_with(|| Pinned { count: 0, lacks: lacks() }).count += 1;
     }
 
     /// The versions of keys in `range` that commits after the first sequence and up to the second made, from new to old.
@@ -236,9 +244,16 @@ impl OrderedKv for MemoryKv {
         let mut state = self.open_state()?;
         let seq = at.unwrap_or(state.visible);
         state.check_readable(&KeyRange::prefix(&[0; 4]), seq)?;
-        let is_whole = state.check_floor(&KeyRange::default(), seq).is_ok();
-        state.pinned.entry(seq).or_insert(Pinned { count: 0, is_whole }).count += 1;
+        state.pin(seq);
         Ok(Box::new(MemoryPin { seq, state: Arc::clone(&self.state) }))
+    }
+
+    fn pin_over(&self, range: &KeyRange, at: Seq) -> Result<Box<dyn KvPin>> {
+        let mut state = self.open_state()?;
+        state.check_readable(range, at)?;
+        state.check_floor(range, at)?;
+        state.pin(at);
+        Ok(Box::new(MemoryPin { seq: at, state: Arc::clone(&self.state) }))
     }
 
     fn set_retention(&self, rules: &[(KeyRange, Retention)]) {

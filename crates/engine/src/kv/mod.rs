@@ -105,6 +105,13 @@ pub trait OrderedKv: Send + Sync {
     /// `ERR_HISTORY_TRUNCATED` and `ERR_SEQUENCE` when `at` cannot be read.
     fn pin(&self, at: Option<Seq>) -> Result<Box<dyn KvPin>>;
 
+    /// Keeps a sequence readable for the keys of a range, if everything from there on is kept of them, whatever is of others.
+    ///
+    /// # Errors
+    /// `ERR_HISTORY_TRUNCATED` when it is not, or when what is about to drop some of it did not see the pin in time;
+    /// `ERR_SEQUENCE`.
+    fn pin_over(&self, range: &KeyRange, at: Seq) -> Result<Box<dyn KvPin>>;
+
     /// Sets which versions are kept of the keys in ranges, one after another but at once. Until it is called everything
     /// is kept; it is not remembered beyond [`OrderedKv::close`].
     fn set_retention(&self, rules: &[(KeyRange, Retention)]);

@@ -45,9 +45,9 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// Takes changes for what was there before the next ones.
-    pub fn add(&mut self, changes: &VersionPage) {
-        for (seq, _, key, document) in changes.versions() {
+    /// Takes changes up to a commit for what was there before the next ones.
+    pub fn add(&mut self, changes: &VersionPage, upto: Seq) {
+        for (seq, _, key, document) in changes.versions().take_while(|(seq, ..)| *seq <= upto) {
             self.since.insert(key.to_vec(), (seq, document.map(<[u8]>::to_vec)));
         }
     }
@@ -75,18 +75,26 @@ impl Sight {
         Ok(sight)
     }
 
-    /// Fills `told` with what is told of `changes`, all those of a collection that come behind `past`.
+    /// Fills `told` with what is told of `changes`, all those of a collection that come behind `past`. Once that takes
+    /// `max_bytes`, it ends with the commit at hand, whose sequence comes back if others follow: a change may be far smaller
+    /// than the document before it.
     pub(crate) fn fill(
         &self,
         kv: &dyn OrderedKv,
         shapes: &ShapeList,
         past: &Past,
         changes: &VersionPage,
+        max_bytes: usize,
         told: &mut VersionPage,
-    ) -> Result<()> {
+    ) -> Result<Option<Seq>> {
         let mut matcher = Matcher::new(&self.filter);
         let mut seen: HashMap<&[u8], (Seq, Option<&[u8]>)> = HashMap::new();
+        let mut last = None;
         for (seq, collection, key, document) in changes.versions() {
+            if last.is_some_and(|last| last < seq) && told.bytes().len() >= max_bytes {
+                return Ok(last);
+            }
+            last = Some(seq);
             if key.is_empty() {
                 told.push(seq, collection, key, None);
                 continue;
@@ -124,7 +132,7 @@ impl Sight {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses another part")]
 
 pub mod expiry;
+pub mod gate_fs;
 pub mod test_kv;
 
 use std::path::Path;

@@ -124,6 +124,10 @@ impl OrderedKv for TestKv {
         self.trip("pin");
         self.kv.pin(at)
     }
+    fn pin_over(&self, range: &KeyRange, at: Seq) -> Result<Box<dyn KvPin>> {
+        self.trip("pin_over");
+        self.kv.pin_over(range, at)
+    }
     fn set_retention(&self, rules: &[(KeyRange, Retention)]) {
         self.kv.set_retention(rules);
     }

@@ -270,6 +270,15 @@ impl Db {
         self.inner.snapshots.pin(at, self.inner.visible())
     }
 
+    /// Pins an earlier sequence from which on everything is kept of the keys in a range: the states of these keys from there
+    /// on, and what changed between them. Of other keys the state may be incomplete, and reading it an error.
+    ///
+    /// # Errors
+    /// [`Error::HistoryTruncated`], also while another snapshot pins that sequence; [`Error::FutureSequence`].
+    pub fn snapshot_over(&self, range: &KeyRange, at: Seq) -> Result<Snapshot> {
+        self.inner.snapshots.pin_over(range, at, self.inner.visible())
+    }
+
     /// Writes everything committed so far into tables and lets go of the log that held it.
     ///
     /// # Errors
