@@ -321,6 +321,36 @@ for (const [name, read] of [
   })
 }
 
+test.serial('many loops of reads that memory answers give way together, not one after another', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item>('items')
+  await items.batch(Array.from({ length: 100 }, (_, id) => ({ put: { id, s: 'x' } })))
+  // A clock by which each look takes a millisecond, so that slices end after the same number of reads on every machine.
+  const { now } = performance
+  t.teardown(() => void (performance.now = now))
+  let millis = now.call(performance)
+  performance.now = () => ++millis
+  const LOOPS = 64
+  let reads = 0
+  let most = 0
+  let going = true
+  const turns = (async () => {
+    for (let turn = 0; turn < 50; turn++) {
+      const before = reads
+      await new Promise((resolve) => setImmediate(resolve))
+      most = Math.max(most, reads - before)
+    }
+    going = false
+  })()
+  const loop = async () => {
+    for (let n = 0; going; n++, reads++) await items.get(n % 100)
+  }
+  await Promise.all(Array.from({ length: LOOPS }, loop))
+  await turns
+  // A slice is over at the second or third look, and each of the loops may be in the middle of a read then.
+  t.true(most > 0 && most <= 3 * 32 + LOOPS, `${most} reads of ${LOOPS} loops between two turns of the event loop`)
+})
+
 test('no function of the addon blocks the event loop: 99 of 100 calls of each return within 5 ms, under load', async (t) => {
   const script = `
     import { existsSync, openSync, readSync } from 'node:fs'

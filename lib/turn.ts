@@ -1,12 +1,15 @@
 /**
  * Lets the rest of the program run during long chains of reads that memory answers. A promise that is resolved at once
  * goes on before any timer, I/O or completion of a write, so a loop of such reads would keep them all waiting until its
- * end. Now and then a read gives way instead.
+ * end. Now and then reads give way instead.
+ *
+ * What always holds: all reads give way together and go on together. If each had a pause of its own, the end of one would
+ * let its loop run for a whole slice before the next one's, and many loops would keep the others waiting for as many slices.
  */
 
 import { afterOthers } from './host.js'
 
-/** How long reads may go on before one gives way, in milliseconds. */
+/** How long reads may go on before they give way, in milliseconds. */
 export const SLICE_MS = 2
 /** Looking at the clock costs as much as a tenth of a read; a page of a scan counts as many. */
 const READS_PER_LOOK = 32
@@ -15,23 +18,28 @@ const READS_PER_LOOK = 32
 export class Turn {
   #reads = 0
   #since = 0
+  /** Ends when the others had their turn; undefined while it is the turn of reads. */
+  #pause: Promise<void> | undefined
 
   /** Counts reads; gives what to wait for, if it is time to let others run. */
   giveWay(reads = 1): Promise<void> | undefined {
+    if (this.#pause !== undefined) return this.#pause
     this.#reads += reads
     if (this.#reads < READS_PER_LOOK) return undefined
     this.#reads = 0
     if (performance.now() - this.#since < SLICE_MS) return undefined
-    return new Promise((resolve) =>
-      afterOthers(() => {
-        this.#since = performance.now()
-        resolve()
-      }),
-    )
+    this.#pause = new Promise((resolve) => afterOthers(() => this.#goOn(resolve)))
+    return this.#pause
   }
 
   /** As `giveWay`, between the pages of a scan. */
   giveWayBetweenPages(): Promise<void> | undefined {
     return this.giveWay(READS_PER_LOOK)
+  }
+
+  #goOn(resolve: () => void): void {
+    this.#pause = undefined
+    this.#since = performance.now()
+    resolve()
   }
 }
