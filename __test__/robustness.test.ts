@@ -327,7 +327,9 @@ test.serial('many loops of reads that memory answers give way together, not one 
   await items.batch(Array.from({ length: 100 }, (_, id) => ({ put: { id, s: 'x' } })))
   // A clock by which each look takes a millisecond, so that slices end after the same number of reads on every machine.
   const { now } = performance
-  t.teardown(() => void (performance.now = now))
+  t.teardown(() => {
+    performance.now = now
+  })
   let millis = now.call(performance)
   performance.now = () => ++millis
   const LOOPS = 64
