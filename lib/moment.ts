@@ -37,18 +37,29 @@ export function stateOf(core: StoreCore, { snapshot, asOf }: Pick<ReadOptions, '
 export class Moment {
   readonly #core: StoreCore
   readonly #ids = new Map<string, number>()
-  #asOf: Sequence | Date
+  /** A time, in milliseconds since 1970, if that is what it was given as. */
+  readonly #time: number | undefined
+  #sequence: Sequence | undefined
 
   constructor(core: StoreCore, asOf: Sequence | Date) {
     this.#core = core
-    // A copy, which no later change reaches.
-    this.#asOf = asOf instanceof Date ? new Date(asOf) : asOf
+    // No later change of a Date reaches this.
+    this.#time = asOf instanceof Date ? asOf.getTime() : undefined
+    this.#sequence = asOf instanceof Date ? undefined : asOf
   }
 
   /** Its sequence; of a time, the one that is found when it is first asked for. */
   get sequence(): Sequence {
-    this.#asOf = this.#core.sequenceOf(this.#asOf)
-    return this.#asOf
+    this.#sequence ??= this.#core.sequenceOf(new Date(this.#time as number))
+    return this.#sequence
+  }
+
+  /**
+   * What a query says to read it. With the cursor of a page before, that decides what is read, and the time by which
+   * documents expire; the state has only to be the same. What a time leads to may have become less exact meanwhile.
+   */
+  named(hasCursor: boolean): Sequence | { readonly $date: number } {
+    return hasCursor && this.#time !== undefined ? { $date: this.#time } : this.sequence
   }
 
   /** Keeps it readable until the lease is given back. */

@@ -6,6 +6,7 @@ import { NEWEST } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
 import { DEFAULT_PAGE_SIZE, MAX_PIECE_DOCUMENTS, MAX_QUERY_PAGE_SIZE } from './limits.js'
+import type { Moment } from './moment.js'
 import { type AskPiece, Pieces } from './pieces.js'
 import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
 import { queryJson } from './query-json.js'
@@ -39,11 +40,20 @@ export interface QueryParts {
   readonly timeoutMs?: number
 }
 
+/** What the engine is asked. */
+interface QueryBody extends QueryParts {
+  readonly type?: 'count' | 'distinct'
+  readonly path?: string
+  readonly explain?: 'plan' | 'analyze'
+}
+
 /** What a query reads through. */
 export interface QueryContext {
   readonly source: ReadSource
   /** A share in the given state, or undefined for the newest. */
   readonly lease: () => Lease | undefined
+  /** The state that the query names by itself, if it does. */
+  readonly moment: Moment | undefined
   readonly regex: boolean
   readonly signal: AbortSignal | undefined
 }
@@ -207,7 +217,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
 
   /** `found` hears of the answer before its documents are unpacked. */
   #ask(
-    body: object,
+    body: QueryBody,
     at?: number,
     signal?: AbortSignal,
     found?: (meta: Meta, records: number) => void,
@@ -217,17 +227,20 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   }
 
   async #request<A>(
-    body: object,
+    body: QueryBody,
     json: boolean,
     at: number | undefined,
     finish: (records: number, bytes: Buffer) => A,
     signal = this.#context.signal,
   ): Promise<A> {
-    const { source, lease, regex } = this.#context
+    const { source, lease, moment, regex } = this.#context
     signal?.throwIfAborted()
     source.core.assertOpen()
     const held = at === undefined ? lease() : undefined
-    const read = ask(source, body, { at: at ?? held?.sequence ?? NEWEST, regex, json, durability: 0 }, finish)
+    // Named in the query, a state is none that has a time of its own: that of the first page counts for the next ones.
+    const asked = moment && { ...body, asOf: moment.named(body.cursor !== undefined) }
+    const view = asked ? NEWEST : (at ?? held?.sequence ?? NEWEST)
+    const read = ask(source, asked ?? body, { at: view, regex, json, durability: 0 }, finish)
     return abortable(
       read.finally(() => held?.release()),
       signal,

@@ -21,7 +21,7 @@ import {
 } from './indexes.js'
 import { type Key, plainKey } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.js'
-import { asOfRule, type StateRead, stateOf } from './moment.js'
+import { asOfRule, Moment, type StateRead, stateOf } from './moment.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, requireString, signal } from './options.js'
 import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
 import { Query } from './query.js'
@@ -239,7 +239,8 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const { parts, regex, state: given, signal } = checkedSpec(spec)
     const state = this.#state(given)
     const lease = () => this.#lease(state)
-    return new Query<T, T, I>({ source: this.#in(state), lease, regex, signal }, parts)
+    const moment = state instanceof Moment ? state : undefined
+    return new Query<T, T, I>({ source: this.#in(state), lease, moment, regex, signal }, parts)
   }
 
   /**

@@ -10,6 +10,7 @@ use fountain_lsm::{KeyRange, Seq};
 use crate::document;
 use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
+use crate::expiry::{Held, moment};
 use crate::feed::{Recent, Wake};
 use crate::history::ChangesRequest;
 use crate::keyspace::CollectionId;
@@ -44,6 +45,8 @@ struct Place {
     /// Keeps the state of `past` readable: that behind which the next changes come, or where a retention has dropped that by
     /// the time it is reached, an earlier one. What came since is then no more than memory kept for watchers.
     _pin: Box<dyn KvPin>,
+    /// Keeps the time by which records of the state expire with which the watch begins, if that was the newest.
+    held: Option<Held>,
     past: Past,
     /// Changes that were read and are next, and the commit that they lead to. One page of what is told has them all, unless the
     /// documents before them are large.
@@ -51,9 +54,9 @@ struct Place {
 }
 
 impl Place {
-    fn new(pin: Box<dyn KvPin>) -> Self {
+    fn new(pin: Box<dyn KvPin>, held: Option<Held>) -> Self {
         let past = Past { state: pin.seq(), since: HashMap::new() };
-        Self { after: past.state, _pin: pin, past, ahead: None }
+        Self { after: past.state, _pin: pin, held, past, ahead: None }
     }
 
     /// Goes on to behind the commit `reached`, up to which `changes` were told; those after it are next, up to `upto`.
@@ -66,10 +69,11 @@ impl Place {
     ) -> Result<()> {
         // A pin of the sequence by itself would not do: collections have retentions of their own.
         match kv.pin_over(&collection.storage_range(&KeyRange::default()), reached) {
-            Ok(pin) => *self = Self::new(pin),
+            Ok(pin) => *self = Self::new(pin, None),
             Err(error) if error.code == ErrorCode::HistoryTruncated => self.past.add(&changes, reached),
             Err(error) => return Err(error),
         }
+        drop(self.held.take());
         self.after = reached;
         changes.forget(reached);
         self.ahead = (reached < upto).then_some((changes, upto));
@@ -91,7 +95,8 @@ impl Store {
 
     /// Begins to follow one collection from the state `from` on, the newest if that is `None`, by conditions and with the
     /// documents before each change (see [`Sight`]). That state is kept readable until the first changes behind it are asked
-    /// for, then the one that these lead to, and so on: whoever is slow holds up what compaction drops.
+    /// for, then the one that these lead to, and so on: whoever is slow holds up what compaction drops. Until then that state
+    /// shows what a snapshot of it shows that is taken now, as to what has expired ([`Store::snapshot_at`]).
     ///
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED`, `ERR_SEQUENCE`, `ERR_CLOSED`.
@@ -104,14 +109,21 @@ impl Store {
         let _pass = self.inner.enter("watching")?;
         // Before the state is fixed: what comes after it is kept.
         let mut watch = self.new_watch();
+        // Before the pin, as for a snapshot.
+        let now = moment(self.inner.clock.now());
         let kv = self.inner.kv.as_ref();
-        let pin = match from {
-            Some(at) => kv.pin_over(&collection.storage_range(&KeyRange::default()), at),
-            None => kv.pin(None),
-        };
-        let pin = pin.map_err(|error| self.in_collection(error, collection))?;
+        let held = self.inner.moments.hold(|| {
+            let pin = match from {
+                Some(at) => kv.pin_over(&collection.storage_range(&KeyRange::default()), at)?,
+                None => kv.pin(None)?,
+            };
+            let seq = pin.seq();
+            let is_newest = from.is_none_or(|at| at == kv.visible());
+            Ok((pin, seq, is_newest.then_some(now)))
+        });
+        let (pin, held) = held.map_err(|error| self.in_collection(error, collection))?;
         watch.begin = pin.seq();
-        watch.view = Some(CollectionView { collection, sight, place: Mutex::new(Place::new(pin)) });
+        watch.view = Some(CollectionView { collection, sight, place: Mutex::new(Place::new(pin, held)) });
         Ok(watch)
     }
 

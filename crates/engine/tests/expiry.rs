@@ -123,6 +123,32 @@ fn pages_of_a_query_show_one_state_whatever_expires_between_them() {
 }
 
 #[test]
+fn the_state_with_which_a_watch_begins_goes_by_the_time_when_it_began() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.index(collection, "n", IndexKind::Multi);
+    setup.put(collection, 1, r#"{"n":1}"#, Some(50)).unwrap();
+    setup.put(collection, 2, r#"{"n":2}"#, Some(100)).unwrap();
+    setup.at(60);
+    let sight = setup.store.parse_sight("{}", false).unwrap();
+    let watch = setup.store.watch_collection(collection, sight.clone(), None).unwrap();
+    let begin = watch.begin();
+    let from = setup.store.watch_collection(collection, sight.clone(), Some(begin)).unwrap();
+    setup.put(collection, 3, r#"{"n":3}"#, None).unwrap();
+    setup.at(110);
+    assert_eq!(setup.count(collection, "n", begin), 1);
+    // One that begins with a state of the past has no other time for it.
+    let late = setup.store.watch_collection(collection, sight, Some(begin)).unwrap();
+    drop(watch);
+    assert_eq!(setup.count(collection, "n", begin), 1);
+    let mut page = VersionPage::new();
+    from.next(None, begin, 1000, &mut page).unwrap();
+    assert_eq!(setup.count(collection, "n", begin), 1);
+    late.next(None, begin, 1000, &mut page).unwrap();
+    assert_eq!(setup.count(collection, "n", begin), 2);
+}
+
+#[test]
 fn conditions_and_unique_keys_know_nothing_of_what_has_expired() {
     let setup = setup();
     let collection = setup.create(CollectionOptions::default());
