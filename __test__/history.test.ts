@@ -84,6 +84,23 @@ test('a difference has what differs, in all collections', async (t) => {
   await fails(t, () => store.diff(-1), { code: 'ERR_INVALID_ARGUMENT', says: /or a Date/ })
 })
 
+test('a difference from a later moment to an earlier one is refused', async (t) => {
+  const store = await newStore(t)
+  const [rows, others] = [store.collection<Row>('rows'), store.collection<Row>('others')]
+  await rows.put({ id: 'a', n: 1 })
+  await others.put({ id: 'x', n: 1 })
+  await store.dropCollection('rows')
+  for (const [from, to] of [
+    [2, 1],
+    [3, 0],
+    [store.sequence, 2],
+  ] as const) {
+    await fails(t, () => all(store.diff(from, to)), { code: 'ERR_INVALID_ARGUMENT', says: /backwards/ })
+  }
+  await fails(t, () => all(store.diff(store.sequence + 1)), { code: 'ERR_SEQUENCE' })
+  await fails(t, () => all(store.diff(store.sequence + 1, 1)), { code: 'ERR_SEQUENCE' })
+})
+
 test('a difference of many documents comes in pages', async (t) => {
   const store = await newStore(t, { durability: 'memory' })
   const rows = store.collection<Row & { text: string }>('rows')

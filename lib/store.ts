@@ -271,7 +271,8 @@ export class FountainStore implements AsyncDisposable {
    * The documents that differ between two moments, by collection and key, as they are at the later one, which is now unless
    * given. What was changed and changed back is not among them.
    *
-   * @throws StoreError for bad arguments; the iteration rejects with `ERR_HISTORY_TRUNCATED` if `from` is no longer kept
+   * @throws StoreError for bad arguments; the iteration rejects with `ERR_INVALID_ARGUMENT` if `from` is later than `to`, and
+   * with `ERR_HISTORY_TRUNCATED` if it is no longer kept
    */
   diff(from: Sequence | Date, to?: Sequence | Date, options?: AbortOptions): AsyncGenerator<StoreChange, void> {
     const { signal } = checkOptions(options, ABORT_OPTIONS, 'diff')

@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// `ERR_HISTORY_TRUNCATED` when what came after `after` may be incomplete, whether a snapshot pins that or not;
-    /// `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
+    /// `ERR_INVALID_ARGUMENT` when `after` is later than `upto`; `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.
     pub fn changes(&self, request: &ChangesRequest, page: &mut VersionPage) -> Result<Seq> {
         page.clear();
         let _pass = self.inner.enter("reading changes")?;
@@ -69,6 +69,7 @@ impl Store {
     }
 
     fn try_changes(&self, request: &ChangesRequest, page: &mut VersionPage) -> Result<Seq> {
+        self.check_order(request)?;
         let mut limit = request.max_bytes.min(MAX_PAGE_BYTES);
         let mut upto = request.upto;
         let mut found = Vec::new();
@@ -131,6 +132,7 @@ impl Store {
         start: Option<&[u8]>,
         page: &mut VersionPage,
     ) -> Result<ScanEnd> {
+        self.check_order(request)?;
         let mut range = range_of(request.collection);
         if let Some(start) = start {
             range.start = range.start.max(start.to_vec());
@@ -219,6 +221,18 @@ impl Store {
                 ),
             )
         })
+    }
+
+    /// Refuses a request that goes backwards: nothing was made after its end, which would look like no difference. A beginning
+    /// that has not happened yet is for storage to refuse.
+    fn check_order(&self, request: &ChangesRequest) -> Result<()> {
+        let ChangesRequest { after, upto, .. } = request;
+        if after <= upto || *after > self.inner.kv.visible() {
+            return Ok(());
+        }
+        Err(Error::argument(format!(
+            "from sequence {after} to {upto} is backwards: the earlier moment comes first"
+        )))
     }
 
     /// The collections that a request may be about, and which commits dropped some of them.

@@ -132,6 +132,28 @@ fn changes_come_in_the_order_of_commits_in_pages_of_whole_commits() {
 }
 
 #[test]
+fn what_was_is_not_told_backwards() {
+    fn check(home: &dyn Home) {
+        let store = home.open();
+        let one = store.collection("one").unwrap();
+        commit(&store, &[(one, 1, Some("a"))]);
+        commit(&store, &[(one, 1, Some("b"))]);
+        let mut page = VersionPage::new();
+        for collection in [None, Some(one)] {
+            let backwards = request(collection, 2, 1, 1 << 20);
+            assert_eq!(store.diff(&backwards, None, &mut page).unwrap_err().code, ErrorCode::InvalidArgument);
+            assert_eq!(store.changes(&backwards, &mut page).unwrap_err().code, ErrorCode::InvalidArgument);
+            let unborn = request(collection, 3, 1, 1 << 20);
+            assert_eq!(store.diff(&unborn, None, &mut page).unwrap_err().code, ErrorCode::Sequence);
+            assert_eq!(store.changes(&unborn, &mut page).unwrap_err().code, ErrorCode::Sequence);
+        }
+        store.close().unwrap();
+    }
+    check(&MemoryHome::default());
+    check(&LocalHome::new());
+}
+
+#[test]
 fn a_difference_has_only_what_differs() {
     fn check(home: &dyn Home) {
         let store = home.open();
