@@ -115,13 +115,29 @@ test('names that mean something in JavaScript are names like any other, and poll
   t.throws(() => loose.scan(options), { code: 'ERR_INVALID_ARGUMENT' })
 })
 
+/** An array in an array and so on. */
+function nest(depth: number): unknown {
+  let value: unknown = 1
+  for (let i = 0; i < depth; i++) value = [value]
+  return value
+}
+
+/** An array in itself. */
+function cycle(): unknown {
+  const array: unknown[] = [1]
+  array.push(array)
+  return array
+}
+
+/** Arrays of twice the same array: a few bytes here, endless as text. */
+function doubled(depth: number): unknown {
+  let value: unknown = 'x'
+  for (let i = 0; i < depth; i++) value = [value, value]
+  return value
+}
+
 test('what nests without end is refused in documents, keys, JSON text and queries', async (t) => {
   const loose = (await newStore(t)).collection('loose')
-  const nest = (depth: number): unknown => {
-    let value: unknown = 1
-    for (let i = 0; i < depth; i++) value = [value]
-    return value
-  }
   await fails(t, () => loose.put({ id: 'a', bomb: nest(100_000) }), { code: 'ERR_VALIDATION', collection: 'loose' })
   await fails(t, () => loose.put({ id: nest(100) as never }), { code: 'ERR_INVALID_KEY' })
   const text = `{"id":"a","bomb":${'['.repeat(100_000)}1${']'.repeat(100_000)}}`
@@ -131,6 +147,50 @@ test('what nests without end is refused in documents, keys, JSON text and querie
   for (let i = 0; i < 10_000; i++) where = { $not: where }
   await fails(t, () => loose.find({ where }).toArray(), { code: 'ERR_VALIDATION' })
   t.deepEqual(await loose.scan().toArray(), [])
+})
+
+test('what nests without end is refused in keys of indexes, updates, orders and selections', async (t) => {
+  const store = await newStore(t)
+  const loose = store.collection('loose')
+  await loose.define(Index.multi('byN', 'n'))
+  const argument = { code: 'ERR_INVALID_ARGUMENT' } as const
+  const wide = Array.from({ length: 50 }, () => Array.from({ length: 50 }, () => 1))
+  for (const bomb of [nest(9), nest(100_000), cycle(), doubled(100), wide] as never[]) {
+    await fails(t, () => loose.byIndex('byN', [bomb] as never), { ...argument, place: 'key' })
+    await fails(t, () => loose.rangeIndex('byN', { gte: [bomb] as never }), { ...argument, place: 'options.gte' })
+    await fails(t, () => loose.scanIndex('byN', [bomb] as never), { ...argument, place: 'prefix' })
+  }
+  t.deepEqual(await loose.byIndex('byN', [nest(8) as never]), [])
+  for (const bomb of [nest(100_000), cycle()] as never[]) {
+    await fails(t, () => loose.updateWhere({}, { n: bomb }), { code: 'ERR_VALIDATION' })
+    await fails(t, () => loose.find({ orderBy: bomb }), { code: 'ERR_VALIDATION' })
+    await fails(t, () => loose.find({ select: bomb }), { code: 'ERR_VALIDATION' })
+  }
+  const endless = doubled(100) as never
+  await fails(t, () => loose.find({ where: { n: endless } }), { code: 'ERR_TOO_LARGE' })
+  await fails(t, () => loose.updateWhere({}, { n: endless }), { code: 'ERR_TOO_LARGE' })
+  const long = path(Array.from({ length: 100_000 }, () => 'a').join('.'))
+  for (const query of [loose.find().orderBy(long), loose.find().select(long), loose.find({ where: { [long]: 1 } })]) {
+    await fails(t, () => query.toArray(), { code: 'ERR_TOO_LARGE' })
+  }
+  await fails(t, () => loose.find().distinct(long), { code: 'ERR_TOO_LARGE' })
+})
+
+test('what nests without end is no value of a computed index', async (t) => {
+  const loose = (await newStore(t)).collection('loose')
+  let bomb: unknown = 1
+  const index = Index.multiValues<{ id: unknown }>('byBomb', () => [bomb] as never, { version: 1 })
+  await loose.define(index as never)
+  for (bomb of [nest(9), nest(100_000), cycle(), [doubled(7), doubled(100)]]) {
+    const error = await fails(t, () => loose.put({ id: 'a' }), { code: 'ERR_VALIDATION', collection: 'loose' })
+    t.is(error.details.index, 'byBomb')
+  }
+  const wide = Array.from({ length: 100 }, () => 1)
+  bomb = Array.from({ length: 100 }, () => Array.from({ length: 200 }, () => wide))
+  await fails(t, () => loose.put({ id: 'a' }), { code: 'ERR_VALIDATION', collection: 'loose' })
+  bomb = nest(8)
+  await loose.put({ id: 'a' })
+  t.is((await loose.byIndex('byBomb', [nest(8) as never])).length, 1)
 })
 
 test('half of a surrogate pair is text nowhere', async (t) => {
@@ -143,6 +203,23 @@ test('half of a surrogate pair is text nowhere', async (t) => {
   await fails(t, () => loose.get(half), { code: 'ERR_INVALID_KEY', place: 'key' })
   await fails(t, () => store.collection(half), { code: 'ERR_INVALID_NAME' })
   t.is(store.sequence, 0)
+  await loose.put({ id: 'a', text: 'x' })
+  const bad = { code: 'ERR_VALIDATION' } as const
+  for (const where of [{ text: half }, { [half]: 1 }, { text: { $in: ['x', half] } }, { text: { $regex: half } }]) {
+    await fails(t, () => loose.find({ where, allowRegex: true } as never).toArray(), bad)
+    await fails(t, () => loose.deleteWhere(where as never), bad)
+  }
+  const somewhere = path(half)
+  await fails(t, () => loose.updateWhere({}, { text: half }), bad)
+  await fails(t, () => loose.updateWhere({}, { [half]: 1 }), bad)
+  await fails(t, () => loose.find().orderBy(somewhere).toArray(), bad)
+  await fails(t, () => loose.find().select(somewhere).toArray(), bad)
+  await fails(t, () => loose.find().distinct(somewhere), bad)
+  await fails(t, () => loose.find({ hint: { index: half } }).toArray(), bad)
+  await fails(t, () => loose.find().hint({ index: half }).toArray(), bad)
+  await fails(t, () => loose.byIndex('byN', half), { code: 'ERR_INVALID_ARGUMENT' })
+  await fails(t, () => loose.watch({ where: { text: half } }), bad)
+  t.is(await loose.find({ where: { text: 'x' } }).count(), 1)
 })
 
 test('NaN and infinities are no values, and −0 is 0', async (t) => {

@@ -7,7 +7,7 @@
 import { encodeValues } from './codec.js'
 import { describe, invalidArgument, StoreError } from './errors.js'
 import type { IndexKind, IndexValue } from './indexes.js'
-import { MAX_INDEX_VERSION } from './limits.js'
+import { MAX_COMPUTED_BYTES, MAX_INDEX_VERSION, MAX_KEY_DEPTH } from './limits.js'
 import { integer } from './options.js'
 import { Place, type ShapeTable } from './record/shapes.js'
 
@@ -130,7 +130,8 @@ function checkedValues(values: unknown, collection: string, index: string): read
   // A promise is none, and what becomes of it is nobody's concern.
   if (values instanceof Promise) values.catch(() => undefined)
   if (!Array.isArray(values)) throw badValues(collection, index, `an array of values, not ${describe(values)}`)
-  const wrong = values.findIndex((value) => !isIndexValue(value))
+  const left = { values: MAX_COMPUTED_BYTES }
+  const wrong = values.findIndex((value) => !isIndexValue(value, 0, left))
   if (wrong < 0) return values
   throw badValues(collection, index, `values that an index can hold, and [${wrong}] is ${describe(values[wrong])}`)
 }
@@ -140,7 +141,9 @@ function badValues(collection: string, index: string, expected: string): StoreEr
   return new StoreError('ERR_VALIDATION', message, { collection, details: { index } })
 }
 
-function isIndexValue(value: unknown): boolean {
+/** `left` are the values that may still come: one that contains another many times is small here and endless as a record. */
+function isIndexValue(value: unknown, depth: number, left: { values: number }): boolean {
+  if (left.values-- === 0) return false
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -150,7 +153,8 @@ function isIndexValue(value: unknown): boolean {
       return Number.isFinite(value)
     case 'object':
       if (value === null || value instanceof Date || value instanceof Uint8Array) return true
-      return Array.isArray(value) && value.every(isIndexValue)
+      if (!Array.isArray(value) || depth === MAX_KEY_DEPTH) return false
+      return value.every((element) => isIndexValue(element, depth + 1, left))
     default:
       return false
   }

@@ -3,6 +3,7 @@ import { type ComputedIndex, checkedComputed, type KnownComputed } from './compu
 import type { StoreCore } from './core.js'
 import { describe, invalidArgument, StoreError } from './errors.js'
 import { buildComputed } from './fill.js'
+import { MAX_INDEX_KEY_BYTES, MAX_KEY_DEPTH } from './limits.js'
 import { anything, boolean, checkOptions, type OptionRules, requireString } from './options.js'
 import type { ReadSource } from './read.js'
 
@@ -316,17 +317,22 @@ export function rangeQuery(index: string, bounds: IndexBounds): string {
 }
 
 function plainValues(key: unknown, place: string): unknown[] {
-  return (Array.isArray(key) ? key : [key]).map((value) => plainValue(value, place))
+  const left = { values: MAX_INDEX_KEY_BYTES }
+  return (Array.isArray(key) ? key : [key]).map((value) => plainValue(value, place, 0, left))
 }
 
 /** A value in JSON; what JSON has not is an object with one member. */
-function plainValue(value: unknown, place: string): unknown {
+function plainValue(value: unknown, place: string, depth: number, left: { values: number }): unknown {
+  if (left.values-- === 0) throw invalidArgument(place, `a key of at most ${MAX_INDEX_KEY_BYTES} bytes`, value)
   if (value === null || typeof value === 'boolean') return value
   if (typeof value === 'string' && value.isWellFormed()) return value
   if (typeof value === 'number' && Number.isFinite(value)) return value
   if (typeof value === 'bigint') return { bigint: String(value) }
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { date: value.getTime() }
   if (value instanceof Uint8Array) return { bytes: [...value] }
-  if (Array.isArray(value)) return value.map((element) => plainValue(element, place))
-  throw invalidArgument(place, 'a value that an index can hold', value)
+  if (!Array.isArray(value)) throw invalidArgument(place, 'a value that an index can hold', value)
+  if (depth === MAX_KEY_DEPTH) {
+    throw invalidArgument(place, `a value in which arrays nest at most ${MAX_KEY_DEPTH} deep`, value)
+  }
+  return value.map((element) => plainValue(element, place, depth + 1, left))
 }

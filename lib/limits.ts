@@ -30,6 +30,11 @@ export const MAX_INDEX_VERSION = 0xffff_ffff
 /** Most bytes of the values that are computed from one document: 1 MiB. */
 export const MAX_COMPUTED_BYTES = 1024 * 1024
 
+/** Longest key in an index in bytes, which no list of more values can have. */
+export const MAX_INDEX_KEY_BYTES = 2048
+/** Longest query as JSON text, in bytes: 1 MiB. */
+export const MAX_QUERY_BYTES = 1024 * 1024
+
 /** Most operations in a batch. */
 export const MAX_BATCH_OPERATIONS = 1_000_000
 

@@ -7,6 +7,7 @@
  * since they would be stored as something else.
  */
 import { describe, StoreError } from './errors.js'
+import { MAX_QUERY_BYTES } from './limits.js'
 import { isPlainObject } from './record/plain.js'
 
 /** Deepest nesting that is followed; the engine allows less. */
@@ -17,12 +18,22 @@ export type QueryPart = 'conditions' | 'values' | 'other'
 
 const TYPED: ReadonlySet<string | undefined> = new Set(['$date', '$bigint', '$bytes'])
 
+/** How many values may still come. What contains another value many times is small here and endless as text. */
+interface Budget {
+  values: number
+}
+
 /**
  * The JSON value for `value`, which stands at `place`.
  *
- * @throws StoreError `ERR_VALIDATION` for what a query cannot say
+ * @throws StoreError `ERR_VALIDATION` for what a query cannot say, `ERR_TOO_LARGE` for more than the engine reads
  */
-export function queryJson(value: unknown, place: string, part: QueryPart, depth = 0): unknown {
+export function queryJson(value: unknown, place: string, part: QueryPart): unknown {
+  return jsonOf(value, place, part, 0, { values: MAX_QUERY_BYTES })
+}
+
+function jsonOf(value: unknown, place: string, part: QueryPart, depth: number, left: Budget): unknown {
+  if (left.values-- === 0) throw tooLarge(place)
   switch (typeof value) {
     case 'string':
       if (value.isWellFormed()) return value
@@ -35,24 +46,25 @@ export function queryJson(value: unknown, place: string, part: QueryPart, depth 
     case 'bigint':
       return { $bigint: value.toString() }
     case 'object':
-      if (depth < MAX_DEPTH) return objectJson(value, place, part, depth)
+      if (depth < MAX_DEPTH) return objectJson(value, place, part, depth, left)
       throw new StoreError('ERR_VALIDATION', `${place} nests too deep`, { place })
   }
   throw refused(value, place)
 }
 
-function objectJson(value: object | null, place: string, part: QueryPart, depth: number): unknown {
+function objectJson(value: object | null, place: string, part: QueryPart, depth: number, left: Budget): unknown {
   if (value === null) return null
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { $date: value.getTime() }
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') }
   if (Array.isArray(value)) {
-    return value.map((element, index) => queryJson(element, `${place}[${index}]`, part, depth + 1))
+    return value.map((element, index) => jsonOf(element, `${place}[${index}]`, part, depth + 1, left))
   }
   if (!isPlainObject(value)) throw refused(value, place)
   const names = Object.keys(value).filter((name) => part === 'conditions' || value[name] !== undefined)
   if (part === 'values' && names.length === 1 && TYPED.has(names[0])) throw looksTyped(names[0] as string, place)
   const members = names.map((name) => {
-    return [name, queryJson(value[name], `${place}[${JSON.stringify(name)}]`, part, depth + 1)] as const
+    if (!name.isWellFormed()) throw refused(name, `a name in ${place}`)
+    return [name, jsonOf(value[name], `${place}[${JSON.stringify(name)}]`, part, depth + 1, left)] as const
   })
   return Object.fromEntries(members)
 }
@@ -60,6 +72,11 @@ function objectJson(value: object | null, place: string, part: QueryPart, depth:
 function looksTyped(name: string, place: string): StoreError {
   const message = `${place} is an object with the one member ${name}, which would not be stored as it is: give the value itself`
   return new StoreError('ERR_VALIDATION', message, { place })
+}
+
+function tooLarge(place: string): StoreError {
+  const message = `a query is over the limit of ${MAX_QUERY_BYTES} bytes`
+  return new StoreError('ERR_TOO_LARGE', message, { place, details: { limit: MAX_QUERY_BYTES } })
 }
 
 function refused(value: unknown, place: string): StoreError {
