@@ -75,8 +75,13 @@ pub(crate) const INDEX_LEAF_BLOCKS: NonZeroU16 = NonZeroU16::new(256).unwrap();
 /// Bytes of a new table that are collected for one system call.
 pub(crate) const TABLE_WRITE_BYTES: usize = 1 << 20;
 
-/// Number of level-0 tables that starts a compaction.
+/// Number of full level-0 tables that starts a compaction. Smaller ones count for less.
 pub(crate) const LEVEL0_TRIGGER: usize = 4;
+/// Number of level-0 tables that starts one however small they are, before writers are slowed.
+pub(crate) const LEVEL0_MOST: usize = 8;
+/// A level-0 table is full from this part of a memtable on: records take up to a quarter of the place in a table that they took
+/// in memory.
+pub(crate) const LEVEL0_FULL_SHARE: usize = 4;
 /// Number of level-0 tables at which writers begin to be slowed.
 pub(crate) const LEVEL0_SOFT: usize = 12;
 /// Number of level-0 tables at which writers wait for compaction.
@@ -104,9 +109,8 @@ pub(crate) const MAX_SEALED_MEMTABLES: usize = 3;
 pub(crate) const LEVEL_GROWTH: u64 = 10;
 /// Most level-0 tables merged at once; the rest waits for the next turn.
 pub(crate) const LEVEL0_MAX_INPUTS: usize = 12;
-/// Level-0 tables at which some of them are merged among themselves when merging them downwards would cost much more.
-pub(crate) const LEVEL0_RELIEF: usize = 10;
-/// How many times the bytes of level 0 a merge into the base may rewrite before relief is preferred.
+/// How many times the bytes of level 0 a merge into the base may rewrite before some of its tables are merged among themselves
+/// instead.
 pub(crate) const LEVEL0_RELIEF_RATIO: u64 = 4;
 /// A table that may overlap this many times its size in the level below the next ends early.
 pub(crate) const MAX_GRANDPARENT_OVERLAP: u64 = 10;

@@ -103,6 +103,8 @@ marks! {
     TrivialMove,
     /// Tables of level 0 were merged among themselves.
     Level0Relief,
+    /// Tables of level 0 that were too small to be due were merged among themselves.
+    Level0Tidied,
     /// A table was rewritten for its garbage.
     GarbageRewritten,
     /// A compaction of a range had to take more than the range.

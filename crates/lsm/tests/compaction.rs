@@ -10,7 +10,7 @@ mod support;
 
 use std::path::Path;
 
-use fountain_lsm::{Compression, Db, Durability, Error, KeyRange, Options, Retention, WriteBatch};
+use fountain_lsm::{Compression, Db, Durability, Error, Job, KeyRange, Options, Retention, WriteBatch};
 #[cfg(feature = "zstd")]
 use fountain_lsm::{Direction, ReadTier};
 #[cfg(feature = "zstd")]
@@ -186,6 +186,55 @@ fn a_last_level_in_zstandard_is_read_after_a_restart_and_written_otherwise_when_
         assert_eq!(bottom(&db) > packed, compression != Compression::Zstd);
         db.close().unwrap();
     }
+}
+
+/// A store of 1500 records in its last level, whose memtable holds about 350 of them, and the bytes that this took.
+fn loaded(dir: &Path) -> (Db, u64) {
+    let options = Options { retention: Retention::LatestOnly, compression: Compression::None, ..small() };
+    let db = Db::open(dir, options).unwrap();
+    for number in 0..1500 {
+        put(&db, &format!("key {number:04}"), &"v".repeat(100));
+    }
+    db.compact().unwrap();
+    let written = db.metrics();
+    (db, written.flush_bytes + written.compaction_write_bytes)
+}
+
+/// Writes `count` records in a shuffled order and flushes them; gives the tables of level 0 when there is nothing left to do.
+fn overwrite(db: &Db, round: u64, count: u64) -> u64 {
+    for turn in 0..count {
+        let number = (round * 997 + turn * 2741) % 1500;
+        put(db, &format!("key {number:04}"), &"w".repeat(100));
+    }
+    db.flush().unwrap();
+    while db.step(Job::Flush).unwrap() || db.step(Job::Compact).unwrap() {}
+    db.compaction_status().levels[0].tables
+}
+
+#[test]
+fn small_rests_of_flushes_do_not_bring_forward_the_merge_of_large_tables() {
+    let dir = fast_dir();
+    let (db, before) = loaded(dir.path());
+    // Each time a full memtable and the rest of a flush that was asked for.
+    let tables: Vec<_> = (0..24).map(|round| overwrite(&db, round, 400)).collect();
+    let metrics = db.metrics();
+    let written = metrics.flush_bytes + metrics.compaction_write_bytes - before;
+    let committed = 24 * 400 * 108;
+    assert!(tables.iter().all(|&tables| tables < 8), "{tables:?}");
+    assert!(written * 2 < committed * 5, "{written} bytes of tables for {committed} bytes of commits");
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_store_that_is_flushed_for_every_record_does_not_rewrite_the_others_for_it() {
+    let dir = fast_dir();
+    let (db, before) = loaded(dir.path());
+    let tables: Vec<_> = (0..200).map(|round| overwrite(&db, round, 1)).collect();
+    let metrics = db.metrics();
+    let written = metrics.flush_bytes + metrics.compaction_write_bytes - before;
+    assert!(tables.iter().all(|&tables| tables < 8), "{tables:?}");
+    assert!(written < before, "{written} bytes of tables for 200 records, {before} for all 1500");
+    db.verify().unwrap();
 }
 
 #[test]

@@ -3,15 +3,20 @@
 //! The level that is most over its size goes first, level 0 counting its tables, because every read looks into all
 //! of them. Of level 0 the oldest tables go down together, so that it stays in order of time; of a deeper level the
 //! table that overlaps least with the next level, relative to its size (as RocksDB's `kMinOverlappingRatio`). Tables
-//! that meet nothing below are moved, not copied. When nothing is over its size, what is mostly garbage is
-//! rewritten, see `garbage`.
+//! that meet nothing below are moved, not copied. When nothing is over its size, small tables of level 0 are merged
+//! if that is cheap, and what is mostly garbage is rewritten, see `garbage`.
+//!
+//! A small table of level 0 counts by its bytes: what was flushed before it had grown, when a store was closed or a
+//! checkpoint was made, must not bring forward a merge of all that is large. There may be twice as many tables then.
 
 use std::sync::Arc;
 
 use super::garbage::Garbage;
 use super::gc::Needed;
 use super::levels::{BOTTOM, LevelBytes, LevelPlan};
-use crate::limits::{GARBAGE_SHARE, LEVEL0_MAX_INPUTS, LEVEL0_RELIEF, LEVEL0_RELIEF_RATIO, LEVEL0_TRIGGER};
+use crate::limits::{
+    GARBAGE_SHARE, LEVEL0_FULL_SHARE, LEVEL0_MAX_INPUTS, LEVEL0_MOST, LEVEL0_RELIEF_RATIO, LEVEL0_TRIGGER,
+};
 use crate::manifest::Version;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
@@ -51,6 +56,8 @@ pub(crate) struct Picker<'a> {
     version: &'a Version,
     bytes: LevelBytes,
     plan: LevelPlan,
+    /// Bytes from which on a table of level 0 counts as a whole one.
+    full_bytes: u64,
     rules: &'a RetentionRules,
     needed: &'a Needed,
     packing: Packing,
@@ -77,7 +84,8 @@ impl<'a> Picker<'a> {
     ) -> Self {
         let bytes = std::array::from_fn(|level| version.level_bytes(level));
         let plan = LevelPlan::new(&bytes, base_bytes);
-        Self { version, bytes, plan, rules, needed, packing }
+        let full_bytes = (base_bytes / (LEVEL0_TRIGGER * LEVEL0_FULL_SHARE) as u64).max(1);
+        Self { version, bytes, plan, full_bytes, rules, needed, packing }
     }
 
     /// The most urgent task, if there is one.
@@ -85,7 +93,7 @@ impl<'a> Picker<'a> {
         let scores = (0..BOTTOM).map(|level| (level, self.score(level)));
         let (level, score) = scores.max_by(|a, b| a.1.total_cmp(&b.1))?;
         if score < 1.0 {
-            return self.pick_garbage();
+            return self.tidy_level0().or_else(|| self.pick_garbage());
         }
         if level == 0 { Some(self.pick_level0()) } else { self.pick_from(level) }
     }
@@ -123,7 +131,14 @@ impl<'a> Picker<'a> {
 
     /// Bytes that have to be rewritten until every level is within its size.
     pub(crate) fn debt_bytes(&self) -> u64 {
-        self.plan.debt_bytes(&self.bytes, self.version.level(0).len() >= LEVEL0_TRIGGER)
+        let is_due = self.score(0) >= 1.0;
+        let small = if is_due { 0 } else { self.tidy_level0().map_or(0, |task| task.bytes()) };
+        self.plan.debt_bytes(&self.bytes, is_due) + small
+    }
+
+    /// Whether tables of level 0 are to be merged.
+    pub(crate) fn level0_is_pending(&self) -> bool {
+        self.score(0) >= 1.0 || self.tidy_level0().is_some()
     }
 
     /// How tables of a level are compressed.
@@ -145,22 +160,64 @@ impl<'a> Picker<'a> {
     #[expect(clippy::cast_precision_loss, reason = "only compared")]
     fn score(&self, level: usize) -> f64 {
         if level == 0 {
-            return self.version.level(0).len() as f64 / LEVEL0_TRIGGER as f64;
+            let number = self.version.level(0).len() as f64 / LEVEL0_MOST as f64;
+            return number.max(self.full_tables() / LEVEL0_TRIGGER as f64);
         }
         // At its target a level is fine; only what is more than that is too much.
         let fullness = self.plan.fullness(level, &self.bytes);
         if fullness > 1.0 { fullness } else { 0.0 }
     }
 
+    /// How many full tables those of level 0 come to.
+    #[expect(clippy::cast_precision_loss, reason = "only compared")]
+    fn full_tables(&self) -> f64 {
+        let counted = |table: &Arc<Table>| table.meta().size.min(self.full_bytes);
+        let bytes: u64 = self.version.level(0).iter().map(counted).sum();
+        bytes as f64 / self.full_bytes as f64
+    }
+
+    /// The oldest tables of level 0 on their way into the base.
+    fn level0_down(&self) -> Task {
+        let all = self.version.level(0);
+        let oldest = &all[all.len().saturating_sub(LEVEL0_MAX_INPUTS)..];
+        self.with_overlaps(0, self.plan.base, oldest.to_vec())
+    }
+
     /// The oldest tables of level 0, or, when these would meet far more than they are, some of its tables merged
     /// among themselves.
     fn pick_level0(&self) -> Task {
-        let all = self.version.level(0);
-        let oldest = &all[all.len().saturating_sub(LEVEL0_MAX_INPUTS)..];
-        let task = self.with_overlaps(0, self.plan.base, oldest.to_vec());
-        let bytes: u64 = oldest.iter().map(|table| table.meta().size).sum();
+        let task = self.level0_down();
+        let of_level0 = task.inputs.iter().filter(|(level, _)| *level == 0);
+        let bytes: u64 = of_level0.map(|(_, table)| table.meta().size).sum();
         let costly = task.bytes() - bytes > bytes * LEVEL0_RELIEF_RATIO;
-        if costly && all.len() >= LEVEL0_RELIEF { self.relieve_level0().unwrap_or(task) } else { task }
+        if costly { self.relieve_level0().unwrap_or(task) } else { task }
+    }
+
+    /// What makes fewer tables of level 0, when they are too small to be due, for little: all of it merged down, if what
+    /// it meets is small, too, or else the newest of them merged among themselves. Of these an older one joins only
+    /// while it is not much larger than the newer ones together, so that no record is merged often.
+    fn tidy_level0(&self) -> Option<Task> {
+        if self.version.level(0).len() < LEVEL0_TRIGGER {
+            return None;
+        }
+        let down = self.level0_down();
+        if down.bytes() <= self.full_bytes {
+            return Some(down);
+        }
+        let mut together = 0;
+        let joins = |table: &&Arc<Table>| {
+            let size = table.meta().size;
+            let joins = size < self.full_bytes && (together == 0 || size <= together * 2);
+            together += size;
+            joins
+        };
+        let run = self.version.level(0).iter().take_while(joins).take(LEVEL0_MAX_INPUTS);
+        let inputs: Vec<_> = run.map(|table| (0, Arc::clone(table))).collect();
+        if inputs.len() < LEVEL0_TRIGGER {
+            return None;
+        }
+        hit(Mark::Level0Tidied);
+        Some(Task { inputs, target: 0, trivial_move: false })
     }
 
     /// Merges the newest small tables of level 0 into one table of level 0. They follow one another in time, so

@@ -130,8 +130,9 @@ impl Progress {
 impl Inner {
     pub(super) fn compaction_status(&self) -> CompactionStatus {
         let version = Arc::clone(&self.current.load().version);
-        let (plan, debt_bytes) =
-            self.with_picker(&version, |picker| (picker.plan().clone(), picker.debt_bytes()));
+        let (plan, debt_bytes, level0_is_pending) = self.with_picker(&version, |picker| {
+            (picker.plan().clone(), picker.debt_bytes(), picker.level0_is_pending())
+        });
         let level = |level: usize| LevelStatus {
             tables: version.level(level).len() as u64,
             bytes: version.level_bytes(level),
@@ -140,7 +141,7 @@ impl Inner {
         let levels: Vec<_> = (0..LEVELS).map(level).collect();
         let over = |(index, status): &(usize, &LevelStatus)| match status.target_bytes {
             Some(target) => status.bytes > target,
-            None => *index == 0 && status.tables >= crate::limits::LEVEL0_TRIGGER as u64,
+            None => *index == 0 && level0_is_pending,
         };
         let pending_tables = levels.iter().enumerate().filter(over).map(|(_, status)| status.tables).sum();
         CompactionStatus {
