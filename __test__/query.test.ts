@@ -1,6 +1,6 @@
 /** Queries through the facade: what is asked for comes back, typed values included, and the event loop goes on meanwhile. */
 import test from 'ava'
-import type { AnyPath, Cursor, FountainStore } from '../index.mjs'
+import { type AnyPath, type Cursor, type FountainStore, Index } from '../index.mjs'
 import { collectGarbage, fails, letsLoopTurn, newStore } from './support.js'
 
 interface Item {
@@ -48,6 +48,21 @@ test('conditions, order, selection and limit', async (t) => {
   t.is((await collection.find({ orderBy: [{ path: 'n' }] }).first())?.n, 0)
   t.is(await collection.find({ where: { city: 'Paris' } }).first(), undefined)
   t.is((await collection.find({ limit: 7 }).toArray()).length, 7)
+})
+
+test('a count is exact, or about right by what is known without reading', async (t) => {
+  const store = await newStore(t)
+  const collection = await items(store, 3000)
+  await collection.define(Index.multi('byN', 'n'))
+  const other = store.collection<{ id: number }>('other')
+  await other.put({ id: 1 })
+  t.is(await other.find().count('estimate'), 1)
+  t.is(await collection.find({ where: { n: 5 } }).count('estimate'), 1)
+  const about = await collection.find({ where: { n: { $lt: 1000 } } }).count('estimate')
+  t.true(about > 500 && about < 2000, `${about} of 1000`)
+  t.is(await collection.find({ where: { n: { $lt: 1000 } } }).count('exact'), 1000)
+  const error = await t.throwsAsync(async () => collection.find().count('roughly' as 'exact'))
+  t.is((error as { code?: string }).code, 'ERR_INVALID_ARGUMENT')
 })
 
 test('what is selected has the shape that is left, whatever the documents were like', async (t) => {

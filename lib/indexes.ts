@@ -48,6 +48,8 @@ export interface IndexInfo {
   readonly state: 'ready' | 'building' | 'failed'
   /** Documents that the build has passed so far, while it is building. */
   readonly records?: number
+  /** About how many documents there are to pass, while it is building; never less than `records`. */
+  readonly total?: number
 }
 
 /** Bounds of a read through an index: each a key, or the first values of one, which stand for all keys that begin so. */

@@ -130,10 +130,13 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
     return (await this.page(1)).items[0]
   }
 
-  /** How many documents match, whatever the limit. */
-  async count(): Promise<number> {
+  /**
+   * How many documents match, whatever the limit. `'estimate'` says about how many, by what storage and indexes know without
+   * reading the documents; with conditions that no index helps with, that is how many documents there are.
+   */
+  async count(mode: 'exact' | 'estimate' = 'exact'): Promise<number> {
     const { limit: _, cursor: __, select: ___, orderBy: ____, ...rest } = this.#parts
-    const { meta } = await this.#ask({ ...rest, type: 'count' })
+    const { meta } = await this.#ask({ ...rest, type: 'count', count: checkedCount(mode) })
     return meta.count as number
   }
 
@@ -311,4 +314,9 @@ function decodeAnswer(
 function checkedSize(value: number, name: string): number {
   if (Number.isInteger(value) && value >= 1 && value <= Number.MAX_SAFE_INTEGER) return value
   throw invalidArgument(name, 'a whole number from 1', value)
+}
+
+function checkedCount(mode: 'exact' | 'estimate'): string {
+  if (mode === 'exact' || mode === 'estimate') return mode
+  throw invalidArgument('mode', "'exact' or 'estimate'", mode)
 }

@@ -484,3 +484,57 @@ fn the_legacy_body_of_an_index_finds_its_records() {
         assert_eq!(ids(&store.query(collection, &query, View::Newest).unwrap()), [1.0, 3.0, 5.0, 7.0]);
     });
 }
+
+/// What a collection is guessed to have does not depend on others, and what an index finds is guessed by the index.
+#[test]
+fn estimates_are_of_the_collection_and_of_the_range_that_is_asked_for() {
+    each_home(|store| {
+        let (large, small) = (store.collection("large").unwrap(), store.collection("small").unwrap());
+        let on_n = IndexDefinition::new("n", IndexKind::Multi, &["n"]).unwrap();
+        let id = store.create_index(large, on_n, Durability::Memory).unwrap();
+        store.wait_for_index(id).unwrap();
+        put(store, large, (0..3000).map(|id| json!({ "id": id, "n": id / 2 })));
+        put(store, small, (0..20).map(|id| json!({ "id": id })));
+        let check = |factor: u64| {
+            let count = |collection, body: Json| {
+                let Body::Count(query) = store.parse_query(collection, &body.to_string(), false).unwrap()
+                else {
+                    panic!("{body}")
+                };
+                store.count(collection, &query, View::Newest).unwrap()
+            };
+            let estimate = |collection, filter: Json| {
+                count(collection, json!({ "type": "count", "where": filter, "count": "estimate" }))
+            };
+            assert_eq!(estimate(small, json!({})), 20);
+            for (filter, real) in [
+                (json!({}), 3000),
+                (json!({ "n": { "$lt": 1000 } }), 2000),
+                (json!({ "n": { "$gte": 1200 } }), 600),
+                (json!({ "$id": { "$lt": 500 } }), 500),
+            ] {
+                let found = estimate(large, filter.clone());
+                assert!((real / factor..=real * factor).contains(&found), "{found} of {real}: {filter}");
+                assert_eq!(count(large, json!({ "type": "count", "where": filter })), real);
+            }
+            assert_eq!(estimate(large, json!({ "n": 77 })), 2);
+        };
+        check(2);
+        store.flush().unwrap();
+        check(3);
+    });
+}
+
+/// A query of a small collection beside a large one is planned as what it is.
+#[test]
+fn a_small_collection_is_read_as_a_whole_though_others_are_large() {
+    each_home(|store| {
+        let (large, small) = (store.collection("large").unwrap(), store.collection("small").unwrap());
+        put(store, large, (0..5000).map(|id| json!({ "id": id, "n": 1 })));
+        put(store, small, (0..40).map(|id| json!({ "id": id, "n": id % 2 })));
+        let query = find(store, small, &json!({ "where": { "n": 1 }, "explain": "plan" }));
+        let answer = store.query(small, &query, View::Newest).unwrap();
+        let plan = answer.explain.as_ref().unwrap().to_string();
+        assert!(plan.contains("\"cost\":40"), "{plan}");
+    });
+}

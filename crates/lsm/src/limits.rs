@@ -179,3 +179,6 @@ pub(crate) const AGE_CHECK_PAUSE: (Duration, Duration) = (Duration::from_secs(1)
 pub(crate) const PREVIEW_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of log up to which verification holds what is in it in memory. A log is larger only in a store whose memtables are.
 pub(crate) const VERIFY_LOG_BYTES: u64 = 1 << 30;
+
+/// Versions of a memtable that are looked at to guess how many records a range has.
+pub(crate) const ESTIMATE_SAMPLE: u32 = 512;

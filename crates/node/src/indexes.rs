@@ -204,14 +204,15 @@ fn create_collection(engine: &Store, name: &str, options: Option<&Json>) -> Resu
 fn describe(engine: &Store, index: &Index) -> Result<Json> {
     let mut out = index.definition.to_json();
     out.insert("name".to_owned(), json!(index.definition.name()));
-    let (state, records) = match engine.build_status(index.id)? {
-        Some(BuildStatus::Building { records, .. }) => ("building", Some(records)),
+    let (state, progress) = match engine.build_status(index.id)? {
+        Some(BuildStatus::Building { records, total, .. }) => ("building", Some((records, total))),
         Some(BuildStatus::Failed(_)) | None => ("failed", None),
         Some(BuildStatus::Ready) => ("ready", None),
     };
     out.insert("state".to_owned(), json!(state));
-    if let Some(records) = records {
+    if let Some((records, total)) = progress {
         out.insert("records".to_owned(), json!(records));
+        out.insert("total".to_owned(), json!(total));
     }
     Ok(Json::Object(out))
 }

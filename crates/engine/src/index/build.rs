@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fountain_lsm::Durability;
+use fountain_lsm::{Durability, KeyRange};
 
 use super::chunk::{Chunk, Position};
 use super::derive::is_too_much_at_once;
@@ -39,6 +39,8 @@ pub enum BuildStatus {
     Building {
         /// Records that were passed so far.
         records: u64,
+        /// About how many records the collection has, at least those that were passed.
+        total: u64,
         /// What keeps the build from going on, if something does. It is tried again, except for `ERR_DEFINITION`: a record
         /// lacks what the program computes, and [`crate::Store::resume_index`] says that it has been put there.
         trouble: Option<Error>,
@@ -144,7 +146,8 @@ impl Builder {
             return Some(BuildStatus::Ready);
         }
         let (records, trouble) = state.building.get(&id).cloned().unwrap_or_default();
-        Some(BuildStatus::Building { records, trouble })
+        let counted = self.kv.estimate(&index.collection.storage_range(&KeyRange::default()));
+        Some(BuildStatus::Building { records, total: counted.unwrap_or(0).max(records), trouble })
     }
 
     /// The last index of this name that could not be built.

@@ -213,7 +213,7 @@ pub(crate) fn record_key<'a>(index: &Index, key: &'a [u8], value: &'a [u8]) -> R
 
 /// The range of stored keys in which all entries lie that lie in `range` when the record key stands behind every tuple. A
 /// unique index has them shorter.
-pub(crate) fn stored_range(index: &Index, range: &KeyRange) -> KeyRange {
+pub(super) fn stored_range(index: &Index, range: &KeyRange) -> KeyRange {
     let mut range = range.clone();
     if let Ok((end, _)) = encode::split(&range.start, index.definition.on().len()) {
         range.start.truncate(end);

@@ -11,7 +11,7 @@ use fountain_lsm::{Direction, KeyRange, ReadTier};
 use super::Index;
 use super::entries::{self, Entries};
 use super::fallback::Fallback;
-use super::read::{Place, entries_in, storage_range};
+use super::read::{Place, entries_in, entry_range};
 use crate::error::{Error, ErrorCode, Result};
 use crate::kv::KvCursor;
 use crate::limits::{KEYSPACE_BYTES, MAX_OVERLAY_WITHOUT_WAITING};
@@ -79,7 +79,7 @@ impl<'a> Overlay<'a> {
                 }
                 written.insert(record_key.to_vec());
             }
-            let stored = storage_range(index, &entries::stored_range(index, &range));
+            let stored = entry_range(index, &range);
             Base::Stored(place.view.cursor(place.kv, stored, direction, place.tier)?)
         } else {
             Base::Fallback(Box::new(Fallback::new(place, index, range.clone(), direction)))

@@ -165,6 +165,11 @@ pub(super) fn entries_in(
 }
 
 /// The storage keys of entries with keys in `range`.
+/// Where storage has all entries that lie in `range`, whether or not the record key stands behind every tuple.
+pub(crate) fn entry_range(index: &Index, range: &KeyRange) -> KeyRange {
+    storage_range(index, &entries::stored_range(index, range))
+}
+
 pub(super) fn storage_range(index: &Index, range: &KeyRange) -> KeyRange {
     let prefix = index.id.prefix();
     let end = match &range.end {

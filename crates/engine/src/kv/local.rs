@@ -96,6 +96,10 @@ impl OrderedKv for LocalKv {
         Ok(Box::new(self.db.differences(range, after, upto, ReadTier::Disk)?))
     }
 
+    fn estimate(&self, range: &KeyRange) -> Result<u64> {
+        Ok(self.db.estimate_records(range)?)
+    }
+
     fn seq_at(&self, millis: u64) -> Option<Seq> {
         self.db.seq_at(Timestamp::from_millis(millis)).map(|found| found.seq)
     }

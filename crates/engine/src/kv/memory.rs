@@ -231,6 +231,13 @@ impl OrderedKv for MemoryKv {
         Ok(Box::new(MemoryVersions { versions, passed: 0 }))
     }
 
+    fn estimate(&self, range: &KeyRange) -> Result<u64> {
+        let state = self.open_state()?;
+        let is_record = |versions: &Versions| versions.values().next_back().is_some_and(Option::is_some);
+        let in_range = state.keys.iter().filter(|(key, _)| range.contains(key));
+        Ok(in_range.filter(|(_, versions)| is_record(versions)).count() as u64)
+    }
+
     /// It has no clock: now is all that is known.
     fn seq_at(&self, _millis: u64) -> Option<Seq> {
         Some(self.visible())

@@ -93,6 +93,12 @@ pub trait OrderedKv: Send + Sync {
     /// As [`OrderedKv::get`], for either sequence.
     fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
 
+    /// About how many records `range` has now, without reading any.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    fn estimate(&self, range: &KeyRange) -> Result<u64>;
+
     /// The newest commit at a time, in milliseconds since 1970; `None` if that is not known.
     fn seq_at(&self, millis: u64) -> Option<Seq>;
 

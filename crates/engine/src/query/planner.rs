@@ -42,7 +42,7 @@ pub(super) fn plan(source: &dyn Source, query: &Query, meter: &Meter) -> Result<
     let mut candidates = planner.candidates(&parts)?;
     candidates.extend(planner.intersection(&candidates).filter(|(_, pays)| *pays).map(|(both, _)| both));
     candidates.extend(planner.union(&parts)?);
-    candidates.push(planner.all(&parts));
+    candidates.push(planner.all(&parts)?);
     planner.choose(candidates)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn every_plan(source: &dyn Source, query: &Query) -> Result<Vec<Plan>
     let mut candidates = planner.candidates(&parts)?;
     candidates.extend(planner.intersection(&candidates).map(|(both, _)| both));
     candidates.extend(planner.union(&parts)?);
-    candidates.push(planner.all(&parts));
+    candidates.push(planner.all(&parts)?);
     candidates.into_iter().map(|one| planner.choose(vec![one])).collect()
 }
 
@@ -68,14 +68,14 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(source: &'a dyn Source, query: &'a Query, meter: &'a Meter) -> Result<Self> {
-        let records = source.record_count()? as f64;
+        let records = source.estimate_records(&KeyRange::default())? as f64;
         Ok(Self { source, query, records, sampler: Sampler::new(source, meter, records) })
     }
 
     /// The collection itself, or the part of it that the ids demand.
-    fn all(&self, parts: &[&Filter]) -> Candidate {
+    fn all(&self, parts: &[&Filter]) -> Result<Candidate> {
         let ordered = ids_suffice(&self.query.order, parts);
-        match ranges::bounds(parts, &Place::Id) {
+        Ok(match ranges::bounds(parts, &Place::Id) {
             Some(Bounds::Points(points)) if points.is_empty() => {
                 Candidate { access: Access::Nothing, size: 0.0, ordered: true }
             }
@@ -86,10 +86,11 @@ impl<'a> Planner<'a> {
                 Candidate { access: Access::Nothing, size: 0.0, ordered: true }
             }
             Some(Bounds::Range(range)) => {
-                Candidate { access: Access::Scan(range), size: self.records / 4.0, ordered }
+                let size = (self.source.estimate_records(&range)? as f64).min(self.records);
+                Candidate { access: Access::Scan(range), size, ordered }
             }
             None => Candidate { access: Access::Scan(KeyRange::default()), size: self.records, ordered },
-        }
+        })
     }
 
     /// What each index can do.
@@ -173,7 +174,7 @@ impl<'a> Planner<'a> {
                     Access::Index(access) => !is_everything(access),
                     _ => true,
                 });
-                let ids = self.all(&own);
+                let ids = self.all(&own)?;
                 if !ids.access.is_full_scan() {
                     ways.push(ids);
                 }

@@ -62,8 +62,8 @@ impl<'a> Sampler<'a> {
         }
         let count = self.source.sample(index, range, PLAN_SAMPLE)?;
         let guess = match f64::from(count) {
-            // There are more, and nothing tells how many.
-            found if count == PLAN_SAMPLE => (found * 4.0).max(self.records / 4.0),
+            // There may be more, and only storage can tell about how many.
+            found if count == PLAN_SAMPLE => (self.source.estimate_entries(index, range)? as f64).max(found),
             found => found,
         };
         self.ranges.set(self.ranges.get() + 1);

@@ -38,8 +38,11 @@ pub(crate) trait Source: Commits {
     /// How many entries there are in a range, counted up to `most`, for guesses.
     fn sample(&self, index: usize, range: &KeyRange, most: u32) -> Result<u32>;
 
-    /// About how many records the collection has.
-    fn record_count(&self) -> Result<u64>;
+    /// About how many entries there are in a range of an index that has many.
+    fn estimate_entries(&self, index: usize, range: &KeyRange) -> Result<u64>;
+
+    /// About how many records there are in a range of encoded keys; exact if they are few.
+    fn estimate_records(&self, range: &KeyRange) -> Result<u64>;
 }
 
 /// What a planner knows of an index.

@@ -10,7 +10,7 @@ use super::source::{Entries, IndexInfo, Records, Source};
 use crate::document::{self, Document};
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::{Live, Moment, lives, moment};
-use crate::index::{Index, IndexCursor, IndexKind, Place};
+use crate::index::{Index, IndexCursor, IndexKind, Place, entry_range};
 use crate::inner::Inner;
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvPin, OrderedKv};
@@ -18,11 +18,8 @@ use crate::limits::KEYSPACE_BYTES;
 use crate::record::ShapeList;
 use crate::view::View;
 
-/// Bytes of memory that a record is guessed to take.
-const GUESSED_RECORD_BYTES: u64 = 256;
-
 /// Most records that are counted where guesses are too coarse.
-const COUNTED_RECORDS: u32 = 512;
+const COUNTED_RECORDS: u32 = 128;
 
 /// What decides which records of a state have expired.
 #[derive(Clone, Copy, Debug)]
@@ -108,8 +105,7 @@ impl<'a> State<'a> {
         direction: Direction,
         view: &'b View,
     ) -> Result<IndexCursor<'b>> {
-        let missing = || Error::new(ErrorCode::Internal, format!("there is no index {index}"));
-        let index = self.stored.get(index).ok_or_else(missing)?;
+        let index = self.stored.get(index).ok_or_else(|| no_index(index))?;
         let (shapes, live) = (&self.inner.shapes, self.live.as_ref());
         let place = Place { kv: self.kv(), shapes, view, tier: ReadTier::Disk, live };
         IndexCursor::open(place, index, range.clone(), direction)
@@ -170,21 +166,31 @@ impl Source for State<'_> {
         Ok(found)
     }
 
-    /// The entries of all collections together, which is at least what this one has; few records are counted.
-    fn record_count(&self) -> Result<u64> {
-        let metrics = self.kv().metrics();
-        let guessed = metrics.table_entries + metrics.memtable_bytes / GUESSED_RECORD_BYTES;
-        if guessed >= u64::from(COUNTED_RECORDS) {
+    /// Of the newest state, whatever is read: estimates do not look back.
+    fn estimate_entries(&self, index: usize, range: &KeyRange) -> Result<u64> {
+        let stored = self.stored.get(index).ok_or_else(|| no_index(index))?;
+        self.kv().estimate(&entry_range(stored, range))
+    }
+
+    /// Of the newest state, as entries are; few are counted, at the sequence alone.
+    fn estimate_records(&self, range: &KeyRange) -> Result<u64> {
+        let range = self.collection.storage_range(range);
+        let guessed = self.kv().estimate(&range)?;
+        // A guess knows blocks, of which one may have as many records as this.
+        if guessed >= 4 * u64::from(COUNTED_RECORDS) {
             return Ok(guessed);
         }
-        let range = self.collection.storage_range(&KeyRange::default());
         let mut records = self.kv().cursor(range, self.seq, Direction::Forward, ReadTier::Disk)?;
         let mut found = 0;
         while found < COUNTED_RECORDS && records.next()? {
             found += 1;
         }
-        Ok(u64::from(found).max(guessed))
+        Ok(if found < COUNTED_RECORDS { u64::from(found) } else { guessed.max(u64::from(found)) })
     }
+}
+
+fn no_index(index: usize) -> Error {
+    Error::new(ErrorCode::Internal, format!("there is no index {index}"))
 }
 
 impl State<'_> {

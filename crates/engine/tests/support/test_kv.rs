@@ -113,6 +113,9 @@ impl OrderedKv for TestKv {
         self.trip("differences");
         self.kv.differences(range, after, upto)
     }
+    fn estimate(&self, range: &KeyRange) -> Result<u64> {
+        self.kv.estimate(range)
+    }
     fn seq_at(&self, millis: u64) -> Option<Seq> {
         self.kv.seq_at(millis)
     }

@@ -3,8 +3,8 @@
 //! `preview` looks at a store that is not open, `open` finds or makes one and recovers it, `commit` writes, `read` reads,
 //! `flush` and `compact` move data downwards, `background` does that on threads, `close` ends it. `ingest` takes sorted
 //! records in bulk and `placement` finds their levels. `checkpoint` copies a store while it works; `obsolete` deletes files that nobody
-//! needs; `scrub` checks all that are there. `time` knows when commits were made. `health` says what does not work and
-//! what follows from that. `inner` holds what the parts share.
+//! needs; `scrub` checks all that are there. `time` knows when commits were made, `estimate` about how many records there are.
+//! `health` says what does not work and what follows from that. `inner` holds what the parts share.
 //!
 //! Locks, in the order in which they may be taken: ingest lock, checkpoint lock, compaction lock, commit lock (`log`),
 //! flush lock, manifest, swap of the current state. No lock that a reader needs is held during a sync, and none that the next
@@ -17,6 +17,7 @@ mod close;
 mod commit;
 mod compact;
 mod directory;
+mod estimate;
 mod flush;
 mod group;
 mod health;
@@ -153,6 +154,19 @@ impl Db {
     /// The newest sequence whose commit is visible.
     pub fn visible(&self) -> Seq {
         self.inner.visible()
+    }
+
+    /// About how many records `range` has now, by what is in memory: nothing is read from files, and it takes some
+    /// microseconds for each table that has keys of the range.
+    ///
+    /// Exact where a memtable has few versions and tables lie in the range as a whole. Keys that were written again count
+    /// once more for each table that has a version of them, until compaction merges these; records in a range that was
+    /// deleted count until it drops them.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Corrupt`] where an index in memory is not one.
+    pub fn estimate_records(&self, range: &KeyRange) -> Result<u64> {
+        self.inner.estimate_records(range)
     }
 
     /// The newest commit that had been made at a moment, by [`crate::Options::clock`]; `None` before the store was

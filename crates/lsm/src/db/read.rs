@@ -168,7 +168,7 @@ impl Inner {
         Ok(changes_in(&current, range, (after, upto), Shown::Newest, tier).timed_in(&self.counters))
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 

@@ -6,6 +6,7 @@
 mod arena;
 mod cursor;
 mod deleted;
+mod estimate;
 mod node;
 mod record;
 #[cfg(all(test, feature = "shuttle"))]

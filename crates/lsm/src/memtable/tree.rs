@@ -12,17 +12,20 @@
 #![expect(unsafe_code, reason = "nodes live in the arena and are found by pointers; see the SAFETY comments")]
 
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicUsize as Count;
 
 use super::arena::{Arena, Bump, LINE, WORD};
 use super::node::{Node, NodeRef, Order, SLOTS};
 use super::record::{Entry, Record, Target};
 use crate::key::common_prefix;
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::types::Trailer;
+use crate::types::{Kind, Seq, Trailer};
 
 pub(super) struct Tree {
     arena: Arena,
     root: AtomicPtr<Node>,
+    /// Records. Only for guesses: nothing is read because of it.
+    len: Count,
 }
 
 // SAFETY: readers only follow `Acquire`-loaded links to complete nodes and records, of which they touch only what is
@@ -81,7 +84,7 @@ impl Tree {
         let last = NodeRef::new_leaf(&arena, &mut nodes, 0, &[], None);
         let records = Bump::new(WORD);
         let inserter = Inserter { records, nodes, last, path: Vec::new(), latest: None };
-        (Self { arena, root: AtomicPtr::new(last.as_ptr()) }, inserter)
+        (Self { arena, root: AtomicPtr::new(last.as_ptr()), len: Count::new(0) }, inserter)
     }
 
     pub(super) fn size_bytes(&self) -> usize {
@@ -90,6 +93,36 @@ impl Tree {
 
     pub(super) fn is_empty(&self) -> bool {
         self.seek_before(None).is_none()
+    }
+
+    /// Versions in the tree, those that are just being inserted perhaps not yet.
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// About which part of the versions comes before all of `key`, from 0 to 1: as if each child of a node had versions in
+    /// proportion to its own children, and these as many each.
+    #[expect(clippy::cast_precision_loss, reason = "a guess, and a node has few children")]
+    pub(super) fn part_before(&self, key: &[u8]) -> f64 {
+        let target = Target { key, trailer: Trailer::new(Seq::MAX, Kind::Delete) };
+        let (mut node, mut before, mut width) = (self.root(Ordering::Acquire), 0.0, 1.0);
+        loop {
+            let order = node.order();
+            if node.is_leaf() {
+                let rank = node.rank(order, target, false);
+                return before + width * rank as f64 / order.len().max(1) as f64;
+            }
+            let rank = node.rank(order, target, true);
+            let weight = |at| {
+                let child = node.child(order, at);
+                (child.order().len() + usize::from(!child.is_leaf())) as f64
+            };
+            let (left, own) = ((0..rank).map(weight).sum::<f64>(), weight(rank));
+            let all = left + own + (rank + 1..=order.len()).map(weight).sum::<f64>();
+            before += width * left / all;
+            width *= own / all;
+            node = node.child(order, rank);
+        }
     }
 
     /// The first version at or after (`key`, `trailer`).
@@ -159,6 +192,7 @@ impl Tree {
             }
         }
         inserter.latest = Some(record);
+        self.len.store(self.len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// The leaf for a target, and the way to it.
@@ -315,7 +349,6 @@ impl RawPlace {
 mod tests {
     use super::*;
     use crate::memtable::version_order;
-    use crate::types::{Kind, Seq};
     use std::cmp::Reverse;
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicBool, AtomicU64};

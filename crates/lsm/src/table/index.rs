@@ -124,6 +124,18 @@ impl Index {
         Ok(at as usize * usize::from(each.get()) + leaf.lower_restart(key, seq)? as usize)
     }
 
+    /// About how many data blocks come before the first one that can hold `key`, by what is in memory.
+    pub(crate) fn blocks_before(&self, table: &Table, key: &[u8]) -> Result<usize> {
+        match self.lower_bound(table, key, Seq::MAX, ReadTier::Memory) {
+            Err(Error::WouldBlock) => {
+                let each = self.leaf_blocks.map_or(1, |each| usize::from(each.get()));
+                let leaf = self.root.lower_restart(key, Seq::MAX)? as usize;
+                Ok((leaf * each + each / 2).min(self.len))
+            }
+            found => found,
+        }
+    }
+
     /// Whether data block `position` is known to hold only keys less than `key`, by what is in memory.
     pub(crate) fn ends_before(&self, table: &Table, position: usize, key: &[u8]) -> bool {
         let reaches = if let Some(each) = self.leaf_blocks {

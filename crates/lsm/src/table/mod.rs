@@ -18,6 +18,7 @@ mod block_builder;
 mod block_cursor;
 mod cursor;
 mod envelope;
+mod estimate;
 mod filter;
 mod footer;
 #[cfg(feature = "fuzzing")]

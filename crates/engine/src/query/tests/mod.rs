@@ -184,8 +184,12 @@ impl Source for MemorySource {
         Ok(entries.take(most as usize).count() as u32)
     }
 
-    fn record_count(&self) -> Result<u64> {
-        Ok(self.records.len() as u64)
+    fn estimate_entries(&self, index: usize, range: &KeyRange) -> Result<u64> {
+        Ok(self.entries[index].keys().filter(|key| range.contains(key)).count() as u64)
+    }
+
+    fn estimate_records(&self, range: &KeyRange) -> Result<u64> {
+        Ok(self.records.keys().filter(|key| range.contains(key)).count() as u64)
     }
 }
 
