@@ -164,12 +164,12 @@ pub(super) fn entries_in(
     Ok(())
 }
 
-/// The storage keys of entries with keys in `range`.
 /// Where storage has all entries that lie in `range`, whether or not the record key stands behind every tuple.
 pub(crate) fn entry_range(index: &Index, range: &KeyRange) -> KeyRange {
     storage_range(index, &entries::stored_range(index, range))
 }
 
+/// The storage keys of entries with keys in `range`.
 pub(super) fn storage_range(index: &Index, range: &KeyRange) -> KeyRange {
     let prefix = index.id.prefix();
     let end = match &range.end {
