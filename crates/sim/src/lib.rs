@@ -17,6 +17,7 @@ pub mod crash;
 mod determinism;
 pub mod disk;
 pub mod faults;
+mod frames;
 pub mod golden;
 mod isolation;
 pub mod kill;

@@ -9,6 +9,7 @@
 //!
 //! What always holds: the rounds of a seed are the same cases on every machine; a slow one only takes longer.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::process::{self, Command, Stdio};
 use std::thread;
@@ -132,6 +133,26 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
     (&isolation::STAGE, 4, &[Bug::CacheKeyWithoutFile, Bug::MergeIgnoresSequence]),
 ];
 
+/// What the rules of the order of changes must find by themselves, without a crash at the right moment: bugs that the stage
+/// `crash` must find, too.
+const PREY_OF_RULES: (&Stage, u64, &[Bug]) = (
+    &crash::ORDER,
+    8,
+    &[
+        Bug::TableNotSynced,
+        Bug::TableNamesNotSynced,
+        Bug::LogDeletedBeforeEdit,
+        Bug::SegmentNameNotSynced,
+        Bug::SegmentNotSyncedAtRotation,
+        Bug::EditNotSynced,
+        Bug::ManifestNameNotSynced,
+        Bug::CurrentNotSynced,
+        Bug::SwitchNotSynced,
+        Bug::OldLogDeletedFirst,
+        Bug::CheckpointNamesNotSynced,
+    ],
+);
+
 /// The same for the document store.
 const PREY_AMONG_DOCUMENTS: [(&Stage, u64, &[DocumentBug]); 3] = [
     (
@@ -192,7 +213,7 @@ struct Hunt {
 }
 
 fn hunts() -> impl Iterator<Item = Hunt> {
-    let storage = PREY.into_iter().flat_map(|(hunter, cases, bugs)| {
+    let storage = PREY.into_iter().chain([PREY_OF_RULES]).flat_map(|(hunter, cases, bugs)| {
         bugs.iter().map(move |&bug| Hunt { bug: Some(Planted::Storage(bug)), hunter, cases })
     });
     let documents = PREY_AMONG_DOCUMENTS.into_iter().flat_map(|(hunter, cases, bugs)| {
@@ -203,7 +224,8 @@ fn hunts() -> impl Iterator<Item = Hunt> {
 
 /// Every hunter, and how many cases it does at first.
 fn hunters() -> Vec<(&'static Stage, u64)> {
-    let mut hunters: Vec<_> = PREY.iter().map(|(hunter, cases, _)| (*hunter, *cases)).collect();
+    let storage = PREY.into_iter().chain([PREY_OF_RULES]);
+    let mut hunters: Vec<_> = storage.map(|(hunter, cases, _)| (hunter, cases)).collect();
     for (hunter, cases, _) in PREY_AMONG_DOCUMENTS {
         if !hunters.iter().any(|(known, _)| known.name == hunter.name) {
             hunters.push((hunter, cases));
@@ -228,23 +250,26 @@ fn run(ctx: &Context) -> StageReport {
         let all = Context { cases: at_large.len() as u64, due: u64::MAX, ..ctx.clone() };
         let (found, failed) = parallel(
             &all,
-            |found: &Vec<Option<Planted>>| found.len() as u64,
+            |found: &Vec<String>| found.len() as u64,
             |found, index, _| {
                 let hunt = at_large[index as usize];
                 let is_found = hunt.finds(ctx, round)?;
-                found.extend(is_found.then_some(hunt.bug));
+                found.extend(is_found.then(|| hunt.name()));
                 Ok(())
             },
         );
         failures.extend(failed);
         let found = found.concat();
-        at_large.retain(|hunt| !found.contains(&hunt.bug));
+        at_large.retain(|hunt| !found.contains(&hunt.name()));
     }
     if ctx.scale >= ENOUGH {
         failures.extend(at_large.iter().map(|hunt| hunt.missed(ctx.seed)));
     }
-    let planted = hunts().count() as u64;
-    let done = planted - at_large.len() as u64;
+    let different = |hunts: &mut dyn Iterator<Item = Hunt>| {
+        hunts.map(|hunt| hunt.bug).collect::<BTreeSet<_>>().len() as u64
+    };
+    let planted = different(&mut hunts());
+    let done = planted - different(&mut at_large.iter().copied());
     let by = hunters().into_iter().map(|(hunter, _)| {
         let of = |hunt: &Hunt| hunt.hunter.name == hunter.name;
         let missed = at_large.iter().filter(|hunt| of(hunt)).count();
@@ -256,7 +281,13 @@ fn run(ctx: &Context) -> StageReport {
 
 impl Hunt {
     fn name(self) -> String {
-        self.bug.map_or_else(|| format!("none-{}", self.hunter.name), Planted::name)
+        match self.bug {
+            Some(bug) if self.hunter.name == crash::ORDER.name => {
+                format!("{}-{}", bug.name(), self.hunter.name)
+            }
+            Some(bug) => bug.name(),
+            None => format!("none-{}", self.hunter.name),
+        }
     }
 
     /// Whether the hunter finds the bug in this round. It hunts in a process of its own: under a bug it may never come to
@@ -352,13 +383,15 @@ mod tests {
     fn every_bug_that_can_be_planted_has_its_hunter() {
         let mut hunted: Vec<Planted> = hunts().filter_map(|hunt| hunt.bug).collect();
         hunted.sort_unstable();
+        assert_eq!(hunted.len() - PREY_OF_RULES.2.len(), Bug::ALL.len() + DocumentBug::ALL.len());
+        hunted.dedup();
         let storage = Bug::ALL.iter().map(|&bug| Planted::Storage(bug));
         let all: Vec<_> =
             storage.chain(DocumentBug::ALL.iter().map(|&bug| Planted::Documents(bug))).collect();
         assert!(hunted == all);
         // The name of a bug says which one is meant.
-        let names: std::collections::BTreeSet<_> = hunted.iter().map(|bug| bug.name()).collect();
-        assert_eq!(names.len(), hunted.len());
+        let names: BTreeSet<_> = hunts().map(Hunt::name).collect();
+        assert_eq!(names.len(), hunts().count());
     }
 
     #[test]

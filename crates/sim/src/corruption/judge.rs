@@ -52,6 +52,18 @@ impl Verdict {
             Self::Forged => "with right checksums, nothing broke",
         }
     }
+
+    /// How often it is due in a run of 600 s: damage that is always met in the same way proves little.
+    pub(super) const fn floor(self) -> u64 {
+        match self {
+            Self::Refused | Self::NoticedByReads => 60_000,
+            Self::Repaired => 500,
+            Self::Unaffected => 2_000,
+            Self::LostTail => 1_500,
+            Self::CutTail => 15,
+            Self::Forged => 4_000,
+        }
+    }
 }
 
 /// Judges a damaged store; `Err` says what must not be.

@@ -3,7 +3,7 @@
 //! `mutant` lists what can happen to the files of a store, `judge` opens what is left and compares it with the truth,
 //! `salvaged` saves what is left into a new store and compares that, `documents` does both with document stores, `cut` ends that early,
 //! `table` finds blocks to exchange,
-//! `log` and `tail` know what a damaged end of a log may look like, `memory` watches how much is asked for meanwhile.
+//! `tail` knows what a damaged end of a log may look like, `memory` watches how much is asked for meanwhile.
 //!
 //! What must never be: a wrong answer, a loss that nobody is told of, a panic, a hang, memory without bound, and a store
 //! that was refused and yet changed.
@@ -11,7 +11,6 @@
 mod cut;
 mod documents;
 mod judge;
-mod log;
 mod memory;
 mod mutant;
 mod salvaged;
@@ -57,6 +56,10 @@ pub const STAGE: Stage =
 
 /// One in so many cases is about a document store.
 const DOCUMENTS: u64 = 16;
+/// Single faults of storage that are due in 600 s.
+const SINGLES_DUE: u64 = 110_000;
+/// Salvages that are due in 600 s.
+const SALVAGED_DUE: u64 = 16_000;
 
 /// One in so many cases is a salvage of a document store that is cut short.
 const CUT: u64 = 256;
@@ -131,6 +134,8 @@ struct Tally {
     salvaged: u64,
     /// Document stores.
     documents: u64,
+    /// Faults by themselves, of storage and of document stores; no two of them are the same.
+    singles: [u64; 2],
     /// Salvages that were cut short.
     cut: u64,
     verdicts: [u64; Verdict::ALL.len()],
@@ -157,12 +162,15 @@ fn run(ctx: &Context) -> StageReport {
                 let both = [&subjects.storage, &subjects.documents];
                 Case::of_any_kind(both[(index % 2) as usize], seed)
             } else {
-                case_of(&subjects, index, seed)
+                case_of(&subjects, ctx.seed, index, seed)
             };
+            let case = Case { asked: Asked::Some(ctx.seed), ..case };
             watchdog::begin(format!("{}/{seed:016x}:{}", ctx.stage, case.name()));
             tally.done += 1;
             tally.salvaged += u64::from(case.is_salvaged());
-            tally.documents += u64::from(case.subject.documents.is_some());
+            let of_documents = case.subject.documents.is_some();
+            tally.documents += u64::from(of_documents);
+            tally.singles[usize::from(of_documents)] += u64::from(case.faults.len() == 1);
             match case.check() {
                 Ok(verdict) => tally.verdicts[verdict as usize] += 1,
                 Err(what) => return Err(Failure::of_case(ctx.stage, seed, &case.name(), what)),
@@ -170,29 +178,30 @@ fn run(ctx: &Context) -> StageReport {
             Ok(())
         },
     );
-    let count = |verdict: Verdict| Count {
+    let sum = |of: &dyn Fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
+    let verdict = |verdict: Verdict| Count {
         name: verdict.name(),
-        count: tallies.iter().map(|tally| tally.verdicts[verdict as usize]).sum(),
-        floor: 0,
+        count: sum(&|tally| tally.verdicts[verdict as usize]),
+        floor: ctx.floor(verdict.floor()),
     };
-    let salvaged = Count {
-        name: "salvaged, too",
-        count: tallies.iter().map(|tally| tally.salvaged).sum(),
-        floor: ctx.floor(12_000),
+    let count = |name, of: &dyn Fn(&Tally) -> u64, floor: u64| Count {
+        name,
+        count: sum(of),
+        floor: ctx.floor(floor),
     };
-    let cut = Count {
-        name: "salvages of document stores cut short",
-        count: tallies.iter().map(|tally| tally.cut).sum(),
-        floor: ctx.floor(800),
-    };
-    let documents = Count {
-        name: "document stores among them",
-        count: tallies.iter().map(|tally| tally.documents).sum(),
-        floor: ctx.floor(12_000),
-    };
+    let total = |name, subjects: &[Subject]| Count { name, count: faults_of(subjects), floor: 1 };
+    let more = [
+        count("salvaged, too", &|tally| tally.salvaged, SALVAGED_DUE),
+        total("single faults of storage that there are", &subjects.storage),
+        count("of them tried", &|tally| tally.singles[0], SINGLES_DUE),
+        count("document stores", &|tally| tally.documents, 12_000),
+        total("single faults of document stores that there are", &subjects.documents),
+        count("of them tried", &|tally| tally.singles[1], 9_000),
+        count("salvages of document stores cut short", &|tally| tally.cut, 800),
+    ];
     StageReport {
-        done: tallies.iter().map(|tally| tally.done).sum(),
-        also: Verdict::ALL.into_iter().map(count).chain([salvaged, documents, cut]).collect(),
+        done: sum(&|tally| tally.done),
+        also: Verdict::ALL.into_iter().map(verdict).chain(more).collect(),
         failures,
         seconds: 0.0,
     }
@@ -212,11 +221,17 @@ fn replay(case: &str) -> Result<(), Failure> {
     case.check().map(|_| ()).map_err(|what| refused(case.alone().unwrap_or(what)))
 }
 
+/// How many single faults there are.
+fn faults_of(subjects: &[Subject]) -> u64 {
+    subjects.iter().map(|subject| subject.plan.len()).sum()
+}
+
 /// One case in so many has two faults, and all have when every single fault has had its turn.
 const DOUBLE: u64 = 4;
 
-/// Every single fault once, in an order that mixes them all, and two at a time by chance.
-fn case_of(subjects: &Subjects, index: u64, seed: u64) -> Case<'_> {
+/// Every single fault once, in an order that mixes them all and begins somewhere else with each seed of a run, and two at a
+/// time by chance.
+fn case_of(subjects: &Subjects, begin: u64, index: u64, seed: u64) -> Case<'_> {
     // Counted apart, so that each list is gone through without a gap.
     let documents = index / DOCUMENTS;
     let (subjects, index) = if index % DOCUMENTS == DOCUMENTS - 1 {
@@ -224,12 +239,12 @@ fn case_of(subjects: &Subjects, index: u64, seed: u64) -> Case<'_> {
     } else {
         (&subjects.storage, index - documents)
     };
-    let faults: u64 = subjects.iter().map(|subject| subject.plan.len()).sum();
+    let faults = faults_of(subjects);
     let number = index - index / DOUBLE;
     if index % DOUBLE == DOUBLE - 1 || number >= faults {
         Case::double(subjects, seed)
     } else {
-        Case::single(subjects, spread(number, faults))
+        Case::single(subjects, spread(mix(begin) % faults + number, faults))
     }
 }
 
@@ -240,29 +255,43 @@ const fn spread(index: u64, count: u64) -> u64 {
     ((index as u128 * LEAP as u128) % count as u128) as u64
 }
 
+/// Of which cases more is asked.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// Of all: they are verified and salvaged.
+    All,
+    /// Of some, others with each seed of a run.
+    Some(u64),
+}
+
 /// A store and what happens to it.
 struct Case<'a> {
     subject: &'a Subject,
     faults: Vec<u64>,
+    asked: Asked,
 }
 
 impl<'a> Case<'a> {
+    const fn of(subject: &'a Subject, faults: Vec<u64>) -> Self {
+        Self { subject, faults, asked: Asked::All }
+    }
+
     /// One fault, numbered through all stores.
     fn single(subjects: &'a [Subject], mut number: u64) -> Self {
         for subject in subjects {
             if number < subject.plan.len() {
-                return Self { subject, faults: vec![number] };
+                return Self::of(subject, vec![number]);
             }
             number -= subject.plan.len();
         }
-        Self { subject: &subjects[0], faults: Vec::new() }
+        Self::of(&subjects[0], Vec::new())
     }
 
     /// One fault, drawn so that each kind is as likely as any other.
     fn of_any_kind(subjects: &'a [Subject], seed: u64) -> Self {
         let mut random = Random::new(seed);
         let subject = random.pick(subjects);
-        Self { subject, faults: vec![subject.plan.draw(&mut random)] }
+        Self::of(subject, vec![subject.plan.draw(&mut random)])
     }
 
     /// Two faults, drawn.
@@ -270,7 +299,7 @@ impl<'a> Case<'a> {
         let mut random = Random::new(seed);
         let subject = random.pick(subjects);
         let mut fault = || random.below(subject.plan.len() as usize) as u64;
-        Self { subject, faults: vec![fault(), fault()] }
+        Self::of(subject, vec![fault(), fault()])
     }
 
     /// `store:number` or `store:number+number`.
@@ -284,12 +313,15 @@ impl<'a> Case<'a> {
         let subject = subjects.named(base)?;
         let most = subject.plan.len();
         let faults = faults.split('+').map(|fault| fault.parse().ok().filter(|fault| *fault < most));
-        Some(Self { subject, faults: faults.collect::<Option<_>>()? })
+        Some(Self::of(subject, faults.collect::<Option<_>>()?))
     }
 
     /// Whether the case is one of those, one in `n`, of which more is asked.
     fn is_sampled(&self, n: u64) -> bool {
-        mix(self.faults.iter().sum()).is_multiple_of(n)
+        match self.asked {
+            Asked::All => true,
+            Asked::Some(salt) => mix(self.faults.iter().sum::<u64>() ^ mix(salt)).is_multiple_of(n),
+        }
     }
 
     fn judge(&self, damaged: &Damaged) -> Result<Verdict, String> {
@@ -323,9 +355,8 @@ impl<'a> Case<'a> {
 
     /// What one of several faults does by itself, if that must not be, either.
     fn alone(&self) -> Option<String> {
-        let Self { subject, faults } = self;
-        let alone = |&fault: &u64| Self { subject, faults: vec![fault] }.check().err();
-        faults.iter().filter(|_| faults.len() > 1).find_map(alone)
+        let alone = |&fault: &u64| Self::of(self.subject, vec![fault]).check().err();
+        self.faults.iter().filter(|_| self.faults.len() > 1).find_map(alone)
     }
 
     /// Damages the store and judges what comes of it.

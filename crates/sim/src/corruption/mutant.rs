@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::log::frames;
 use super::table::data_blocks;
+use crate::frames::frames;
 use crate::golden::{Base, Image};
 use crate::random::Random;
 

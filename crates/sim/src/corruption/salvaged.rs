@@ -186,7 +186,7 @@ mod tests {
     fn a_log_that_is_damaged_and_cut_hides_no_loss() {
         let base = named("unclean").unwrap().make().unwrap();
         let (path, whole) = base.files.iter().rfind(|(path, _)| path.starts_with("wal")).unwrap();
-        let frames = crate::corruption::log::frames(whole);
+        let frames = crate::frames::frames(whole);
         for (bad, cut) in frames.iter().zip(&frames[1..]) {
             let mut bytes = whole[..cut.end].to_vec();
             bytes[bad.end - 9] ^= 1;

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::log::{COMMIT, Frame, PREAMBLE, frames};
+use crate::frames::{COMMIT, Frame, PREAMBLE, frames};
 use crate::golden::{Base, Image};
 
 /// What may be left of the log of a store that was not closed.

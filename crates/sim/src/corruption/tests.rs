@@ -21,7 +21,7 @@ fn a_sample_of_every_store_is_good_and_named_so_that_it_is_found_again() {
     assert_eq!(names.len(), subjects.storage.len() + subjects.documents.len());
     for subject in subjects.storage.iter().chain(&subjects.documents) {
         for number in 0..25 {
-            let case = Case { subject, faults: vec![spread(number, subject.plan.len())] };
+            let case = Case::of(subject, vec![spread(number, subject.plan.len())]);
             let again = Case::parse(&subjects, &case.name()).unwrap();
             assert_eq!(again.faults, case.faults);
             assert_eq!(case.check().unwrap(), again.check().unwrap(), "{}", case.name());
@@ -30,6 +30,28 @@ fn a_sample_of_every_store_is_good_and_named_so_that_it_is_found_again() {
     for wrong in ["clean:999999999", "no such store:1"] {
         assert!(Case::parse(&subjects, wrong).is_none());
     }
+}
+
+#[test]
+fn another_seed_begins_elsewhere_and_asks_more_of_others() {
+    let subjects = Subjects::all().unwrap();
+    let sampled = |seed: u64| {
+        let of = |index| Case { asked: Asked::Some(seed), ..case_of(&subjects, seed, index, 0) };
+        let names =
+            |cases: Vec<Case<'_>>| cases.iter().map(Case::name).collect::<std::collections::BTreeSet<_>>();
+        let singles: Vec<_> = (0..2000).map(of).filter(|case| case.faults.len() == 1).collect();
+        let count = singles.len();
+        let fixed = (0..2000)
+            .map(|number| Case { asked: Asked::Some(seed), ..Case::single(&subjects.storage, number) });
+        let salvaged: Vec<_> = fixed.filter(Case::is_salvaged).collect();
+        assert!((80..260).contains(&salvaged.len()), "{}", salvaged.len());
+        let met = names(singles);
+        assert_eq!(met.len(), count, "no fault twice");
+        (met, names(salvaged))
+    };
+    let ((one, salvaged_by_one), (two, salvaged_by_two)) = (sampled(1), sampled(2));
+    assert!(one.intersection(&two).count() < 200);
+    assert!(salvaged_by_one.intersection(&salvaged_by_two).count() < salvaged_by_one.len() / 4);
 }
 
 #[test]

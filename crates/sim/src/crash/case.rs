@@ -8,6 +8,7 @@ use super::script::{Script, Step};
 use super::session::{Check, Session};
 use crate::disk::{Disk, Op, SimFs};
 use crate::model::Model;
+use crate::protocol::Judged;
 use crate::random::Random;
 
 /// What a case did beside its crash states.
@@ -36,6 +37,16 @@ pub fn run(seed: u64, script: &Script, depth: Depth, counts: &mut Counts) -> Che
     checked
 }
 
+/// Runs a scenario and looks at nothing but the order of its changes: whatever else is wrong is for others to find.
+pub fn order(seed: u64, script: &Script, judged: &mut Judged) -> Check<()> {
+    let config = Config::from_seed(seed);
+    let Ok(recording) = record(&config, seed, &script.0) else { return Ok(()) };
+    let mut explorer = Explorer::new(&config, Depth { second: 1, third: 1, crashes: 1 }, seed);
+    let checked = explorer.order(&recording);
+    *judged += explorer.tally.judged;
+    checked
+}
+
 fn record(config: &Config, seed: u64, steps: &[Step]) -> Check<Recording> {
     let before = Disk::default();
     let fs = SimFs::new(before.clone());
@@ -60,14 +71,16 @@ fn failing_syncs(
     let of_files = syncs.iter().map(|op| matches!(op, Op::Sync { .. }));
     let (files, dirs): (Vec<_>, Vec<_>) = (0..syncs.len()).zip(of_files).partition(|(_, of_file)| *of_file);
     let mut random = Random::nth(seed, 0xF5);
-    for (list, count, counter) in
-        [(files, 2, &mut counts.failed_syncs), (dirs, 1, &mut counts.failed_dir_syncs)]
-    {
+    for (list, count) in [(files, 2), (dirs, 1)] {
         for _ in 0..list.len().min(count) {
             let (after, _) = *random.pick(&list);
-            fail_one_sync(config, seed, script, after, explorer)
+            let failed = fail_one_sync(config, seed, script, after, explorer)
                 .map_err(|what| format!("{what}\n  sync {after} failed"))?;
-            *counter += 1;
+            match failed {
+                Some(Op::FailedSyncDir { .. }) => counts.failed_dir_syncs += 1,
+                Some(_) => counts.failed_syncs += 1,
+                None => {}
+            }
         }
     }
     Ok(())
@@ -77,35 +90,28 @@ const fn is_sync(op: &Op) -> bool {
     matches!(op, Op::Sync { .. } | Op::SyncDir { .. })
 }
 
+/// Gives the change that became a failure. With another draw of what follows there may be fewer syncs, and none.
 fn fail_one_sync(
     config: &Config,
     seed: u64,
     script: &Script,
     after: usize,
     explorer: &mut Explorer<'_>,
-) -> Check<()> {
+) -> Check<Option<Op>> {
     let fs = SimFs::default();
     fs.fail_sync_after(after);
     fs.record();
-    let mut session = Session::new(config, fs.clone(), Model::default(), seed);
+    let mut session = Session::new(config, fs, Model::default(), seed);
     session.faulty = true;
-    match session.open(&Ledger::default()) {
-        Ok(_) => {
-            session.run(&script.0)?;
-            session.end(false)?;
-        }
-        // A store that could not be created may be there or not, and holds nothing.
-        Err(_) if fs.has_failed() => {}
-        Err(what) => return Err(what),
+    // A store that could not be created may be there or not, and holds nothing.
+    session.open(&Ledger::default())?;
+    session.run(&script.0)?;
+    session.end(false)?;
+    if !session.has_failed() {
+        return Ok(None);
     }
-    // With a fault, or without the close at the end, there may be fewer syncs.
-    if !fs.has_failed() {
-        return Ok(());
-    }
-    explorer.explore_failed_sync(&Recording::of(
-        session,
-        Disk::default(),
-        Ledger::default(),
-        Model::default(),
-    ))
+    explorer.tally.failed_opens += u64::from(session.failed_in_open);
+    let recording = Recording::of(session, Disk::default(), Ledger::default(), Model::default());
+    let failure = explorer.explore_failed_sync(&recording, 0)?;
+    Ok(Some(failure))
 }

@@ -45,6 +45,19 @@ impl Config {
         }
     }
 
+    /// One in which a segment is full after a commit, and nothing is done but what is asked for.
+    #[cfg(test)]
+    pub fn small() -> Self {
+        Self {
+            memtable_bytes: 1 << 20,
+            wal_segment_bytes: 1,
+            table_bytes: 1 << 20,
+            latest_only: false,
+            links: true,
+            ..Self::from_seed(1)
+        }
+    }
+
     /// What may be gone of a store that was just opened. One that keeps the newest only may have dropped the rest meanwhile.
     pub fn may_forget(&self, ledger: &Ledger) -> Floors {
         if self.latest_only { Floors::all(u64::MAX) } else { ledger.floors }

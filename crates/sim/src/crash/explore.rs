@@ -11,7 +11,7 @@ use super::session::{Check, Session};
 use super::verify;
 use crate::disk::{Crash, Disk, Op, SimFs};
 use crate::model::Model;
-use crate::protocol::Protocol;
+use crate::protocol::{Judged, Protocol};
 use crate::random::{Random, mix};
 use fountain_lsm::{Durability, ManualClock, Timestamp};
 use std::sync::Arc;
@@ -27,8 +27,12 @@ pub struct Tally {
     pub replayed: u64,
     /// Openings that reported a discarded end of a log.
     pub torn: u64,
-    /// Operations checked against the rules of their order.
-    pub ordered: u64,
+    /// Syncs that failed in a store that had crashed before.
+    pub failed_later: u64,
+    /// Syncs that failed while a store was opened that was there before.
+    pub failed_opens: u64,
+    /// What the rules of the order had to look at.
+    pub judged: Judged,
 }
 
 impl Tally {
@@ -40,7 +44,9 @@ impl Tally {
         self.checkpoints += other.checkpoints;
         self.replayed += other.replayed;
         self.torn += other.torn;
-        self.ordered += other.ordered;
+        self.failed_later += other.failed_later;
+        self.failed_opens += other.failed_opens;
+        self.judged += other.judged;
     }
 
     /// All crash states.
@@ -93,6 +99,11 @@ pub struct Depth {
 /// Moments between a sync that fails and the end of the process at which the power fails, about.
 const MOMENTS_AFTER_FAILURE: usize = 6;
 
+/// One in so many second lives of a store has a sync that fails.
+const FAILING_LIVES: usize = 8;
+/// About as many syncs as opening a store takes, and some more.
+const SYNCS_OF_A_LIFE: usize = 16;
+
 /// Explores one case.
 pub struct Explorer<'a> {
     config: &'a Config,
@@ -131,21 +142,27 @@ impl<'a> Explorer<'a> {
         })
     }
 
-    /// P6: a sync failed in a first recording. What comes after it is crashed at some moments. At its end comes another
-    /// process, which finds what the running machine shows; then the power fails at every other moment of its recovery, and
-    /// what the failed sync should have written is gone or not. A process that dies while it takes back the directories of
-    /// a new store is left out: a limit that is published.
-    pub fn explore_failed_sync(&mut self, recording: &Recording) -> Check<()> {
-        let is_failure = |op: &Op| matches!(op, Op::FailedSync { .. } | Op::FailedSyncDir { .. });
-        let failure = recording.ops.iter().position(is_failure).ok_or("no sync has failed")?;
-        let after = ((recording.ops.len() - failure) / MOMENTS_AFTER_FAILURE).max(1);
+    /// Looks at nothing but the order of the changes.
+    pub fn order(&mut self, recording: &Recording) -> Check<()> {
+        self.walk(recording, 0, 0, &mut |_, _| Ok(()))
+    }
+
+    /// P6: a sync failed in a recording before which there were so many crashes. What comes after it is crashed at some
+    /// moments. At its end comes another process, which finds what the running machine shows; then the power fails at every
+    /// other moment of its recovery, and what the failed sync should have written is gone or not. A process that dies while it
+    /// takes back the directories of a new store is left out: a limit that is published. Gives the change that failed.
+    pub fn explore_failed_sync(&mut self, recording: &Recording, crashes: usize) -> Check<Op> {
+        let is_failure = |op: &&Op| matches!(op, Op::FailedSync { .. } | Op::FailedSyncDir { .. });
+        let failure = recording.ops.iter().find(is_failure).ok_or("no sync has failed")?;
+        let place = recording.ops.iter().take_while(|op| !is_failure(op)).count();
+        let after = ((recording.ops.len() - place) / MOMENTS_AFTER_FAILURE).max(1);
         let mut at_the_end = None;
-        self.walk(recording, 0, failure + 1, &mut |explorer, moment| {
+        self.walk(recording, crashes, place + 1, &mut |explorer, moment| {
             at_the_end = Some((moment.disk.clone(), moment.ledger.after_crash(true), moment.model.clone()));
             // A failure that ends nothing is followed by the rest of the scenario.
             if explorer.random.one_in(after) {
                 let is_limit = moment.disk.has_names_in_doubt() && !moment.ledger.created;
-                for crash in plan::all(moment.disk, false, &mut explorer.random) {
+                for crash in explorer.crashes_after_failure(moment) {
                     if !(is_limit && crash == Crash::Kill) {
                         explorer.try_crash(moment, &crash)?;
                     }
@@ -153,9 +170,9 @@ impl<'a> Explorer<'a> {
             }
             Ok(())
         })?;
-        let Some((disk, ledger, model)) = at_the_end else { return Ok(()) };
+        let Some((disk, ledger, model)) = at_the_end else { return Ok(failure.clone()) };
         let recovery = self.live_on(disk, &ledger, &model)?;
-        self.walk(&recovery, 1, 0, &mut |explorer, moment| {
+        self.walk(&recovery, crashes + 1, 0, &mut |explorer, moment| {
             if explorer.random.one_in(2) {
                 return Ok(());
             }
@@ -163,7 +180,16 @@ impl<'a> Explorer<'a> {
                 explorer.try_crash(moment, &crash)?;
             }
             Ok(())
-        })
+        })?;
+        Ok(failure.clone())
+    }
+
+    /// All kinds in a first life of a store, few in a later one.
+    fn crashes_after_failure(&mut self, moment: &Moment<'_>) -> Vec<Crash> {
+        match moment.crashes {
+            0 => plan::all(moment.disk, false, &mut self.random),
+            _ => vec![Crash::Synced, Crash::Kill, Crash::Sectors(self.random.bits())],
+        }
     }
 
     /// Tries some crashes at some moments of a later recording.
@@ -221,9 +247,9 @@ impl<'a> Explorer<'a> {
                 disk.apply(op);
                 // The next open may already have begun to change things.
                 ledger.clean = false;
-                self.tally.ordered += 1;
             }
         }
+        self.tally.judged += protocol.judged;
         Ok(())
     }
 
@@ -246,11 +272,15 @@ impl<'a> Explorer<'a> {
             _ => false,
         };
         self.verify_checkpoints(&image, ledger, model)?;
+        if deeper && crashes == 1 && self.random.one_in(FAILING_LIVES) {
+            return self.fail_later(image, ledger, model);
+        }
         if deeper {
             let recording = self.live_on(image, ledger, model)?;
             return self.explore_some(&recording, crashes);
         }
-        let mut session = self.recover(SimFs::new(image), ledger, model)?;
+        let mut session = self.session(SimFs::new(image), model);
+        self.recover(&mut session, ledger)?;
         if self.random.one_in(3) {
             self.use_further(&mut session)?;
         }
@@ -269,23 +299,48 @@ impl<'a> Explorer<'a> {
         Ok(())
     }
 
+    fn session(&mut self, fs: SimFs, model: &Model) -> Session<'a> {
+        Session::new(self.config, fs, model.clone(), self.random.bits())
+    }
+
     /// Opens the store that is there and compares it with the model.
-    fn recover(&mut self, fs: SimFs, ledger: &Ledger, model: &Model) -> Check<Session<'a>> {
-        let mut session = Session::new(self.config, fs, model.clone(), self.random.bits());
-        let found = session.open(ledger)?;
-        self.tally.replayed += found.report.replayed_commits;
-        self.tally.torn += u64::from(!found.report.discarded.is_empty());
-        Ok(session)
+    fn recover(&mut self, session: &mut Session<'a>, ledger: &Ledger) -> Check<()> {
+        if let Some(found) = session.open(ledger)? {
+            self.tally.replayed += found.report.replayed_commits;
+            self.tally.torn += u64::from(!found.report.discarded.is_empty());
+        }
+        Ok(())
     }
 
     /// Records how the store is recovered and used further.
     fn live_on(&mut self, image: Disk, ledger: &Ledger, model: &Model) -> Check<Recording> {
         let fs = SimFs::new(image.clone());
         fs.record();
-        let mut session = self.recover(fs, ledger, model)?;
+        let mut session = self.session(fs, model);
+        self.recover(&mut session, ledger)?;
         self.use_further(&mut session)?;
         session.end(self.random.one_in(2))?;
         Ok(Recording::of(session, image, ledger.clone(), model.clone()))
+    }
+
+    /// P6 after a crash: a sync fails while the store is recovered or used further.
+    fn fail_later(&mut self, image: Disk, ledger: &Ledger, model: &Model) -> Check<()> {
+        let fs = SimFs::new(image.clone());
+        fs.record();
+        fs.fail_sync_after(self.random.below(SYNCS_OF_A_LIFE));
+        let mut session = self.session(fs, model);
+        session.faulty = true;
+        self.recover(&mut session, ledger)?;
+        self.use_further(&mut session)?;
+        session.end(false)?;
+        let (failed, in_open) = (session.has_failed(), session.failed_in_open);
+        let recording = Recording::of(session, image, ledger.clone(), model.clone());
+        if !failed {
+            return self.explore_some(&recording, 1);
+        }
+        self.tally.failed_later += 1;
+        self.tally.failed_opens += u64::from(in_open);
+        self.explore_failed_sync(&recording, 1).map(drop).map_err(|what| format!("{what}\n  a sync failed"))
     }
 
     /// A store that was recovered must be as good as any: it takes commits, flushes, and opens again.

@@ -23,4 +23,4 @@ pub mod session;
 mod stage;
 pub mod verify;
 
-pub use stage::STAGE;
+pub use stage::{ORDER, STAGE};

@@ -44,8 +44,10 @@ pub struct Session<'a> {
     past: Past,
     /// What may be gone, as it was noted last.
     floors: Floors,
-    /// Faults are to be expected, so an error is not a finding.
+    /// A fault is to be expected, and from then on an error is not a finding.
     pub faulty: bool,
+    /// The fault came while a store was opened that was there before.
+    pub failed_in_open: bool,
     /// Nothing more can be written.
     dead: bool,
 }
@@ -79,6 +81,7 @@ impl<'a> Session<'a> {
             past: Past::new(config.latest_only, Floors::default()),
             floors: Floors::default(),
             faulty: false,
+            failed_in_open: false,
             dead: false,
         }
     }
@@ -109,12 +112,26 @@ impl<'a> Session<'a> {
         self.db.as_ref().ok_or_else(|| "the store is not open".to_owned())
     }
 
-    /// Opens the store as somebody who knows only what was promised, and verifies it.
-    pub fn open(&mut self, ledger: &Ledger) -> Check<Found> {
-        let before = self.fs.read_bytes();
+    /// Whether the fault has come that was to be expected.
+    pub fn has_failed(&self) -> bool {
+        self.faulty && self.fs.has_failed()
+    }
+
+    /// Opens the store as somebody who knows only what was promised, and verifies it. Nothing is found where the fault keeps
+    /// it from opening, which ends the session.
+    pub fn open(&mut self, ledger: &Ledger) -> Check<Option<Found>> {
+        let (before, had_failed) = (self.fs.read_bytes(), self.has_failed());
         let image_bytes = self.fs.with_disk(verify::bytes_of);
-        let db = Db::open(Path::new(STORE), self.config.options(&self.fs, &self.clock));
-        let db = db.map_err(|error| format!("the store does not open: {error}"))?;
+        let opened = Db::open(Path::new(STORE), self.config.options(&self.fs, &self.clock));
+        self.failed_in_open |= ledger.created && self.has_failed() && !had_failed;
+        let db = match opened {
+            Ok(db) => db,
+            Err(_) if self.has_failed() => {
+                self.dead = true;
+                return Ok(None);
+            }
+            Err(error) => return Err(format!("the store does not open: {error}")),
+        };
         verify::effort(self.fs.read_bytes() - before, image_bytes)?;
         let floors = self.config.may_forget(ledger);
         let found = verify::store(&db, &self.fs, &self.model, ledger, &floors, &mut self.random)?;
@@ -124,7 +141,7 @@ impl<'a> Session<'a> {
         self.floors = ledger.floors.lowered(found.last);
         self.past = Past::new(self.config.latest_only, self.floors);
         self.note_floors();
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Carries out steps until the end, or until a fault ends it.
@@ -271,7 +288,7 @@ impl<'a> Session<'a> {
     }
 
     fn excuse(&self, error: &Error) -> Check<()> {
-        if self.faulty { Ok(()) } else { Err(format!("failed without a fault: {error}")) }
+        if self.has_failed() { Ok(()) } else { Err(format!("failed without a fault: {error}")) }
     }
 
     fn ingest(&mut self) -> Check<()> {
@@ -344,17 +361,18 @@ impl<'a> Session<'a> {
     /// Ends this life of the store, in good order or not.
     pub fn end(&mut self, close: bool) -> Check<()> {
         self.snapshots.clear();
-        let Some(db) = self.db.take() else { return Ok(()) };
-        let closed = if close { db.close() } else { Ok(()) };
-        drop(db);
-        match closed {
-            Ok(()) if close && !self.faulty => {
-                self.mark(Mark::Acknowledged(self.model.last(), Durability::Disk));
-                self.mark(Mark::Closed);
+        if let Some(db) = self.db.take() {
+            let closed = if close { db.close() } else { Ok(()) };
+            drop(db);
+            match closed {
+                Ok(()) if self.has_failed() => {}
+                Ok(()) if close => {
+                    self.mark(Mark::Acknowledged(self.model.last(), Durability::Disk));
+                    self.mark(Mark::Closed);
+                }
+                Ok(()) => self.mark(Mark::Acknowledged(self.model.last(), Durability::Os)),
+                Err(error) => self.excuse(&error)?,
             }
-            Ok(()) if !self.faulty => self.mark(Mark::Acknowledged(self.model.last(), Durability::Os)),
-            Ok(()) => {}
-            Err(error) => self.excuse(&error)?,
         }
         match self.fs.open_handles() {
             0 => Ok(()),
@@ -364,7 +382,7 @@ impl<'a> Session<'a> {
 
     fn reopen(&mut self, close: bool) -> Check<()> {
         self.end(close)?;
-        if self.faulty {
+        if self.has_failed() {
             self.dead = true;
             return Ok(());
         }

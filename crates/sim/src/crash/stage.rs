@@ -5,6 +5,7 @@ use super::explore::Depth;
 use super::scenarios::{SCRIPTED, SHORT_SEQUENCES, random, short_sequence};
 use super::script::Script;
 use crate::parallel::{guarded, parallel};
+use crate::protocol::Judged;
 use crate::shrink::shrink;
 use crate::stage::{Context, Count, Failure, Stage, StageReport, parse_case};
 use crate::watchdog;
@@ -12,6 +13,10 @@ use crate::watchdog;
 /// The stage.
 pub const STAGE: Stage =
     Stage { name: "crash", unit: "crash states", share: 24.0, floor: 500_000, run, replay };
+
+/// The part of it that needs no crash, by itself: the rules of the order of changes must find what is theirs.
+pub const ORDER: Stage =
+    Stage { name: "order", unit: "changes checked", share: 1.0, floor: 0, run: run_order, replay };
 
 const DEPTH: Depth = Depth { second: 12, third: 12, crashes: 6 };
 
@@ -30,22 +35,40 @@ fn run(ctx: &Context) -> StageReport {
         done: sum(Tallies::states),
         also: vec![
             count("double crashes", |t| t.counts.tally.states[1], 75_000),
-            count("triple crashes", |t| t.counts.tally.states[2], 5_000),
-            count("scenarios", |t| t.cases, 0),
-            count("failed syncs of files", |t| t.counts.failed_syncs, 1_000),
-            count("failed syncs of directories", |t| t.counts.failed_dir_syncs, 500),
-            count("lying disks", |t| t.counts.lies.lies, 2_000),
-            count("of them noticed as damage", |t| t.counts.lies.lies_noticed, 1),
-            count("disks with sectors spoilt whole", |t| t.counts.lies.spoilt, 2_000),
-            count("of them noticed as damage", |t| t.counts.lies.spoilt_noticed, 1),
-            count("checkpoints opened", |t| t.counts.tally.checkpoints, 1_000),
-            count("commits replayed", |t| t.counts.tally.replayed, 1_000),
-            count("torn logs", |t| t.counts.tally.torn, 1_000),
-            count("changes checked for their order", |t| t.counts.tally.ordered, 10_000),
+            count("triple crashes", |t| t.counts.tally.states[2], 40_000),
+            count("scenarios", |t| t.cases, 400),
+            count("failed syncs of files", |t| t.counts.failed_syncs, 800),
+            count("failed syncs of directories", |t| t.counts.failed_dir_syncs, 400),
+            count("failed syncs after a crash", |t| t.counts.tally.failed_later, 1_000),
+            count("failed syncs while a store was opened", |t| t.counts.tally.failed_opens, 700),
+            count("lying disks", |t| t.counts.lies.lies, 2_500),
+            count("of them noticed as damage", |t| t.counts.lies.lies_noticed, 800),
+            count("disks with sectors spoilt whole", |t| t.counts.lies.spoilt, 2_500),
+            count("of them noticed as damage", |t| t.counts.lies.spoilt_noticed, 300),
+            count("checkpoints opened", |t| t.counts.tally.checkpoints, 50_000),
+            count("commits replayed", |t| t.counts.tally.replayed, 120_000),
+            count("torn logs", |t| t.counts.tally.torn, 7_000),
+            count("changes checked for their order", |t| t.counts.tally.judged.changes, 1_000_000),
+            count("files that manifests named, looked up", |t| t.counts.tally.judged.named, 120_000),
+            count("files removed, looked up in manifests", |t| t.counts.tally.judged.removed, 100_000),
         ],
         failures,
         seconds: 0.0,
     }
+}
+
+fn run_order(ctx: &Context) -> StageReport {
+    let (judged, failures) = parallel(
+        ctx,
+        |judged: &Judged| judged.changes,
+        |judged, index, seed| {
+            let script = script_of(index, seed);
+            let checked = guarded(|| case::order(seed, &script, judged)).unwrap_or(Ok(()));
+            checked.map_err(|what| failure(seed, &script, &what))
+        },
+    );
+    let done = judged.iter().map(|judged| judged.changes).sum();
+    StageReport { done, failures, ..StageReport::default() }
 }
 
 #[derive(Default)]

@@ -2,15 +2,21 @@
 //!
 //! A crash finds a violation only if it comes at the right moment; this finds it whenever it happens. The rules are
 //! those of `docs/engine.md`; manifests are read here by the words of `docs/format.md`, with no code of the engine.
+//!
+//! What always holds: an edit that cannot be read breaks a rule, and what was judged is counted, so that a change of the
+//! format cannot leave rules with nothing to look at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use crate::disk::{Disk, FileId, Name, Op, ROOT};
-
-mod manifest;
+use std::ops::AddAssign;
 
 use manifest::Described;
+
+use crate::disk::{Disk, FileId, Name, Op, ROOT};
+use crate::frames::PREAMBLE;
+
+mod manifest;
+#[cfg(test)]
+mod tests;
 
 /// Where a file lies and what it is.
 #[derive(Clone, Debug)]
@@ -31,6 +37,25 @@ enum Class {
     Other,
 }
 
+/// How much there was for the rules to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Changes of the disk.
+    pub changes: u64,
+    /// Files that an edit of a manifest named, looked up on disk.
+    pub named: u64,
+    /// Files that were removed, looked up in the manifest on disk.
+    pub removed: u64,
+}
+
+impl AddAssign for Judged {
+    fn add_assign(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.named += other.named;
+        self.removed += other.removed;
+    }
+}
+
 /// What has been seen so far on one disk.
 #[derive(Clone, Debug, Default)]
 pub struct Protocol {
@@ -39,6 +64,8 @@ pub struct Protocol {
     numbers: BTreeMap<FileId, BTreeSet<u64>>,
     /// The directory above, of every directory.
     parents: BTreeMap<FileId, FileId>,
+    /// What the rules had to look at.
+    pub judged: Judged,
 }
 
 impl Protocol {
@@ -81,6 +108,7 @@ impl Protocol {
     /// # Errors
     /// Which rule it breaks.
     pub fn check(&mut self, disk: &Disk, op: &Op) -> Result<(), String> {
+        self.judged.changes += 1;
         match op {
             Op::Create { dir, name } => self.create(disk, *dir, name),
             Op::MakeDir { dir, .. } => {
@@ -114,9 +142,12 @@ impl Protocol {
     fn rename(&mut self, disk: &Disk, from: (FileId, &Name), to: (FileId, &Name)) -> Result<(), String> {
         let Some(file) = disk.entry(from.0, from.1) else { return Ok(()) };
         if class_of(to.1) == Class::Current {
-            point_to_manifest(disk, to.0, file)?;
+            self.point_to_manifest(disk, to.0, file)?;
         }
         if disk.is_dir(file) {
+            if is_piece(from.1) {
+                self.publish(disk, file, to.1)?;
+            }
             self.parents.insert(file, to.0);
         } else if let Some(known) = self.files.get_mut(&file) {
             (known.dir, known.name, known.class) = (to.0, Name::clone(to.1), class_of(to.1));
@@ -124,12 +155,12 @@ impl Protocol {
         Ok(())
     }
 
-    fn write(&self, disk: &Disk, file: FileId, at: u64, bytes: &[u8]) -> Result<(), String> {
+    fn write(&mut self, disk: &Disk, file: FileId, at: u64, bytes: &[u8]) -> Result<(), String> {
         let Some(known) = self.files.get(&file) else { return Ok(()) };
         match known.class {
             Class::Table(_) => self.unfinished(file),
             Class::Segment(_) if at == 0 => continues(disk, known.dir, bytes),
-            Class::Segment(number) if at >= manifest::PREAMBLE_BYTES as u64 => {
+            Class::Segment(number) if at >= PREAMBLE as u64 => {
                 let named = disk.durable_entry(known.dir, &known.name) == Some(file);
                 if known.synced && named {
                     Ok(())
@@ -138,7 +169,11 @@ impl Protocol {
                 }
             }
             Class::Manifest(number) if current(disk, known.dir) == Some(number) => {
-                described_is_there(disk, known.dir, &Described::read_frames(bytes, at))
+                let (dir, mut whole) = (known.dir, disk.bytes(file).map_or(Vec::new(), |now| now.to_vec()));
+                whole.truncate(at as usize);
+                whole.extend(bytes);
+                let described = Described::written(&whole, at as usize)?;
+                self.described_is_there(disk, dir, &described)
             }
             Class::Manifest(number) if at > 0 => {
                 Err(format!("manifest {number} is appended to, but is not the current one"))
@@ -158,22 +193,81 @@ impl Protocol {
     }
 
     /// What the manifest that a crash would certainly find needs may not be removed.
-    fn remove(&self, disk: &Disk, dir: FileId, name: &Name) -> Result<(), String> {
+    fn remove(&mut self, disk: &Disk, dir: FileId, name: &Name) -> Result<(), String> {
         let Some(file) = disk.entry(dir, name) else { return Ok(()) };
         let class = self.files.get(&file).map_or(Class::Other, |known| known.class);
         let store = self.store_of(dir, class);
-        let Some((number, described)) = durable_manifest(disk, store) else { return Ok(()) };
-        if is_piece(disk, store) {
+        let Some((number, described)) = durable_manifest(disk, store)? else { return Ok(()) };
+        // What a checkpoint that died has left may be cleared away in any order.
+        if self.name_of(disk, store).is_some_and(|name| is_piece(name)) {
             return Ok(());
         }
+        self.judged.removed += u64::from(class != Class::Other);
         let needed = match class {
-            Class::Table(table) => described.live().contains(&table),
-            Class::Segment(segment) => described.log_number.is_some_and(|oldest| segment >= oldest),
+            Class::Table(table) => described.has_table(table),
+            // A segment that was made ready for later, and holds nothing, is read by nobody.
+            Class::Segment(segment) => described.log_number.is_some_and(|oldest| {
+                segment == oldest
+                    || (segment > oldest && holds_frames(disk.bytes(file).map_or(&[], |bytes| bytes)))
+            }),
             Class::Manifest(manifest) => manifest == number,
             Class::Current => true,
             Class::Other => false,
         };
         if needed { Err(format!("{name} is removed, but the manifest on disk needs it")) } else { Ok(()) }
+    }
+
+    /// What a directory is called.
+    fn name_of<'a>(&self, disk: &'a Disk, dir: FileId) -> Option<&'a Name> {
+        let above = self.parents.get(&dir)?;
+        disk.entries(*above).find(|(_, file)| *file == dir).map(|(name, _)| name)
+    }
+
+    /// `CURRENT` may be replaced only by a file that is on disk and names a manifest that is, name included.
+    fn point_to_manifest(&mut self, disk: &Disk, dir: FileId, temp: FileId) -> Result<(), String> {
+        if !disk.is_synced(temp) {
+            return Err("CURRENT is replaced by a file that is not synced".to_owned());
+        }
+        let text = disk.bytes(temp).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let name = text.as_deref().and_then(|text| text.split(' ').next()).unwrap_or_default();
+        match disk.durable_entry(dir, name) {
+            Some(manifest) if disk.is_synced(manifest) => {
+                let described = Described::written(disk.bytes(manifest).map_or(&[], |bytes| bytes), 0)?;
+                self.described_is_there(disk, dir, &described)
+            }
+            Some(_) => Err(format!("CURRENT names {name}, which is not synced")),
+            None => Err(format!("CURRENT names {name}, whose name is not on disk")),
+        }
+    }
+
+    /// A store that was put together under another name gets its own when all of it is on disk.
+    fn publish(&mut self, disk: &Disk, dir: FileId, name: &Name) -> Result<(), String> {
+        match durable_manifest(disk, dir)? {
+            Some((_, described)) => self.described_is_there(disk, dir, &described),
+            None => Err(format!("{name} gets its name before its CURRENT and its manifest are on disk")),
+        }
+    }
+
+    /// Whatever a manifest names is on disk before the manifest says so.
+    fn described_is_there(&mut self, disk: &Disk, dir: FileId, described: &Described) -> Result<(), String> {
+        let (tables, segments) = (disk.durable_entry(dir, "tables"), disk.durable_entry(dir, "wal"));
+        for number in described.live() {
+            self.judged.named += 1;
+            let name = format!("{number:06}.sst");
+            match tables.and_then(|dir| disk.durable_entry(dir, &name)) {
+                Some(file) if disk.is_synced(file) => {}
+                Some(_) => return Err(format!("the manifest names {name}, which is not synced")),
+                None => return Err(format!("the manifest names {name}, whose name is not on disk")),
+            }
+        }
+        let Some(number) = described.log_number else { return Ok(()) };
+        self.judged.named += 1;
+        let name = format!("{number:06}.wal");
+        // The newest segment takes commits meanwhile; that its name is on disk is what counts.
+        match segments.and_then(|dir| disk.durable_entry(dir, &name)) {
+            Some(_) => Ok(()),
+            None => Err(format!("the manifest names {name}, whose name is not on disk")),
+        }
     }
 }
 
@@ -197,59 +291,26 @@ fn current(disk: &Disk, dir: FileId) -> Option<u64> {
     }
 }
 
-/// Whatever a manifest names is on disk before the manifest says so.
-fn described_is_there(disk: &Disk, dir: FileId, described: &Described) -> Result<(), String> {
-    if let Some(tag) = described.unknown {
-        return Err(format!("the manifest has field {tag}, which this check does not know"));
-    }
-    let on_disk = |dir: Option<FileId>, name: String| {
-        let file = dir.and_then(|dir| disk.durable_entry(dir, &name));
-        match file {
-            Some(file) if disk.is_synced(file) => Ok(()),
-            Some(_) => Err(format!("the manifest names {name}, which is not synced")),
-            None => Err(format!("the manifest names {name}, whose name is not on disk")),
-        }
-    };
-    let (tables, segments) = (disk.durable_entry(dir, "tables"), disk.durable_entry(dir, "wal"));
-    for number in described.live() {
-        on_disk(tables, format!("{number:06}.sst"))?;
-    }
-    match described.log_number {
-        // The newest segment takes commits meanwhile; that its name is on disk is what counts.
-        Some(number)
-            if segments.and_then(|dir| disk.durable_entry(dir, &format!("{number:06}.wal"))).is_none() =>
-        {
-            Err(format!("the manifest names segment {number}, whose name is not on disk"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// `CURRENT` may be replaced only by a file that is on disk and names a manifest that is, name included.
-fn point_to_manifest(disk: &Disk, dir: FileId, temp: FileId) -> Result<(), String> {
-    if !disk.is_synced(temp) {
-        return Err("CURRENT is replaced by a file that is not synced".to_owned());
-    }
-    let text = disk.bytes(temp).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    let name = text.as_deref().and_then(|text| text.split(' ').next()).unwrap_or_default();
-    match disk.durable_entry(dir, name) {
-        Some(manifest) if disk.is_synced(manifest) => {
-            let described = Described::read(disk.bytes(manifest).map_or(&[], |bytes| bytes));
-            described_is_there(disk, dir, &described)
-        }
-        Some(_) => Err(format!("CURRENT names {name}, which is not synced")),
-        None => Err(format!("CURRENT names {name}, whose name is not on disk")),
-    }
-}
-
 /// The manifest that `CURRENT` on disk names, as far as it is on disk for certain.
-fn durable_manifest(disk: &Disk, store: FileId) -> Option<(u64, Described)> {
-    let current = disk.durable_bytes(disk.durable_entry(store, "CURRENT")?)?;
+fn durable_manifest(disk: &Disk, store: FileId) -> Result<Option<(u64, Described)>, String> {
+    let durable = |name: &str| disk.durable_bytes(disk.durable_entry(store, name)?);
+    let Some(current) = durable("CURRENT") else { return Ok(None) };
     let text = String::from_utf8_lossy(current);
-    let name = text.split(' ').next()?;
-    let Class::Manifest(number) = class_of(name) else { return None };
-    let bytes = disk.durable_bytes(disk.durable_entry(store, name)?)?;
-    Some((number, Described::read(bytes)))
+    let name = text.split(' ').next().unwrap_or_default();
+    match (class_of(name), durable(name)) {
+        (Class::Manifest(number), Some(bytes)) => Ok(Some((number, Described::read(bytes)?))),
+        _ => Ok(None),
+    }
+}
+
+/// Whether anything lies behind the beginning of a segment.
+fn holds_frames(bytes: &[u8]) -> bool {
+    bytes.iter().skip(PREAMBLE).any(|&byte| byte != 0)
+}
+
+/// Whether a directory with this name is a store that is being put together, or what is left of one.
+fn is_piece(name: &str) -> bool {
+    name.ends_with(".tmp")
 }
 
 fn class_of(name: &str) -> Class {
@@ -263,9 +324,4 @@ fn class_of(name: &str) -> Class {
     } else {
         number(name.strip_prefix("MANIFEST-")).map_or(Class::Other, Class::Manifest)
     }
-}
-/// Whether a directory is what a checkpoint that died has left: it may be cleared away in any order.
-fn is_piece(disk: &Disk, dir: FileId) -> bool {
-    let Some(parent) = disk.lookup(Path::new("/data")) else { return false };
-    disk.entries(parent).any(|(name, file)| file == dir && name.ends_with(".tmp"))
 }
