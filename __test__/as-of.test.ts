@@ -1,7 +1,7 @@
 /** Reads that name the state they want: a sequence or a time, in every call that reads. */
 import { setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
-import type { FountainStore } from '../index.mjs'
+import type { Cursor, FountainStore } from '../index.mjs'
 import { collect, fails, newStore } from './support.js'
 
 interface Row {
@@ -71,7 +71,7 @@ test('pages of a query as of the newest sequence agree on what has expired, what
   const rest = next ? query.after(next) : query
   t.is([...items, ...(await rest.toArray())].map(({ id }) => id).join(''), expected)
   t.is([...items, ...JSON.parse(await rest.json()).items].map(({ id }) => id).join(''), expected)
-  const other = rows.find({ where: { n: 1 }, asOf: asOf + 1 }).after(next ?? '')
+  const other = rows.find({ where: { n: 1 }, asOf: asOf + 1 }).after((next ?? '') as Cursor)
   await fails(t, () => other.page(1), { code: 'ERR_INVALID_ARGUMENT' })
 })
 
@@ -83,7 +83,7 @@ test('a page behind the cursor of a query as of a time needs no more to know wha
   const { items, next } = await ask().page(1)
   await rows.put({ id: 'c', n: 1 })
   const rest = await ask()
-    .after(next ?? '')
+    .after((next ?? '') as Cursor)
     .toArray()
   t.is([...items, ...rest].map(({ id }) => id).join(''), 'ab')
 })

@@ -43,6 +43,7 @@ export interface QueryParts {
 /** What the engine is asked. */
 interface QueryBody extends QueryParts {
   readonly type?: 'count' | 'distinct'
+  readonly count?: string
   readonly path?: string
   readonly explain?: 'plan' | 'analyze'
 }
