@@ -120,14 +120,19 @@ impl Inner {
     /// # Errors
     /// As [`Catalog::expiry_at`].
     pub fn live(&self, collection: CollectionId, view: &View, tier: ReadTier) -> Result<Option<Live>> {
-        if !self.catalog.current_indexes().may_expire(collection) {
+        let at = match view {
+            View::Newest => None,
+            View::At(seq) | View::Then(seq, _) => Some(*seq),
+            View::Transaction(transaction) => Some(transaction.sequence()),
+        };
+        if !self.catalog.current_indexes().may_expire(collection, at) {
             return Ok(None);
         }
-        let (now, at) = match view {
-            View::Newest => (Some(moment(self.clock.now())), None),
-            View::At(seq) => (self.moments.of(*seq), Some(*seq)),
-            View::Then(seq, time) => (Some(moment(*time)), Some(*seq)),
-            View::Transaction(transaction) => (Some(transaction.moment()), Some(transaction.sequence())),
+        let now = match view {
+            View::Newest => Some(moment(self.clock.now())),
+            View::At(seq) => self.moments.of(*seq),
+            View::Then(_, time) => Some(moment(*time)),
+            View::Transaction(transaction) => Some(transaction.moment()),
         };
         now.map_or(Ok(None), |now| self.live_at(collection, now, at, tier))
     }

@@ -99,6 +99,8 @@ pub(crate) const MAX_OVERLAY_WITHOUT_WAITING: usize = 256;
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// Records that the sweeper deletes in one commit.
 pub(crate) const SWEEP_CHUNK_RECORDS: usize = 256;
+/// Changes of what documents expire by that are remembered for reads of earlier states; older ones are looked up.
+pub(crate) const MAX_TTL_CHANGES: usize = 1024;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.

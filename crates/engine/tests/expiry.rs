@@ -149,6 +149,21 @@ fn the_state_with_which_a_watch_begins_goes_by_the_time_when_it_began() {
 }
 
 #[test]
+fn a_transaction_keeps_the_moment_of_each_document_that_it_sees() {
+    let setup = setup();
+    let collection = setup.create(CollectionOptions::default());
+    setup.at(60);
+    // Nothing in the collection expires in the state that it reads, so it sees what it has written itself.
+    let transaction = setup.store.begin(Isolation::Snapshot).unwrap();
+    transaction.put(collection, &key(1), &setup.expiring(r#"{"n":1}"#, Some(50))).unwrap();
+    assert!(setup.sees(collection, 1, &transaction));
+    transaction.put_keeping_expiry(collection, &key(1), &setup.record(r#"{"n":2}"#)).unwrap();
+    assert!(setup.sees(collection, 1, &transaction));
+    transaction.commit(Durability::Memory).unwrap();
+    assert!(!setup.sees(collection, 1, None));
+}
+
+#[test]
 fn conditions_and_unique_keys_know_nothing_of_what_has_expired() {
     let setup = setup();
     let collection = setup.create(CollectionOptions::default());

@@ -97,6 +97,25 @@ fn snapshots_transactions_and_paged_queries_go_by_the_ttl_of_their_own_state() {
 }
 
 #[test]
+fn a_snapshot_goes_by_the_ttl_of_its_state_however_many_are_changed_meanwhile() {
+    let setup = setup();
+    let collection = setup.create(ttl("at", 10));
+    setup.put(collection, 1, &format!(r#"{{"at":{START}}}"#), None).unwrap();
+    setup.put(collection, 2, "{}", None).unwrap();
+    setup.at(10);
+    let (snapshot, held) = (setup.store.snapshot().unwrap(), setup.store.hold().unwrap());
+    let transaction = setup.store.begin(Isolation::Snapshot).unwrap();
+    setup.store.alter_collection("c", vec![CollectionSetting::Ttl(None)], Durability::Memory).unwrap();
+    for _ in 0..1100 {
+        setup.store.create_collection("other", ttl("at", 10), Durability::Memory).unwrap();
+        setup.store.drop_collection("other", Durability::Memory).unwrap();
+    }
+    let views = [View::At(snapshot.sequence()), held.view(), View::from(&transaction), View::Newest];
+    let seen = views.map(|view| [1, 2].map(|number| setup.sees(collection, number, view.clone())));
+    assert_eq!(seen, [[false, true], [false, true], [false, true], [true, true]]);
+}
+
+#[test]
 fn a_transaction_that_begins_while_a_ttl_is_changed_sees_one_state_from_the_first_read_on() {
     let kv = Arc::new(TestKv::default());
     let setup = setup_on(kv.clone());

@@ -282,7 +282,8 @@ impl Catalog {
         }
         state.dropped.extend(claims.retired);
         state.stored_next = claims.next.unwrap_or(state.stored_next);
-        if let Some(indexes) = claims.indexes {
+        if let Some(mut indexes) = claims.indexes {
+            Arc::make_mut(&mut indexes).limit_ttl_changes();
             self.indexes.store(indexes);
         }
     }

@@ -28,11 +28,12 @@ use crate::condition::Condition;
 use crate::document;
 use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
-use crate::expiry::{Moment, time};
+use crate::expiry::{Moment, lives, time};
 use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvValue, OrderedKv};
 use crate::store::Store;
+use crate::view::View;
 
 pub(crate) use registry::Transactions;
 pub(crate) use state::{Claim, State};
@@ -105,11 +106,15 @@ impl Transaction {
     pub fn put_keeping_expiry(&self, collection: CollectionId, key: &[u8], document: &[u8]) -> Result<()> {
         keys::validate(key)?;
         let _pass = self.store.inner.enter("writing")?;
-        let kv = self.store.inner.kv.as_ref();
-        let replaced = self.get(kv, &collection.storage_key(key), ReadTier::Disk)?;
-        let moment = self.moment();
+        let (inner, view) = (&self.store.inner, View::Transaction(self.clone()));
+        let live = inner.live(collection, &view, ReadTier::Disk)?;
+        let replaced = self.get(inner.kv.as_ref(), &collection.storage_key(key), ReadTier::Disk)?;
         // One that has expired is not there, so nothing is replaced.
-        match replaced.and_then(|stored| envelope::open(&stored).expires_at).filter(|at| *at > moment) {
+        let kept = match replaced {
+            Some(stored) if lives(live.as_ref(), &stored)? => envelope::open(&stored).expires_at,
+            _ => None,
+        };
+        match kept {
             Some(at) => self.put(collection, key, &envelope::expiring(document, time(at))),
             None => self.put(collection, key, document),
         }
