@@ -87,6 +87,34 @@ test('a read does not see what its transaction writes after the call, however lo
   })
 })
 
+test('a getMany in parts does not see what its transaction writes after the call', async (t) => {
+  const path = join(directory(t), 'store')
+  const first = await FountainStore.open(path)
+  const ids = Array.from({ length: 2500 }, (_, n) => `id${n}`)
+  await first.collection<Account>('accounts').batch(ids.map((id) => ({ put: { id, balance: 1 } })))
+  await first.close()
+  // From memory, and from the disk on a read thread.
+  for (const options of [{}, { cacheBytes: 0, pageCacheReads: false }]) {
+    await using store = await FountainStore.open(path, options)
+    const reading = store.transaction(async (transaction) => {
+      const inside = accounts(transaction)
+      inside.put({ id: 'id2400', balance: 2 })
+      const found = inside.getMany(ids)
+      for (const id of ids) inside.put({ id, balance: 3 })
+      inside.delete('id2300')
+      const different = (await found).filter((one) => one?.balance !== 1)
+      t.deepEqual(different, [{ id: 'id2400', balance: 2 }])
+      t.is((await inside.getMany(ids)).filter((one) => one?.balance === 3).length, 2499)
+      throw new RangeError('written enough')
+    })
+    await t.throwsAsync(reading, { instanceOf: RangeError })
+  }
+  // One that its transaction does not wait for.
+  await using store = await FountainStore.open(path, { cacheBytes: 0, pageCacheReads: false })
+  const left = await store.transaction((transaction) => [accounts(transaction).getMany(ids)])
+  await fails(t, () => left[0], { code: 'ERR_CLOSED' })
+})
+
 test('a callback that throws writes nothing', async (t) => {
   const store = await newStore(t)
   let leaked: TransactionCollection<Account, string> | undefined

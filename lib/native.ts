@@ -82,6 +82,7 @@ export interface NativeBinding {
   watchCollection(store: number, collection: number, from: number, sight: string, regex: boolean): number
   watchBegin(watch: number): number
   hold(store: number): number
+  holdWrites(transaction: number): number
   unwatch(watch: number): void
   begin(store: number, serializable: boolean): number
   transactionCollection(transaction: number, name: string): number

@@ -7,12 +7,25 @@ import type { NativeBinding } from './native.js'
 /** Means "the newest" where the addon takes a sequence to read at. */
 export const NEWEST = -1
 
+/** The number by which reads name transaction 0; that of the next is one less. */
+const FIRST_TRANSACTION_VIEW = -2
+
 /** The number by which reads name what is held for read 0; that of the next is one less. Below those of transactions. */
 const FIRST_HELD_VIEW = -2 - 2 ** 33
 
 /** Whether what reads name by a number is a transaction. */
 export function isTransaction(view: number): boolean {
   return view < NEWEST && view > FIRST_HELD_VIEW
+}
+
+/** The number by which reads name a transaction. */
+export function transactionView(transaction: number): number {
+  return FIRST_TRANSACTION_VIEW - transaction
+}
+
+/** What the transaction that reads name by `view` sees now, whatever it writes later. */
+export function holdWrites(native: NativeBinding, view: number): Lease {
+  return new Pin(native, native.holdWrites(FIRST_TRANSACTION_VIEW - view), true).lease()
 }
 
 /** One native snapshot, counted by its leases. */

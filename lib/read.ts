@@ -7,7 +7,7 @@ import type { CheckedIndex } from './indexes.js'
 import { decodeKey, encodeKey, isDocumentKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES } from './limits.js'
 import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
-import { isTransaction } from './pin.js'
+import { holdWrites, isTransaction, LeaseSlot } from './pin.js'
 import { readRecord, readWithText } from './record/reader.js'
 import type { Schema } from './schema.js'
 
@@ -118,21 +118,27 @@ export function readMany(source: ReadSource, keys: readonly Key[], at: number): 
   return source.core.during(() => readInParts(source, keys, at))
 }
 
-async function readInParts(source: ReadSource, keys: readonly Key[], at: number): Promise<unknown[]> {
+async function readInParts(source: ReadSource, keys: readonly Key[], view: number): Promise<unknown[]> {
   const found: unknown[] = []
-  for (let from = 0; from < keys.length; ) {
-    // A transaction reads at once: what it writes after the call it must not see.
-    const pause = from === 0 && isTransaction(at) ? undefined : source.core.runtime.turn.giveWayBetweenPages()
-    if (pause) await pause
-    const { io } = source.core.runtime
-    const { end, length } = packKeys(source, keys, from, io)
-    const part = keys.slice(from, end)
-    const answer = manyNow(source, part, length, at)
-    const documents = answer === PENDING ? await manyLater(source, part, length, at) : answer
-    for (const document of documents) found.push(document)
-    from += documents.length
+  const slot = new LeaseSlot()
+  try {
+    for (let from = 0, at = view; from < keys.length; at = slot.lease?.sequence ?? view) {
+      // A transaction reads at once: what it writes after the call it must not see.
+      const pause = isTransaction(at) ? undefined : source.core.runtime.turn.giveWayBetweenPages()
+      if (pause) await pause
+      const { io, native } = source.core.runtime
+      const { end, length } = packKeys(source, keys, from, io)
+      const part = keys.slice(from, end)
+      const answer = manyNow(source, part, length, at)
+      if (isTransaction(at) && (answer === PENDING || answer.length < keys.length)) slot.lease = holdWrites(native, at)
+      const documents = answer === PENDING ? await manyLater(source, part, length, at) : answer
+      for (const document of documents) found.push(document)
+      from += documents.length
+    }
+    return found
+  } finally {
+    slot.release()
   }
-  return found
 }
 
 /** Writes keys from number `from` on into `io`, as many as one call may have and as have room. */

@@ -10,7 +10,7 @@ import { fromThrown } from './failures.js'
 import { EXPIRY_OPTIONS } from './keeping.js'
 import type { Key } from './keys.js'
 import { boolean, checkOptions, type OptionRules } from './options.js'
-import { Lease } from './pin.js'
+import { Lease, transactionView } from './pin.js'
 import { prepareDelete, preparePut } from './prepare.js'
 import { type CollectionOptions, ReadCollection, viewed } from './read-collection.js'
 import { NO_COLLECTION } from './source.js'
@@ -27,9 +27,6 @@ import type { PreparedWrite } from './write-buffer.js'
 import { LEVELS } from './write-queue.js'
 
 const PUT_OPTIONS: OptionRules<TransactionPutOptions> = { ...EXPIRY_OPTIONS, keepExpiry: boolean }
-
-/** The number by which reads name what transaction 0 sees; that of the next is one less. */
-const FIRST_VIEW = -2
 
 /**
  * One attempt of `store.transaction`, for use within its callback only: afterwards everything fails with `ERR_CLOSED`.
@@ -88,7 +85,7 @@ export class Transaction {
   lease(core: StoreCore): Lease {
     if (core !== this.#core) throw new StoreError('ERR_INVALID_ARGUMENT', 'the transaction belongs to another store')
     this.#assertRunning()
-    return new Lease(FIRST_VIEW - this.#handle, () => undefined)
+    return new Lease(transactionView(this.#handle), () => undefined)
   }
 
   /**

@@ -31,7 +31,12 @@ pub fn thrown(error: &Error) -> napi::Error<Code> {
 
 /// A failure of Node-API itself.
 pub fn host_failure(error: &napi::Error) -> napi::Error<Code> {
-    thrown(&Error::new(ErrorCode::Internal, format!("Node-API: {error}")))
+    thrown(&failure_of_host(error))
+}
+
+/// The same as one of the engine's errors.
+pub fn failure_of_host(error: &napi::Error) -> Error {
+    Error::new(ErrorCode::Internal, format!("Node-API: {error}"))
 }
 
 /// A handle that is not, or no longer, open in this environment.

@@ -14,7 +14,7 @@ use napi::bindgen_prelude::{Buffer, Object};
 use napi::{Env, JsError, JsValue, Status, sys};
 use napi_derive::napi;
 
-use crate::errors::{answer, bad_argument, host_failure, thrown};
+use crate::errors::{answer, bad_argument, failure_of_host, thrown};
 use crate::reads::{self, Lent, LentRead};
 use crate::thread::{keep_block, view, with_block};
 
@@ -43,10 +43,7 @@ pub fn lend(env: Env, environment: u32, block: Buffer, into: Object<'_>) -> answ
             created
         }
     };
-    match Status::from(status) {
-        Status::Ok => Ok(()),
-        status => Err(host_failure(&napi::Error::from_status(status))),
-    }
+    checked(status).map_err(|error| thrown(&error))
 }
 
 unsafe extern "C" fn get_lent(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
@@ -101,5 +98,25 @@ unsafe fn answer(env: sys::napi_env, info: sys::napi_callback_info) -> Result<sy
             }
         })
     })?;
-    if status == sys::Status::napi_ok { Ok(value) } else { Err(bad_argument("Node-API gave no value")) }
+    checked(status).map(|()| value)
+}
+
+/// What Node-API refuses is no fault of the caller's.
+fn checked(status: sys::napi_status) -> Result<()> {
+    match Status::from(status) {
+        Status::Ok => Ok(()),
+        status => Err(failure_of_host(&napi::Error::from_status(status))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_node_refuses_is_a_failure_of_the_host_and_not_of_an_argument() {
+        assert!(checked(sys::Status::napi_ok).is_ok());
+        let error = checked(sys::Status::napi_generic_failure).unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::Internal, "Node-API: GenericFailure"));
+    }
 }

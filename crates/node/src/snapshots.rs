@@ -19,6 +19,13 @@ pub fn hold(store: u32) -> answer::Result<u32> {
     thread::keep_snapshot(store, Store::hold).map_err(|error| thrown(&error))
 }
 
+/// Keeps what a transaction sees now for a read that takes several steps, whatever it writes meanwhile. Returns the handle of what
+/// is as a snapshot.
+#[napi(catch_unwind)]
+pub fn hold_writes(transaction: u32) -> answer::Result<u32> {
+    thread::keep_writes(transaction).map_err(|error| thrown(&error))
+}
+
 /// Keeps a given sequence readable. Returns the snapshot's handle.
 #[napi(catch_unwind)]
 pub fn snapshot_at(store: u32, sequence: f64) -> answer::Result<u32> {
@@ -29,8 +36,7 @@ pub fn snapshot_at(store: u32, sequence: f64) -> answer::Result<u32> {
 /// The sequence that a snapshot keeps.
 #[napi(catch_unwind)]
 pub fn snapshot_sequence(snapshot: u32) -> answer::Result<f64> {
-    let found = thread::with_snapshot(snapshot, |kept| arguments::number(kept.sequence()));
-    found.map_err(|error| thrown(&error))
+    thread::snapshot_sequence(snapshot).map(arguments::number).map_err(|error| thrown(&error))
 }
 
 /// Lets go of a snapshot; fine if it is gone already.

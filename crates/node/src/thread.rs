@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fountain_engine::{Page, Result, Snapshot, Store, Transaction, View, Watch};
+use fountain_engine::{Page, Result, Seq, Snapshot, Store, Transaction, View, Watch};
 use napi::Env;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Function};
 use napi_derive::napi;
 
 use crate::arguments::sequence;
-use crate::errors::{answer, bad_argument, closed, host_failure, thrown};
+use crate::errors::{answer, bad_argument, closed, failure_of_host, host_failure, thrown};
 use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::registry::SharedStore;
 
@@ -41,7 +41,30 @@ struct OpenStore {
 
 struct OpenSnapshot {
     store: u32,
-    snapshot: Snapshot,
+    kept: Kept,
+}
+
+/// What a snapshot, or what is as one, keeps.
+enum Kept {
+    Sequence(Snapshot),
+    /// What a transaction had written by a moment.
+    Writes(Transaction),
+}
+
+impl Kept {
+    fn sequence(&self) -> Seq {
+        match self {
+            Self::Sequence(snapshot) => snapshot.sequence(),
+            Self::Writes(transaction) => transaction.sequence(),
+        }
+    }
+
+    fn view(&self) -> View {
+        match self {
+            Self::Sequence(snapshot) => snapshot.view(),
+            Self::Writes(transaction) => View::Transaction(transaction.clone()),
+        }
+    }
 }
 
 struct OpenTransaction {
@@ -279,16 +302,26 @@ fn free_handle<T>(used: &HashMap<u32, T>, last: u32) -> u32 {
 pub fn keep_snapshot(store: u32, take: impl FnOnce(&Store) -> Result<Snapshot>) -> Result<u32> {
     TABLES.with_borrow_mut(|tables| {
         let snapshot = take(tables.store(store)?.store.engine())?;
-        let handle = free_handle(&tables.snapshots, tables.last_snapshot);
-        tables.last_snapshot = handle;
-        tables.snapshots.insert(handle, OpenSnapshot { store, snapshot });
-        Ok(handle)
+        Ok(tables.keep(store, Kept::Sequence(snapshot)))
     })
 }
 
-/// Runs `work` on a snapshot that is kept.
-pub fn with_snapshot<R>(handle: u32, work: impl FnOnce(&Snapshot) -> R) -> Result<R> {
-    TABLES.with_borrow(|tables| Ok(work(&tables.snapshots.get(&handle).ok_or_else(closed)?.snapshot)))
+/// Keeps what a transaction sees now, whatever it writes later, and returns the handle of what is as a snapshot.
+pub fn keep_writes(handle: u32) -> Result<u32> {
+    TABLES.with_borrow_mut(|tables| {
+        let open = tables.transactions.get(&handle).ok_or_else(transaction_ended)?;
+        let (store, frozen) = (open.store, open.transaction.frozen());
+        Ok(tables.keep(store, Kept::Writes(frozen)))
+    })
+}
+
+/// The sequence of a snapshot that is kept.
+pub fn snapshot_sequence(handle: u32) -> Result<Seq> {
+    with_kept(handle, Kept::sequence)
+}
+
+fn with_kept<R>(handle: u32, work: impl FnOnce(&Kept) -> R) -> Result<R> {
+    TABLES.with_borrow(|tables| Ok(work(&tables.snapshots.get(&handle).ok_or_else(closed)?.kept)))
 }
 
 /// Releases a snapshot; fine if closing the store already did.
@@ -336,7 +369,7 @@ pub fn view(at: f64) -> Result<View> {
         return sequence(at).map(View::At);
     }
     if at <= HELD {
-        return with_snapshot((HELD - at) as u32, Snapshot::view);
+        return with_kept((HELD - at) as u32, Kept::view);
     }
     if at > -2.0 {
         return Ok(View::Newest);
@@ -407,11 +440,18 @@ impl Tables {
         self.stores.get(handle as usize).and_then(Option::as_ref).ok_or_else(closed)
     }
 
+    fn keep(&mut self, store: u32, kept: Kept) -> u32 {
+        let handle = free_handle(&self.snapshots, self.last_snapshot);
+        self.last_snapshot = handle;
+        self.snapshots.insert(handle, OpenSnapshot { store, kept });
+        handle
+    }
+
     fn ticket(&mut self, env: Env, number: u32, id: EnvId) -> Result<Ticket> {
         let environment = self.environment(id)?;
         if environment.outstanding == 0 {
             let kept = environment.mailbox.keep_alive(env, true);
-            kept.map_err(|error| bad_argument(format!("Node-API: {error}")))?;
+            kept.map_err(|error| failure_of_host(&error))?;
         }
         environment.outstanding += 1;
         Ok(Ticket::new(number, Arc::clone(&environment.mailbox)))

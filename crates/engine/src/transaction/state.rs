@@ -80,7 +80,7 @@ impl State {
         self.isolation
     }
 
-    /// What it has written so far. While somebody keeps this, its next write copies all of it.
+    /// What it has written so far, and nothing that it writes later.
     pub fn writes(&self) -> Arc<Writes> {
         Arc::clone(&lock(&self.own).writes)
     }
