@@ -62,7 +62,7 @@ impl Inner {
         let _ingesting = locked(&self.ingesting);
         let _checkpointing = locked(&self.checkpointing);
         // A compaction that somebody asked for stops soon, and none begins after it.
-        let _compacting = locked(&self.compacting);
+        let _compacting = self.compacting.take();
         if self.check_poison().is_err() {
             hit(Mark::ClosedPoisoned);
             // What is on disk is for the next open to find out; anything written now could only harm.

@@ -49,11 +49,8 @@ impl Inner {
         cancel: &AtomicBool,
         pick: impl FnOnce(&Picker<'_>) -> Option<Task>,
     ) -> Result<bool> {
-        let _compacting = locked(&self.compacting);
+        let _compacting = self.compacting.take_unless(cancel).ok_or(Error::Closed)?;
         self.check_writable()?;
-        if cancel.load(Ordering::Relaxed) {
-            return Err(Error::Closed);
-        }
         let outcome = self.try_to_compact(cancel, pick);
         self.note_job(Job::Compact, &outcome);
         outcome
@@ -176,13 +173,14 @@ impl Inner {
 
     /// Tells a running compaction to stop soon.
     pub(super) fn cancel_compaction(&self) {
-        self.cancel_asked_compaction();
         self.cancel.store(true, Ordering::Relaxed);
+        self.cancel_asked_compaction();
     }
 
     /// Tells one that was asked for to stop soon; those that make room for writers go on.
     pub(super) fn cancel_asked_compaction(&self) {
         self.cancel_asked.store(true, Ordering::Relaxed);
+        self.compacting.look_again();
     }
 }
 

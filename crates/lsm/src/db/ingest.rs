@@ -91,7 +91,7 @@ impl Inner {
 
     /// Makes the tables a commit; returns its ticket and its sequence.
     fn take_effect(&self, tables: Vec<TableMeta>) -> Result<(u64, Seq)> {
-        let _compacting = locked(&self.compacting);
+        let _compacting = self.compacting.take();
         self.flush_most()?;
         let mut log = locked(&self.log);
         self.check_writable()?;

@@ -10,6 +10,7 @@ use super::health::HealthState;
 use super::obsolete::Obsolete;
 use super::pressure::Throttle;
 use super::progress::Progress;
+use super::turn::Turn;
 use crate::cache::BlockCache;
 use crate::error::Result;
 use crate::files::StorePaths;
@@ -81,7 +82,7 @@ pub(super) struct Inner {
     /// Held while a log segment is made ready outside of the commit lock; true when none may be any more.
     pub(super) rotating_ahead: Mutex<bool>,
     pub(super) flushing: Mutex<()>,
-    pub(super) compacting: Mutex<()>,
+    pub(super) compacting: Turn,
     /// Ends a compaction under way.
     pub(super) cancel: AtomicBool,
     /// Ends one that was asked for, and those that are asked for later.

@@ -36,6 +36,7 @@ mod replayed;
 mod rotation;
 mod scrub;
 mod time;
+mod turn;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -20,6 +20,7 @@ use super::pressure::Throttle;
 use super::preview::{Found, Preview, open_tables};
 use super::progress::Progress;
 use super::recover::{Discarded, Portions, Recoverer, RecoveryReport};
+use super::turn::Turn;
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
@@ -441,7 +442,7 @@ fn assemble(
         obsolete: Obsolete::default(),
         rotating_ahead: Mutex::new(false),
         flushing: Mutex::new(()),
-        compacting: Mutex::new(()),
+        compacting: Turn::default(),
         cancel: AtomicBool::new(false),
         cancel_asked: AtomicBool::new(false),
         work: Mutex::new(Work::default()),
