@@ -18,17 +18,17 @@ use crate::timeline::{Moment, Stamp};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::{Replay, ReplayEnd, WalWriter, replay_segments};
 
-const STORE: StoreId = StoreId([0xF5; 16]);
-const FIRST: FileNumber = FileNumber(1);
-const SECOND: FileNumber = FileNumber(2);
+pub(super) const STORE: StoreId = StoreId([0xF5; 16]);
+pub(super) const FIRST: FileNumber = FileNumber(1);
+pub(super) const SECOND: FileNumber = FileNumber(2);
 /// Larger than every body that a mutation makes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-fn paths() -> StorePaths {
+pub(super) fn paths() -> StorePaths {
     StorePaths::new(Path::new("store"))
 }
 
-fn seq(number: u64) -> Seq {
+pub(super) fn seq(number: u64) -> Seq {
     Seq::new(number).unwrap_or(Seq::MAX)
 }
 
@@ -77,7 +77,7 @@ fn log(rotated: bool, closed: bool) -> Result<Arc<Disk>> {
     Ok(disk)
 }
 
-fn segment(number: FileNumber, closed: bool) -> Result<Vec<u8>> {
+pub(super) fn segment(number: FileNumber, closed: bool) -> Result<Vec<u8>> {
     log(true, closed)?.get(&paths().wal(number))
 }
 
@@ -91,7 +91,7 @@ pub(super) fn sealed_segments() -> Result<Vec<Vec<u8>>> {
 
 /// Everything that replay said.
 #[derive(Default)]
-struct Told(Vec<String>);
+pub(super) struct Told(pub(super) Vec<String>);
 
 impl Replay for Told {
     fn time(&mut self, seq: Seq, stamp: Stamp) {
@@ -156,7 +156,7 @@ pub(super) fn manifests() -> Result<Vec<Vec<u8>>> {
     Ok(vec![manifest_disk()?.get(&paths().manifest(FIRST))?])
 }
 
-fn manifest_disk() -> Result<Arc<Disk>> {
+pub(super) fn manifest_disk() -> Result<Arc<Disk>> {
     let disk = Arc::new(Disk::default());
     let state = StoreState { next_file: FileNumber(9), log_number: FileNumber(2), ..StoreState::default() };
     let (fs, counters) = (Arc::clone(&disk) as Arc<dyn Fs>, Arc::new(Counters::default()));

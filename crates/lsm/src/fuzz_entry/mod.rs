@@ -6,6 +6,7 @@
 
 mod disk;
 mod logs;
+mod salvage;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -67,11 +68,19 @@ pub enum Decoder {
     Table,
     /// The same of one with many small blocks, whose indexes have leaves.
     SplitTable,
+    /// A segment that another one follows, read as far as it can be, to be saved or judged.
+    SurveyedSegment,
+    /// A manifest, likewise.
+    SurveyedManifest,
+    /// A table with many small blocks that the manifest describes, likewise.
+    RemainsOfTable,
+    /// A table of which only its number is known, likewise.
+    RemainsOfUnnamedTable,
 }
 
 impl Decoder {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Segment,
         Self::SealedSegment,
         Self::CommitBody,
@@ -90,6 +99,10 @@ impl Decoder {
         Self::Envelope,
         Self::Table,
         Self::SplitTable,
+        Self::SurveyedSegment,
+        Self::SurveyedManifest,
+        Self::RemainsOfTable,
+        Self::RemainsOfUnnamedTable,
     ];
 
     /// Valid inputs, always the same.
@@ -99,9 +112,9 @@ impl Decoder {
     pub fn seeds(self) -> Result<Vec<Vec<u8>>> {
         match self {
             Self::Segment | Self::Frames => logs::segments(),
-            Self::SealedSegment => logs::sealed_segments(),
+            Self::SealedSegment | Self::SurveyedSegment => logs::sealed_segments(),
             Self::CommitBody => logs::commit_bodies(),
-            Self::Manifest => logs::manifests(),
+            Self::Manifest | Self::SurveyedManifest => logs::manifests(),
             Self::Edit => logs::edits(),
             Self::Preamble => logs::preambles(),
             Self::Current => logs::currents(),
@@ -112,8 +125,8 @@ impl Decoder {
             Self::Properties => tables::properties(),
             Self::Tombstones => Ok(tables::tombstones()),
             Self::Envelope => Ok(tables::envelopes()),
-            Self::Table => tables::tables(),
-            Self::SplitTable => tables::split_tables(),
+            Self::Table | Self::RemainsOfUnnamedTable => tables::tables(),
+            Self::SplitTable | Self::RemainsOfTable => tables::split_tables(),
         }
     }
 
@@ -138,6 +151,10 @@ impl Decoder {
             Self::Envelope => tables::run_envelope(input),
             Self::Table => tables::run_table(input),
             Self::SplitTable => tables::run_split_table(input),
+            Self::SurveyedSegment => salvage::run_segment(input),
+            Self::SurveyedManifest => salvage::run_manifest(input),
+            Self::RemainsOfTable => tables::run_remains(input),
+            Self::RemainsOfUnnamedTable => tables::run_unnamed_remains(input),
         }
     }
 
@@ -149,8 +166,11 @@ impl Decoder {
             | Self::Current
             | Self::Footer
             | Self::Table
-            | Self::SplitTable => Promise::Same,
-            Self::Segment | Self::Manifest | Self::Frames => Promise::CutShort,
+            | Self::SplitTable
+            | Self::SurveyedSegment
+            | Self::RemainsOfTable
+            | Self::RemainsOfUnnamedTable => Promise::Same,
+            Self::Segment | Self::Manifest | Self::SurveyedManifest | Self::Frames => Promise::CutShort,
             _ => Promise::Sound,
         }
     }

@@ -13,7 +13,9 @@ use super::footer::{FOOTER_BYTES, Footer};
 use super::index::Index;
 use super::properties::Properties;
 use super::tail::Tail;
-use super::{Compression, Table, TableForm, TableLayout, TableMeta, TableWriter, tombstone_block};
+use super::{
+    Compression, Gap, Remains, Table, TableForm, TableLayout, TableMeta, TableWriter, tombstone_block,
+};
 use crate::cache::BlockCache;
 use crate::error::{Error, Result};
 use crate::format::FileSalt;
@@ -135,6 +137,41 @@ fn is_right(found: Option<&(Seq, Version)>, row: &Row) -> bool {
         (Some((at, Version::Delete)), None) => at.get() == row.1,
         _ => false,
     }
+}
+
+/// What is left of the split table, which is described.
+pub(crate) fn run_remains(input: &[u8]) -> Decoded {
+    static META: OnceLock<Option<TableMeta>> = OnceLock::new();
+    let meta = META.get_or_init(|| written_as(split()).ok().map(|(_, meta)| meta));
+    run_remains_of(input, Some(meta.as_ref()?))
+}
+
+/// What is left of the table, of which only the number is known.
+pub(crate) fn run_unnamed_remains(input: &[u8]) -> Decoded {
+    run_remains_of(input, None)
+}
+
+/// What is left is a part of what was written, and the rest is told to be missing.
+fn run_remains_of(input: &[u8], meta: Option<&TableMeta>) -> Decoded {
+    let left = Remains::of(&Disk::with(path(), input), path(), STORE, NUMBER, meta).ok()?;
+    let mut found = Vec::new();
+    for piece in &left.pieces {
+        let mut cursor = BlockCursor::new(left.read(piece).ok()?);
+        found.extend(walk(&mut cursor, input.len(), BlockCursor::seek_first, BlockCursor::next)?);
+    }
+    let written = |row: &Row| (row.0.clone(), trailer(row).raw(), row.2.clone().unwrap_or_default());
+    let all: Vec<_> = rows().iter().map(written).collect();
+    assert!(found.iter().all(|version| all.contains(version)), "a version that was never written");
+    for row in rows().iter().filter(|row| !found.contains(&written(row))) {
+        let is_in = |gap: &Gap| {
+            let times = gap.least..=gap.greatest;
+            !gap.deletions_only && gap.keys.contains(&row.0) && times.contains(&seq(row.1))
+        };
+        assert!(left.gaps.iter().any(is_in), "{row:?} is missing in silence");
+    }
+    let has_deletions = left.tombstones == ranges();
+    assert!(has_deletions || left.tombstones.is_empty() && !left.gaps.is_empty(), "deletions of ranges");
+    (left.faults.is_empty() && left.gaps.is_empty()).then(|| digest(found))
 }
 
 pub(crate) fn blocks() -> Vec<Vec<u8>> {

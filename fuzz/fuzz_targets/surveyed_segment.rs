@@ -1,0 +1,9 @@
+//! See `Decoder::SurveyedSegment`.
+#![no_main]
+
+use fountain_lsm::fuzz_entry::Decoder;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    Decoder::SurveyedSegment.run(input);
+});
