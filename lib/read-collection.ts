@@ -179,7 +179,8 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
 
   /**
    * Every version of the document under `key` that is kept, newest first, deletions included: up to now, or up to the moment
-   * of the snapshot or transaction that is read.
+   * of the snapshot or transaction that is read. They are read in pages of some 256 KiB; which older ones are still kept is decided
+   * when their page is read, as a snapshot keeps a state and not what came before it.
    */
   history(key: K, options?: ReadOptions): AsyncGenerator<Version<T>, void> {
     const checked = checkOptions(options, READ_OPTIONS, 'history')

@@ -29,7 +29,9 @@ pub struct ChangesRequest {
 
 impl Store {
     /// Fills `page`, which is cleared first, with the versions of a record up to the commit `upto`, from the newest to the
-    /// oldest that is kept, deletions included. When more may follow, ask again with one less than the last sequence.
+    /// oldest that is kept, deletions included. When more may follow, ask again with one less than the last sequence; if the
+    /// retention becomes shorter in between, less is left by then, whatever snapshots there are: they keep states, not what
+    /// came before.
     ///
     /// # Errors
     /// `ERR_INVALID_KEY`, `ERR_TOO_LARGE` (key), `ERR_SEQUENCE`, `ERR_CORRUPT`, `ERR_IO`, `ERR_CLOSED`.

@@ -102,11 +102,21 @@ impl Directory {
         }
         let options = given.or_defaults();
         let store = Store::open(path, options.clone())?;
-        // The directory may have been created just now, and may have got its true name only by that.
-        *lock(&self.place) = Place::of(path);
+        self.settle(path).or_else(|error| store.close().and(Err(error)))?;
         let held = File::open(path).ok();
         *engine = Engine { store: Some(store.clone()), options, handles: 1, _directory: held };
         Ok(store)
+    }
+
+    /// Takes note of the directory that was opened, which may have been created just now and may have got its true name only by
+    /// that. The path may lead to another one than when it was looked up, and somebody else may have that open.
+    fn settle(&self, path: &Path) -> Result<()> {
+        let (opened, mut place) = (Place::of(path), lock(&self.place));
+        if identity(&place.path) == opened.identity {
+            *place = opened;
+            return Ok(());
+        }
+        Err(gone("the path led to another directory while the store was being opened", path))
     }
 
     fn leave(&self) -> Result<()> {
@@ -143,9 +153,14 @@ fn check_is_there(place: &Place) -> Result<()> {
     if place.is_there() {
         return Ok(());
     }
-    let message = "the directory of the store was removed or replaced while this process has it open";
-    let path = place.path.display().to_string();
-    Err(Error::new(ErrorCode::Io, message).with(|details| details.path = Some(path)))
+    Err(gone(
+        "the directory of the store was removed or replaced while this process has it open",
+        &place.path,
+    ))
+}
+
+fn gone(message: &str, path: &Path) -> Error {
+    Error::new(ErrorCode::Io, message).with(|details| details.path = Some(path.display().to_string()))
 }
 
 /// The true name of a path, of which the end may not exist yet.
@@ -283,6 +298,31 @@ mod tests {
         other.release().unwrap();
         drop(first);
         open(&path).release().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_leads_elsewhere_by_the_time_it_is_opened_is_an_error_and_neither_directory_stays_open() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let [one, other, link] = ["one", "other", "link"].map(|name| dir.path().join(name));
+        for path in [&one, &other] {
+            open(path).release().unwrap();
+        }
+        symlink(&one, &link).unwrap();
+        let directory = find_or_add(Place::of(&link));
+        fs::remove_file(&link).unwrap();
+        symlink(&other, &link).unwrap();
+        let error = directory.join(&link, &GivenOptions::default()).err().unwrap();
+        assert_eq!((error.code, error.details.path), (ErrorCode::Io, Some(link.display().to_string())));
+        forget(&directory);
+        drop(directory);
+        let [first, second] = [&one, &other].map(|path| open(path));
+        let third = open(&link);
+        assert!(Arc::ptr_eq(second.directory.as_ref().unwrap(), third.directory.as_ref().unwrap()));
+        for shared in [first, second, third] {
+            shared.release().unwrap();
+        }
     }
 
     #[test]
