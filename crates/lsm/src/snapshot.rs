@@ -21,7 +21,7 @@ use crate::types::Seq;
 #[derive(Default)]
 pub(crate) struct SnapshotRegistry {
     state: Mutex<RegistryState>,
-    on_release: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    on_release: OnceLock<Box<dyn Fn(Seq) + Send + Sync>>,
 }
 
 #[derive(Debug, Default)]
@@ -124,9 +124,9 @@ impl SnapshotRegistry {
         self.lock().pinned.keys().copied().collect()
     }
 
-    /// Lets `wake` be called, without the lock, when a sequence was let go of entirely: what only it needed is
+    /// Lets `wake` be called, without the lock, with a sequence that was let go of entirely: what only it needed is
     /// garbage now. The first call counts.
-    pub(crate) fn on_release(&self, wake: impl Fn() + Send + Sync + 'static) {
+    pub(crate) fn on_release(&self, wake: impl Fn(Seq) + Send + Sync + 'static) {
         let _ = self.on_release.set(Box::new(wake));
     }
 
@@ -168,7 +168,7 @@ impl Drop for Snapshot {
                 state.pinned.remove(&self.seq);
                 drop(state);
                 if let Some(on_release) = self.registry.on_release.get() {
-                    on_release();
+                    on_release(self.seq);
                 }
             }
         }
@@ -193,7 +193,8 @@ mod tests {
         let registry = SnapshotRegistry::new(Floors::default());
         let woken = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&woken);
-        registry.on_release(move || {
+        registry.on_release(move |released| {
+            assert_eq!(released, seq(5));
             counter.fetch_add(1, Ordering::Relaxed);
         });
         let first = registry.pin(seq(5), seq(9)).unwrap();

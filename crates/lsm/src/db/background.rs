@@ -18,6 +18,7 @@ use crate::marks::{Mark, hit};
 use crate::planted;
 use crate::sync::thread::{Builder, JoinHandle};
 use crate::sync::{Mutex, PoisonError};
+use crate::types::Seq;
 
 /// The running threads; empty when the store works without them.
 pub(super) struct Threads {
@@ -93,6 +94,14 @@ impl Inner {
             // An error that matters has poisoned the store, and any other a commit meets, too.
             let _ = self.or_poison("making the log ready", || self.tend_log());
             self.sleep_until_work(epoch);
+        }
+    }
+
+    /// A sequence was let go of that nobody holds any more. What the newest one sees is not garbage without a holder either,
+    /// so reads that hold it for a moment, as most do, wake nobody.
+    pub(super) fn note_release(&self, seq: Seq) {
+        if seq < self.visible() {
+            self.signal_work();
         }
     }
 
@@ -189,5 +198,32 @@ impl Inner {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Db, Durability, Options, WriteBatch};
+
+    #[test]
+    fn threads_are_woken_for_a_sequence_that_was_let_go_of_only_if_it_is_not_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { background: false, ..Options::default() };
+        let db = Db::open(dir.path(), options).unwrap();
+        let put = || {
+            let mut batch = WriteBatch::new();
+            batch.put(b"key", b"value").unwrap();
+            db.commit(batch, Durability::Memory).unwrap();
+        };
+        let changes = || db.inner.work_epoch().unwrap();
+        put();
+        let before = changes();
+        drop(db.snapshot());
+        assert_eq!(changes(), before, "a read of the newest state");
+        let held = db.snapshot();
+        put();
+        let before = changes();
+        drop(held);
+        assert_eq!(changes(), before + 1, "what only it needed is garbage now");
     }
 }

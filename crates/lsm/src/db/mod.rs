@@ -117,7 +117,11 @@ impl Db {
     fn start(background: bool, inner: Inner) -> Result<Self> {
         let inner = Arc::new(inner);
         let weak = Arc::downgrade(&inner);
-        inner.snapshots.on_release(move || weak.upgrade().map_or((), |inner| inner.signal_work()));
+        inner.snapshots.on_release(move |seq| {
+            if let Some(inner) = weak.upgrade() {
+                inner.note_release(seq);
+            }
+        });
         let threads = background::Threads::start(&inner, background)?;
         Ok(Self { inner, threads })
     }
