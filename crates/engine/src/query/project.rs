@@ -15,12 +15,10 @@ use std::sync::Arc;
 use super::projection::{Projection, Tree};
 use crate::error::{Error, Result};
 use crate::limits::{MAX_ANSWER_SHAPES, MAX_SHAPE_NAMES};
-use crate::record::{self, Node, Reader, Shape, ShapeList, Splice, Value, malformed};
+use crate::record::{self, Kind, Node, Reader, Shape, ShapeList, Splice, Value, malformed};
 
 /// What a shape of an answer was made from: a stored shape, the paths over it, and the members that were kept.
 type Origin = (u32, *const Tree, u128);
-/// For each member of a shape, the paths over it, if there are any.
-type Members<'a> = Rc<[Option<&'a Tree>]>;
 
 const _: () = assert!(MAX_SHAPE_NAMES <= u128::BITS as usize);
 
@@ -30,11 +28,36 @@ pub(super) struct Projector<'a> {
     /// How many shapes the store has.
     stored: usize,
     shapes: Vec<Arc<Shape>>,
-    /// Few: an answer's records have few shapes.
+    plans: Vec<Plan<'a>>,
+    /// By a stored shape and the paths over it, so that names are compared once for a shape and not for each record. Few: the
+    /// records of a collection have few shapes.
+    plan_of: BTreeMap<(u32, *const Tree), usize>,
     by_origin: BTreeMap<Origin, usize>,
-    /// By a stored shape and the paths over it, so that names are compared once for a shape and not for each record.
-    members: BTreeMap<(u32, *const Tree), Members<'a>>,
     by_names: HashMap<Box<[Box<str>]>, usize>,
+    /// Memory for the record in the making, and for the one that was made last.
+    splice: Splice,
+    made: Vec<u8>,
+}
+
+/// How the objects of one shape are projected by the paths over them.
+struct Plan<'a> {
+    /// What becomes of the members, in their order.
+    parts: Rc<[Part<'a>]>,
+    /// A bit for each member that is kept whatever it is.
+    always: u128,
+    /// The members that the last of these objects kept, and the number of the shape that they have: the next one most likely
+    /// keeps the same.
+    last: Option<(u128, usize)>,
+}
+
+/// What becomes of members.
+enum Part<'a> {
+    /// So many are left out.
+    Pass(usize),
+    /// So many are kept whole.
+    Copy(usize),
+    /// One that depends on what it is: its place in the shape, and the paths over it.
+    Enter(usize, &'a Tree),
 }
 
 /// Why a record was not projected.
@@ -66,9 +89,12 @@ impl<'a> Projector<'a> {
             projection,
             stored: stored.len(),
             shapes: Vec::new(),
+            plans: Vec::new(),
+            plan_of: BTreeMap::new(),
             by_origin: BTreeMap::new(),
-            members: BTreeMap::new(),
             by_names: HashMap::new(),
+            splice: Splice::default(),
+            made: Vec::new(),
         }
     }
 
@@ -76,19 +102,29 @@ impl<'a> Projector<'a> {
     ///
     /// # Errors
     /// `ERR_CORRUPT`.
-    pub fn project(&mut self, record: &Reader<'_>) -> Result<Vec<u8>> {
-        let mut splice = Splice::of(record);
+    pub fn project(&mut self, record: &Reader<'_>) -> Result<&[u8]> {
+        let mut splice = std::mem::take(&mut self.splice);
+        splice.begin(record);
         let mut reader = record.clone();
         let done = match self.projection {
-            Projection::All => splice.copy(&mut reader).map_err(Stop::Failed),
+            Projection::All => splice.copy(&mut reader, 1).map_err(Stop::Failed),
             Projection::Paths(tree) => self.root(tree, Mode::Keep, &mut reader, &mut splice),
             Projection::Omit(tree) => self.root(tree, Mode::Omit, &mut reader, &mut splice),
         };
-        match done {
-            Ok(()) => Ok(splice.finish()),
-            Err(Stop::Full) => record::write_named(&self.projection.apply(Value::read(&mut record.clone())?)),
-            Err(Stop::Failed(error)) => Err(error),
+        self.made.clear();
+        if done.is_ok() {
+            splice.finish(&mut self.made);
         }
+        self.splice = splice;
+        match done {
+            Ok(()) => {}
+            Err(Stop::Full) => {
+                let document = Value::read(&mut record.clone())?;
+                self.made = record::write_named(&self.projection.apply(document))?;
+            }
+            Err(Stop::Failed(error)) => return Err(error),
+        }
+        Ok(&self.made)
     }
 
     /// The shapes of the store, and behind them those that the answer brings.
@@ -101,7 +137,7 @@ impl<'a> Projector<'a> {
 
     /// A document itself, of which an empty object is left where nothing else is.
     fn root(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
-        if mode.keeps(tree, &reader.clone().next()?) {
+        if mode.keeps(tree, reader.kind()?) {
             return self.value(tree, mode, reader, splice);
         }
         splice.named(0);
@@ -110,27 +146,23 @@ impl<'a> Projector<'a> {
 
     /// A value that is kept.
     fn value(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
-        if mode.takes_all(tree) {
-            return Ok(splice.copy(reader)?);
-        }
-        let mut inside = reader.clone();
-        match inside.next()? {
-            Node::Object(shape) => {
-                *reader = inside;
-                self.members(tree, mode, shape, reader, splice)
-            }
-            Node::Named(count) => {
-                *reader = inside;
-                self.named(tree, mode, count, reader, splice)
-            }
-            Node::Array(count) if tree.each().is_some() => {
-                *reader = inside;
-                self.elements(tree, mode, count, reader, splice)
-            }
-            _ => Ok(splice.copy(reader)?),
+        let is_whole = mode == Mode::Keep && tree.is_whole();
+        match reader.kind()? {
+            Kind::Object if !is_whole => match reader.next()? {
+                Node::Object(shape) => self.members(tree, mode, shape, reader, splice),
+                Node::Named(count) => self.named(tree, mode, count, reader, splice),
+                _ => Err(malformed("an object that is none").into()),
+            },
+            Kind::Array if !is_whole && tree.each().is_some() => match reader.next()? {
+                Node::Array(count) => self.elements(tree, mode, count, reader, splice),
+                _ => Err(malformed("an array that is none").into()),
+            },
+            _ => Ok(splice.copy(reader, 1)?),
         }
     }
 
+    /// The members of an object that names its shape. Its new shape is written before it is known which members are kept, as
+    /// that of the last such object, and corrected if it turns out to be another.
     fn members(
         &mut self,
         tree: &'a Tree,
@@ -139,34 +171,37 @@ impl<'a> Projector<'a> {
         reader: &mut Reader<'_>,
         splice: &mut Splice,
     ) -> Step {
-        let members = self.members_of(tree, shape);
-        let (mut kept, mut starts) = (0u128, Vec::new());
-        // Those that are passed over and not yet.
-        let mut behind = 0;
-        for (index, paths) in members.iter().enumerate() {
-            if mode == Mode::Keep && paths.is_none() {
-                behind += 1;
-                continue;
-            }
-            reader.skip_many(behind)?;
-            behind = 1;
-            if mode.keeps_member(*paths, reader)? {
-                kept |= 1 << index;
-                starts.push((*paths, reader.clone()));
+        let number = self.plan(tree, mode, shape);
+        let plan = &self.plans[number];
+        let (parts, mut kept, last) = (Rc::clone(&plan.parts), plan.always, plan.last);
+        let place = splice.object(last.map_or(0, |(_, id)| id));
+        for part in &*parts {
+            match *part {
+                Part::Pass(count) => reader.skip_many(count)?,
+                Part::Copy(count) => splice.copy(reader, count)?,
+                Part::Enter(index, paths) if mode.keeps(paths, reader.kind()?) => {
+                    kept |= 1 << index;
+                    self.value(paths, mode, reader, splice)?;
+                }
+                Part::Enter(..) => reader.skip()?,
             }
         }
-        reader.skip_many(behind)?;
+        if last.is_some_and(|(members, _)| members == kept) {
+            return Ok(());
+        }
         let Some(id) = self.shape((shape.id().get(), tree, kept), shape) else { return Err(Stop::Full) };
-        splice.object(id);
-        for (paths, mut start) in starts {
-            self.member(paths, mode, &mut start, splice)?;
-        }
+        splice.set_shape(place, id);
+        self.plans[number].last = Some((kept, id));
         Ok(())
     }
 
-    fn members_of(&mut self, tree: &'a Tree, shape: &Shape) -> Members<'a> {
-        let members = self.members.entry((shape.id().get(), tree));
-        Rc::clone(members.or_insert_with(|| shape.names().iter().map(|name| tree.member(name)).collect()))
+    /// The number of the plan for objects of a shape.
+    fn plan(&mut self, tree: &'a Tree, mode: Mode, shape: &Shape) -> usize {
+        let plans = &mut self.plans;
+        *self.plan_of.entry((shape.id().get(), std::ptr::from_ref(tree))).or_insert_with(|| {
+            plans.push(Plan::new(tree, mode, shape));
+            plans.len() - 1
+        })
     }
 
     /// The members of an object that carries their names.
@@ -182,7 +217,7 @@ impl<'a> Projector<'a> {
         let mut kept = Vec::with_capacity(count);
         for _ in 0..count {
             let name = name(&mut ahead)?;
-            kept.push(mode.keeps_member(tree.member(name), &ahead)?);
+            kept.push(mode.keeps_member(tree.member(name), ahead.kind()?));
             ahead.skip()?;
         }
         splice.named(kept.iter().filter(|&&keep| keep).count());
@@ -192,24 +227,13 @@ impl<'a> Projector<'a> {
                 continue;
             }
             let name = name(&mut reader.clone())?;
-            splice.copy(reader)?;
-            self.member(tree.member(name), mode, reader, splice)?;
+            splice.copy(reader, 1)?;
+            match tree.member(name) {
+                Some(paths) => self.value(paths, mode, reader, splice)?,
+                None => splice.copy(reader, 1)?,
+            }
         }
         Ok(())
-    }
-
-    /// A member that is kept, with the paths over it.
-    fn member(
-        &mut self,
-        paths: Option<&'a Tree>,
-        mode: Mode,
-        reader: &mut Reader<'_>,
-        splice: &mut Splice,
-    ) -> Step {
-        match paths {
-            Some(tree) => self.value(tree, mode, reader, splice),
-            None => Ok(splice.copy(reader)?),
-        }
     }
 
     fn elements(
@@ -224,12 +248,12 @@ impl<'a> Projector<'a> {
         let mut ahead = reader.clone();
         let mut kept = 0;
         for _ in 0..count {
-            kept += usize::from(mode.keeps(each, &ahead.clone().next()?));
+            kept += usize::from(mode.keeps(each, ahead.kind()?));
             ahead.skip()?;
         }
         splice.array(kept);
         for _ in 0..count {
-            if mode.keeps(each, &reader.clone().next()?) {
+            if mode.keeps(each, reader.kind()?) {
                 self.value(each, mode, reader, splice)?;
             } else {
                 reader.skip()?;
@@ -261,33 +285,45 @@ impl<'a> Projector<'a> {
     }
 }
 
+impl<'a> Plan<'a> {
+    fn new(tree: &'a Tree, mode: Mode, shape: &Shape) -> Self {
+        let (mut parts, mut always) = (Vec::new(), 0);
+        for (index, name) in shape.names().iter().enumerate() {
+            let is_kept = match (mode, tree.member(name)) {
+                (Mode::Keep, None) => false,
+                (Mode::Omit, None) => true,
+                (_, Some(paths)) if paths.is_whole() => mode == Mode::Keep,
+                (_, Some(paths)) => {
+                    parts.push(Part::Enter(index, paths));
+                    continue;
+                }
+            };
+            match (parts.last_mut(), is_kept) {
+                (Some(Part::Copy(count)), true) | (Some(Part::Pass(count)), false) => *count += 1,
+                (_, true) => parts.push(Part::Copy(1)),
+                (_, false) => parts.push(Part::Pass(1)),
+            }
+            always |= u128::from(is_kept) << index;
+        }
+        Self { parts: parts.into(), always, last: None }
+    }
+}
+
 impl Mode {
-    /// Whether a value with these paths over it is kept, be it in part.
-    fn keeps(self, tree: &Tree, node: &Node<'_>) -> bool {
-        match (self, node) {
+    /// Whether a value of a kind with these paths over it is kept, be it in part.
+    fn keeps(self, tree: &Tree, kind: Kind) -> bool {
+        match (self, kind) {
             (Self::Omit, _) => !tree.is_whole(),
             (Self::Keep, _) if tree.is_whole() => true,
-            (Self::Keep, Node::Object(_) | Node::Named(_)) => tree.has_members(),
-            (Self::Keep, Node::Array(_)) => tree.each().is_some(),
-            (Self::Keep, _) => false,
+            (Self::Keep, Kind::Object) => tree.has_members(),
+            (Self::Keep, Kind::Array) => tree.each().is_some(),
+            (Self::Keep, Kind::Scalar) => false,
         }
     }
 
-    /// Whether a value is kept whole, whatever it is.
-    fn takes_all(self, tree: &Tree) -> bool {
-        match self {
-            Self::Keep => tree.is_whole(),
-            Self::Omit => false,
-        }
-    }
-
-    /// Whether the member whose value is next is kept, with these paths over it.
-    fn keeps_member(self, paths: Option<&Tree>, value: &Reader<'_>) -> Result<bool> {
-        match (self, paths) {
-            (Self::Keep, None) => Ok(false),
-            (Self::Omit, None) => Ok(true),
-            (_, Some(tree)) => Ok(self.keeps(tree, &value.clone().next()?)),
-        }
+    /// Whether a member of a kind is kept, with these paths over it.
+    fn keeps_member(self, paths: Option<&Tree>, kind: Kind) -> bool {
+        paths.map_or(self == Self::Omit, |tree| self.keeps(tree, kind))
     }
 }
 
@@ -319,7 +355,7 @@ mod tests {
         let mut projector = Projector::new(&projection, &stored);
         let answers: Vec<_> = records
             .iter()
-            .map(|record| projector.project(&Reader::new(record, &stored).unwrap()).unwrap())
+            .map(|record| projector.project(&Reader::new(record, &stored).unwrap()).unwrap().to_vec())
             .collect();
         let all = projector.with_stored(&stored);
         let mut pairs = Vec::new();

@@ -1,6 +1,5 @@
 //! Carries out a query: finds, tests, sorts, projects, and says where the next page begins.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -234,7 +233,7 @@ impl Run<'_> {
                 more = true;
                 return Ok(Flow::Stop);
             }
-            page.push(key, &self.project(projector, bytes, &record)?);
+            page.push(key, self.project(projector, bytes, &record)?);
             if page.len() >= limit || page.bytes().len() >= MAX_PAGE_BYTES {
                 last = Some((order::sort_key(order, &about, &record)?, key.to_vec()));
             }
@@ -262,7 +261,7 @@ impl Run<'_> {
             let sort_key = order::sort_key(order, &about, &record)?;
             let full_key = order::full_key(order, &sort_key, key);
             if after.as_ref().is_none_or(|after| full_key > *after) && collector.wants(&full_key) {
-                let record = self.project(projector, bytes, &record)?.into_owned();
+                let record = self.project(projector, bytes, &record)?.to_vec();
                 collector.add(Kept { full_key, sort_key_len: sort_key.len(), key: key.to_vec(), record })?;
             }
             Ok(Flow::More)
@@ -304,13 +303,13 @@ impl Run<'_> {
 
     fn project<'r>(
         &self,
-        projector: &mut Projector<'_>,
+        projector: &'r mut Projector<'_>,
         bytes: &'r [u8],
         record: &Reader<'_>,
-    ) -> Result<Cow<'r, [u8]>> {
+    ) -> Result<&'r [u8]> {
         match self.query.projection {
-            Projection::All => Ok(envelope::document(bytes).into()),
-            _ => Ok(projector.project(record)?.into()),
+            Projection::All => Ok(envelope::document(bytes)),
+            _ => projector.project(record),
         }
     }
 }

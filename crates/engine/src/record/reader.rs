@@ -4,6 +4,7 @@
 //! a container reads or skips all of its values. Skipping is a loop over the structure, never a recursion.
 
 use super::shapes::shape_of_record;
+use super::skip;
 use super::{CODEC_RECORD, Shape, flag, tag};
 use crate::envelope;
 use crate::error::{Error, ErrorCode, Result};
@@ -46,6 +47,17 @@ impl Node<'_> {
             _ => 0,
         }
     }
+}
+
+/// Whether a value has others in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// None.
+    Scalar,
+    /// Elements.
+    Array,
+    /// Members, whether the object names its shape or carries their names.
+    Object,
 }
 
 /// A position in a record.
@@ -173,28 +185,53 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `ERR_CORRUPT`.
     pub fn skip_many(&mut self, count: usize) -> Result<()> {
-        let mut left = count;
+        let table = if self.wide { &skip::WIDE } else { &skip::PLAIN };
+        let (mut at, mut text, mut left) = (0, 0, count);
         while left > 0 {
             left -= 1;
-            // What most values are is passed over without being looked at.
-            match self.structure.first().copied() {
-                Some(0..=tag::INT_LAST | tag::NULL | tag::FALSE | tag::TRUE) => {
-                    self.byte()?;
-                }
-                Some(tag::INT_8) => {
-                    self.take(2)?;
-                }
-                Some(tag::FLOAT) => {
-                    self.take(9)?;
-                }
-                Some(first @ tag::STRING..=tag::STRING_LAST) => {
-                    self.byte()?;
-                    self.string(usize::from(first - tag::STRING))?;
-                }
-                _ => left += self.next()?.children(),
+            let first = *self.structure.get(at).ok_or_else(cut_short)?;
+            let takes = table[usize::from(first)];
+            if takes.structure > 0 {
+                at += usize::from(takes.structure);
+                text += usize::from(takes.text);
+                left += usize::from(takes.children);
+                continue;
             }
+            self.advance(at, text)?;
+            (at, text) = (0, 0);
+            left += self.next()?.children();
         }
+        self.advance(at, text)
+    }
+
+    /// Passes over so many bytes of both streams.
+    #[inline]
+    fn advance(&mut self, structure: usize, text: usize) -> Result<()> {
+        self.structure = self.structure.get(structure..).ok_or_else(cut_short)?;
+        self.text = self.text.get(text..).ok_or_else(|| malformed("text cut short"))?;
         Ok(())
+    }
+
+    /// As [`Reader::skip_many`]; gives what the values take of both streams.
+    pub(super) fn take_many(&mut self, count: usize) -> Result<(&'a [u8], &'a str)> {
+        let (structure, text) = (self.structure, self.text);
+        self.skip_many(count)?;
+        let structure = structure.get(..structure.len() - self.structure.len());
+        let text = text.get(..text.len() - self.text.len());
+        Ok((structure.unwrap_or_default(), text.unwrap_or_default()))
+    }
+
+    /// What kind of value is next.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT` at the end.
+    #[inline]
+    pub fn kind(&self) -> Result<Kind> {
+        Ok(match *self.structure.first().ok_or_else(cut_short)? {
+            tag::ARRAY..=tag::ARRAY_LAST | tag::LONG_ARRAY => Kind::Array,
+            tag::OBJECT..=tag::OBJECT_LAST | tag::LONG_OBJECT | tag::NAMED_OBJECT => Kind::Object,
+            _ => Kind::Scalar,
+        })
     }
 
     #[inline]
@@ -248,16 +285,6 @@ impl<'a> Reader<'a> {
         let (string, rest) = self.text.split_at_checked(bytes).ok_or_else(|| malformed("text cut short"))?;
         self.text = rest;
         Ok(string)
-    }
-
-    /// The structure from here to where `later`, which reads the same record, stands.
-    pub(super) fn structure_until(&self, later: &Self) -> &'a [u8] {
-        &self.structure[..self.structure.len().saturating_sub(later.structure.len())]
-    }
-
-    /// The text from here to where `later`, which reads the same record, stands.
-    pub(super) fn text_until(&self, later: &Self) -> &'a str {
-        self.text.get(..self.text.len().saturating_sub(later.text.len())).unwrap_or_default()
     }
 
     /// The text that is not read yet.

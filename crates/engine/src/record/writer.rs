@@ -155,7 +155,8 @@ impl Writer<'_> {
     }
 
     fn finish(self) -> Result<Vec<u8>> {
-        let record = assemble(self.wide, &self.structure, &self.text);
+        let mut record = Vec::new();
+        assemble(self.wide, &self.structure, self.text.as_bytes(), &mut record);
         if record.len() > MAX_DOCUMENT_BYTES + 1 {
             return Err(Error::too_large("document", record.len() - 1, MAX_DOCUMENT_BYTES));
         }
@@ -163,17 +164,16 @@ impl Writer<'_> {
     }
 }
 
-/// A record of both its streams.
-pub(super) fn assemble(wide: bool, structure: &[u8], text: &str) -> Vec<u8> {
+/// Appends a record of both its streams.
+pub(super) fn assemble(wide: bool, structure: &[u8], text: &[u8], out: &mut Vec<u8>) {
     let long = u16::try_from(structure.len()).is_err();
     let flags = if wide { flag::WIDE } else { 0 } | if long { flag::LONG } else { 0 };
-    let mut record = Vec::with_capacity(6 + structure.len() + text.len());
-    record.extend_from_slice(&[CODEC_RECORD, flags]);
+    out.reserve(6 + structure.len() + text.len());
+    out.extend_from_slice(&[CODEC_RECORD, flags]);
     let length = (structure.len() as u32).to_le_bytes();
-    record.extend_from_slice(if long { &length } else { &length[..2] });
-    record.extend_from_slice(structure);
-    record.extend_from_slice(text.as_bytes());
-    record
+    out.extend_from_slice(if long { &length } else { &length[..2] });
+    out.extend_from_slice(structure);
+    out.extend_from_slice(text);
 }
 
 /// `number` inside the tag if there is room between `first` and `last`, else after the tag `long`.
