@@ -33,6 +33,31 @@ test('bounds include and exclude as they say, in both directions', async (t) => 
   t.deepEqual(await scan({ limit: 0 }), [])
 })
 
+test('documents come back whole whatever text lies beside theirs: short, none, wide, long', async (t) => {
+  const store = await newStore(t)
+  const texts = store.collection<{ id: number; a: string; b: { c: string } }>('texts')
+  const long = 'long '.repeat(500)
+  const kinds = [
+    '',
+    'short',
+    'this one is not so short',
+    'wide \u00e9\u{1f600}',
+    long,
+    `${long}\u00e9`,
+    'x'.repeat(2040),
+  ]
+  const documents = Array.from({ length: 400 }, (_, id) => {
+    const text = kinds[(id * id + (id >> 3)) % kinds.length] as string
+    return { id, a: `${text}${id}`, b: { c: kinds[id % kinds.length] as string } }
+  })
+  await texts.batch(documents.map((put) => ({ put })))
+  t.deepEqual(await texts.scan({ pageSize: 100 }).toArray(), documents)
+  t.deepEqual(await texts.scan({ pageSize: 7, reverse: true }).toArray(), documents.toReversed())
+  t.deepEqual(await texts.find().toArray(), documents)
+  const selected = documents.map(({ a, b }) => ({ a, b: { c: b.c } }))
+  t.deepEqual(await texts.find({ select: ['a', 'b.c'] }).toArray(), selected)
+})
+
 test('a prefix of elements does not select arrays whose element only begins like its last', async (t) => {
   const store = await newStore(t)
   const things = store.collection<{ id: string[] }>('things')

@@ -23,7 +23,7 @@ import type {
   Where,
 } from './query-types.js'
 import { type ReadSource, restoreEncodedKey } from './read.js'
-import { readRecord } from './record/reader.js'
+import { readRecord, SharedText } from './record/reader.js'
 import { abortable } from './signal.js'
 import { LEVELS } from './write-queue.js'
 
@@ -300,12 +300,13 @@ function decodeAnswer(
   found?.(meta, records)
   const { shapes } = source.core
   const table = meta.shapes === undefined ? shapes : shapes.withUnstored(meta.shapes.first, meta.shapes.names)
+  const text = new SharedText(bytes.length)
   const items: unknown[] = []
   for (let i = 0; i < records; i++) {
     const keyStart = at + RECORD_HEADER
     const keyEnd = keyStart + bytes.readUInt32LE(at)
     const end = keyEnd + bytes.readUInt32LE(at + 4)
-    const document = readRecord(bytes, keyEnd, end, table)
+    const document = readRecord(bytes, keyEnd, end, table, text)
     items.push(keyEnd === keyStart ? document : restoreEncodedKey(document, source, bytes, keyStart, keyEnd))
     at = end
   }

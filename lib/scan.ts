@@ -10,7 +10,7 @@ import { type IndexScanArguments, type ScanArguments, WOULD_BLOCK } from './nati
 import { abandoned, type Lease, LeaseSlot } from './pin.js'
 import { after, type EncodedRange } from './range.js'
 import { largerBlock, type ReadSource, restoreEncodedKey } from './read.js'
-import { readRecord } from './record/reader.js'
+import { readRecord, SharedText } from './record/reader.js'
 
 /** What a scan was asked for, checked. */
 export interface ScanPlan {
@@ -58,9 +58,16 @@ export class Scan<T> implements AsyncIterable<T> {
 
   /** All documents in one array. */
   async toArray(): Promise<T[]> {
-    const documents: T[] = []
-    for await (const page of this.pages()) for (const document of page) documents.push(document)
-    return documents
+    const reader = new PageReader<T>(this.#source, this.#plan, new LeaseSlot())
+    try {
+      const documents = (await reader.next()) ?? []
+      for (let page = await reader.next(); page; page = await reader.next()) {
+        for (const document of page) documents.push(document)
+      }
+      return documents
+    } finally {
+      reader.close()
+    }
   }
 }
 
@@ -185,7 +192,7 @@ class PageReader<T> {
     const { io } = core.runtime
     for (let block: Buffer = io; ; ) {
       const answer = this.#scanSync(block, at)
-      if (answer >= 0) return this.#decode(block)
+      if (answer >= 0) return this.#decode(block, answer)
       if (answer === WOULD_BLOCK) break
       block = largerBlock(block, answer)
     }
@@ -195,7 +202,7 @@ class PageReader<T> {
         ? binding.scan(ticket, core.handle, id, io, this.#request(io, at))
         : binding.scanIndex(ticket, core.handle, id, io, this.#indexRequest(query, io, at))
     return core.request({ collection: this.#source.name }, start, (_, length) =>
-      this.#decode(core.runtime.collect(length)),
+      this.#decode(core.runtime.collect(length), length),
     )
   }
 
@@ -236,9 +243,10 @@ class PageReader<T> {
    * The documents of a page, `u32 records, u32 more` and records; moves on to what follows them. Of an index `more` is the
    * length of the position that follows the records.
    */
-  #decode(bytes: Buffer): T[] {
+  #decode(bytes: Buffer, length: number): T[] {
     const count = bytes.readUInt32LE(0)
     const page: T[] = []
+    const text = new SharedText(length)
     let at = PAGE_HEADER
     let keyStart = at
     let keyEnd = at
@@ -246,7 +254,7 @@ class PageReader<T> {
       keyStart = at + RECORD_HEADER
       keyEnd = keyStart + bytes.readUInt32LE(at)
       const end = keyEnd + bytes.readUInt32LE(at + 4)
-      const document = readRecord(bytes, keyEnd, end, this.#source.core.shapes)
+      const document = readRecord(bytes, keyEnd, end, this.#source.core.shapes, text)
       page.push(restoreEncodedKey(document, this.#source, bytes, keyStart, keyEnd) as T)
       at = end
     }

@@ -36,8 +36,45 @@ class Reading {
 
 const now = new Reading()
 
-/** The document stored in `record` between `start` and `end`, codec byte first. */
-export function readRecord(record: Buffer, start: number, end: number, table: ShapeLookup): object {
+/**
+ * The text of records that lie close together in a block, decoded for all of them at once with what lies between: making a
+ * string takes longer than copying what would be a few of them. Only as good as what is in the block.
+ */
+export class SharedText {
+  /** Behind the last record of the block. */
+  readonly #limit: number
+  #text = ''
+  #from = 0
+  #to = 0
+
+  /** For records that end at or before `limit`. */
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** Gives `now` the text between two places, which is plain and not long. */
+  lend(bytes: Buffer, from: number, to: number): void {
+    if (to > this.#to) {
+      this.#from = from
+      this.#to = Math.min(this.#limit, from + MAX_SHARED_TEXT_BYTES)
+      this.#text = bytes.toString('latin1', from, this.#to)
+    }
+    now.text = this.#text
+    now.textAt = from - this.#from
+  }
+}
+
+/**
+ * The document stored in `record` between `start` and `end`, codec byte first. `shared` is of the block that is read now, and
+ * its records are read in their order.
+ */
+export function readRecord(
+  record: Buffer,
+  start: number,
+  end: number,
+  table: ShapeLookup,
+  shared?: SharedText,
+): object {
   if (record[start] !== F.CODEC_RECORD) throw unknownFormat(`codec ${record[start]}`)
   const flags = record[start + 1] as number
   if (flags > (F.FLAG_WIDE | F.FLAG_LONG)) throw unknownFormat(`flags ${flags}`)
@@ -52,9 +89,13 @@ export function readRecord(record: Buffer, start: number, end: number, table: Sh
   now.wide = wide
   now.shapes = table
   if (end - split <= MAX_SHARED_TEXT_BYTES) {
-    now.text = record.toString(wide ? 'utf8' : 'latin1', split, end)
     now.plain = !wide
-    now.textAt = 0
+    if (shared !== undefined && !wide) {
+      shared.lend(record, split, end)
+    } else {
+      now.text = record.toString(wide ? 'utf8' : 'latin1', split, end)
+      now.textAt = 0
+    }
   } else {
     now.text = undefined
     now.plain = false
