@@ -104,6 +104,29 @@ test('a required sequence is judged when it is the turn of the batch', async (t)
   t.deepEqual(await store.batch([], { requireSequenceAtLeast: 2 }), { sequence: 2 })
 })
 
+test('a required sequence is judged for the batch of a collection, too', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<Row>('rows')
+  const settled = await Promise.allSettled([
+    rows.batch([{ put: { id: 'a', n: 1 } }], { requireSequenceAtLeast: 1 }),
+    rows.batch([{ insert: { id: 'a', n: 2 } }], { requireSequenceAtLeast: 0 }),
+    rows.batch([{ put: { id: 'a', n: 3 } }, { delete: 'b' }], { requireSequenceAtLeast: 1 }),
+  ])
+  t.deepEqual(
+    settled.map((one) => (one.status === 'fulfilled' ? one.value.sequence : one.reason.code)),
+    ['ERR_SEQUENCE', 1, 2],
+  )
+  const one = [{ put: { id: 'a', n: 4 } }]
+  const error = await fails(t, () => rows.batch(one, { requireSequenceAtLeast: 9 }), { code: 'ERR_SEQUENCE' })
+  t.deepEqual(error.details, { requested: 9, newest: 2 })
+  await fails(t, () => rows.batch([], { requireSequenceAtLeast: 9 }), { code: 'ERR_SEQUENCE' })
+  await fails(t, () => rows.batch(one, { requireSequenceAtLeast: -1 }), { code: 'ERR_INVALID_ARGUMENT' })
+  await fails(t, () => rows.put({ id: 'a', n: 4 }, { requireSequenceAtLeast: 1 } as never), {
+    code: 'ERR_INVALID_ARGUMENT',
+  })
+  t.is(rows.getSync('a')?.n, 3)
+})
+
 test('many who increment by sequence lose nothing', async (t) => {
   const store = await newStore(t, { durability: 'memory' })
   const rows = store.collection<Row>('rows')

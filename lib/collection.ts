@@ -32,6 +32,7 @@ import { judges } from './schema.js'
 import { ensureVersion } from './schema-version.js'
 import type {
   BatchItem,
+  BatchOptions,
   Change,
   CollectionChange,
   CollectionWatchOptions,
@@ -51,6 +52,8 @@ import type { PreparedWrite } from './write-buffer.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
+/** @internal */
+export const BATCH_OPTIONS: OptionRules<BatchOptions> = { ...WRITE_OPTIONS, requireSequenceAtLeast: wholeNumber }
 const OPERATION_OPTIONS: OptionRules<OperationOptions> = { ifSequence: wholeNumber }
 const DELETE_OPTIONS: OptionRules<DeleteOptions> = { ...WRITE_OPTIONS, ...OPERATION_OPTIONS }
 const INSERT_OPTIONS: OptionRules<InsertOptions> = { ...WRITE_OPTIONS, ...EXPIRY_OPTIONS }
@@ -136,8 +139,8 @@ export class Collection<
    * Several puts, inserts and deletes as one commit: all of them happen or none. The last one on a key wins. An empty
    * batch writes nothing and answers with the newest sequence.
    */
-  batch(items: readonly BatchItem<In, K>[], options?: WriteOptions): Promise<Commit> {
-    return this.#write(() => this.#prepareBatch(items), options, WRITE_OPTIONS, 'batch')
+  batch(items: readonly BatchItem<In, K>[], options?: BatchOptions): Promise<Commit> {
+    return this.#write(() => this.#prepareBatch(items), options, BATCH_OPTIONS, 'batch')
   }
 
   /**
@@ -299,7 +302,7 @@ export class Collection<
     }
   }
 
-  #write<O extends WriteOptions>(
+  #write<O extends BatchOptions>(
     prepare: () => readonly PreparedWrite[],
     options: O | undefined,
     rules: OptionRules<O>,
@@ -308,10 +311,14 @@ export class Collection<
     const { core } = this.source
     try {
       core.assertOpen()
-      const { durability = core.durability, signal } = checkOptions(options, rules, where)
+      const {
+        durability = core.durability,
+        signal,
+        requireSequenceAtLeast: least,
+      } = checkOptions(options, rules, where)
       signal?.throwIfAborted()
       const writes = prepare()
-      const committed = core.write(writes, durability)
+      const committed = core.write(writes, durability, least)
       this.#note(where, writes)
       return committed
     } catch (error) {

@@ -1,7 +1,7 @@
 /** The store: opening, collections, batches, snapshots, upkeep, closing. */
 import { resolve } from 'node:path'
 import type { OperationCounts } from './activity.js'
-import { Collection, WATCH_OPTIONS } from './collection.js'
+import { BATCH_OPTIONS, Collection, WATCH_OPTIONS } from './collection.js'
 import { StoreCore } from './core.js'
 import type {
   CollectionDefinition,
@@ -62,7 +62,6 @@ const OPEN_OPTIONS: OptionRules<OpenOptions> = {
   defaultScanLimit: integer(1, Number.MAX_SAFE_INTEGER),
   logger: { expected: 'a function', accepts: (value) => typeof value === 'function' },
 }
-const BATCH_OPTIONS: OptionRules<BatchOptions> = { durability, signal, requireSequenceAtLeast: wholeNumber }
 const ABORT_OPTIONS: OptionRules<AbortOptions> = { signal }
 const TRANSACTION_OPTIONS: OptionRules<TransactionOptions> = {
   ...BATCH_OPTIONS,
