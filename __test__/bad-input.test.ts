@@ -1,6 +1,6 @@
 /** Bad input of every kind is defined: a typed error that says what and where, or a stored value that is what it was. */
 import test from 'ava'
-import { type Cursor, Index, path } from '../index.mjs'
+import { type Cursor, Index, type Key, path } from '../index.mjs'
 import { fails, newStore } from './support.js'
 
 interface Item {
@@ -54,6 +54,40 @@ test('a second document with a unique key is told index, key and holder', async 
   await items.put({ id: 'a', email: 'x' })
   const error = await fails(t, () => items.put({ id: 'b', email: 'x' }), { code: 'ERR_UNIQUE', key: 'b' })
   t.like(error.details, { index: 'byEmail', indexKey: 'x', holder: 'a' })
+})
+
+test('holder and key of a unique index come as the values that they are', async (t) => {
+  const store = await newStore(t)
+  const bytes = new Uint8Array([1, 0, 255])
+  const values = ['10', 10, 10n, new Date(10), bytes, true, null, [1, '10', 10n, [new Date(0)]], -0.5, 'Infinity']
+  const keys = ['10', 10, 10n, bytes, ['a', 10n, [bytes]], Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  const loose = store.collection<{ id: Key; v: unknown; w?: unknown }>('loose')
+  await loose.define(Index.unique('byV', 'v'))
+  await loose.define(Index.unique('byBoth', ['w', 'v'], { sparse: true }))
+  for (const v of values) {
+    for (const holder of keys) {
+      await loose.put({ id: holder, v })
+      const error = await fails(t, () => loose.put({ id: 'second', v }), { code: 'ERR_UNIQUE', key: 'second' })
+      t.deepEqual(error.details, { ...error.details, index: 'byV', indexKey: v, holder })
+      await loose.delete(holder)
+    }
+  }
+  await loose.put({ id: 'first', v: 1, w: 10n })
+  const definition = { kind: 'unique', on: ['w', 'v'] } as const
+  const both = await fails(
+    t,
+    () => loose.batch([{ put: { id: 'a', v: 2, w: 10n } }, { put: { id: 'b', v: 1, w: 10n } }]),
+    {
+      code: 'ERR_UNIQUE',
+    },
+  )
+  t.like(both.details, { holder: 'first' })
+  await loose.dropIndex('byV')
+  await loose.dropIndex('byBoth')
+  await loose.put({ id: 7n, v: 1, w: 10n })
+  const built = await fails(t, () => loose.defineIndex('again', definition).ready(), { code: 'ERR_UNIQUE' })
+  t.deepEqual(built.details.indexKey, [10n, 1])
+  t.true(built.details.holder === 'first' || built.details.holder === 7n)
 })
 
 test('two definitions of one name conflict, and the same one twice does not', async (t) => {

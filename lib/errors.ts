@@ -37,7 +37,7 @@ export type StoreErrorCode =
   | 'ERR_LIMIT'
   /** There is already a document under the key that was to be new, or another index of the name. */
   | 'ERR_EXISTS'
-  /** Another document has this key in a unique index: `details` names `index`, `indexKey` and `holder`. */
+  /** Another document has this key in a unique index: `details` has `index`, `indexKey` and `holder`, a key. */
   | 'ERR_UNIQUE'
   /** The index is still being built. */
   | 'ERR_INDEX_BUILDING'

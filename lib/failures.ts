@@ -13,8 +13,24 @@ export function fromNative(json: string, known: StoreErrorDetails = {}): StoreEr
     key: recordKey(details.key) ?? known.key,
     path: text(details.path) ?? known.path,
     pid: typeof details.pid === 'number' ? details.pid : known.pid,
-    details,
+    details: { ...details, ...restored(details, 'indexKey'), ...restored(details, 'holder') },
   })
+}
+
+/** The member of the details that is a key, as a value. */
+function restored(details: Readonly<Record<string, unknown>>, name: string): Record<string, unknown> {
+  return name in details ? { [name]: shownValue(details[name]) } : {}
+}
+
+/** A value of a key, which the native side writes as queries do. */
+function shownValue(json: unknown): unknown {
+  if (Array.isArray(json)) return json.map(shownValue)
+  if (typeof json !== 'object' || json === null) return json
+  const { $bigint, $date, $bytes, $number } = json as Record<string, string>
+  if ($bigint !== undefined) return BigInt($bigint)
+  if ($date !== undefined) return new Date($date)
+  if ($bytes !== undefined) return new Uint8Array(Buffer.from($bytes, 'base64'))
+  return Number($number)
 }
 
 /** The key of a record, which the native side reports as it is encoded. */

@@ -59,13 +59,13 @@ pub struct ErrorDetails {
     pub key: Option<Vec<u8>>,
     /// Which operation of the commit, counted from 0.
     pub item: Option<u64>,
-    /// The sequence of the record that is there.
+    /// The sequence of the record that is there, or of the commit that changed what was read.
     pub found: Option<u64>,
     /// The index concerned.
     pub index: Option<String>,
-    /// The key in the index: a value, or one for each path of the index.
+    /// The key in the index: a value, or one for each path of the index, as queries write values.
     pub index_key: Option<Value>,
-    /// The key of the record that has the index key.
+    /// The key of the record that has the index key, as queries write values.
     pub holder: Option<Value>,
 }
 

@@ -1,11 +1,11 @@
-//! Keys for people and for JSON.
+//! Keys for people and for JSON, in which no two keys look the same.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value as Json, json};
 
 use super::decode_tuple;
-use crate::record::{Value, iso_8601};
+use crate::record::Value;
 
 /// The values of a key of `count` values: the value itself if it is one, else a list. What is missing or no key is null.
 /// Record keys are keys of one value.
@@ -15,16 +15,46 @@ pub(crate) fn tuple(key: &[u8], count: usize) -> Json {
     if count == 1 { values.pop().unwrap_or_default() } else { Json::Array(values) }
 }
 
-/// As records are written in JSON.
+/// As queries are written in JSON; infinities, which only keys may be, are `{"$number": "Infinity"}` and with a sign.
 fn json(value: &Value) -> Json {
     match value {
         Value::Null | Value::Floats(_) | Value::Object(_) => Json::Null,
         Value::Bool(value) => json!(value),
-        Value::Number(number) => json!(number),
-        Value::Date(millis) => json!(iso_8601(*millis)),
-        Value::BigInt(number) => json!(number.to_string()),
+        Value::Number(number) if number.is_finite() => json!(number),
+        Value::Number(number) => json!({ "$number": if *number > 0.0 { "Infinity" } else { "-Infinity" } }),
+        Value::Date(millis) => json!({ "$date": millis }),
+        Value::BigInt(number) => json!({ "$bigint": number.to_string() }),
         Value::String(text) => json!(text),
-        Value::Bytes(bytes) => json!(BASE64.encode(bytes)),
+        Value::Bytes(bytes) => json!({ "$bytes": BASE64.encode(bytes) }),
         Value::Array(elements) => Json::Array(elements.iter().map(json).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::encode_tuple;
+
+    #[test]
+    fn keys_of_different_types_look_different() {
+        let text = |text: &str| Value::String(text.to_owned());
+        let shown = |value: Value| tuple(&encode_tuple(&[value]).unwrap(), 1);
+        let values = [
+            Value::Number(10.0),
+            Value::BigInt("10".parse().unwrap()),
+            text("10"),
+            Value::Bytes(b"10".to_vec()),
+            Value::Array(vec![text("10")]),
+            Value::Number(f64::INFINITY),
+            Value::Number(f64::NEG_INFINITY),
+            Value::Null,
+            Value::Number(1.7e12),
+            Value::Date(1.7e12),
+            text("Infinity"),
+        ];
+        let all: std::collections::BTreeSet<String> =
+            values.iter().map(|value| shown(value.clone()).to_string()).collect();
+        assert_eq!(all.len(), values.len(), "{all:?}");
+        assert_eq!(shown(Value::BigInt("10".parse().unwrap())), json!({ "$bigint": "10" }));
     }
 }

@@ -25,7 +25,6 @@ mod writer;
 
 pub(crate) use check::MAX_DATE_MILLIS;
 pub use check::check;
-pub(crate) use json::iso_8601;
 pub use json::{from_json, to_json};
 pub use path::{Path, Step};
 pub(crate) use reader::malformed;
