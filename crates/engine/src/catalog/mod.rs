@@ -137,6 +137,12 @@ impl Catalog {
         }
     }
 
+    /// The name of which a storage key of the catalog tells what it means.
+    pub fn named_by(key: &[u8]) -> Option<String> {
+        let name = key.strip_prefix(&CATALOG)?.strip_prefix(&[COLLECTION_TAG])?;
+        String::from_utf8(name.to_vec()).ok()
+    }
+
     /// The indexes as of the newest commit.
     pub fn indexes(&self) -> Arc<IndexTable> {
         self.indexes.load_full()

@@ -8,7 +8,7 @@ use fountain_lsm::Seq;
 use super::pending::Pending;
 use crate::error::{Error, ErrorCode, Result};
 use crate::kv::OrderedKv;
-use crate::transaction::Transactions;
+use crate::transaction::{NameKey, Transactions};
 use crate::write_set::WriteSet;
 
 /// Tells whether a record under a storage key has not expired.
@@ -21,12 +21,13 @@ pub(super) fn admit(
     kv: &dyn OrderedKv,
     transactions: &Transactions,
     is_live: &IsLive<'_>,
+    name_key: &NameKey<'_>,
 ) -> Result<()> {
     if let Some(least) = commit.least() {
         require_sequence(least, pending.newest_sequence())?;
     }
     if let Some(claim) = commit.claim() {
-        transactions.validate(claim, commit.batch(), pending)?;
+        transactions.validate(claim, commit.batch(), pending, name_key)?;
     }
     if commit.conditions().is_empty() { Ok(()) } else { check_conditions(commit, pending, kv, is_live) }
 }

@@ -15,10 +15,10 @@ use super::outcome::{Admitted, Parts};
 use super::pending::Pending;
 use super::{Committed, Done, Refused, Submission};
 use crate::catalog::{Catalog, Claims, RuleChange, SchemaOp};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, ErrorDetails, Result};
 use crate::expiry::{self, Moment, Sweeper, moment};
 use crate::feed::Feed;
-use crate::index::{self, Builder};
+use crate::index::{self, Builder, IndexId, IndexTable};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::{GROUP_BYTES, KEYSPACE_BYTES, STAGED_OPERATION_BYTES};
@@ -211,7 +211,25 @@ impl Committer {
             let expiry = index.and_then(|index| index.expiry.as_ref());
             expiry.map_or(Ok(true), |expiry| expiry::is_live(expiry, record, &shapes, staged.now))
         };
-        admit(commit, &staged.pending, self.kv.as_ref(), &self.transactions, &is_live)
+        let name_key = |key: &[u8], details: &mut ErrorDetails| self.name_key(key, &table, details);
+        admit(commit, &staged.pending, self.kv.as_ref(), &self.transactions, &is_live, &name_key)
+    }
+
+    /// Names what a storage key is: a record, an entry of an index, or that a collection has its name.
+    fn name_key(&self, key: &[u8], table: &IndexTable, details: &mut ErrorDetails) {
+        let Some(id) = CollectionId::of_storage_key(key) else {
+            details.collection = Catalog::named_by(key);
+            return;
+        };
+        let own = key.get(KEYSPACE_BYTES..).filter(|own| !own.is_empty());
+        if let Some(index) = table.get(IndexId::new(id.get())) {
+            details.collection = self.catalog.name(index.collection);
+            details.index = Some(index.definition.name().to_owned());
+            details.index_key = own.and_then(|own| index.shown_key(own));
+        } else {
+            details.collection = self.catalog.name(id);
+            details.key = own.map(<[u8]>::to_vec);
+        }
     }
 
     /// The changes of the catalog that a commit asks for, and those that its records do: a collection whose first record

@@ -122,19 +122,25 @@ impl Pending {
         }
     }
 
-    /// Whether an accepted commit has written this storage key.
-    pub fn writes(&self, key: &[u8]) -> bool {
-        !matches!(self.written(key), Written::Not)
+    /// The last accepted commit that has written this storage key.
+    pub fn changed(&self, key: &[u8]) -> Option<Seq> {
+        let written = self.newest.as_ref().and_then(|newest| newest.get(key)).map(|place| place.batch);
+        let deleted =
+            self.ranges.iter().rev().find(|(_, range)| range.contains(key)).map(|(batch, _)| *batch);
+        written.max(deleted).map(|batch| self.seq_of(batch))
     }
 
-    /// Whether an accepted commit has written a storage key in `range`.
-    pub fn writes_in(&self, range: &KeyRange) -> bool {
-        self.ranges.iter().any(|(_, deleted)| overlap(deleted, range))
-            || self.newest.as_ref().is_some_and(|newest| {
-                let mut from =
-                    newest.range::<[u8], _>((Bound::Included(range.start.as_slice()), Bound::Unbounded));
-                from.next().is_some_and(|(key, _)| range.contains(key))
-            })
+    /// A storage key in `range`, or the beginning of a range with keys of it, that an accepted commit has written, and the
+    /// last one that did.
+    pub fn changed_in(&self, range: &KeyRange) -> Option<(&[u8], Seq)> {
+        let deleted = self.ranges.iter().rev().find(|(_, deleted)| overlap(deleted, range));
+        if let Some((batch, deleted)) = deleted {
+            return Some((&deleted.start, self.seq_of(*batch)));
+        }
+        let newest = self.newest.as_ref()?;
+        let from = (Bound::Included(range.start.as_slice()), Bound::Unbounded);
+        let (key, place) = newest.range::<[u8], _>(from).next()?;
+        range.contains(key).then(|| (&**key, self.seq(*place)))
     }
 
     /// What the group did last to a storage key. In a batch ranges are deleted before the operations.
@@ -159,7 +165,12 @@ impl Pending {
     }
 
     fn seq(&self, place: Place) -> Seq {
-        self.base.checked_add(place.batch as u64 + 1).unwrap_or(Seq::MAX)
+        self.seq_of(place.batch)
+    }
+
+    /// The sequence that an accepted commit will have.
+    fn seq_of(&self, batch: usize) -> Seq {
+        self.base.checked_add(batch as u64 + 1).unwrap_or(Seq::MAX)
     }
 }
 
@@ -193,15 +204,24 @@ mod tests {
         assert_eq!(found(&pending, &kv, "c"), None);
         assert_eq!((pending.newest_sequence().get(), pending.len()), (3, 2));
         let range = |start: &str, end: &str| KeyRange { start: start.into(), end: Some(end.into()) };
-        assert!(pending.writes_in(&range("b", "d")) && !pending.writes_in(&range("b", "c")));
-        assert!(pending.writes(b"c") && !pending.writes(b"b"));
+        let at = |seq: u64| Seq::new(seq);
+        assert_eq!(pending.changed_in(&range("b", "d")), at(3).map(|seq| (&b"c"[..], seq)));
+        assert_eq!(pending.changed_in(&range("b", "c")), None);
+        assert_eq!(
+            (pending.changed(b"c"), pending.changed(b"a"), pending.changed(b"b")),
+            (at(3), at(2), None)
+        );
 
         let mut dropping = batch(&[("bb", Some("after"))]);
         dropping.delete_range(range("b", "c"));
         pending.push(dropping);
         assert_eq!((found(&pending, &kv, "b"), found(&pending, &kv, "bb")), (None, Some(4)));
-        assert!(pending.writes(b"b") && pending.writes(b"bc") && !pending.writes(b"d"));
-        assert!(pending.writes_in(&range("0", "b0")) && !pending.writes_in(&range("d", "e")));
+        assert_eq!(
+            (pending.changed(b"b"), pending.changed(b"bc"), pending.changed(b"d")),
+            (at(4), at(4), None)
+        );
+        assert_eq!(pending.changed_in(&range("0", "b0")), at(4).map(|seq| (&b"b"[..], seq)));
+        assert_eq!(pending.changed_in(&range("d", "e")), None);
         assert!(pending.get(&kv, b"b").unwrap().is_none());
     }
 }

@@ -102,6 +102,13 @@ impl Index {
             .ok_or_else(|| Error::new(ErrorCode::Corrupt, "an entry of an expiry index that is too short"))
     }
 
+    /// The values of a stored entry, as JSON, if it is one of an index that was defined; `key` is without the keyspace.
+    pub(crate) fn shown_key(&self, key: &[u8]) -> Option<serde_json::Value> {
+        let count = self.definition.on().len();
+        let (end, _) = encode::split(key, count).ok().filter(|_| self.expiry.is_none())?;
+        Some(show_tuple(key.get(..end)?, count))
+    }
+
     /// Whether it is complete at `at`, or, without that, at the newest sequence.
     pub fn is_ready(&self, at: Option<Seq>) -> bool {
         match (self.since, at) {

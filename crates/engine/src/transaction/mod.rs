@@ -37,6 +37,7 @@ use crate::view::View;
 
 pub(crate) use registry::Transactions;
 pub(crate) use state::{Claim, State};
+pub(crate) use validate::NameKey;
 pub(crate) use writes::Writes;
 
 /// What a transaction is protected from.

@@ -7,9 +7,12 @@ use super::registry::Transactions;
 use super::state::Claim;
 use super::window::Window;
 use crate::commit::Pending;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, ErrorDetails, Result};
 use crate::kv::Batch;
 use crate::planted::{self, Bug};
+
+/// Says in the details of an error what a storage key is.
+pub(crate) type NameKey<'a> = dyn Fn(&[u8], &mut ErrorDetails) + 'a;
 
 /// What was written since a transaction began: noted commits, and accepted ones of the group at hand.
 struct Since<'a> {
@@ -20,19 +23,26 @@ struct Since<'a> {
 
 impl Transactions {
     /// Judges a transaction that wants to write `batch` after `pending`.
-    pub(crate) fn validate(&self, claim: &Claim, batch: &Batch, pending: &Pending) -> Result<()> {
+    pub(crate) fn validate(
+        &self,
+        claim: &Claim,
+        batch: &Batch,
+        pending: &Pending,
+        name_key: &NameKey<'_>,
+    ) -> Result<()> {
         let state = claim.state();
         self.with_window(|window| {
             let since = Since { window, pending, snapshot: state.snapshot() };
             since.check_known()?;
             for (item, (key, _)) in batch.ops().enumerate() {
-                if since.changed(key) && !planted::active(Bug::WritesNotValidated) {
-                    return Err(since.conflict("a record that it writes").with(|details| {
+                if let Some(found) = since.changed(key).filter(|_| !planted::active(Bug::WritesNotValidated))
+                {
+                    return Err(since.conflict("a record that it writes", found).with(|details| {
                         details.item = Some(item as u64);
                     }));
                 }
             }
-            state.with_reads(|reads| since.check_reads(reads))
+            state.with_reads(|reads| since.check_reads(reads, name_key))
         })
     }
 }
@@ -49,27 +59,42 @@ impl Since<'_> {
         Err(Error::new(ErrorCode::TransactionTooOld, message))
     }
 
-    fn check_reads(&self, reads: &ReadSet) -> Result<()> {
-        if reads.keys().any(|key| self.changed(key)) && !planted::active(Bug::ReadsNotValidated) {
-            return Err(self.conflict("a record that it has read"));
+    fn check_reads(&self, reads: &ReadSet, name_key: &NameKey<'_>) -> Result<()> {
+        let mut keys = reads.keys().filter_map(|key| Some((key, self.changed(key)?)));
+        if let Some((key, found)) = keys.next().filter(|_| !planted::active(Bug::ReadsNotValidated)) {
+            return Err(self
+                .conflict("a record that it has read", found)
+                .with(|details| name_key(key, details)));
         }
-        if reads.ranges().any(|range| self.changed_in(&range)) && !planted::active(Bug::RangesNotValidated) {
-            return Err(self.conflict("a range that it has read"));
+        for range in reads.ranges() {
+            if let Some((key, found)) =
+                self.changed_in(&range).filter(|_| !planted::active(Bug::RangesNotValidated))
+            {
+                let conflict = self.conflict("a range that it has read", found);
+                return Err(conflict.with(|details| name_key(key, details)));
+            }
         }
         Ok(())
     }
 
-    fn changed(&self, key: &[u8]) -> bool {
-        self.pending.writes(key) || self.window.changed(key, self.snapshot).is_some()
+    /// The last commit that changed a storage key since.
+    fn changed(&self, key: &[u8]) -> Option<Seq> {
+        self.pending.changed(key).or_else(|| self.window.changed(key, self.snapshot))
     }
 
-    fn changed_in(&self, range: &KeyRange) -> bool {
-        self.pending.writes_in(range) || self.window.changed_in(range, self.snapshot).is_some()
+    /// A storage key in a range that was changed since, and a commit that did it.
+    fn changed_in(&self, range: &KeyRange) -> Option<(&[u8], Seq)> {
+        self.pending.changed_in(range).or_else(|| self.window.changed_in(range, self.snapshot))
     }
 
-    fn conflict(&self, what: &str) -> Error {
-        let message =
-            format!("{what} was changed after sequence {}, which the transaction reads", self.snapshot);
-        Error::new(ErrorCode::Conflict, message).with(|details| details.requested = Some(self.snapshot.get()))
+    fn conflict(&self, what: &str, found: Seq) -> Error {
+        let message = format!(
+            "{what} was changed by commit {found}, after sequence {}, which the transaction reads",
+            self.snapshot
+        );
+        Error::new(ErrorCode::Conflict, message).with(|details| {
+            details.requested = Some(self.snapshot.get());
+            details.found = Some(found.get());
+        })
     }
 }
