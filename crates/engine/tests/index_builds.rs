@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,44 @@ fn a_build_is_complete_whatever_is_written_meanwhile() {
         .map(|n| store.find(collection, "n", &[n], View::Newest, 10_000).unwrap().len())
         .sum();
     assert_eq!(total as u64, store.count_records(collection, View::Newest).unwrap());
+}
+
+#[test]
+fn whoever_names_an_index_that_is_being_built_is_told_so() {
+    let kv = Arc::new(TestKv::default());
+    let store = Store::with_kv(kv.clone(), StoreOptions::default()).unwrap();
+    let collection = fill(&store, 300);
+    // The disk is full from the definition on, so that the build stands.
+    let full = Arc::clone(&kv);
+    *kv.on_visible.lock().unwrap() = Some(Box::new(move || full.fails.store(true, Ordering::SeqCst)));
+    let id = store.create_index(collection, multi("n", "n"), Durability::Memory).unwrap();
+    let troubled = || loop {
+        if let Some(BuildStatus::Building { trouble: Some(error), .. }) = store.build_status(id).unwrap() {
+            return error;
+        }
+        thread::yield_now();
+    };
+    assert_eq!(troubled().code, ErrorCode::DiskFull);
+    let query = |body: serde_json::Value| {
+        let Body::Find(query) = store.parse_query(collection, &body.to_string(), false).unwrap() else {
+            panic!("not a query");
+        };
+        store.query(collection, &query, View::Newest).map(|answer| answer.page.len())
+    };
+    let hinted = json!({ "where": { "n": 3 }, "hint": { "index": "n" } });
+    let found =
+        store.find(collection, "n", &[Value::Number(3.0)], View::Newest, 100).map(|found| found.len());
+    for error in [found.unwrap_err(), query(hinted.clone()).unwrap_err()] {
+        assert_eq!(error.code, ErrorCode::IndexBuilding, "{error}");
+        assert_eq!((error.details.index.as_deref(), error.retryable()), (Some("n"), true));
+    }
+    // Who does not name it is answered by a scan.
+    assert_eq!(query(json!({ "where": { "n": 3 } })).unwrap(), 30);
+    let required = query(json!({ "where": { "n": 3 }, "requireIndex": true }));
+    assert_eq!(required.unwrap_err().code, ErrorCode::NoIndex);
+    kv.fails.store(false, Ordering::SeqCst);
+    store.wait_for_index(id).unwrap();
+    assert_eq!(query(hinted).unwrap(), 30);
 }
 
 #[test]

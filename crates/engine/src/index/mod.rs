@@ -41,7 +41,7 @@ pub use definition::{IndexDefinition, IndexKind};
 pub(crate) use derive::{State, derive, expire};
 pub use encode::{decode_tuple, encode_tuple};
 pub(crate) use entries::lacks_values;
-pub(crate) use read::{IndexCursor, Place, entry_range};
+pub(crate) use read::{IndexCursor, Place, building, entry_range};
 pub(crate) use scan::fill as fill_page;
 pub use scan::{IndexScan, IndexScanEnd};
 pub(crate) use show::tuple as show_tuple;

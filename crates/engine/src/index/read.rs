@@ -187,7 +187,8 @@ pub(super) fn behind(range: &mut KeyRange, position: &[u8], direction: Direction
     }
 }
 
-fn building(index: &Index) -> Error {
+/// The error of who reads an index that is being built.
+pub(crate) fn building(index: &Index) -> Error {
     let name = index.definition.name();
     Error::new(ErrorCode::IndexBuilding, format!("index {name} is still being built"))
         .with(|details| details.index = Some(name.to_owned()))

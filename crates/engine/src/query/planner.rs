@@ -244,7 +244,8 @@ impl<'a> Planner<'a> {
         if self.source.indexes().iter().any(|index| index.name == *name) {
             return Ok(());
         }
-        let error = no_index(format!("there is no index {name:?} that can be read here"));
+        let missing = || no_index(format!("there is no index {name:?} that can be read here"));
+        let error = self.source.unreadable(name).unwrap_or_else(missing);
         Err(error.with(|details| details.pointer = Some("/hint/index".to_owned())))
     }
 

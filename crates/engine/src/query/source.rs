@@ -5,7 +5,7 @@ use fountain_lsm::{Direction, KeyRange, Seq};
 use super::about::Commits;
 use super::seal::Seal;
 use crate::document::Document;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::expiry::Moment;
 use crate::record::{Path, ShapeList};
 
@@ -31,6 +31,11 @@ pub(crate) trait Source: Commits {
 
     /// The indexes that can be read in this state.
     fn indexes(&self) -> &[IndexInfo];
+
+    /// Why an index of this name is not among them, if there is one.
+    fn unreadable(&self, _name: &str) -> Option<Error> {
+        None
+    }
 
     /// The entries of an index in a range of tuples, encoded as `docs/format.md` §6.5 says.
     fn entries(&self, index: usize, range: &KeyRange, direction: Direction) -> Result<Box<dyn Entries + '_>>;

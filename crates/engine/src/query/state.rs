@@ -10,7 +10,7 @@ use super::source::{Entries, IndexInfo, Records, Source};
 use crate::document::{self, Document};
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::{Live, Moment, lives, moment};
-use crate::index::{Index, IndexCursor, IndexKind, Place, entry_range};
+use crate::index::{Index, IndexCursor, IndexKind, Place, building, entry_range};
 use crate::inner::Inner;
 use crate::keyspace::CollectionId;
 use crate::kv::{KvCursor, KvPin, OrderedKv};
@@ -145,6 +145,19 @@ impl Source for State<'_> {
             Some(document) if lives(self.live.as_ref(), document.stored())? => Ok(Some(document)),
             _ => Ok(None),
         }
+    }
+
+    fn unreadable(&self, name: &str) -> Option<Error> {
+        let table = self.inner.catalog.indexes();
+        let index = table.find(self.collection, name)?;
+        if index.definition.computed_version().is_some() {
+            let message =
+                format!("index {name:?} is on what the program computes, which no query can ask for");
+            return Some(
+                Error::new(ErrorCode::NoIndex, message).with(|details| details.index = Some(name.to_owned())),
+            );
+        }
+        index.since.is_none().then(|| building(index))
     }
 
     fn indexes(&self) -> &[IndexInfo] {
