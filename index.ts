@@ -80,6 +80,7 @@ export {
   type StringOperators,
   type TypeName,
   type Where,
+  type Without,
 } from './lib/query-types.js'
 export {
   type CollectionOptions,

@@ -1,5 +1,14 @@
 /** What must and must not compile of queries. Checked by `tsc`, never run. */
-import { type At, type Cursor, FountainStore, type Path, path, type Query, type Select } from '../index.mjs'
+import {
+  type At,
+  type Cursor,
+  FountainStore,
+  type Path,
+  path,
+  type Query,
+  type Select,
+  type Without,
+} from '../index.mjs'
 
 interface User {
   id: string
@@ -65,6 +74,24 @@ export async function compiles(): Promise<void> {
   for await (const some of query.pages({ size: 3 })) assert<Same<typeof some, User[]>>()
   const first = await users.find().first()
   assert<Same<typeof first, User | undefined>>()
+  const less = await users.find({ select: { omit: ['email', 'address.city', 'orders[].sku', 'tags[]'] } }).toArray()
+  const left = less[0] as (typeof less)[number]
+  assert<Same<typeof left.id, string>>()
+  assert<Same<keyof typeof left.address, Exclude<keyof User['address'], 'city'>>>()
+  assert<Same<keyof (typeof left.orders)[number], Exclude<keyof User['orders'][number], 'sku'>>>()
+  assert<Same<typeof left.tags, User['tags']>>()
+  assert<Same<typeof left.createdAt, Date>>()
+  assert<Same<Without<User, 'email'>['tags'], string[]>>()
+  const without = await users.find().omit('email').first()
+  void without?.address.city
+  // @ts-expect-error omitted
+  void without?.email
+  // @ts-expect-error omitted below
+  void left.address.city
+  // @ts-expect-error unknown path to omit
+  users.find({ select: { omit: ['nope'] } })
+  const counted = await users.find({ count: 'exact' }).page()
+  assert<Same<typeof counted.count, number | undefined>>()
   const cities = await users.find().distinct('address.city')
   assert<Same<typeof cities, string[]>>()
   const plan = await query.explain('analyze')

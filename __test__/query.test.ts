@@ -1,7 +1,9 @@
 /** Queries through the facade: what is asked for comes back, typed values included, and the event loop goes on meanwhile. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'ava'
 import { type AnyPath, type Cursor, type FountainStore, Index } from '../index.mjs'
-import { collectGarbage, fails, letsLoopTurn, newStore } from './support.js'
+import { collectGarbage, fails, letsLoopTurn, newStore, root } from './support.js'
 
 interface Item {
   id: number
@@ -65,15 +67,20 @@ test('a count is exact, or about right by what is known without reading', async 
   t.is((error as { code?: string }).code, 'ERR_INVALID_ARGUMENT')
 })
 
-test('what is selected has the shape that is left, whatever the documents were like', async (t) => {
-  const mixed = (await newStore(t)).collection<{ id: number; [member: string]: unknown }>('mixed')
-  const documents = Array.from({ length: 300 }, (_, id) => ({
+/** Documents with members here and there. */
+function mixedDocuments() {
+  return Array.from({ length: 300 }, (_, id) => ({
     id,
     ...(id % 2 === 0 && { a: { b: id, c: 'é', d: [id] } }),
     ...(id % 3 === 0 && { list: [{ x: id, y: 1 }, 5, { y: 2 }] }),
     ...(id % 5 === 0 && { a: id }),
     [`own${id % 7}`]: 'wide 😀',
   }))
+}
+
+test('what is selected has the shape that is left, whatever the documents were like', async (t) => {
+  const mixed = (await newStore(t)).collection<{ id: number; [member: string]: unknown }>('mixed')
+  const documents = mixedDocuments()
   await mixed.batch(
     documents.map((put) => ({ put })),
     { durability: 'memory' },
@@ -95,6 +102,110 @@ test('what is selected has the shape that is left, whatever the documents were l
   t.deepEqual(found.map((document) => ({ ...(document as object) })).sort(byId), expected.sort(byId as never))
   const text = JSON.parse(await mixed.find({ select: select as never }).json()) as { items: { id: number }[] }
   t.deepEqual(text.items.sort(byId), expected)
+})
+
+test('what is omitted is left out, whatever the documents were like', async (t) => {
+  const mixed = (await newStore(t)).collection<{ id: number; [member: string]: unknown }>('mixed')
+  const documents = mixedDocuments()
+  await mixed.batch(
+    documents.map((put) => ({ put })),
+    { durability: 'memory' },
+  )
+  const without = (value: unknown, ...names: string[]): unknown => {
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)))
+  }
+  const expected = documents.map((document: Record<string, unknown>) => {
+    const { own3: _, ...rest } = document
+    if ('a' in rest) rest.a = without(rest.a, 'b', 'd')
+    if ('list' in rest) rest.list = (rest.list as unknown[]).map((item) => without(item, 'x'))
+    return rest as { id: number }
+  })
+  const omit = ['own3', 'a.b', 'a.d', 'list[].x', 'nothing.there']
+  const byId = (one: { id: number }, other: { id: number }) => one.id - other.id
+  const found = (await mixed.find({ select: { omit } }).toArray()) as { id: number }[]
+  t.deepEqual(found.sort(byId), expected)
+  t.deepEqual(
+    (
+      (await mixed
+        .find()
+        .omit(...omit)
+        .toArray()) as { id: number }[]
+    ).sort(byId),
+    expected,
+  )
+  const text = JSON.parse(await mixed.find({ select: { omit } }).json()) as { items: { id: number }[] }
+  t.deepEqual(text.items.sort(byId), expected)
+  t.deepEqual(
+    Object.keys(
+      (await mixed
+        .find({ where: { id: 2 } })
+        .omit('id')
+        .first()) ?? {},
+    ),
+    ['a', 'own2'],
+  )
+  for (const select of [
+    { omit: 'id' },
+    { omit: ['a..b'] },
+    { omitted: ['id'] },
+    'id',
+    { omit: ['id'], paths: ['a'] },
+  ]) {
+    await fails(t, () => mixed.find({ select } as never).toArray(), { code: 'ERR_VALIDATION' })
+  }
+})
+
+test('a page says how many match altogether if it is asked to', async (t) => {
+  const collection = await items(await newStore(t), 300)
+  const where = { city: 'Oslo' } as const
+  const exact = collection.find({ where, count: 'exact' })
+  const page = await exact.page(7)
+  t.deepEqual([page.items.length, page.count], [7, 100])
+  const later = await exact
+    .after(page.next as Cursor)
+    .limit(3)
+    .page()
+  t.deepEqual([later.items.length, later.count], [3, 100])
+  t.is(JSON.parse(await exact.limit(2).json()).count, 100)
+  t.is((await collection.find({ where: { $id: { $lt: 0 } }, count: 'exact' }).page()).count, 0)
+  t.is((await collection.find({ count: 'estimate' }).page(1)).count, 300)
+  for (const without of [collection.find(), collection.find({ count: 'none' })]) {
+    t.false('count' in (await without.page(1)))
+  }
+  t.is((await exact.toArray()).length, 100)
+  t.deepEqual([await exact.count(), (await exact.distinct('city')).length], [100, 1])
+  await fails(t, () => collection.find({ count: 'roughly' } as never), { code: 'ERR_INVALID_ARGUMENT' })
+})
+
+test('of what the language has find takes everything but what its methods do', async (t) => {
+  const collection = await items(await newStore(t))
+  const { next: cursor } = await collection.find().page(1)
+  const taken: Record<string, unknown> = {
+    where: { n: 1 },
+    orderBy: [{ path: 'n', dir: 'desc' }],
+    select: ['n'],
+    limit: 1,
+    cursor,
+    count: 'exact',
+    asOf: 1,
+    hint: { index: 'byN' },
+    requireIndex: true,
+    maxScanned: 1000,
+    timeoutMs: 60_000,
+  }
+  const table = readFileSync(join(root, 'docs/query.md'), 'utf8').split('\n## ')[1] as string
+  const members = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name as string)
+  t.deepEqual(members.sort(), [...Object.keys(taken), 'type', 'explain'].sort())
+  await collection.define(Index.multi('byN', 'n'))
+  for (const [name, value] of Object.entries(taken)) {
+    // These two belong together with conditions.
+    const rest = name === 'hint' || name === 'requireIndex' ? { where: { n: 1 } } : {}
+    await t.notThrowsAsync(collection.find({ ...rest, [name]: value }).page(1), name)
+  }
+  for (const name of ['type', 'explain']) {
+    await fails(t, () => collection.find({ [name]: 'find' } as never), { code: 'ERR_INVALID_ARGUMENT' })
+  }
 })
 
 test('different values are found even if they nest as deep as documents may, and all of them are large', async (t) => {

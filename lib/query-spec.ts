@@ -2,7 +2,7 @@
 import { invalidArgument, StoreError } from './errors.js'
 import { MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { asOfRule } from './moment.js'
-import { anything, boolean, checkOptions, integer, type OptionRules, signal } from './options.js'
+import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import type { QueryParts } from './query.js'
 import { queryJson } from './query-json.js'
 import type { FindSpec } from './query-types.js'
@@ -18,7 +18,7 @@ export interface ChangeOptions extends WriteOptions {
   dryRun?: boolean | undefined
 }
 
-type AnySpec = FindSpec<unknown> & { readonly select?: readonly string[] | undefined }
+type AnySpec = FindSpec<unknown> & { readonly select?: readonly string[] | { readonly omit: readonly string[] } }
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const SPEC: OptionRules<AnySpec> = {
@@ -26,6 +26,7 @@ const SPEC: OptionRules<AnySpec> = {
   orderBy: anything,
   select: anything,
   limit: integer(1, MAX_QUERY_PAGE_SIZE),
+  count: oneOf('none', 'estimate', 'exact'),
   cursor: { expected: 'a cursor', accepts: (value) => typeof value === 'string' },
   hint: anything,
   requireIndex: boolean,

@@ -198,6 +198,11 @@ export interface FindSpec<T, I = AnyIndexes> extends ReadOptions {
   limit?: number | undefined
   /** Where a page of the same query ended. */
   cursor?: Cursor | undefined
+  /**
+   * Whether `page` and `json` say how many documents match altogether, whatever the limit: `'exact'` finds them all each time,
+   * `'estimate'` is about right by what is known without reading them. Default: `'none'`.
+   */
+  count?: 'none' | 'estimate' | 'exact' | undefined
   /** The index to use. */
   hint?: { readonly index: keyof I & string } | undefined
   /** As in `QueryHints`. */
@@ -227,12 +232,32 @@ type Together<U> = (U extends unknown ? (one: U) => void : never) extends (all: 
 export type Select<T, P extends string> =
   IsLoose<T> extends true ? { readonly [member: string]: unknown } : Together<P extends string ? Shape<T, P> : never>
 
+type After<P extends string, H extends string> = P extends `${H}${infer R}` ? R : never
+// No branch of these is `T` itself, from which the compiler would infer what `T` is.
+type Keep<T, K extends keyof T, P extends string> = { [N in K]: Left<T[N], N & string, P> }
+type Left<V, K extends string, P extends string> = V extends Leaf
+  ? V
+  : V extends readonly (infer E)[]
+    ? [After<P, `${K}[].`>] extends [never]
+      ? V
+      : LeftOf<E, After<P, `${K}[].`>>[]
+    : [After<P, `${K}.`>] extends [never]
+      ? V
+      : LeftOf<V, After<P, `${K}.`>>
+type LeftOf<V, P extends string> = V extends Leaf ? V : Keep<V, Exclude<keyof V, P>, P>
+
+/** A document without what paths lead to: `Without<User, 'email' | 'address.zip'>`. */
+export type Without<T, P extends string> =
+  IsLoose<T> extends true ? { readonly [member: string]: unknown } : Keep<T, Exclude<keyof T, P>, P>
+
 /** One page. */
 export interface QueryPage<R> {
   /** Its documents. */
   readonly items: R[]
   /** Where it ended, if more may follow. */
   readonly next?: Cursor
+  /** How many documents match altogether, if that was asked for. */
+  readonly count?: number
 }
 
 /** A step of a plan. */

@@ -21,6 +21,7 @@ import type {
   QueryPage,
   Select,
   Where,
+  Without,
 } from './query-types.js'
 import { type ReadSource, restoreEncodedKey } from './read.js'
 import { readRecord, SharedText } from './record/reader.js'
@@ -31,7 +32,8 @@ import { LEVELS } from './write-queue.js'
 export interface QueryParts {
   readonly where?: unknown
   readonly orderBy?: readonly { readonly path: string; readonly dir: 'asc' | 'desc' }[]
-  readonly select?: readonly string[]
+  readonly select?: readonly string[] | { readonly omit: readonly string[] }
+  readonly count?: 'none' | 'estimate' | 'exact'
   readonly limit?: number
   readonly cursor?: string
   readonly hint?: { readonly index: string }
@@ -43,7 +45,6 @@ export interface QueryParts {
 /** What the engine is asked. */
 interface QueryBody extends QueryParts {
   readonly type?: 'count' | 'distinct'
-  readonly count?: string
   readonly path?: string
   readonly explain?: 'plan' | 'analyze'
 }
@@ -90,6 +91,11 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   /** Only what these paths lead to, in the objects and arrays around it. Replaces an earlier selection. */
   select<const P extends readonly Path<T>[]>(...paths: P): Query<T, Select<T, P[number]>, I> {
     return new Query<T, Select<T, P[number]>, I>(this.#context, { ...this.#parts, select: [...paths] })
+  }
+
+  /** All but what these paths lead to. Replaces an earlier selection. */
+  omit<const P extends readonly Path<T>[]>(...paths: P): Query<T, Without<T, P[number]>, I> {
+    return new Query<T, Without<T, P[number]>, I>(this.#context, { ...this.#parts, select: { omit: [...paths] } })
   }
 
   /** Ordered by this path, after the paths given before. */
@@ -143,16 +149,17 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
 
   /** The different values at a path in the documents that match, in order. */
   async distinct<P extends Path<T> | AnyPath>(path: P): Promise<At<T, P>[]> {
-    const { cursor: _, select: __, orderBy: ___, ...rest } = this.#parts
+    const { cursor: _, select: __, orderBy: ___, count: ____, ...rest } = this.#parts
     const { items } = await this.#ask({ ...rest, type: 'distinct', path })
     return items.map((item) => (item as { value: At<T, P> }).value)
   }
 
-  /** One page of up to `size` documents, and the cursor with which `after` goes on. */
+  /** One page of up to `size` documents, the cursor with which `after` goes on, and the `count` if `find` was asked for it. */
   async page(size = DEFAULT_PAGE_SIZE): Promise<QueryPage<R>> {
     const limit = Math.min(checkedSize(size, 'size'), this.#parts.limit ?? size)
     const { items, meta } = await this.#ask({ ...this.#parts, limit })
-    return meta.next === null ? { items: items as R[] } : { items: items as R[], next: meta.next }
+    const found = meta.next === null ? { items: items as R[] } : { items: items as R[], next: meta.next }
+    return meta.count == null ? found : { ...found, count: meta.count }
   }
 
   /** The documents in arrays of up to `size`, which costs less than one by one. All are of one state. */
@@ -171,7 +178,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
     for await (const page of this.pages()) yield* page
   }
 
-  /** The page that `page` would give, as JSON text `{ items, next? }`, without documents being made in JavaScript. */
+  /** The page that `page` would give, as JSON text `{ items, next?, count? }`, without documents being made in JavaScript. */
   json(): Promise<string> {
     return this.#request(this.#parts, true, undefined, (_, bytes) => bytes.toString('utf8'))
   }
@@ -206,7 +213,7 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   }
 
   #piecesAt(at: number, size: number, signal: AbortSignal | undefined): Pieces {
-    const { limit = Number.MAX_SAFE_INTEGER, cursor: begin, ...parts } = this.#parts
+    const { limit = Number.MAX_SAFE_INTEGER, cursor: begin, count: _, ...parts } = this.#parts
     // What has to be sorted is sorted once, and what is limited as a whole is asked for as a whole.
     const sorts = parts.orderBy?.some(({ path }) => path !== '$id') ?? false
     const isOne = sorts || parts.maxScanned !== undefined || parts.timeoutMs !== undefined
@@ -318,7 +325,7 @@ function checkedSize(value: number, name: string): number {
   throw invalidArgument(name, 'a whole number from 1', value)
 }
 
-function checkedCount(mode: 'exact' | 'estimate'): string {
+function checkedCount(mode: 'exact' | 'estimate'): 'exact' | 'estimate' {
   if (mode === 'exact' || mode === 'estimate') return mode
   throw invalidArgument('mode', "'exact' or 'estimate'", mode)
 }

@@ -26,7 +26,7 @@ import { anything, boolean, checkOptions, integer, type OptionRules, requireStri
 import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
 import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
-import type { FindSpec, Path, Select } from './query-types.js'
+import type { FindSpec, Path, Select, Without } from './query-types.js'
 import { encodeRange } from './range.js'
 import { asDocument, asJson, PENDING, type ReadSource, readLater, readMany, readNow, type WriteSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
@@ -234,6 +234,9 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   find<const P extends readonly Path<T>[]>(
     spec: FindSpec<T, I> & { readonly select: P },
   ): Query<T, Select<T, P[number]>, I>
+  find<const P extends readonly Path<T>[]>(
+    spec: FindSpec<T, I> & { readonly select: { readonly omit: P } },
+  ): Query<T, Without<T, P[number]>, I>
   find(spec?: FindSpec<T, I>): Query<T, T, I>
   find(spec?: object): unknown {
     this.source.core.assertOpen()
