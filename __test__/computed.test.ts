@@ -1,8 +1,9 @@
 /** Indexes on what a function of the program computes: what is found, who may write, what was there before. */
 import { execFile } from 'node:child_process'
+import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { type ComputedIndex, FountainStore, Index, type } from '../index.mjs'
+import { type ComputedIndex, FountainStore, Index, StoreError, type } from '../index.mjs'
 import { directory, fails, newStore, root } from './support.js'
 
 interface Note {
@@ -82,7 +83,13 @@ test('a build goes on in the next process that knows the function', async (t) =>
   await store.close()
   const again = await FountainStore.open(path)
   t.teardown(() => again.close())
-  t.is(again.collection<Note>('notes').indexes()[0]?.state, 'building')
+  const listed = () => again.collection<Note>('notes').indexes()[0]
+  while (listed()?.error === undefined) await turn()
+  t.like(listed(), { state: 'building', records: 0 })
+  t.true((listed()?.total ?? 0) >= 1)
+  t.like(listed()?.error, { code: 'ERR_DEFINITION', collection: 'notes' })
+  t.true(listed()?.error instanceof StoreError)
+  t.is((await again.collectionInfo('notes'))?.indexes[0]?.error?.code, 'ERR_DEFINITION')
   await fails(t, () => again.collection<Note>('notes').byIndex('byWord', 'pen'), { code: 'ERR_INDEX_BUILDING' })
   const knowing = again.collection('notes', declared)
   await knowing.ready()

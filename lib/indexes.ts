@@ -2,6 +2,7 @@
 import { type ComputedIndex, checkedComputed, type KnownComputed } from './computed.js'
 import type { StoreCore } from './core.js'
 import { describe, invalidArgument, StoreError } from './errors.js'
+import { fromNative } from './failures.js'
 import { buildComputed } from './fill.js'
 import { MAX_INDEX_KEY_BYTES, MAX_KEY_DEPTH } from './limits.js'
 import { anything, boolean, checkOptions, type OptionRules, requireString } from './options.js'
@@ -44,12 +45,19 @@ export interface IndexInfo {
   readonly sparse: boolean
   /** The version of the function that computes the values, if one does. */
   readonly computed?: number
-  /** `building` until every document that was there when it was defined has its entries. */
+  /** `building` until every document that was there when it was defined has its entries; `failed` if it will not have. */
   readonly state: 'ready' | 'building' | 'failed'
   /** Documents that the build has passed so far, while it is building. */
   readonly records?: number
   /** About how many documents there are to pass, while it is building; never less than `records`. */
   readonly total?: number
+  /** Why it failed, or what keeps the build from going on: a full disk, or documents that lack what the program computes. */
+  readonly error?: StoreError
+}
+
+/** The description of an index as the addon gives it. */
+interface ListedIndex extends Omit<IndexInfo, 'error'> {
+  readonly error?: string
 }
 
 /** Bounds of a read through an index: each a key, or the first values of one, which stand for all keys that begin so. */
@@ -213,13 +221,14 @@ export class IndexBuild implements PromiseLike<void> {
 /** The indexes of a collection, by name. */
 export function listIndexes(core: StoreCore, collection: string): IndexInfo[] {
   const listed = JSON.parse(core.call((native, handle) => native.indexes(handle, collection), { collection }))
-  return listed.map(completeInfo)
+  return listed.map((index: ListedIndex) => completeInfo(index, collection))
 }
 
 /** The description of an index with what the addon leaves out. */
-export function completeInfo(index: IndexInfo): IndexInfo {
+export function completeInfo({ error, ...index }: ListedIndex, collection: string): IndexInfo {
   const isComputedIndex = index.computed !== undefined
-  return { ...index, on: isComputedIndex ? [] : index.on, sparse: index.sparse === true || isComputedIndex }
+  const info = { ...index, on: isComputedIndex ? [] : index.on, sparse: index.sparse === true || isComputedIndex }
+  return error === undefined ? info : { ...info, error: fromNative(error, { collection }) }
 }
 
 /** A change of what collections and indexes there are. */

@@ -196,12 +196,15 @@ export class FountainStore implements AsyncDisposable {
   async collectionInfo(name: string): Promise<CollectionInfo | undefined> {
     requireString(name, 'name')
     const info = JSON.parse(this.#core.call((native, handle) => native.collectionInfo(handle, name)))
-    return info === null ? undefined : { ...info, indexes: info.indexes.map(completeInfo) }
+    return info === null
+      ? undefined
+      : { ...info, indexes: info.indexes.map((index: Parameters<typeof completeInfo>[0]) => completeInfo(index, name)) }
   }
 
   /**
    * Drops a collection with its documents and indexes, in the same short time whatever it holds; snapshots of before still
-   * have it. Collection objects made before it take no more writes: ask the store for a new one. Rejects with
+   * have it. What its retention keeps keeps its space, which by default is everything: alter the retention first to have the
+   * space back (`docs/collections.md`). Collection objects made before it take no more writes: ask the store for a new one. Rejects with
    * `ERR_NOT_FOUND` if nothing was ever written to it.
    */
   async dropCollection(name: string): Promise<void> {

@@ -204,15 +204,22 @@ fn create_collection(engine: &Store, name: &str, options: Option<&Json>) -> Resu
 fn describe(engine: &Store, index: &Index) -> Result<Json> {
     let mut out = index.definition.to_json();
     out.insert("name".to_owned(), json!(index.definition.name()));
-    let (state, progress) = match engine.build_status(index.id)? {
-        Some(BuildStatus::Building { records, total, .. }) => ("building", Some((records, total))),
-        Some(BuildStatus::Failed(_)) | None => ("failed", None),
-        Some(BuildStatus::Ready) => ("ready", None),
+    let (state, progress, error) = match engine.build_status(index.id)? {
+        Some(BuildStatus::Building { records, total, trouble }) => {
+            ("building", Some((records, total)), trouble)
+        }
+        Some(BuildStatus::Failed(error)) => ("failed", None, Some(error)),
+        // Dropped since it was listed.
+        None => ("failed", None, None),
+        Some(BuildStatus::Ready) => ("ready", None, None),
     };
     out.insert("state".to_owned(), json!(state));
     if let Some((records, total)) = progress {
         out.insert("records".to_owned(), json!(records));
         out.insert("total".to_owned(), json!(total));
+    }
+    if let Some(error) = error {
+        out.insert("error".to_owned(), json!(error.to_json()));
     }
     Ok(Json::Object(out))
 }
