@@ -164,3 +164,23 @@ test('forgotten snapshots are released, and the process is warned once', async (
   t.is(code, 0, stderr)
   t.deepEqual(JSON.parse(stdout), [1, ['FOUNTAINSTORE_SNAPSHOT_FORGOTTEN'], false])
 })
+
+test('it is told for how long the longest of the open snapshots has been open', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<{ id: string }>('rows')
+  await rows.put({ id: 'a' })
+  const longest = () => store.metrics().longestSnapshotMs
+  t.is(longest(), 0)
+  const first = store.snapshot()
+  while (longest() < 5) await rows.get('a')
+  await rows.put({ id: 'b' })
+  const begun = performance.now()
+  const second = store.snapshot()
+  const [most, age] = [longest(), Math.floor(performance.now() - begun)]
+  t.true(most >= 5 && most >= age, `${most}, ${age}`)
+  await first.close()
+  const rest = longest()
+  t.true(rest <= performance.now() - begun, `${rest}`)
+  await second.close()
+  t.is(longest(), 0)
+})

@@ -142,6 +142,11 @@ export interface StoreMetrics {
   readonly memtableBytes: number
   /** Snapshots that are open, those of running scans included. */
   readonly openSnapshots: number
+  /**
+   * Milliseconds for which a state has been kept readable by snapshots, the longest of them; 0 if none is. What grows without
+   * end is a snapshot that somebody forgot to close, and that keeps compaction from dropping what it sees.
+   */
+  readonly longestSnapshotMs: number
   /** Tables per level. */
   readonly levelTables: readonly number[]
   /** Bytes per level. */

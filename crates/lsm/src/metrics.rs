@@ -33,6 +33,8 @@ macro_rules! counters {
             pub sealed_memtables: u64,
             /// Snapshots that are open.
             pub open_snapshots: u64,
+            /// Microseconds for which a sequence has been pinned by snapshots, the longest of them; 0 if none is.
+            pub longest_snapshot_micros: u64,
             /// Tables per level.
             pub level_tables: Vec<u64>,
             /// Bytes per level.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::marks::{Mark, hit};
@@ -35,6 +36,8 @@ struct RegistryState {
 #[derive(Debug)]
 struct Pin {
     count: usize,
+    /// When it was first pinned; it has been ever since.
+    since: Instant,
     /// The floors when it was first pinned, unless none was above it.
     above: Option<Floors>,
 }
@@ -84,7 +87,8 @@ impl SnapshotRegistry {
 
     fn add(self: &Arc<Self>, state: &mut RegistryState, seq: Seq) -> Snapshot {
         let RegistryState { pinned, floors } = &mut *state;
-        let new = || Pin { count: 0, above: (seq < floors.greatest()).then(|| floors.clone()) };
+        let above = || (seq < floors.greatest()).then(|| floors.clone());
+        let new = || Pin { count: 0, since: Instant::now(), above: above() };
         pinned.entry(seq).or_insert_with(new).count += 1;
         Snapshot { seq, registry: Arc::clone(self) }
     }
@@ -133,6 +137,11 @@ impl SnapshotRegistry {
     /// Number of open snapshots.
     pub(crate) fn open(&self) -> usize {
         self.lock().pinned.values().map(|pin| pin.count).sum()
+    }
+
+    /// For how long the sequence has been pinned that has been so for the longest.
+    pub(crate) fn longest(&self) -> Option<Duration> {
+        self.lock().pinned.values().map(|pin| pin.since.elapsed()).max()
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {
@@ -191,6 +200,7 @@ mod tests {
     #[test]
     fn two_snapshots_of_one_sequence_are_counted_and_the_last_release_is_told() {
         let registry = SnapshotRegistry::new(Floors::default());
+        assert_eq!(registry.longest(), None);
         let woken = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&woken);
         registry.on_release(move |released| {
@@ -198,8 +208,12 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         });
         let first = registry.pin(seq(5), seq(9)).unwrap();
+        let begun = Instant::now();
         let second = registry.pin(seq(5), seq(9)).unwrap();
         drop(first);
+        // It counts from the first one on.
+        let since = begun.elapsed();
+        assert!(registry.longest().is_some_and(|longest| longest >= since));
         assert_eq!(announce(&registry, &KeyRange::default(), 9), [seq(5)]);
         assert_eq!(woken.load(Ordering::Relaxed), 0);
         drop(second);

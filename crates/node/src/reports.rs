@@ -36,6 +36,7 @@ pub fn metrics(metrics: &Metrics) -> String {
         "cacheBytes": storage.cache_bytes,
         "memtableBytes": storage.memtable_bytes,
         "openSnapshots": storage.open_snapshots,
+        "longestSnapshotMs": storage.longest_snapshot_micros / 1000,
         "levelTables": storage.level_tables,
         "levelBytes": storage.level_bytes,
     });

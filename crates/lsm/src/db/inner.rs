@@ -169,6 +169,8 @@ impl Inner {
         metrics.memtable_bytes = memtables.map(|memtable| memtable.size_bytes() as u64).sum();
         metrics.sealed_memtables = current.sealed.len() as u64;
         metrics.open_snapshots = self.snapshots.open() as u64;
+        let longest = self.snapshots.longest().unwrap_or_default();
+        metrics.longest_snapshot_micros = longest.as_micros().try_into().unwrap_or(u64::MAX);
         for (_, table) in current.version.tables() {
             let meta = table.meta();
             metrics.table_bytes += meta.size;
