@@ -1,4 +1,5 @@
 /** What is kept of a collection, as its settings say, and what happens below that. */
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import test from 'ava'
 import { FountainStore, type Retention, type } from '../index.mjs'
@@ -64,6 +65,32 @@ test('settings are changed one by one, and given once only when a collection is 
     { name: 'c', schemaVersion: 2, indexes: ['byN'] },
   )
   await fails(t, () => store.alterCollection('nobody', { schemaVersion: 1 }), { code: 'ERR_NOT_FOUND' })
+})
+
+test('a dropped collection keeps its past and its space, unless its retention was altered before', async (t) => {
+  const store = await newStore(t, { durability: 'memory' })
+  const bytes = () => store.metrics().levelBytes.reduce((sum, level) => sum + level, 0)
+  for (const name of ['kept', 'forgotten']) {
+    const rows = store.collection<Row & { text: string }>(name)
+    const texts = Array.from({ length: 200 }, (_, n) => ({
+      put: { id: `${n}`, n, text: randomBytes(2500).toString('hex') },
+    }))
+    await rows.batch(texts)
+  }
+  const { sequence } = store
+  await store.compact()
+  const full = bytes()
+  await store.alterCollection('forgotten', { retention: 'latestOnly' })
+  await store.dropCollection('forgotten')
+  await store.compact()
+  const half = bytes()
+  t.true(half < full * 0.6, `${half} of ${full}`)
+  await store.dropCollection('kept')
+  await store.compact()
+  t.true(bytes() > half * 0.9, `${bytes()} of ${half}`)
+  using past = store.at(sequence)
+  t.is((await past.collection<Row>('kept').get('7'))?.n, 7)
+  await fails(t, () => past.collection<Row>('forgotten').get('7'), { code: 'ERR_HISTORY_TRUNCATED' })
 })
 
 test('an altered retention holds from its commit on', async (t) => {

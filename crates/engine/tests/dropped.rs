@@ -3,9 +3,15 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fountain_engine::record::from_json;
 use fountain_engine::{
-    ChangesRequest, Durability, ErrorCode, Isolation, ReadTier, ScanEnd, Seq, Store, VersionPage, WriteSet,
+    ChangesRequest, Durability, ErrorCode, IndexDefinition, IndexKind, Isolation, ReadTier, ScanEnd, Seq,
+    Store, StoreOptions, VersionPage, WriteSet,
 };
+use support::test_kv::TestKv;
 use support::{Home, LocalHome, MemoryHome, document, key, put};
 
 fn commit(store: &Store, writes: WriteSet) -> Seq {
@@ -142,4 +148,49 @@ fn looking_for_a_name_uses_up_no_id() {
     let id = store.collection("c").unwrap();
     assert_eq!((store.known_collection("c").unwrap(), id.get()), (Some(id), 16));
     assert_eq!(store.known_collection("").unwrap_err().code, ErrorCode::InvalidName);
+}
+
+/// A store with so many documents in a collection with three indexes.
+fn filled(kv: &Arc<TestKv>, count: u32) -> Store {
+    let store = Store::with_kv(kv.clone(), StoreOptions::default()).unwrap();
+    let collection = store.collection("c").unwrap();
+    for paths in [&["n"][..], &["s"], &["n", "s"]] {
+        let definition = IndexDefinition::new(&paths.join("."), IndexKind::Multi, paths).unwrap();
+        let id = store.create_index(collection, definition, Durability::Memory).unwrap();
+        store.wait_for_index(id).unwrap();
+    }
+    for start in (0..count).step_by(1000) {
+        let mut writes = WriteSet::new();
+        for number in start..count.min(start + 1000) {
+            let json = format!(r#"{{"n":{number},"s":"text {number}"}}"#);
+            writes.put(collection, &key(number), &store.encode(&from_json(&json).unwrap()).unwrap()).unwrap();
+        }
+        commit(&store, writes);
+    }
+    store
+}
+
+/// What `work` asks of storage: operations and bytes written, keys read, and walks begun.
+fn asked(kv: &TestKv, work: impl FnOnce()) -> [usize; 5] {
+    let counters = [&kv.operations, &kv.largest_group, &kv.single_reads, &kv.keys_read, &kv.walks];
+    for counter in counters {
+        counter.store(0, Ordering::SeqCst);
+    }
+    work();
+    counters.map(|counter: &AtomicUsize| counter.load(Ordering::SeqCst))
+}
+
+#[test]
+fn dropping_asks_the_same_of_storage_whatever_is_dropped() {
+    let costs = [10, 5000].map(|count| {
+        let kv = Arc::new(TestKv::default());
+        let store = filled(&kv, count);
+        let collection = store.collection("c").unwrap();
+        let index = asked(&kv, || assert!(store.drop_index(collection, "n", Durability::Memory).is_ok()));
+        let whole = asked(&kv, || assert!(store.drop_collection("c", Durability::Memory).is_ok()));
+        store.close().unwrap();
+        [index, whole]
+    });
+    assert_eq!(costs[0], costs[1]);
+    assert!(costs[0].iter().all(|cost| cost[0] > 0), "{costs:?}");
 }

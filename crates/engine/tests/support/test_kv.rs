@@ -28,6 +28,10 @@ pub struct TestKv {
     pub single_reads: AtomicUsize,
     /// Most bytes that were committed at once.
     pub largest_group: AtomicUsize,
+    /// Operations and deleted ranges that were committed.
+    pub operations: AtomicUsize,
+    /// Walks over records that were begun.
+    pub walks: AtomicUsize,
     /// Keys that were asked for with others.
     pub keys_read: AtomicUsize,
     /// The call that panics, by its name here; none if empty.
@@ -57,6 +61,8 @@ impl TestKv {
 impl OrderedKv for TestKv {
     fn commit_many(&self, batches: &[Batch], durability: Durability) -> Result<SeqRange> {
         self.trip("commit_many");
+        let operations = batches.iter().map(|batch| batch.len() + batch.ranges().len()).sum();
+        self.operations.fetch_add(operations, Ordering::SeqCst);
         self.largest_group.fetch_max(batches.iter().map(Batch::size_bytes).sum(), Ordering::SeqCst);
         if self.fails.load(Ordering::SeqCst) || self.deletes_what_it_must_not(batches) {
             return Err(Error::new(ErrorCode::DiskFull, "told to fail"));
@@ -98,6 +104,7 @@ impl OrderedKv for TestKv {
         direction: Direction,
         tier: ReadTier,
     ) -> Result<Box<dyn KvCursor>> {
+        self.walks.fetch_add(1, Ordering::SeqCst);
         self.trip("cursor");
         self.kv.cursor(range, at, direction, tier)
     }
