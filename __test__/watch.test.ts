@@ -6,7 +6,7 @@ import { Collection } from '../lib/collection.js'
 import { StoreCore } from '../lib/core.js'
 import { runtime } from '../lib/runtime.js'
 import { followStore } from '../lib/watch.js'
-import { collectGarbage, directory, fails, newStore } from './support.js'
+import { child, collectGarbage, directory, fails, newStore } from './support.js'
 
 interface Row {
   id: string
@@ -318,4 +318,32 @@ test('a watch of a collection that was dropped before says so instead of waiting
   const next = take(store.collection<Row>('others').watch(), 1)
   await store.collection<Row>('others').put({ id: 'a', n: 1 })
   t.is((await next).length, 1)
+})
+
+test('one who was killed while following durable writes goes on without a gap and without seeing anything twice', async (t) => {
+  const path = directory(t)
+  const watching = child(
+    path,
+    `const store = await FountainStore.open(path)
+     const rows = store.collection('rows')
+     const write = async () => { for (let n = 0; ; n++) await rows.put({ id: String(n % 7), n }) }
+     for (let writer = 0; writer < 4; writer++) write()
+     for await (const { change } of store.watch({ from: 0 })) await say(String(change.sequence))`,
+  )
+  await watching.said('40')
+  watching.kill()
+  const { stdout, stderr } = await watching.ended
+  // What is behind the last line end was cut off.
+  const seen = stdout.split('\n').slice(0, -1).map(Number)
+  await using store = await FountainStore.open(path)
+  await store.collection<Row>('rows').put({ id: 'last', n: 0 })
+  for await (const { change } of store.watch({ from: seen.at(-1) ?? 0 })) {
+    seen.push(change.sequence)
+    if (change.sequence === store.sequence) break
+  }
+  t.true(store.sequence > 40, stderr)
+  t.deepEqual(
+    seen,
+    Array.from({ length: store.sequence }, (_, n) => n + 1),
+  )
 })

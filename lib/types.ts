@@ -128,7 +128,8 @@ export interface StoreChange {
 export interface WatchOptions extends AbortOptions {
   /**
    * Begin with the first commit after this sequence, which must still be kept in the history. Default: now. To go on where a
-   * loop ended, give the sequence of the last commit of which everything was seen.
+   * loop ended, give the sequence of the last commit of which everything was seen. After a crash that holds for commits that
+   * were durable; others may have been taken back, and their sequences given to commits that were never told of.
    */
   from?: Sequence | undefined
 }
