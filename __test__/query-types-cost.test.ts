@@ -1,7 +1,7 @@
 /**
- * The types stay cheap: a program with 60 collections of nested, array and self-recursive documents, compiled against the
- * package as it is installed, is checked with few instantiations. Time depends on the machine and what else it does, so it
- * is told and not judged; the count is the same everywhere.
+ * The types stay cheap: a program with 60 collections of nested, array and self-recursive documents, each with a schema and
+ * four indexes, compiled against the package as it is installed, is checked within six seconds, and with few instantiations.
+ * Time depends on what else the machine does, so the least of some runs is judged; the count is the same everywhere.
  */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -12,10 +12,14 @@ import { root } from './support.js'
 
 const COLLECTIONS = 60
 /** A quarter more than it takes today. */
-const MAX_INSTANTIATIONS = 110_000
+const MAX_INSTANTIATIONS = 175_000
+/** Of checking, without the compiler's start and its reading of libraries. */
+const MAX_SECONDS = 6
+/** How often it is tried on a busy machine. */
+const RUNS = 5
 
 function program(): string {
-  const lines = [`import type { FountainStore } from 'fountainstore'`]
+  const lines = [`import { type FountainStore, type } from 'fountainstore'`]
   for (let i = 0; i < COLLECTIONS; i++) {
     lines.push(
       `interface D${i} { id: string; a${i}: number; tags: string[]; at: Date; parent?: D${i}`,
@@ -26,11 +30,20 @@ function program(): string {
   lines.push('export async function all(store: FountainStore) {')
   for (let i = 0; i < COLLECTIONS; i++) {
     lines.push(
-      `  const c${i} = store.collection<D${i}>('c${i}')`,
+      `  const c${i} = store.collection('c${i}', { schema: type<D${i}>(), indexes: {`,
+      `    byA: { kind: 'unique', on: 'a${i}' }, byTag: { kind: 'multi', on: 'tags[]' },`,
+      `    cityAt: { kind: 'multi', on: ['address.city', 'at'] },`,
+      `    byWord: { version: 1, values: (document: D${i}) => document.address.city.split(' ') } } })`,
       `  const r${i} = await c${i}.find({ where: { a${i}: { $gt: 1 }, 'address.geo.lon${i}': 3, 'lines[].notes[].by': 'x',`,
       `    lines: { $elem: { qty: { $gte: 1 } } }, $or: [{ 'tags[]': 'a' }, { 'parent.address.city': { $prefix: 'O' } }] },`,
       `    select: ['id', 'address.city', 'lines[].sku'], orderBy: [{ path: 'at', dir: 'desc' }] }).toArray()`,
       `  void r${i}[0]?.address.city`,
+      `  void (await c${i}.byIndex('byA', ${i}))[0]?.lines, await c${i}.byIndex('byWord', 'x')`,
+      `  void await c${i}.rangeIndex('cityAt', { gte: ['Oslo', new Date()] }).toArray()`,
+      `  void await c${i}.find({ where: { 'tags[]': 'a' }, hint: { index: 'byTag' }, select: { omit: ['lines[].sku'] } }).first()`,
+      `  await c${i}.updateWhere({ 'parent.a${i}': { $lt: 3 } }, { tags: [] })`,
+      `  for await (const change of c${i}.watch({ where: { 'address.city': 'x' }, prev: true })) void change.op`,
+      `  await store.transaction((tx) => tx.collection(c${i}).get('x'))`,
     )
   }
   return [...lines, '}', ''].join('\n')
@@ -52,18 +65,29 @@ function installed(): string {
   return directory
 }
 
-test('sixty collections are checked with few instantiations', (t) => {
-  const directory = installed()
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  const file = join(directory, 'sixty.mts')
-  writeFileSync(file, program())
+/** What the compiler says of a run. */
+function compiled(directory: string, file: string): string {
   const options =
     '--noEmit --strict --target es2022 --lib es2024,esnext.disposable --module node20 --types node --skipLibCheck'
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
   const args = [compiler, ...options.split(' '), '--extendedDiagnostics', '--ignoreConfig', file]
-  const { status, stdout } = spawnSync(process.execPath, args, { cwd: directory, encoding: 'utf8' })
-  t.is(status, 0, stdout)
-  const count = Number(/Instantiations:\s+(\d+)/.exec(stdout)?.[1])
-  t.log(/Check time:.*/.exec(stdout)?.[0], /Total time:.*/.exec(stdout)?.[0], `${count} instantiations`)
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: directory, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${stdout}\n${stderr}`)
+  return stdout
+}
+
+test('sixty collections with schemas and indexes are checked within six seconds', (t) => {
+  const directory = installed()
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  const file = join(directory, 'sixty.mts')
+  writeFileSync(file, program())
+  let [least, count] = [Number.POSITIVE_INFINITY, 0]
+  for (let run = 0; run < RUNS && !(least < MAX_SECONDS); run++) {
+    const said = compiled(directory, file)
+    least = Math.min(least, Number(/Check time:\s+([\d.]+)s/.exec(said)?.[1]))
+    count = Number(/Instantiations:\s+(\d+)/.exec(said)?.[1])
+    t.log(/Check time:.*/.exec(said)?.[0], /Total time:.*/.exec(said)?.[0], `${count} instantiations`)
+  }
   t.true(count > 0 && count < MAX_INSTANTIATIONS, `${count} instantiations`)
+  t.true(least < MAX_SECONDS, `${least} s`)
 })

@@ -66,6 +66,32 @@ fn the_cheapest_access_is_chosen() {
 }
 
 #[test]
+fn two_indexes_are_read_together_where_that_pays() {
+    // Each value of `a` and of `b` is that of 64 documents, and one document has both; half of all are `old`.
+    let documents: Vec<Json> = (0..4096)
+        .map(|id| json!({ "id": id, "a": id % 64, "b": id / 64, "old": id % 2, "one": id }))
+        .collect();
+    let indexes =
+        vec![index("byA", &["a"]), index("byB", &["b"]), index("byOld", &["old"]), index("byOne", &["one"])];
+    let source = MemorySource::new(&documents, indexes);
+    let both = explained(&source, &json!({ "where": { "a": 3, "b": 5 } }));
+    assert_eq!(access(&both)["op"], "intersection", "{both}");
+    assert_eq!((&both["analyze"]["docsRead"], &both["analyze"]["returned"]), (&json!(1), &json!(1)));
+    // Half of all entries would have to be read to spare half of 64 documents, or none of one.
+    for (body, index) in [
+        (json!({ "where": { "a": 3, "old": 1 } }), "byA"),
+        (json!({ "where": { "one": 67, "a": 3 } }), "byOne"),
+    ] {
+        let explain = explained(&source, &body);
+        assert_eq!(access(&explain)["index"], index, "{body}: {explain}");
+    }
+    // Without the other index, one serves.
+    let without = MemorySource::new(&documents, vec![index("byA", &["a"])]);
+    let one = explained(&without, &json!({ "where": { "a": 3, "b": 5 } }));
+    assert_eq!((&access(&one)["index"], &one["analyze"]["docsRead"]), (&json!("byA"), &json!(64)));
+}
+
+#[test]
 fn a_page_in_the_order_of_an_index_reads_no_more_than_it_returns() {
     let explain = explained(
         &people(),
