@@ -63,6 +63,12 @@ test('a logger is told in order what is done, in plain data', async (t) => {
   await items.scan().toArray()
   await items.byIndex('byTag', 'x')
   await collect(items.history('a'))
+  await items.getMany(['a', 'b', 'c'])
+  await items.getMeta('a')
+  await items.getJson('a')
+  await items.find().first()
+  await items.updateWhere({ tag: 'none' }, { tag: 'x' })
+  await store.transaction(async (tx) => void (await tx.collection<Item>('items').get('a')))
   await store.batch([items.deleteOp('b')])
   await store.flush()
   await store.compact()
@@ -80,6 +86,13 @@ test('a logger is told in order what is done, in plain data', async (t) => {
       { type: 'scan', collection: 'items' },
       { type: 'indexLookup', collection: 'items', index: 'byTag' },
       { type: 'history', collection: 'items' },
+      { type: 'getMany', collection: 'items', count: 3 },
+      { type: 'get', collection: 'items' },
+      { type: 'get', collection: 'items' },
+      { type: 'query', collection: 'items' },
+      { type: 'query', collection: 'items' },
+      { type: 'transaction' },
+      { type: 'get', collection: 'items' },
       { type: 'flush', ms: 'number' },
       { type: 'compaction', ms: 'number' },
       { type: 'close', path },

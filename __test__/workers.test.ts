@@ -1,11 +1,12 @@
 /** Worker threads: every thread that opens a directory shares one engine, and a thread may end at any moment. */
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { FountainStore } from '../index.mjs'
-import { child, directory } from './support.js'
+import { child, directory, fails } from './support.js'
 
 interface Item {
   id: string
@@ -25,11 +26,7 @@ function worker(path: string, script: string): Worker {
   return new Worker(`${prelude};(async () => {${script}})()`, { eval: true, execArgv: [] })
 }
 
-const message = (from: Worker) =>
-  new Promise<unknown>((resolve, reject) => {
-    from.once('message', resolve)
-    from.once('error', reject)
-  })
+const message = async (from: Worker): Promise<unknown> => (await once(from, 'message'))[0]
 const ended = (of: Worker) => new Promise<number>((resolve) => of.once('exit', resolve))
 
 test('main thread and workers share one engine and see each other’s writes', async (t) => {
@@ -53,6 +50,82 @@ test('main thread and workers share one engine and see each other’s writes', a
   t.deepEqual(await Promise.all(exits), [0, 0, 0])
   t.is((await items.scan().toArray()).length, 301)
   t.is(store.sequence, 301)
+})
+
+test('threads know of each other’s indexes, shapes, changes, states and drops', async (t) => {
+  const path = join(directory(t), 'store')
+  await using store = await FountainStore.open(path, { retention: 'latestOnly' })
+  const items = store.collection<Item & { own?: object }>('items')
+  await items.put({ id: 'a', n: 1 })
+  const other = worker(
+    path,
+    `const store = await FountainStore.open(path)
+     const items = store.collection('items')
+     const steps = {
+       define: async () => { await items.defineIndex('byN', { kind: 'multi', on: 'n' }) },
+       find: async () => (await items.byIndex('byN', 1)).map(({ id }) => id),
+       shape: () => items.put({ id: 'theirs', n: 2, own: { never: 1, seen: [{ before: 'x' }] } }),
+       read: () => items.get('mine'),
+       write: async () => { for (let n = 3; n < 6; n++) await items.put({ id: 'a', n }) },
+       compact: () => store.compact(),
+       dropIndex: () => items.dropIndex('byN'),
+       drop: async () => { await store.dropCollection('items'); await store.collection('items').put({ id: 'new', n: 0 }) },
+       close: () => store.close(),
+     }
+     parentPort.on('message', async (step) => {
+       post(await Promise.resolve().then(steps[step]).catch((error) => 'failed: ' + error.code))
+       if (step === 'close') parentPort.close()
+     })
+     post('open')`,
+  )
+  const ask = (step: string) => {
+    const answer = message(other)
+    other.postMessage(step)
+    return answer
+  }
+  t.is(await message(other), 'open')
+  // An index that the other has defined is kept up to date here, and read there.
+  await ask('define')
+  t.deepEqual(
+    (await items.byIndex('byN', 1)).map(({ id }) => id),
+    ['a'],
+  )
+  await items.put({ id: 'b', n: 1 })
+  t.deepEqual(await ask('find'), ['a', 'b'])
+  // Documents with members that the reading thread has never seen.
+  await ask('shape')
+  const theirs = { id: 'theirs', n: 2, own: { never: 1, seen: [{ before: 'x' }] } }
+  t.deepEqual(items.getSync('theirs'), theirs)
+  t.deepEqual(await items.find({ where: { n: 2 } }).toArray(), [theirs])
+  const mine = { id: 'mine', n: 2, own: { other: { members: [1], of: 'mine' } } }
+  await items.put(mine)
+  t.deepEqual(await ask('read'), mine)
+  // What the other writes is told here, while a state from before stays as it was over the other's compaction.
+  const before = store.snapshot()
+  const changes = store.watch({ from: before.sequence })
+  await ask('write')
+  for (const n of [3, 4, 5]) {
+    const { value } = await changes.next()
+    t.like(value?.change, { op: 'put', doc: { id: 'a', n }, sequence: before.sequence + n - 2 })
+  }
+  await ask('compact')
+  t.is((await before.collection<Item>('items').get('a'))?.n, 1)
+  const { sequence } = before
+  await before.close()
+  await ask('compact')
+  await fails(t, () => store.at(sequence).collection<Item>('items').get('a'), { code: 'ERR_HISTORY_TRUNCATED' })
+  // What the other drops is gone here.
+  await ask('dropIndex')
+  await fails(t, () => items.byIndex('byN', 1), { code: 'ERR_NO_INDEX' })
+  await ask('drop')
+  const { value } = await changes.next()
+  t.deepEqual([value?.collection, value?.change.op], ['items', 'drop'])
+  await changes.return()
+  await t.throwsAsync(items.put({ id: 'c', n: 1 }), { message: /dropped/ })
+  t.deepEqual(await store.collection<Item>('items').scan().toArray(), [{ id: 'new', n: 0 }])
+  const exit = ended(other)
+  await ask('close')
+  t.is(await exit, 0)
 })
 
 test('a worker that ends without closing gives its share back', async (t) => {
