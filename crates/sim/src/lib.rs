@@ -24,6 +24,7 @@ pub mod kill;
 mod marks;
 mod metamorphic;
 pub mod model;
+mod pages;
 pub mod parallel;
 mod planted;
 pub mod protocol;

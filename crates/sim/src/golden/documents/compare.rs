@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 
 use fountain_engine::keys::{Key, decode};
 use fountain_engine::{
-    Bounds, CollectionId, Direction, Error, ErrorCode, IndexScan, IndexScanEnd, KeyRange, Page, ReadTier,
-    ScanEnd, ScanRequest, Seq, Store, View,
+    Bounds, CollectionId, Direction, Error, ErrorCode, IndexScan, ReadTier, Seq, Store, View,
 };
 
 use super::expected::{Collection, Expected};
+use crate::pages;
 
 /// An error instead of an answer, in words.
 pub type Noticed = String;
@@ -123,25 +123,7 @@ impl Comparison<'_> {
     }
 
     fn scan(&self, collection: CollectionId, at: View) -> Result<BTreeMap<String, String>, Error> {
-        let mut request = ScanRequest {
-            collection,
-            range: KeyRange::default(),
-            direction: Direction::Forward,
-            at,
-            max_records: PAGE,
-            max_bytes: usize::MAX,
-        };
-        let (mut found, mut page) = (BTreeMap::new(), Page::new());
-        loop {
-            let end = self.store.scan(&request, ReadTier::Disk, &mut page)?;
-            for (key, record) in page.records() {
-                found.insert(text_of(key)?, self.store.to_json(record)?);
-            }
-            if end == ScanEnd::Done {
-                return Ok(found);
-            }
-            request.continue_after(&page);
-        }
+        Ok(pages::scanned(self.store, collection, at, PAGE, text_of)?.into_iter().collect())
     }
 
     fn get(&self, collection: CollectionId, key: &str) -> Result<Option<String>, Error> {
@@ -151,7 +133,7 @@ impl Comparison<'_> {
     }
 
     fn walk(&self, collection: CollectionId, index: &str) -> Result<Vec<String>, Error> {
-        let mut request = IndexScan {
+        let request = IndexScan {
             collection,
             index: index.to_owned(),
             bounds: Bounds::all(),
@@ -161,17 +143,7 @@ impl Comparison<'_> {
             max_records: PAGE,
             max_bytes: usize::MAX,
         };
-        let (mut found, mut page) = (Vec::new(), Page::new());
-        loop {
-            let end = self.store.scan_index(&request, ReadTier::Disk, &mut page)?;
-            for (key, _) in page.records() {
-                found.push(text_of(key)?);
-            }
-            match end {
-                IndexScanEnd::Done => return Ok(found),
-                IndexScanEnd::More(after) => request.after = Some(after),
-            }
-        }
+        pages::indexed(self.store, request, text_of)
     }
 }
 

@@ -2,14 +2,12 @@
 
 use fountain_engine::query::{Body, Query};
 use fountain_engine::record::Value;
-use fountain_engine::{
-    Bounds, CollectionId, Direction, ErrorCode, IndexScan, IndexScanEnd, KeyRange, Page, ReadTier, ScanEnd,
-    ScanRequest, View,
-};
+use fountain_engine::{Bounds, CollectionId, Direction, ErrorCode, IndexScan, ReadTier, View};
 
 use super::list::{At, Condition, INDEXES, KEYS};
 use super::model::{State, entries, matching};
 use super::player::{Player, key_of, name_of, text_of, told};
+use crate::pages;
 
 /// How often a query of the newest state is begun anew.
 const MAX_ATTEMPTS: usize = 100;
@@ -61,25 +59,7 @@ impl Player {
     }
 
     fn scanned(&self, collection: CollectionId, at: View) -> fountain_engine::Result<Vec<(u8, String)>> {
-        let mut request = ScanRequest {
-            collection,
-            range: KeyRange::default(),
-            direction: Direction::Forward,
-            at,
-            max_records: PAGE,
-            max_bytes: usize::MAX,
-        };
-        let (mut found, mut page) = (Vec::new(), Page::new());
-        loop {
-            let end = self.store.scan(&request, ReadTier::Disk, &mut page)?;
-            for (key, record) in page.records() {
-                found.push((number_of(key)?, self.store.to_json(record)?));
-            }
-            if end == ScanEnd::Done {
-                return Ok(found);
-            }
-            request.continue_after(&page);
-        }
+        pages::scanned(&self.store, collection, at, PAGE, number_of)
     }
 
     pub(super) fn query(&mut self, condition: Condition, at: At) -> Result<(), String> {
@@ -154,7 +134,7 @@ impl Player {
         at: View,
         is_defined: bool,
     ) -> Option<fountain_engine::Result<Vec<u8>>> {
-        let mut request = IndexScan {
+        let request = IndexScan {
             collection,
             index: name.to_owned(),
             bounds,
@@ -164,24 +144,10 @@ impl Player {
             max_records: PAGE,
             max_bytes: usize::MAX,
         };
-        let (mut found, mut page) = (Vec::new(), Page::new());
-        loop {
-            let end = match self.store.scan_index(&request, ReadTier::Disk, &mut page) {
-                Ok(end) => end,
-                Err(error) if error.code == ErrorCode::NoIndex && !is_defined => return None,
-                Err(error) if error.code == ErrorCode::IndexBuilding && is_defined => return None,
-                Err(error) => return Some(Err(error)),
-            };
-            for (key, _) in page.records() {
-                match number_of(key) {
-                    Ok(key) => found.push(key),
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            match end {
-                IndexScanEnd::Done => return Some(Ok(found)),
-                IndexScanEnd::More(after) => request.after = Some(after),
-            }
+        match pages::indexed(&self.store, request, number_of) {
+            Err(error) if error.code == ErrorCode::NoIndex && !is_defined => None,
+            Err(error) if error.code == ErrorCode::IndexBuilding && is_defined => None,
+            found => Some(found),
         }
     }
 
