@@ -139,15 +139,13 @@ pub(crate) const INGEST_UPPER_TABLES: u64 = 32;
 pub(crate) const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Buffered WAL bytes of memory-level commits that trigger a write to the operating system.
 pub(crate) const WAL_BUFFER_BYTES: usize = 256 * 1024;
-/// Length by which a log segment is made longer ahead of its end at a time, so that syncs of small commits need not do
-/// so. Nothing is written there and no space is taken, but a recovery reads it.
-pub(crate) const WAL_AHEAD_BYTES: u64 = 1 << 20;
-/// More is asked for when less than this is left.
-pub(crate) const WAL_AHEAD_LOW: u64 = 128 * 1024;
+/// Zeros that are written behind the end of a log segment at a time, so that syncs of small commits find their blocks there.
+/// A recovery reads them.
+pub(crate) const WAL_AHEAD_BYTES: usize = 256 << 10;
 /// Bytes in a segment from which on this is done: not in a store that is hardly written to.
 pub(crate) const WAL_AHEAD_FROM: u64 = 16 * 1024;
-/// Synced appends beyond this size gain nothing by it and do not ask for it.
-pub(crate) const WAL_AHEAD_MAX_APPEND: u64 = 32 * 1024;
+/// Synced appends beyond this size gain too little by it: what they write is then written twice.
+pub(crate) const WAL_AHEAD_MAX_APPEND: u64 = 64 * 1024;
 /// Bytes of a segment that may be left to sync when the commit lock is taken to begin the next one.
 pub(crate) const WAL_LEFT_BYTES: u64 = 64 * 1024;
 /// A memtable is sealed, however small it is, when its log is this many times as large as a full one or a full segment,

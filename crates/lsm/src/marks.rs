@@ -41,7 +41,7 @@ marks! {
     SegmentCutOff,
     /// A segment has bytes behind where the next one says that it ends.
     BytesBehindLink,
-    /// A log ended in zeros: it had been made longer ahead of its end.
+    /// A log ended in zeros: they had been written ahead of its end.
     ZerosAtEnd,
     /// A segment had died before its preamble was on disk.
     SegmentWithoutPreamble,
@@ -81,10 +81,10 @@ marks! {
     SyncAfterFailure,
     /// Commits waited in memory for a later write.
     CommitsBuffered,
-    /// The log was made longer ahead of its end.
-    LengthAhead,
-    /// The log could not be made longer ahead of its end.
-    LengthRefused,
+    /// Zeros were written behind the end of the log.
+    ZerosAhead,
+    /// There was no space for zeros behind the end of the log.
+    ZerosRefused,
     /// A segment was followed by another for its size alone.
     RotatedForSize,
     /// A memtable was sealed early, to keep a large group from making it huge.

@@ -386,12 +386,12 @@ fn commits_are_kept_while_the_log_thread_begins_segments_beside_them() {
 }
 
 #[test]
-fn a_log_made_longer_ahead_of_its_end_never_loses_a_commit() {
+fn zeros_behind_the_end_of_the_log_never_hide_a_commit() {
     // Fewer, since every image of the disk is large.
     explore_some(SCHEDULES / 10, || {
         let fs = MemoryFs::default();
         let db = open_with(&fs, |options| options.background = true);
-        // Beyond the size from which on the log is made longer ahead of its end.
+        // Beyond the size from which on zeros are written behind the end of the log.
         commit(&db, "large", &"x".repeat(17_000), Durability::Os).unwrap();
         let done = join(vec![writer(&db, "one", Durability::Disk), writer(&db, "two", Durability::Disk)]);
         assert_eq!(sequences(&done), (2..=5).collect::<Vec<_>>());

@@ -153,7 +153,7 @@ impl Inner {
         let latency = &self.counters.latencies.wal_write;
         // Beside a sync two looks at the clock are nothing; beside a write alone they would show.
         let timer = if durable { Some(latency.time()) } else { latency.sample() };
-        let written = wal.write_out();
+        let written = if durable { wal.write_out_ahead() } else { wal.write_out() };
         drop(timer);
         written
     }
@@ -193,13 +193,9 @@ impl Inner {
     }
 
     fn sync(&self, file: &WalFile, end: u64) -> Result<()> {
-        let appended = end.saturating_sub(file.synced());
         let syncing = self.queue.note_sync();
         let synced = self.or_poison("syncing the log", || file.sync_upto(end, &self.counters));
         drop(syncing);
-        if file.asks_for_length(appended) {
-            self.signal_work();
-        }
         synced.inspect_err(|error| self.poison_unless_harmless(error))
     }
 

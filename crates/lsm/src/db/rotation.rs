@@ -98,10 +98,8 @@ impl Inner {
             (Arc::clone(log.wal.file()), self.full(&log, &self.current.load().active))
         };
         if full == Full::Nothing {
-            segment.extend_ahead();
             return Ok(());
         }
-        // A segment that is about to be left gets no longer: its length would be on disk only with another sync.
         let full = |log: &Log| {
             let is_wanted = self.check_writable().is_ok();
             if is_wanted { self.full(log, &self.current.load().active) } else { Full::Nothing }

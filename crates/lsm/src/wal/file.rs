@@ -1,9 +1,9 @@
 //! A log segment that is open for appending: how far it is written, how far it is synced.
 //!
-//! A sync is a third faster when it does not have to make the file longer. So the file is made longer ahead of its end,
-//! by anybody but the appender, who does not wait for it. Nothing is written there: such bytes read as zeros, which are
-//! what the end of a log may look like anyway (see `docs/format.md`, section 1.4), and the length needs no sync of its
-//! own. An append that stays within it does not meet whoever makes the file longer; one that goes beyond keeps them out.
+//! A sync takes half the time when all it has to put on disk are bytes in blocks that the file has already: then the file
+//! system has nothing of its own to write. So a small append that somebody waits for, when it comes to the end of the
+//! file, writes zeros behind itself in the same call, and the next ones write over them. Zeros are what the end of a log
+//! may look like anyway (see `docs/format.md`, section 1.4), and they need no sync of their own.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result, is_no_space};
 use crate::fs::{File, tolerate};
-use crate::limits::{WAL_AHEAD_BYTES, WAL_AHEAD_FROM, WAL_AHEAD_LOW, WAL_AHEAD_MAX_APPEND};
+use crate::limits::{WAL_AHEAD_BYTES, WAL_AHEAD_FROM, WAL_AHEAD_MAX_APPEND};
 use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
 use crate::planted::{self, Bug};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::FileNumber;
 
@@ -28,12 +28,8 @@ pub(crate) struct WalFile {
     written: AtomicU64,
     /// Everything before this offset is on disk. Never greater than `written`.
     synced: AtomicU64,
-    /// The file reaches at least to here, with zeros behind what is written. Changed only by whoever holds `extending`.
+    /// The file reaches at least to here, with zeros behind what is written. Only the appender changes it.
     reach: AtomicU64,
-    /// Held while the file is made longer than `reach`, also by an append.
-    extending: Mutex<()>,
-    /// More length was asked for and is not there yet; stays set if the file could not be made longer.
-    wants_length: AtomicBool,
     /// What the segment before is to be told before anything in this one counts as on disk. What only the system has may come
     /// before it.
     note: Mutex<Option<Note>>,
@@ -70,8 +66,6 @@ impl WalFile {
             written: AtomicU64::new(written),
             synced: AtomicU64::new(written),
             reach: AtomicU64::new(written),
-            extending: Mutex::new(()),
-            wants_length: AtomicBool::new(false),
             note: Mutex::new(None),
             syncing: Mutex::new(None),
         }
@@ -110,63 +104,57 @@ impl WalFile {
 
     /// Appends at the written end. Only the one appender calls this.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<()> {
-        self.try_append(bytes).map_err(|e| Error::io("append to", &self.path, e))
+        self.appended(self.try_append(bytes, bytes.len()))
+    }
+
+    /// As [`WalFile::append`], for bytes that will be synced at once. Leaves them as they are.
+    pub(crate) fn append_ahead(&self, bytes: &mut Vec<u8>) -> Result<()> {
+        let len = bytes.len();
+        if self.wants_room(len as u64) {
+            bytes.resize(len + WAL_AHEAD_BYTES, 0);
+            let outcome = self.try_append(bytes, len);
+            bytes.truncate(len);
+            if !outcome.as_ref().is_err_and(is_no_space) {
+                hit(Mark::ZerosAhead);
+                return self.appended(outcome);
+            }
+            // There may be space for the bytes alone.
+            tolerate(outcome);
+            hit(Mark::ZerosRefused);
+        }
+        self.append(bytes)
+    }
+
+    fn appended(&self, outcome: io::Result<()>) -> Result<()> {
+        outcome.map_err(|e| Error::io("append to", &self.path, e))
+    }
+
+    /// Whether an append of this length should write zeros behind itself.
+    fn wants_room(&self, len: u64) -> bool {
+        let end = self.written() + len;
+        end > self.reach.load(Ordering::Acquire) && end >= WAL_AHEAD_FROM && len <= WAL_AHEAD_MAX_APPEND
     }
 
     /// As [`WalFile::append`], for what is not worth an error when there is no space for it: false then.
     fn append_if_space(&self, bytes: &[u8]) -> Result<bool> {
-        match self.try_append(bytes) {
+        match self.try_append(bytes, bytes.len()) {
             Err(e) if is_no_space(&e) => Ok(tolerate::<()>(Err(e)).is_some()),
             appended => appended.map(|()| true).map_err(|e| Error::io("append a note to", &self.path, e)),
         }
     }
 
-    fn try_append(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of `bytes` at the written end, which then lies behind the first `len` of them; the others are zeros.
+    fn try_append(&self, bytes: &[u8], len: usize) -> io::Result<()> {
         let at = self.written();
-        let end = at + bytes.len() as u64;
-        let beyond = end > self.reach.load(Ordering::Acquire);
-        let _extending = beyond.then(|| self.keep_length());
+        let end = at + len as u64;
         let written = self.file.write_at(at, bytes);
         if written.is_err() && planted::active(Bug::HoleAfterFailedWrite) {
             self.written.store(end, Ordering::Release);
         }
         written?;
-        if beyond {
-            self.reach.store(end, Ordering::Release);
-        }
+        self.reach.fetch_max(at + bytes.len() as u64, Ordering::AcqRel);
         self.written.store(end, Ordering::Release);
         Ok(())
-    }
-
-    /// Whether somebody should call [`WalFile::extend_ahead`], when a sync carries `appended` bytes. True once until
-    /// that is done.
-    pub(crate) fn asks_for_length(&self, appended: u64) -> bool {
-        let written = self.written();
-        written >= WAL_AHEAD_FROM
-            && appended <= WAL_AHEAD_MAX_APPEND
-            && written + WAL_AHEAD_LOW > self.reach.load(Ordering::Acquire)
-            && !self.wants_length.swap(true, Ordering::AcqRel)
-    }
-
-    /// Makes the file longer, if that was asked for.
-    pub(crate) fn extend_ahead(&self) {
-        if !self.wants_length.load(Ordering::Acquire) {
-            return;
-        }
-        let _extending = self.keep_length();
-        let reach = self.reach.load(Ordering::Acquire) + WAL_AHEAD_BYTES;
-        // If this fails, a commit will soon meet the same disk and can say so; this segment goes on without.
-        if tolerate(self.file.set_len(reach)).is_some() {
-            hit(Mark::LengthAhead);
-            self.reach.store(reach, Ordering::Release);
-            self.wants_length.store(false, Ordering::Release);
-        } else {
-            hit(Mark::LengthRefused);
-        }
-    }
-
-    fn keep_length(&self) -> MutexGuard<'_, ()> {
-        self.extending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cuts off what a failed append may have left behind the written end, durably. If this fails, a frame of it might
@@ -177,7 +165,6 @@ impl WalFile {
     pub(crate) fn cut_failed_append(&self) -> Result<()> {
         let mut failed = self.keep_syncing()?;
         self.leave_note(&mut failed)?;
-        let _extending = self.keep_length();
         let written = self.written();
         self.reach.store(written, Ordering::Release);
         self.file.set_len(written).map_err(|e| Error::truncate(&self.path, e))?;
@@ -237,58 +224,33 @@ mod tests {
     }
 
     #[test]
-    fn length_is_asked_for_by_small_synced_appends_once_until_it_is_there() {
+    fn small_synced_appends_write_zeros_behind_themselves_when_they_come_to_the_end_of_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = segment(&dir);
-        file.append(&[7; 100]).unwrap();
-        assert!(!file.asks_for_length(100), "hardly written to");
-        file.append(&vec![7; 20_000]).unwrap();
-        assert!(!file.asks_for_length(100_000), "large appends gain nothing");
-        assert!(file.asks_for_length(100) && !file.asks_for_length(100));
-        file.extend_ahead();
-        assert_eq!(file.file.len().unwrap(), 20_100 + WAL_AHEAD_BYTES);
-        assert!(!file.asks_for_length(100), "there is enough");
-        file.extend_ahead();
-        assert_eq!(file.file.len().unwrap(), 20_100 + WAL_AHEAD_BYTES, "nobody asked");
-        file.append(&vec![8; 940_000]).unwrap();
-        assert!(file.asks_for_length(100), "little is left");
+        let (len, ahead) = (|| file.file.len().unwrap(), WAL_AHEAD_BYTES as u64);
+        file.append_ahead(&mut vec![7; 100]).unwrap();
+        assert_eq!(len(), 100, "hardly written to");
+        let large = WAL_AHEAD_MAX_APPEND as usize + 1;
+        file.append_ahead(&mut vec![7; large]).unwrap();
+        assert_eq!(len(), file.written(), "large appends gain nothing");
+        let mut bytes = vec![7; 100];
+        file.append_ahead(&mut bytes).unwrap();
+        assert_eq!((bytes, len()), (vec![7; 100], file.written() + ahead));
+        let (written, before) = (file.written(), len());
+        file.append_ahead(&mut vec![8; 20_000]).unwrap();
+        file.append(&vec![9; 20_000]).unwrap();
+        assert_eq!((file.written(), len()), (written + 40_000, before), "there was room");
+        let mut found = vec![1; 50_000];
+        file.file.read_at(written, &mut found).unwrap();
+        assert!(found[..20_000].iter().all(|&byte| byte == 8));
+        assert!(found[20_000..40_000].iter().all(|&byte| byte == 9));
+        assert!(found[40_000..].iter().all(|&byte| byte == 0));
+        file.append(&vec![9; WAL_AHEAD_BYTES]).unwrap();
+        assert_eq!(len(), file.written(), "nobody waits for the disk");
+        file.append_ahead(&mut vec![8; 100]).unwrap();
+        assert_eq!(len(), file.written() + ahead);
         file.cut_failed_append().unwrap();
-        assert_eq!(file.file.len().unwrap(), 960_100);
-    }
-
-    #[test]
-    fn a_file_made_longer_never_loses_what_is_appended_meanwhile() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = segment(&dir);
-        let stop = AtomicBool::new(false);
-        let mut expected = Vec::new();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    file.wants_length.store(true, Ordering::Release);
-                    file.extend_ahead();
-                }
-            });
-            for round in 0..3000usize {
-                // Most stay within the length, some go beyond.
-                let len =
-                    if round % 10 == 0 { 9000 + WAL_AHEAD_BYTES as usize / 4 * (round % 3) } else { 100 };
-                let bytes = vec![round as u8 | 1; len];
-                file.append(&bytes).unwrap();
-                expected.extend_from_slice(&bytes);
-                if expected.len() > 64 << 20 {
-                    break;
-                }
-            }
-            stop.store(true, Ordering::Relaxed);
-        });
-        let mut found = vec![0; expected.len()];
-        assert_eq!(file.file.read_at(0, &mut found).unwrap(), found.len());
-        assert!(found == expected);
-        let mut behind = vec![7; 64 * 1024];
-        let read = file.file.read_at(file.written(), &mut behind).unwrap();
-        assert!(behind[..read].iter().all(|&byte| byte == 0));
-        assert!(file.file.len().unwrap() >= file.reach.load(Ordering::Acquire));
+        assert_eq!(len(), file.written());
     }
 
     /// A file whose sync with this number fails and whose others, as on Linux, find nothing to report.

@@ -131,10 +131,19 @@ impl WalWriter {
 
     /// Hands the buffer to the operating system.
     pub(crate) fn write_out(&mut self) -> Result<()> {
+        self.hand_out(|file, buffer| file.append(buffer))
+    }
+
+    /// As [`WalWriter::write_out`], for those who wait for the disk.
+    pub(crate) fn write_out_ahead(&mut self) -> Result<()> {
+        self.hand_out(WalFile::append_ahead)
+    }
+
+    fn hand_out(&mut self, append: impl FnOnce(&WalFile, &mut Vec<u8>) -> Result<()>) -> Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.file.append(&self.buffer)?;
+        append(&self.file, &mut self.buffer)?;
         self.counters.wal_bytes.add(self.buffer.len() as u64);
         self.buffer.clear();
         // One huge commit must not pin its memory for ever.

@@ -30,7 +30,7 @@ pub enum Step {
     Reopen,
     /// The end of the process without closing, and open again.
     Abandon,
-    /// One piece of background work: length ahead of the log, and the oldest full memtable to a table.
+    /// One piece of background work: the beginning of a log segment, and the oldest full memtable to a table.
     StepFlush,
     /// One piece of background work: the most urgent compaction.
     StepCompact,

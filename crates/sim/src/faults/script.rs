@@ -16,7 +16,7 @@ pub enum Step {
     Compact,
     /// One piece of compaction.
     CompactSome,
-    /// One piece of flushing, and length ahead of the log.
+    /// One piece of flushing, and the beginning of a log segment.
     FlushSome,
     /// Pins the newest sequence.
     Snapshot,
