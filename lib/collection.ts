@@ -78,7 +78,7 @@ const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
 /**
  * A collection of documents of type `T` under keys of type `K`.
  *
- * All writes of one tick cross to the engine as one call and share one sync, so
+ * Writes of one tick cross to the engine together and share syncs, so
  * `await Promise.all(documents.map((document) => collection.put(document)))` is fast; awaiting each is not. At most 64 MiB
  * of writes are with the engine at a time; what a program writes beyond that waits in this process's memory, as
  * `store.metrics().queuedWriteBytes` tells.

@@ -38,7 +38,12 @@ export const MAX_QUERY_BYTES = 1024 * 1024
 /** Most operations in a batch. */
 export const MAX_BATCH_OPERATIONS = 1_000_000
 
-/** Size at which the buffer of one tick is closed and the next write of that tick starts another. */
+/**
+ * Bytes of writes that are handed to the engine before their tick is over: it commits and syncs them while the others are
+ * encoded.
+ */
+export const HAND_OVER_BYTES = 64 * 1024
+/** Size at which a buffer that the engine may not have yet is closed and the next write starts another. */
 export const WRITE_CHUNK_BYTES = 4 * 1024 * 1024
 /** Bytes handed to the engine and not yet answered, above which further writes wait on the JavaScript side. */
 export const MAX_QUEUED_BYTES = 64 * 1024 * 1024

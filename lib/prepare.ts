@@ -1,5 +1,5 @@
 /** Turns documents and keys into writes: everything that can be wrong with them is found here, before anything is queued. */
-import { encodeDocument, member } from './codec.js'
+import { encodeDocument } from './codec.js'
 import { describe, StoreError } from './errors.js'
 import { expiryOf } from './keeping.js'
 import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey } from './keys.js'
@@ -26,13 +26,12 @@ export function preparePut(
   expiry?: ExpiryOptions,
 ): PreparedWrite {
   const expiresAt = expiryOf(expiry)
-  const { name, keyName } = source
+  const { name, keyName, keyContext: context } = source
   const document = validated(source, given)
   if (!isPlainObject(document)) {
     const message = `a document of collection ${JSON.stringify(name)} is a plain object, not ${describe(document)}`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
   }
-  const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   const key = plainKey(document[keyName], context)
   const id = source.claim()
   const encoded = encode(source, id, document, key, context)
@@ -66,14 +65,13 @@ export function prepareJson(
 ): PreparedWrite {
   requireString(json, 'json')
   const expiresAt = expiryOf(expiry)
-  const { core, name, keyName } = source
+  const { core, name, keyName, keyContext: context } = source
   if (!json.isWellFormed()) {
     const message = `the JSON text of a document of ${JSON.stringify(name)} has half of a surrogate pair, which is not text`
     throw new StoreError('ERR_VALIDATION', message, { collection: name, place: '$' })
   }
   if (judges(source.schema) || core.computed.has(name))
     return preparePut(source, parseJson(source, json), condition, expiry)
-  const context: KeyContext = { collection: name, place: `$${member(keyName)}` }
   for (let block: Buffer = core.runtime.io; ; ) {
     const into = block
     const known = { collection: name, place: '$' }

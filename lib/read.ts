@@ -28,6 +28,8 @@ export interface ReadSource {
 
 /** What writing to a collection needs to know of it, too. */
 export interface WriteSource extends ReadSource {
+  /** What a message about the key of a document should name. */
+  readonly keyContext: KeyContext
   /** The collection's id for writing; a new one if the name has none. */
   claim(): number
 }

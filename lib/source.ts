@@ -2,8 +2,10 @@
  * What a collection object knows of its collection. Ids are given out by writes: reading under a name that nobody has
  * written to uses up none, and finds the collection as soon as there is one.
  */
+import { member } from './codec.js'
 import type { StoreCore } from './core.js'
 import type { CheckedIndex } from './indexes.js'
+import type { KeyContext } from './keys.js'
 import type { ReadSource, WriteSource } from './read.js'
 import type { Schema } from './schema.js'
 
@@ -19,6 +21,7 @@ abstract class Source implements WriteSource {
   readonly keyName: string
   readonly schema: Schema | undefined
   readonly indexes: ReadonlyMap<string, CheckedIndex>
+  readonly keyContext: KeyContext
 
   constructor(of: Known) {
     this.core = of.core
@@ -26,6 +29,7 @@ abstract class Source implements WriteSource {
     this.keyName = of.keyName
     this.schema = of.schema
     this.indexes = of.indexes
+    this.keyContext = { collection: of.name, place: `$${member(of.keyName)}` }
   }
 
   abstract get id(): number

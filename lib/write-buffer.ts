@@ -47,6 +47,8 @@ const FIRST_CAPACITY = 64 * 1024
 /** Transactions on their way to the engine. */
 export class WriteBuffer {
   #bytes = Buffer.allocUnsafeSlow(FIRST_CAPACITY)
+  /** The same bytes, for numbers. */
+  #view = viewOf(this.#bytes)
   #length = 0
 
   /** The underlying bytes; only the first `length` count. */
@@ -75,8 +77,8 @@ export class WriteBuffer {
         if (this.#length - start > MAX_BATCH_BYTES) throw batchTooLarge(write)
       }
       if (least !== undefined) this.#appendRequirement(least)
-      this.#bytes.writeUInt32LE(writes.length + (least === undefined ? 0 : 1), start)
-      this.#bytes.writeUInt32LE(this.#length - start - TRANSACTION_HEADER, start + 4)
+      this.#view.setUint32(start, writes.length + (least === undefined ? 0 : 1), true)
+      this.#view.setUint32(start + 4, this.#length - start - TRANSACTION_HEADER, true)
     } catch (error) {
       this.#length = start
       throw error
@@ -89,6 +91,7 @@ export class WriteBuffer {
     const room = OPERATION_HEADER + SEQUENCE_BYTES + EXPIRY_BYTES + KEY_ROOM_BYTES
     this.#reserve(room + (record === undefined ? 0 : record.length))
     const bytes = this.#bytes
+    const view = this.#view
     const header = this.#length
     const ofSequence = typeof condition === 'number'
     const expiry = header + OPERATION_HEADER + (ofSequence ? SEQUENCE_BYTES : 0)
@@ -98,12 +101,12 @@ export class WriteBuffer {
     if (record !== undefined) bytes.set(record, keyEnd)
     const expires = expiresAt === undefined ? 0 : expiresAt === 'kept' ? KEEPS_EXPIRY : EXPIRES
     const kind = (record === undefined ? KIND_DELETE : KIND_PUT) | expires
-    bytes.writeUInt32LE(kind | (ofSequence ? CONDITION_SEQUENCE : condition ? CONDITION_ABSENT : 0), header)
-    if (typeof expiresAt === 'number') bytes.writeBigUInt64LE(BigInt(expiresAt), expiry)
-    if (ofSequence) bytes.writeBigUInt64LE(BigInt(condition), header + OPERATION_HEADER)
-    bytes.writeUInt32LE(write.collectionId, header + 4)
-    bytes.writeUInt32LE(keyEnd - keyStart, header + 8)
-    bytes.writeUInt32LE(end - keyEnd, header + 12)
+    view.setUint32(header, kind | (ofSequence ? CONDITION_SEQUENCE : condition ? CONDITION_ABSENT : 0), true)
+    if (typeof expiresAt === 'number') view.setBigUint64(expiry, BigInt(expiresAt), true)
+    if (ofSequence) view.setBigUint64(header + OPERATION_HEADER, BigInt(condition), true)
+    view.setUint32(header + 4, write.collectionId, true)
+    view.setUint32(header + 8, keyEnd - keyStart, true)
+    view.setUint32(header + 12, end - keyEnd, true)
     this.#length = end
   }
 
@@ -112,8 +115,8 @@ export class WriteBuffer {
     const at = this.#length
     this.#bytes.fill(0, at, at + OPERATION_HEADER)
     this.#bytes[at] = KIND_REQUIRE
-    this.#bytes.writeUInt32LE(SEQUENCE_BYTES, at + 12)
-    this.#bytes.writeBigUInt64LE(BigInt(least), at + OPERATION_HEADER)
+    this.#view.setUint32(at + 12, SEQUENCE_BYTES, true)
+    this.#view.setBigUint64(at + OPERATION_HEADER, BigInt(least), true)
     this.#length = at + OPERATION_HEADER + SEQUENCE_BYTES
   }
 
@@ -123,8 +126,11 @@ export class WriteBuffer {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2))
     this.#bytes.copy(grown, 0, 0, this.#length)
     this.#bytes = grown
+    this.#view = viewOf(grown)
   }
 }
+
+const viewOf = ({ buffer, byteOffset, length }: Buffer) => new DataView(buffer, byteOffset, length)
 
 function batchTooLarge(write: PreparedWrite): StoreError {
   const { collection } = write.context

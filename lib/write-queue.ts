@@ -1,6 +1,8 @@
 /**
- * Writes on their way to the engine. All writes that a program begins before it waits for something and that ask for the same
- * durability cross the boundary in one call and share one sync; the promise of each resolves with its own sequence.
+ * Writes on their way to the engine. Writes that a program begins before it waits for something and that ask for the same
+ * durability cross the boundary together and share syncs; the promise of each resolves with its own sequence. Most often they
+ * cross in one call when the program waits. Of many, those that come to `HAND_OVER_BYTES` cross at once, so that they are
+ * committed and synced while the next ones are encoded, and settled while those are synced.
  *
  * Program order is kept: a write with another durability starts a new chunk behind the earlier ones, and chunks are
  * submitted in order. When `MAX_QUEUED_BYTES` are with the engine, further chunks wait here and go on filling, so a
@@ -8,7 +10,7 @@
  */
 import { fromNative } from './failures.js'
 import { afterPromises } from './host.js'
-import { MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
+import { HAND_OVER_BYTES, MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
 import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
@@ -43,8 +45,9 @@ const NONE: ReadonlyMap<number, string> = new Map()
 
 function settleAll(waiters: readonly Waiter[], { first, refused }: Outcome): void {
   let sequence = first
-  for (const [place, { resolve, reject }] of waiters.entries()) {
-    const error = refused.get(place)
+  for (let place = 0; place < waiters.length; place++) {
+    const { resolve, reject } = waiters[place] as Waiter
+    const error = refused === NONE ? undefined : refused.get(place)
     if (error === undefined) resolve({ sequence: sequence++ })
     else reject(fromNative(error))
   }
@@ -86,7 +89,8 @@ export class WriteQueue {
       const chunk = this.#openChunk(durability)
       chunk.buffer.append(writes, least)
       chunk.waiters.push({ resolve, reject })
-      this.#schedule()
+      if (chunk.buffer.length < HAND_OVER_BYTES) this.#schedule()
+      else this.#flush()
     })
   }
 
