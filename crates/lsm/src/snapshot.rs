@@ -38,8 +38,21 @@ struct Pin {
     count: usize,
     /// When it was first pinned; it has been ever since.
     since: Instant,
+    /// Whether a job has kept something, or left it alone, with regard to this pin.
+    heeded: bool,
     /// The floors when it was first pinned, unless none was above it.
     above: Option<Floors>,
+}
+
+impl RegistryState {
+    /// The pinned sequences, ascending, which a job is about to go by.
+    fn heed(&mut self) -> Vec<Seq> {
+        let heeded = |(seq, pin): (&Seq, &mut Pin)| {
+            pin.heeded = true;
+            *seq
+        };
+        self.pinned.iter_mut().map(heeded).collect()
+    }
 }
 
 impl SnapshotRegistry {
@@ -88,7 +101,7 @@ impl SnapshotRegistry {
     fn add(self: &Arc<Self>, state: &mut RegistryState, seq: Seq) -> Snapshot {
         let RegistryState { pinned, floors } = &mut *state;
         let above = || (seq < floors.greatest()).then(|| floors.clone());
-        let new = || Pin { count: 0, since: Instant::now(), above: above() };
+        let new = || Pin { count: 0, since: Instant::now(), heeded: false, above: above() };
         pinned.entry(seq).or_insert_with(new).count += 1;
         Snapshot { seq, registry: Arc::clone(self) }
     }
@@ -114,7 +127,7 @@ impl SnapshotRegistry {
         let mut state = self.lock();
         let newest = newest();
         raise(&mut state.floors, newest);
-        (newest, state.pinned.keys().copied().collect())
+        (newest, state.heed())
     }
 
     /// Runs `change` at a moment at which no floors are being announced.
@@ -123,13 +136,14 @@ impl SnapshotRegistry {
         change();
     }
 
-    /// The pinned sequences now, ascending.
+    /// The pinned sequences now, ascending, for a job that decides by them what to do.
     pub(crate) fn pinned(&self) -> Vec<Seq> {
-        self.lock().pinned.keys().copied().collect()
+        self.lock().heed()
     }
 
-    /// Lets `wake` be called, without the lock, with a sequence that was let go of entirely: what only it needed is
-    /// garbage now. The first call counts.
+    /// Lets `wake` be called, without the lock, with a sequence that was let go of entirely and that a job has heeded: what
+    /// was kept only for it is garbage now. Most reads pin a sequence for so short a time that no job ever meets it, and
+    /// waking one is a system call. The first call counts.
     pub(crate) fn on_release(&self, wake: impl Fn(Seq) + Send + Sync + 'static) {
         let _ = self.on_release.set(Box::new(wake));
     }
@@ -174,9 +188,9 @@ impl Drop for Snapshot {
         if let Some(pin) = state.pinned.get_mut(&self.seq) {
             pin.count = if planted::active(Bug::PinReleasedTwice) { 0 } else { pin.count - 1 };
             if pin.count == 0 {
-                state.pinned.remove(&self.seq);
+                let heeded = state.pinned.remove(&self.seq).is_some_and(|pin| pin.heeded);
                 drop(state);
-                if let Some(on_release) = self.registry.on_release.get() {
+                if let Some(on_release) = self.registry.on_release.get().filter(|_| heeded) {
                     on_release(self.seq);
                 }
             }
@@ -219,6 +233,25 @@ mod tests {
         drop(second);
         assert_eq!(announce(&registry, &KeyRange::default(), 9), []);
         assert_eq!(woken.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn the_release_of_a_snapshot_that_no_job_has_met_wakes_nobody() {
+        let registry = SnapshotRegistry::new(Floors::default());
+        let woken = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&woken);
+        registry.on_release(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        announce(&registry, &KeyRange::default(), 3);
+        drop(registry.pin(seq(5), seq(9)).unwrap());
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        let met = registry.pin(seq(5), seq(9)).unwrap();
+        assert_eq!(registry.pinned(), [seq(5)]);
+        drop(met);
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        drop(registry.pin(seq(5), seq(9)).unwrap());
+        assert_eq!(woken.load(Ordering::Relaxed), 1, "it is another pin of the same sequence");
     }
 
     #[test]
