@@ -52,6 +52,10 @@ bugs! {
     NameNotCommitted,
     /// Shapes are not in the commit with the first record that names them.
     ShapesNotCommitted,
+    /// The name of a dropped collection stays in the catalog.
+    DroppedNameStays,
+    /// Commits are handed to the operating system, however durable they are to be.
+    DurabilityForgotten,
     /// Records that have expired are seen.
     ExpiredAreSeen,
     /// The number of a keyspace can be given away again after the next open.

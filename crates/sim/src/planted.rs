@@ -154,7 +154,8 @@ const PREY_OF_RULES: (&Stage, u64, &[Bug]) = (
 );
 
 /// The same for the document store.
-const PREY_AMONG_DOCUMENTS: [(&Stage, u64, &[DocumentBug]); 3] = [
+const PREY_AMONG_DOCUMENTS: [(&Stage, u64, &[DocumentBug]); 4] = [
+    (&metamorphic::COLLECTIONS, 2, &[DocumentBug::DurabilityForgotten, DocumentBug::DroppedNameStays]),
     (
         &metamorphic::DOCUMENTS,
         16,

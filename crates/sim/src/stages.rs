@@ -7,6 +7,7 @@ use crate::{corruption, crash, determinism, faults, isolation, kill, marks, meta
 pub const STAGES: &[Stage] = &[
     planted::STAGE,
     crash::STAGE,
+    metamorphic::COLLECTIONS,
     faults::STAGE,
     metamorphic::STAGE,
     determinism::STAGE,

@@ -209,7 +209,7 @@ impl Catalog {
         if let Some(kept) = self.retention_after(id, claims) {
             retire(id.get(), kept, batch, claims);
         }
-        if let Some(name) = self.name(id) {
+        if let Some(name) = self.name(id).filter(|_| !planted::active(Bug::DroppedNameStays)) {
             batch.push(&CATALOG, &entry::collection_key(&name), None);
         }
         if !planted::active(Bug::DroppedRecordsStay) {

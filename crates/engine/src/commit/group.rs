@@ -23,6 +23,7 @@ use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::{GROUP_BYTES, KEYSPACE_BYTES, STAGED_OPERATION_BYTES};
 use crate::metrics::Counters;
+use crate::planted::{self, Bug};
 use crate::record::{self, ShapeList, Shapes};
 use crate::transaction::Transactions;
 use crate::write_set::WriteSet;
@@ -295,7 +296,8 @@ impl Committer {
 
     fn write(&self, staged: Staged) -> Result<SeqRange> {
         // Without a durability no commit was staged, and nobody looks at the outcome.
-        let durability = staged.durability.unwrap_or_default();
+        let asked = staged.durability.unwrap_or_default();
+        let durability = if planted::active(Bug::DurabilityForgotten) { Durability::Os } else { asked };
         let mut batches = staged.pending.into_batches();
         let Some(first) = batches.first_mut() else {
             return Err(Error::argument("there is nothing to commit"));

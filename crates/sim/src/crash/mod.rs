@@ -16,7 +16,7 @@ pub mod explore;
 pub mod ledger;
 pub mod lies;
 pub mod past;
-mod plan;
+pub mod plan;
 pub mod scenarios;
 pub mod script;
 pub mod session;

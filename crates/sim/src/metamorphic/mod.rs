@@ -28,6 +28,9 @@ pub const STAGE: Stage = Stage { name: NAME, unit: "operations", share: 26.0, fl
 pub const DOCUMENTS: Stage =
     Stage { name: "documents", unit: "operations", share: 1.0, floor: 0, run: run_documents, replay };
 
+/// Crash states of document stores.
+pub use self::documents::crash::STAGE as COLLECTIONS;
+
 const NAME: &str = "metamorphic";
 /// Configurations by chance for each list, beside the two extremes.
 const RANDOM_CONFIGS: usize = 4;

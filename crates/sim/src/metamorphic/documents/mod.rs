@@ -3,9 +3,10 @@
 //! `list` makes one by chance; `model` is what the collections should hold, worked out from documents alone; `player`
 //! carries a list out on a store, in memory or on a simulated disk, and `reads` compares every answer. Whatever is read through an
 //! index must be what reading everything and filtering it would give. `builds` crashes a store at every change of the disk
-//! while indexes are built.
+//! while indexes are built. `crash` is a stage of its own: crash states of stores with several collections.
 
 pub mod builds;
+pub mod crash;
 mod list;
 mod model;
 mod player;

@@ -2,7 +2,7 @@
 
 use fountain_engine::query::{Body, Query};
 use fountain_engine::record::Value;
-use fountain_engine::{Bounds, CollectionId, Direction, ErrorCode, IndexScan, ReadTier, View};
+use fountain_engine::{Bounds, CollectionId, Direction, ErrorCode, IndexScan, ReadTier, Store, View};
 
 use super::list::{At, Condition, INDEXES, KEYS};
 use super::model::{State, entries, matching};
@@ -50,16 +50,12 @@ impl Player {
     }
 
     pub(super) fn scan(&self, at: At) -> Result<(), String> {
-        let found = self.scanned(self.plain, self.view(at));
+        let found = scanned(&self.store, self.plain, self.view(at));
         let all =
             |state: &State| state.iter().map(|(key, document)| (*key, text_of(document))).collect::<Vec<_>>();
         self.compare("all documents", at, found, all)?;
-        let found = self.scanned(self.fleeting, View::Newest).map_err(told)?;
+        let found = scanned(&self.store, self.fleeting, View::Newest).map_err(told)?;
         same("documents that expire", &found, &all(&self.model.alive()))
-    }
-
-    fn scanned(&self, collection: CollectionId, at: View) -> fountain_engine::Result<Vec<(u8, String)>> {
-        pages::scanned(&self.store, collection, at, PAGE, number_of)
     }
 
     pub(super) fn query(&mut self, condition: Condition, at: At) -> Result<(), String> {
@@ -178,6 +174,36 @@ impl Player {
             &self.model.alive().into_keys().collect::<Vec<_>>(),
         )
     }
+}
+
+/// Everything in a collection as a view sees it.
+pub(super) fn scanned(
+    store: &Store,
+    collection: CollectionId,
+    at: View,
+) -> fountain_engine::Result<Vec<(u8, String)>> {
+    pages::scanned(store, collection, at, PAGE, number_of)
+}
+
+/// The keys behind all entries of an index in the newest state, sorted.
+pub(super) fn index_entries(
+    store: &Store,
+    collection: CollectionId,
+    name: &str,
+) -> fountain_engine::Result<Vec<u8>> {
+    let request = IndexScan {
+        collection,
+        index: name.to_owned(),
+        bounds: Bounds::all(),
+        direction: Direction::Forward,
+        at: View::Newest,
+        after: None,
+        max_records: PAGE,
+        max_bytes: usize::MAX,
+    };
+    let mut found = pages::indexed(store, request, number_of)?;
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The number of a key; one that is none of ours has none.
