@@ -42,7 +42,7 @@ pub struct SeqAt {
     /// A commit that had been made by then, and all before it.
     pub seq: Seq,
     /// Later commits that had been made by then, too, are at most this much older than the moment asked for. Zero when
-    /// there are none: the answer is exact.
+    /// there are none, and when there are some of that very millisecond.
     pub within: Duration,
 }
 

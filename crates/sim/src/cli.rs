@@ -50,12 +50,14 @@ pub struct Soak {
     pub out: PathBuf,
     /// Each round of it, with another seed.
     pub round: Ci,
+    /// The commit that is proved, as it is to be written down.
+    pub commit: String,
 }
 
 /// Time of one round of a long run.
 const SOAK_ROUND: Duration = Duration::from_secs(600);
 /// Seed of a run that does not say another.
-const DEFAULT_SEED: u64 = 1;
+pub const DEFAULT_SEED: u64 = 1;
 /// Threads of a run that does not say another number.
 const DEFAULT_THREADS: usize = 2;
 
@@ -68,6 +70,7 @@ Proves that the store loses nothing and gives no wrong answer.
   fountain-sim ci --budget-seconds N    all stages within N seconds; fails on a failure and on a count below its floor
   fountain-sim soak --hours H           ever new seeds for H hours
       --out FILE                        where reports are appended (default soak.jsonl)
+      --commit ID                       the commit that is proved, to be written down with them
   fountain-sim replay STAGE/CASE        one case again, as a failure named it
   fountain-sim golden make DIR          the golden stores of this version of the format, each in a directory below DIR
   fountain-sim golden documents DIR     the same for document stores
@@ -92,6 +95,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Outcome<Command> {
     let mut hours = None;
     let mut out = PathBuf::from("soak.jsonl");
     let mut seed = None;
+    let mut commit = String::from("not said");
     let mut round = Ci {
         budget: SOAK_ROUND,
         json: false,
@@ -105,6 +109,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Outcome<Command> {
             Long("budget-seconds") => budget = Some(positive("--budget-seconds", parser.value()?.parse()?)?),
             Long("hours") => hours = Some(positive("--hours", parser.value()?.parse()?)?),
             Long("out") => out = parser.value()?.into(),
+            Long("commit") => commit = parser.value()?.string()?,
             Long("json") => round.json = true,
             Long("only") => round.stages = stages(&parser.value()?.string()?)?,
             Long("seed") => seed = Some(parser.value()?.parse()?),
@@ -124,7 +129,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Outcome<Command> {
             let time = Duration::from_secs_f64(hours.ok_or("soak needs --hours")? * 3600.0);
             round.budget = SOAK_ROUND.min(time);
             round.seed = seed.unwrap_or_else(seed_of_now);
-            Ok(Command::Soak(Soak { time, out, round }))
+            Ok(Command::Soak(Soak { time, out, round, commit }))
         }
         ["replay", case] => Ok(Command::Replay(case.to_owned())),
         ["child", ref words @ ..] => {

@@ -84,6 +84,11 @@ impl Model {
         self.times.partition_point(|made| *made <= time).saturating_sub(1) as u64
     }
 
+    /// When a commit was made, in milliseconds; 0 if there was none with this sequence.
+    pub fn time_of(&self, seq: u64) -> u64 {
+        usize::try_from(seq).ok().and_then(|seq| self.times.get(seq).copied()).unwrap_or_default()
+    }
+
     /// The state after the last commit.
     pub fn newest(&self) -> &State {
         &self.states[self.states.len() - 1]

@@ -31,7 +31,8 @@ const NAME: &str = "planted";
 const ENOUGH: f64 = 0.15;
 /// Twice as many cases in each round as in the one before, this often. A hunt that nothing comes of takes minutes then.
 const ROUNDS: u32 = 12;
-/// Without a case done for so long, a hunt has met something that never ends. Cases take milliseconds.
+/// Without a case done for so long, a hunt has met something that never ends. Cases take milliseconds. Only under a bug that is
+/// known for that is it a find: otherwise it may be the machine.
 const STUCK: Duration = Duration::from_secs(20);
 /// Time between two looks at a hunt.
 const LOOK: Duration = Duration::from_millis(2);
@@ -43,6 +44,8 @@ const FOREVER: Duration = Duration::from_secs(24 * 3600);
 const FOUND: i32 = 0;
 /// How the process of a hunt ends that found nothing.
 const NOT_FOUND: i32 = 1;
+/// Bugs under which a store may never come to an end, or take all memory.
+const MAY_NOT_END: &[Bug] = &[];
 /// How the process of a hunt ends that got stuck.
 const GOT_STUCK: i32 = 3;
 
@@ -292,7 +295,8 @@ impl Hunt {
     }
 
     /// Whether the hunter finds the bug in this round. It hunts in a process of its own: under a bug it may never come to
-    /// an end, or ask for all memory, which is a find as well. A hunt for which there is no time has found nothing.
+    /// an end, or ask for all memory, which is a find only where that is to be expected. A hunt for which there is no time has
+    /// found nothing.
     fn finds(self, ctx: &Context, round: u32) -> Result<bool, Failure> {
         let seed = ctx.seed_of(self.bug.map_or(0, Planted::number) << 8 | u64::from(round));
         let detail = format!("{}:{}", self.name(), self.cases << round);
@@ -306,8 +310,9 @@ impl Hunt {
             if let Some(ended) = hunt.try_wait().map_err(|error| failed(error.to_string()))? {
                 return match ended.code() {
                     Some(NOT_FOUND) => Ok(false),
+                    Some(FOUND) => Ok(true),
                     // Without a code it died of a signal.
-                    Some(FOUND | GOT_STUCK) | None => Ok(true),
+                    Some(GOT_STUCK) | None => Ok(self.may_not_end()),
                     Some(_) => Err(failed(format!("the process of a hunt ended with {ended}"))),
                 };
             }
@@ -315,6 +320,10 @@ impl Hunt {
         }
         let killed = hunt.kill().and_then(|()| hunt.wait());
         killed.map(|_| false).map_err(|error| failed(error.to_string()))
+    }
+
+    fn may_not_end(self) -> bool {
+        matches!(self.bug, Some(Planted::Storage(bug)) if MAY_NOT_END.contains(&bug))
     }
 
     fn finds_nothing(self, ctx: &Context) -> Result<(), Failure> {

@@ -1,8 +1,9 @@
 //! Carries out what the command line says.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
@@ -131,22 +132,55 @@ fn keep_failures(report: &serde_json::Value) {
     }
 }
 
-/// Rounds with ever new seeds; every report is appended to a file, with the seed of its round, and every case that failed
-/// to those that `ci` replays first.
+/// Rounds with ever new seeds, after the cases that failed once. Every report is appended to a file, with the seed of its
+/// round, between a line that says what is proved and one that says what it came to; every case that failed is added to those
+/// that `ci` replays first.
 fn run_soak(soak: Soak) -> Outcome<bool> {
-    let end = Instant::now() + soak.time;
+    let (begin, end) = (Instant::now(), Instant::now() + soak.time);
     let mut out = OpenOptions::new().create(true).append(true).open(&soak.out)?;
+    let mut append = |line: &serde_json::Value| {
+        writeln!(out, "{line}")?;
+        out.flush()
+    };
     let mut round = soak.round;
-    let mut good = true;
+    append(&json!({
+        "began": seconds_now(),
+        "commit": soak.commit,
+        "version": env!("CARGO_PKG_VERSION"),
+        "system": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "threads": round.threads,
+        "seed": round.seed,
+    }))?;
+    let mut good = replay_regressions()?;
+    append(&json!({ "regressions": regressions::known().len(), "good": good }))?;
+    let (mut sums, mut rounds) = (BTreeMap::<String, (u64, f64, u64)>::new(), 0);
     while Instant::now() < end {
         let seed = round.seed;
         good &= run_stages(&round, &mut |line| {
-            writeln!(out, "{}", json!({ "seed": seed, "report": line }))?;
-            out.flush()?;
+            let sum = sums.entry(line["stage"].as_str().unwrap_or_default().to_owned()).or_default();
+            sum.0 += line["done"].as_u64().unwrap_or_default();
+            sum.1 += line["seconds"].as_f64().unwrap_or_default();
+            sum.2 += line["failures"].as_array().map_or(0, Vec::len) as u64;
+            append(&json!({ "seed": seed, "report": line }))?;
             keep_failures(line);
             Ok(())
         })?;
+        rounds += 1;
         round.seed = round.seed.wrapping_add(1);
     }
+    let sums: BTreeMap<_, _> = sums
+        .into_iter()
+        .map(|(stage, (done, seconds, failures))| {
+            (stage, json!({ "done": done, "seconds": seconds, "failures": failures }))
+        })
+        .collect();
+    let hours = begin.elapsed().as_secs_f64() / 3600.0;
+    append(&json!({ "ended": seconds_now(), "hours": hours, "rounds": rounds, "good": good, "sums": sums }))?;
     Ok(good)
+}
+
+/// Seconds since 1970.
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

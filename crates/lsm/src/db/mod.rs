@@ -177,9 +177,10 @@ impl Db {
     /// The newest commit that had been made at a moment, by [`crate::Options::clock`]; `None` before the store was
     /// created, or before anything is known.
     ///
-    /// The answer is never a commit from after that moment. It may miss commits shortly before it: at best those of a
-    /// second, further back those of at most a hundredth of the time since. [`SeqAt::within`] tells. While the clock is set
-    /// back, the commits made then count as made when it is right again. An answer may lie below the history floor; reading
+    /// The answer is never a commit from after that moment, as long as the clock never goes back. It may miss commits shortly before it: at best those of a
+    /// second, further back those of at most a hundredth of the time since. [`SeqAt::within`] tells. A moment that the clock has
+    /// not reached is answered with the newest commit, also while it is set
+    /// back; the commits made then count as made when it is right again. An answer may lie below the history floor; reading
     /// there says so.
     pub fn seq_at(&self, time: Timestamp) -> Option<SeqAt> {
         self.inner.seq_at(time)

@@ -24,12 +24,16 @@ pub struct Counts {
     pub lies: lies::Tally,
 }
 
-/// Runs a case; what is wrong is told in words.
-pub fn run(seed: u64, script: &Script, depth: Depth, counts: &mut Counts) -> Check<()> {
+/// Runs a case; what is wrong is told in words. With or without syncs that fail and disks that lie.
+pub fn run(seed: u64, script: &Script, depth: Depth, bad_disks: bool, counts: &mut Counts) -> Check<()> {
     let config = Config::from_seed(seed);
     let recording = record(&config, seed, &script.0)?;
     let mut explorer = Explorer::new(&config, depth, seed);
     let explored = explorer.explore(&recording);
+    if !bad_disks {
+        counts.tally.add(&explorer.tally);
+        return explored;
+    }
     let checked = explored
         .and_then(|()| failing_syncs(&config, seed, script, &recording, &mut explorer, counts))
         .and_then(|()| lies::explore(&config, &recording, seed, &mut counts.lies));
@@ -51,7 +55,7 @@ fn record(config: &Config, seed: u64, steps: &[Step]) -> Check<Recording> {
     let before = Disk::default();
     let fs = SimFs::new(before.clone());
     fs.record();
-    let mut session = Session::new(config, fs, Model::default(), seed);
+    let mut session = Session::new(config, fs, Model::default(), &Ledger::default(), seed);
     session.open(&Ledger::default())?;
     session.run(steps)?;
     session.end(Random::nth(seed, 0xED).one_in(2))?;
@@ -101,7 +105,7 @@ fn fail_one_sync(
     let fs = SimFs::default();
     fs.fail_sync_after(after);
     fs.record();
-    let mut session = Session::new(config, fs, Model::default(), seed);
+    let mut session = Session::new(config, fs, Model::default(), &Ledger::default(), seed);
     session.faulty = true;
     // A store that could not be created may be there or not, and holds nothing.
     session.open(&Ledger::default())?;

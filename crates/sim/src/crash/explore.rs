@@ -27,6 +27,8 @@ pub struct Tally {
     pub replayed: u64,
     /// Openings that reported a discarded end of a log.
     pub torn: u64,
+    /// Stores that were asked when their commits were made.
+    pub timed: u64,
     /// Syncs that failed in a store that had crashed before.
     pub failed_later: u64,
     /// Syncs that failed while a store was opened that was there before.
@@ -44,6 +46,7 @@ impl Tally {
         self.checkpoints += other.checkpoints;
         self.replayed += other.replayed;
         self.torn += other.torn;
+        self.timed += other.timed;
         self.failed_later += other.failed_later;
         self.failed_opens += other.failed_opens;
         self.judged += other.judged;
@@ -99,6 +102,8 @@ pub struct Depth {
 /// Moments between a sync that fails and the end of the process at which the power fails, about.
 const MOMENTS_AFTER_FAILURE: usize = 6;
 
+/// Milliseconds after which copies are opened.
+const COPY_AGE: u64 = 60_000;
 /// One in so many second lives of a store has a sync that fails.
 const FAILING_LIVES: usize = 8;
 /// About as many syncs as opening a store takes, and some more.
@@ -195,7 +200,7 @@ impl<'a> Explorer<'a> {
     /// Tries some crashes at some moments of a later recording.
     fn explore_some(&mut self, recording: &Recording, crashes: usize) -> Check<()> {
         // At most every moment, at least some.
-        let marks = recording.marks.iter().filter(|(_, mark)| !matches!(mark, Mark::Forgets(_))).count();
+        let marks = recording.marks.iter().filter(|(_, mark)| !mark.promises_nothing()).count();
         let share = (recording.ops.len() + marks).div_ceil(self.depth.crashes).max(1);
         self.walk(recording, crashes, 0, &mut |explorer, moment| {
             if !explorer.random.one_in(share) {
@@ -230,7 +235,7 @@ impl<'a> Explorer<'a> {
                     visit(self, &moment)
                         .map_err(|what| format!("{what}\n  at change {index}, before {mark:?}"))?;
                     visited = true;
-                } else if !matches!(mark, Mark::Begun(_) | Mark::Forgets(_)) {
+                } else if !matches!(mark, Mark::Begun(_)) && !mark.promises_nothing() {
                     visited = index < from;
                 }
                 ledger.note(mark);
@@ -279,7 +284,7 @@ impl<'a> Explorer<'a> {
             let recording = self.live_on(image, ledger, model)?;
             return self.explore_some(&recording, crashes);
         }
-        let mut session = self.session(SimFs::new(image), model);
+        let mut session = self.session(SimFs::new(image), ledger, model);
         self.recover(&mut session, ledger)?;
         if self.random.one_in(3) {
             self.use_further(&mut session)?;
@@ -290,7 +295,7 @@ impl<'a> Explorer<'a> {
     fn verify_checkpoints(&mut self, image: &Disk, ledger: &Ledger, model: &Model) -> Check<()> {
         if !ledger.checkpoints.is_empty() {
             let apart = SimFs::new(image.clone());
-            let clock = Arc::new(ManualClock::new(Timestamp::UNKNOWN));
+            let clock = Arc::new(ManualClock::new(Timestamp::from_millis(ledger.now + COPY_AGE)));
             let options = self.config.options(&apart, &clock);
             let floors = self.config.may_forget(ledger);
             verify::checkpoints(&apart, &options, model, ledger, &floors)?;
@@ -299,8 +304,8 @@ impl<'a> Explorer<'a> {
         Ok(())
     }
 
-    fn session(&mut self, fs: SimFs, model: &Model) -> Session<'a> {
-        Session::new(self.config, fs, model.clone(), self.random.bits())
+    fn session(&mut self, fs: SimFs, ledger: &Ledger, model: &Model) -> Session<'a> {
+        Session::new(self.config, fs, model.clone(), ledger, self.random.bits())
     }
 
     /// Opens the store that is there and compares it with the model.
@@ -308,6 +313,7 @@ impl<'a> Explorer<'a> {
         if let Some(found) = session.open(ledger)? {
             self.tally.replayed += found.report.replayed_commits;
             self.tally.torn += u64::from(!found.report.discarded.is_empty());
+            self.tally.timed += u64::from(found.timed);
         }
         Ok(())
     }
@@ -316,7 +322,7 @@ impl<'a> Explorer<'a> {
     fn live_on(&mut self, image: Disk, ledger: &Ledger, model: &Model) -> Check<Recording> {
         let fs = SimFs::new(image.clone());
         fs.record();
-        let mut session = self.session(fs, model);
+        let mut session = self.session(fs, ledger, model);
         self.recover(&mut session, ledger)?;
         self.use_further(&mut session)?;
         session.end(self.random.one_in(2))?;
@@ -328,7 +334,7 @@ impl<'a> Explorer<'a> {
         let fs = SimFs::new(image.clone());
         fs.record();
         fs.fail_sync_after(self.random.below(SYNCS_OF_A_LIFE));
-        let mut session = self.session(fs, model);
+        let mut session = self.session(fs, ledger, model);
         session.faulty = true;
         self.recover(&mut session, ledger)?;
         self.use_further(&mut session)?;

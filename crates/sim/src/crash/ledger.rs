@@ -17,6 +17,10 @@ pub enum Mark {
     Closed,
     /// From now on the past may be gone up to here.
     Forgets(Floors),
+    /// What time it is, in milliseconds.
+    Time(u64),
+    /// The clock was set back.
+    ClockBack,
     /// A checkpoint with this number was begun.
     CheckpointBegun(usize),
     /// The checkpoint is complete, up to this sequence.
@@ -49,8 +53,19 @@ pub struct Ledger {
     pub created: bool,
     /// Up to here the past may be gone.
     pub floors: Floors,
+    /// The last time that is known, in milliseconds: whoever comes later finds the clock at or after it.
+    pub now: u64,
+    /// The clock was set back once, and what the store says of times is not certain any more.
+    pub clock_was_back: bool,
     /// The checkpoints.
     pub checkpoints: Vec<Promise>,
+}
+
+impl Mark {
+    /// Whether it changes neither what must nor what may be there.
+    pub const fn promises_nothing(&self) -> bool {
+        matches!(self, Self::Forgets(_) | Self::Time(_) | Self::ClockBack)
+    }
 }
 
 impl Ledger {
@@ -72,6 +87,8 @@ impl Ledger {
                 self.floors = self.floors.lowered(seq);
             }
             Mark::Forgets(floors) => self.floors = floors,
+            Mark::Time(now) => self.now = self.now.max(now),
+            Mark::ClockBack => self.clock_was_back = true,
             Mark::Closed => self.clean = true,
             Mark::CheckpointBegun(number) => {
                 self.checkpoints.retain(|promise| promise.number != number);

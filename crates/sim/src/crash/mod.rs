@@ -6,7 +6,7 @@
 //! the machine can crash a second and a third time.
 //!
 //! `script` and `scenarios` say what is done, `config` how the store is opened, `session` does it, `ledger` knows what
-//! was promised, `past` what may be gone, `verify` compares a store with the model, `plan` chooses the crashes at a moment, `explore` goes
+//! was promised, `past` what may be gone, `times` when commits were made, `verify` compares a store with the model, `plan` chooses the crashes at a moment, `explore` goes
 //! through all moments, `lies` has disks that break their word, `case` runs one scenario so, `stage` ties it together.
 #![expect(clippy::missing_errors_doc, reason = "every error here is a finding in words")]
 
@@ -21,6 +21,7 @@ pub mod scenarios;
 pub mod script;
 pub mod session;
 mod stage;
+mod times;
 pub mod verify;
 
 pub use stage::{ORDER, STAGE};

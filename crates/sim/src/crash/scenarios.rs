@@ -64,6 +64,20 @@ const SMALL: [Step; 14] = [
 /// Number of sequences of one, two and three of the small steps.
 pub const SHORT_SEQUENCES: u64 = 14 + 14 * 14 + 14 * 14 * 14;
 
+/// Of these the ones of one and two.
+const SHORTEST: u64 = 14 + 14 * 14;
+
+/// The short sequence that is the `turn`-th from a start on: those of one and two steps in order, those of three in an order in which
+/// neighbours differ. Each comes once in [`SHORT_SEQUENCES`] turns.
+pub fn short_in_turn(start: u64, turn: u64) -> Script {
+    // The step has no factor in common with the number of sequences of three.
+    let place = (start % SHORT_SEQUENCES + turn) % SHORT_SEQUENCES;
+    short_sequence(match place.checked_sub(SHORTEST) {
+        None => place,
+        Some(place) => SHORTEST + place * 1009 % (SHORT_SEQUENCES - SHORTEST),
+    })
+}
+
 /// The short sequence with this index; every one has an index below [`SHORT_SEQUENCES`].
 pub fn short_sequence(index: u64) -> Script {
     let mut rest = index as usize;
@@ -110,5 +124,9 @@ mod tests {
         let all: HashSet<String> =
             (0..SHORT_SEQUENCES).map(|index| short_sequence(index).to_string()).collect();
         assert_eq!(all.len() as u64, SHORT_SEQUENCES);
+        for start in [0, 1000, u64::MAX] {
+            let in_turn = (0..SHORT_SEQUENCES).map(|turn| short_in_turn(start, turn).to_string());
+            assert!(in_turn.collect::<HashSet<_>>() == all, "each once, from {start}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub type Check<T> = Result<T, String>;
 
 /// Where the store lies.
 pub const STORE: &str = "/data/store";
+/// When the first store is made, in milliseconds.
+const BIRTH: u64 = 1_700_000_000_000;
 /// Keys in use; few, so that they are overwritten and deleted often.
 const KEYS: usize = 10;
 
@@ -62,12 +64,15 @@ fn key(number: usize) -> Bytes {
 }
 
 impl<'a> Session<'a> {
-    /// A session on a disk, in which the model says what may be found.
-    pub fn new(config: &'a Config, fs: SimFs, model: Model, seed: u64) -> Self {
+    /// A session on a disk, in which the model says what may be found, after what the ledger knows.
+    pub fn new(config: &'a Config, fs: SimFs, model: Model, ledger: &Ledger, seed: u64) -> Self {
         let mut random = Random::nth(seed, 0x5E);
         let signature = random.bits() as u16;
-        // Another session may find the clock set back.
-        let now = Timestamp::from_millis(1_700_000_000_000 + random.below(20_000) as u64);
+        let later = *random.pick(&[1, 1000, 20_000]);
+        let later = random.below(later) as u64;
+        // One session in eight may find the clock set back.
+        let since = if random.one_in(8) { BIRTH } else { ledger.now.max(BIRTH) };
+        let now = Timestamp::from_millis(since + later);
         Self {
             config,
             fs,
@@ -122,6 +127,13 @@ impl<'a> Session<'a> {
     pub fn open(&mut self, ledger: &Ledger) -> Check<Option<Found>> {
         let (before, had_failed) = (self.fs.read_bytes(), self.has_failed());
         let image_bytes = self.fs.with_disk(verify::bytes_of);
+        // Before it, as opening writes down what time it is.
+        let (now, mut ledger) = (self.now(), ledger.clone());
+        ledger.clock_was_back |= now < ledger.now;
+        if ledger.clock_was_back {
+            self.mark(Mark::ClockBack);
+        }
+        self.mark(Mark::Time(now));
         let opened = Db::open(Path::new(STORE), self.config.options(&self.fs, &self.clock));
         self.failed_in_open |= ledger.created && self.has_failed() && !had_failed;
         let db = match opened {
@@ -133,8 +145,8 @@ impl<'a> Session<'a> {
             Err(error) => return Err(format!("the store does not open: {error}")),
         };
         verify::effort(self.fs.read_bytes() - before, image_bytes)?;
-        let floors = self.config.may_forget(ledger);
-        let found = verify::store(&db, &self.fs, &self.model, ledger, &floors, &mut self.random)?;
+        let floors = self.config.may_forget(&ledger);
+        let found = verify::store(&db, &self.fs, &self.model, &ledger, &floors, now, &mut self.random)?;
         self.db = Some(db);
         self.model = self.model.upto(found.last);
         self.mark(Mark::Opened(found.last));
@@ -158,6 +170,7 @@ impl<'a> Session<'a> {
     fn step(&mut self, step: Step) -> Check<()> {
         self.clock.advance(Duration::from_millis(self.random.below(1500) as u64));
         self.note_floors();
+        self.mark(Mark::Time(self.now()));
         match step {
             Step::Commit(commit, durability) => self.commit(commit, durability),
             Step::Flush => self.make_durable(Db::flush),
@@ -395,6 +408,8 @@ impl<'a> Session<'a> {
             clean: close,
             created: true,
             floors: self.floors,
+            now: self.now(),
+            clock_was_back: self.marks.iter().any(|(_, mark)| *mark == Mark::ClockBack),
             checkpoints: Vec::new(),
         };
         self.open(&ledger).map(|_| ())

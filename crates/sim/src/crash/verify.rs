@@ -7,6 +7,7 @@ use fountain_lsm::{Db, Direction, Error, KeyRange, Options, ReadTier, RecoveryRe
 use super::ledger::{Ledger, Promise};
 use super::past::Floors;
 use super::session::{Check, STORE, checkpoint_path};
+use super::times;
 use crate::disk::{Disk, FileId, SimFs};
 use crate::model::{Bytes, History, Model, State};
 use crate::random::Random;
@@ -18,6 +19,8 @@ pub struct Found {
     pub last: u64,
     /// What opening it reported.
     pub report: RecoveryReport,
+    /// It was asked when its commits were made.
+    pub timed: bool,
 }
 
 const TIER: ReadTier = ReadTier::Disk;
@@ -29,6 +32,7 @@ pub fn store(
     model: &Model,
     ledger: &Ledger,
     floors: &Floors,
+    now: u64,
     random: &mut Random,
 ) -> Check<Found> {
     let last = db.visible().get();
@@ -46,7 +50,11 @@ pub fn store(
         db.verify().map_err(|error| format!("a scrub finds {error}"))?;
         locked(fs)?;
     }
-    Ok(Found { last, report: db.recovery().clone() })
+    let timed = !ledger.clock_was_back;
+    if timed {
+        times::check(db, model, now)?;
+    }
+    Ok(Found { last, report: db.recovery().clone(), timed })
 }
 
 /// Every record at one sequence, and nothing else (R1 to R5).
@@ -232,8 +240,11 @@ pub fn checkpoints(
             continue;
         }
         let options = Options { create_if_missing: false, ..options.clone() };
-        let copy = Db::open(&path, options).map_err(|error| format!("{}: {error}", path.display()))?;
+        let copy =
+            Db::open(&path, options.clone()).map_err(|error| format!("{}: {error}", path.display()))?;
+        let now = options.clock.now().millis();
         checkpoint(&copy, model, *promise, ledger, floors)
+            .and_then(|()| if ledger.clock_was_back { Ok(()) } else { times::check(&copy, model, now) })
             .map_err(|what| format!("{}: {what}", path.display()))?;
     }
     Ok(())
@@ -266,7 +277,8 @@ mod tests {
         let script: Script = "8*put,age,12*put,flush,compact".parse().unwrap();
         let (mut noticed, mut kept) = (0, 0);
         for seed in 0..20 {
-            let mut session = Session::new(&config, SimFs::default(), Model::default(), seed);
+            let mut session =
+                Session::new(&config, SimFs::default(), Model::default(), &Ledger::default(), seed);
             session.open(&Ledger::default()).unwrap();
             session.run(&script.0).unwrap();
             session.end(true).unwrap();

@@ -11,6 +11,7 @@ use fountain_lsm::fs::{File, Fs, Lock, LockAttempt};
 
 use super::op::{FileId, Name, Op};
 use super::state::Disk;
+use crate::random::mix;
 
 /// The file system.
 #[derive(Clone, Default)]
@@ -179,6 +180,12 @@ impl File for SimFile {
         buf[..len].copy_from_slice(&rest[..len]);
         shared.read_bytes += len as u64;
         Ok(len)
+    }
+
+    /// Of half of all places, which follow from file and offset, the machine has the bytes in memory.
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        let is_in_memory = mix(offset ^ mix(self.file.index() as u64)).is_multiple_of(2);
+        is_in_memory && self.read_at(offset, buf).is_ok_and(|len| len == buf.len())
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -87,8 +87,16 @@ fn run(ctx: &Context) -> StageReport {
                 floor: least.max(ctx.floor(count)).min(count),
             },
             Count { name: "requests that can fail", count: requests(&cases), floor: 2_000 },
-            Count { name: "faults that became errors", count: sum(|tally| tally.seen.surfaced), floor: 0 },
-            Count { name: "faults that were tolerated", count: sum(|tally| tally.seen.tolerated), floor: 0 },
+            Count {
+                name: "faults that became errors",
+                count: sum(|tally| tally.seen.surfaced),
+                floor: ctx.floor(25_000),
+            },
+            Count {
+                name: "faults that were tolerated",
+                count: sum(|tally| tally.seen.tolerated),
+                floor: ctx.floor(2_500),
+            },
             Count { name: "places where errors arrived", count: reached, floor: places },
             Count { name: "places where errors can arrive", count: places, floor: 1 },
         ],

@@ -24,7 +24,7 @@ impl Life {
         let (config, before) = (Config::small(), Disk::default());
         let fs = SimFs::new(before.clone());
         fs.record();
-        let mut session = Session::new(&config, fs, Model::default(), 1);
+        let mut session = Session::new(&config, fs, Model::default(), &Ledger::default(), 1);
         session.open(&Ledger::default()).unwrap();
         session.run(&steps.parse::<Script>().unwrap().0).unwrap();
         session.end(true).unwrap();

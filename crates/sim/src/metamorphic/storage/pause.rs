@@ -137,6 +137,10 @@ impl File for PausingFile {
         self.file.read_at(offset, buf)
     }
 
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        self.file.read_at_once(offset, buf)
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.pauses.pass();
         self.file.write_at(offset, bytes)

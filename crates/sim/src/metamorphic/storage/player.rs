@@ -144,7 +144,11 @@ impl<'a> Player<'a> {
     }
 
     pub(super) fn tier(&self) -> ReadTier {
-        if self.config.memory_first { ReadTier::Memory } else { ReadTier::Disk }
+        match self.config.memory_first {
+            false => ReadTier::Disk,
+            true if self.tally.operations.is_multiple_of(2) => ReadTier::System,
+            true => ReadTier::Memory,
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Complaint> {

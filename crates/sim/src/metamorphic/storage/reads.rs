@@ -87,14 +87,16 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Asks memory first if the configuration says so.
+    /// Asks memory first if the configuration says so, that of the store alone or that of the system, too.
     fn ask<T>(
         &mut self,
         reach: Reach,
         at: u64,
         ask: impl Fn(&Db, ReadTier) -> fountain_lsm::Result<T>,
     ) -> Result<Found<T>, Complaint> {
-        let in_memory = self.ask_at(self.tier(), reach, at, &ask)?;
+        let tier = self.tier();
+        let in_memory = self.ask_at(tier, reach, at, &ask)?;
+        self.tally.at_once += u64::from(tier == ReadTier::System && in_memory.is_some());
         let answer = match in_memory {
             None => self.ask_at(ReadTier::Disk, reach, at, &ask)?,
             answer => answer,
@@ -111,7 +113,7 @@ impl Player<'_> {
         ask: &impl Fn(&Db, ReadTier) -> fountain_lsm::Result<T>,
     ) -> Result<Option<Found<T>>, Complaint> {
         match (ask(self.db()?, tier), reach) {
-            (Err(Error::WouldBlock), _) if tier == ReadTier::Memory => Ok(None),
+            (Err(Error::WouldBlock), _) if tier != ReadTier::Disk => Ok(None),
             (Err(Error::FutureSequence { requested, .. }), Reach::Future) if requested.get() == at => {
                 Ok(Some(Found::Gone))
             }

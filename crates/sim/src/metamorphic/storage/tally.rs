@@ -21,6 +21,8 @@ pub struct Tally {
     pub versions_dropped: u64,
     /// Reads that were refused because the store had let go of their time.
     pub truncated: u64,
+    /// Reads that the memory of the system had to answer at once, and did.
+    pub at_once: u64,
     /// Most levels that held tables at the end of a store.
     pub most_levels: u64,
 }
@@ -37,6 +39,7 @@ impl Tally {
         self.compactions += other.compactions;
         self.versions_dropped += other.versions_dropped;
         self.truncated += other.truncated;
+        self.at_once += other.at_once;
         self.most_levels = self.most_levels.max(other.most_levels);
     }
 }
