@@ -17,7 +17,7 @@ use crate::planted::{self, Bug};
 use crate::table::Block;
 use crate::types::FileNumber;
 
-/// Typical block in memory; only sizes the cache's own tables.
+/// Typical block in memory; sizes the cache's own tables and what is left to blocks before any are known.
 const TYPICAL_BLOCK_BYTES: usize = 4 * 1024 + 512;
 /// Most blocks the cache's tables are sized for at the start; they grow when there are more.
 const MAX_ESTIMATED_BLOCKS: usize = 1 << 20;
@@ -33,14 +33,20 @@ pub(crate) struct BlockCache {
     /// `None` caches nothing: capacity 0.
     blocks: Option<Blocks>,
     capacity: u64,
-    /// Bytes that are held elsewhere.
-    charged: Mutex<u64>,
+    charged: Mutex<Charged>,
     hits: AtomicU64,
     misses: AtomicU64,
     inserts: AtomicU64,
     evictions: Arc<AtomicU64>,
     /// Has the histogram of misses.
     counters: Arc<Counters>,
+}
+
+/// What is held elsewhere.
+struct Charged {
+    bytes: u64,
+    /// What blocks were last told that they may use. They round it up, so they cannot be asked.
+    left: u64,
 }
 
 type Blocks = Cache<Key, Arc<Block>, ByMemory, BuildHasherDefault<PlaceHasher>, CountEvictions>;
@@ -76,7 +82,7 @@ impl BlockCache {
         Self {
             blocks,
             capacity: capacity as u64,
-            charged: Mutex::new(0),
+            charged: Mutex::new(Charged { bytes: 0, left: capacity as u64 }),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             inserts: AtomicU64::new(0),
@@ -97,15 +103,19 @@ impl BlockCache {
     }
 
     /// As [`Self::charge`], if that many bytes are neither charged nor used by blocks, nor the last of them: there is always a
-    /// part of a block that is not used. Says whether they were.
+    /// part of a block that is not used, in each shard. Says whether they were.
     pub(crate) fn charge_spare(&self, bytes: usize) -> bool {
+        let Some(blocks) = &self.blocks else { return false };
         let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = self.blocks.as_ref().map_or(self.capacity, Cache::weight).saturating_add(*charged);
-        if self.capacity.saturating_sub(used) < bytes as u64 + self.step() {
+        let held = blocks.weight();
+        let typical = held.checked_div(blocks.len() as u64).unwrap_or(TYPICAL_BLOCK_BYTES as u64);
+        let unusable = self.step().max(typical.saturating_mul(blocks.num_shards() as u64));
+        let used = held.saturating_add(charged.bytes).saturating_add(unusable);
+        if self.capacity.saturating_sub(used) < bytes as u64 || used > self.capacity {
             return false;
         }
-        *charged += bytes as u64;
-        self.fit(*charged);
+        charged.bytes += bytes as u64;
+        self.fit(&mut charged);
         true
     }
 
@@ -128,19 +138,20 @@ impl BlockCache {
     fn change_charge(&self, change: impl FnOnce(u64) -> u64) {
         // The lock keeps two changes from setting the capacity in the wrong order.
         let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
-        *charged = change(*charged);
-        self.fit(*charged);
+        charged.bytes = change(charged.bytes);
+        self.fit(&mut charged);
     }
 
     /// Leaves to blocks what is not charged. Under the lock of what is.
     ///
     /// In steps, since each change costs the cache some of what it remembers of blocks that it no longer has.
-    fn fit(&self, charged: u64) {
+    fn fit(&self, charged: &mut Charged) {
         if let Some(blocks) = &self.blocks {
-            let taken = charged.div_ceil(self.step()).saturating_mul(self.step());
+            let taken = charged.bytes.div_ceil(self.step()).saturating_mul(self.step());
             let left = self.capacity.saturating_sub(taken).max(self.capacity / LEAST_BLOCK_SHARE);
-            if left != blocks.capacity() {
+            if left != charged.left {
                 blocks.set_capacity(left);
+                charged.left = left;
             }
         }
     }
@@ -179,7 +190,7 @@ impl BlockCache {
             inserts: self.inserts.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
             bytes: self.blocks.as_ref().map_or(0, Cache::weight),
-            charged: *self.charged.lock().unwrap_or_else(PoisonError::into_inner),
+            charged: self.charged.lock().unwrap_or_else(PoisonError::into_inner).bytes,
             capacity: self.capacity,
         }
     }
@@ -243,5 +254,54 @@ impl Hasher for PlaceHasher {
     #[inline]
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::limits::RESTART_INTERVAL;
+    use crate::table::{BlockBuilder, Origin};
+    use crate::types::{Kind, Seq, Trailer};
+
+    /// A block of about so many bytes.
+    fn block(bytes: usize) -> Arc<Block> {
+        let mut builder = BlockBuilder::new(RESTART_INTERVAL);
+        builder.add(b"key", Trailer::new(Seq::MAX, Kind::Put), &vec![7; bytes]);
+        let origin = Origin { path: Arc::from(Path::new("table")), offset: 0 };
+        Arc::new(Block::new(builder.finish().to_vec(), origin).unwrap())
+    }
+
+    #[test]
+    fn a_cache_full_of_blocks_has_nothing_to_spare_however_large_they_are() {
+        for bytes in [500, 4000, 15_000, 30_000] {
+            let cache = BlockCache::new(1 << 20);
+            let block = block(bytes);
+            for number in 0..(4 << 20) / bytes as u64 {
+                let has_evicted = cache.stats().evictions > 0;
+                cache.insert(FileNumber(1), number, Arc::clone(&block));
+                let is_half_full = cache.stats().bytes < 1 << 19;
+                assert!(!is_half_full || has_evicted || cache.charge_spare(0), "{bytes}: {number}");
+            }
+            assert!(cache.stats().evictions > 0 && !cache.charge_spare(0), "{bytes}: {:?}", cache.stats());
+        }
+    }
+
+    #[test]
+    fn blocks_are_told_what_they_may_use_only_when_that_changes() {
+        // Not a number that the shards of the cache can share evenly.
+        let cache = BlockCache::new((1 << 20) + 13);
+        let blocks = cache.blocks.as_ref().unwrap();
+        cache.charge(100);
+        // A mark that goes when they are told anything.
+        let marked = blocks.capacity() + (4 << 20);
+        blocks.set_capacity(marked);
+        cache.charge(1);
+        cache.release(100);
+        assert!(blocks.capacity() >= marked, "within a step");
+        cache.charge(cache.step() as usize);
+        assert!(blocks.capacity() < marked, "a step further");
     }
 }

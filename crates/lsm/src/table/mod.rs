@@ -53,6 +53,10 @@ use std::cmp::Ordering;
 use crate::types::Seq;
 
 pub(crate) use block::Block;
+#[cfg(test)]
+pub(crate) use block::Origin;
+#[cfg(test)]
+pub(crate) use block_builder::BlockBuilder;
 pub(crate) use block_cursor::BlockCursor;
 pub(crate) use cursor::TableCursor;
 pub use envelope::Compression;
