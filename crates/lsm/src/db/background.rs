@@ -206,7 +206,7 @@ mod tests {
     use crate::{Db, Durability, Options, WriteBatch};
 
     #[test]
-    fn threads_are_woken_for_a_sequence_that_was_let_go_of_only_if_it_is_not_the_newest() {
+    fn threads_are_woken_for_a_sequence_that_was_let_go_of_only_if_a_job_met_it_and_it_is_not_the_newest() {
         let dir = tempfile::tempdir().unwrap();
         let options = Options { background: false, ..Options::default() };
         let db = Db::open(dir.path(), options).unwrap();
@@ -216,14 +216,21 @@ mod tests {
             db.commit(batch, Durability::Memory).unwrap();
         };
         let changes = || db.inner.work_epoch().unwrap();
+        let woken_after = |commits: bool, job: bool| {
+            let held = db.snapshot();
+            if commits {
+                put();
+            }
+            if job {
+                db.inner.snapshots.pinned();
+            }
+            let before = changes();
+            drop(held);
+            changes() - before
+        };
         put();
-        let before = changes();
-        drop(db.snapshot());
-        assert_eq!(changes(), before, "a read of the newest state");
-        let held = db.snapshot();
-        put();
-        let before = changes();
-        drop(held);
-        assert_eq!(changes(), before + 1, "what only it needed is garbage now");
+        assert_eq!(woken_after(false, true), 0, "what the newest sees is no garbage");
+        assert_eq!(woken_after(true, false), 0, "no job has kept anything for it");
+        assert_eq!(woken_after(true, true), 1, "what only it needed is garbage now");
     }
 }
