@@ -266,7 +266,15 @@ onUnix(
       console.log('locked', error.code, error.pid === process.ppid)
       const parent = process.ppid
       process.kill(parent, 'SIGKILL')
-      while (process.ppid === parent) await new Promise((resolve) => setTimeout(resolve, 5))
+      // It holds its files until the last of its threads has ended, which may be after it ceased to be the parent.
+      const lives = () => {
+        try {
+          return process.kill(parent, 0)
+        } catch {
+          return false
+        }
+      }
+      while (lives()) await new Promise((resolve) => setTimeout(resolve, 5))
       const store = await FountainStore.open(path)
       console.log('found', (await store.collection('items').get(1)).id)
       await store.close()
