@@ -153,7 +153,8 @@ impl Inner {
         let latency = &self.counters.latencies.wal_write;
         // Beside a sync two looks at the clock are nothing; beside a write alone they would show.
         let timer = if durable { Some(latency.time()) } else { latency.sample() };
-        let written = if durable { wal.write_out_ahead() } else { wal.write_out() };
+        let written =
+            if durable { wal.write_out_ahead(self.options.wal_segment_bytes) } else { wal.write_out() };
         drop(timer);
         written
     }

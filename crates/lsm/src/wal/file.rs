@@ -15,7 +15,7 @@ use crate::limits::{WAL_AHEAD_BYTES, WAL_AHEAD_FROM, WAL_AHEAD_MAX_APPEND};
 use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
 use crate::planted::{self, Bug};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::FileNumber;
 
@@ -30,6 +30,9 @@ pub(crate) struct WalFile {
     synced: AtomicU64,
     /// The file reaches at least to here, with zeros behind what is written. Only the appender changes it.
     reach: AtomicU64,
+    /// Whether there was no space for zeros once. They are not tried again in this segment: each try would take what is left of
+    /// the disk from those who can do without.
+    no_room: AtomicBool,
     /// What the segment before is to be told before anything in this one counts as on disk. What only the system has may come
     /// before it.
     note: Mutex<Option<Note>>,
@@ -66,6 +69,7 @@ impl WalFile {
             written: AtomicU64::new(written),
             synced: AtomicU64::new(written),
             reach: AtomicU64::new(written),
+            no_room: AtomicBool::new(false),
             note: Mutex::new(None),
             syncing: Mutex::new(None),
         }
@@ -107,11 +111,13 @@ impl WalFile {
         self.appended(self.try_append(bytes, bytes.len()))
     }
 
-    /// As [`WalFile::append`], for bytes that will be synced at once. Leaves them as they are.
-    pub(crate) fn append_ahead(&self, bytes: &mut Vec<u8>) -> Result<()> {
+    /// As [`WalFile::append`], for bytes that will be synced at once, in a segment that will not grow beyond `most` bytes.
+    /// Leaves them as they are.
+    pub(crate) fn append_ahead(&self, bytes: &mut Vec<u8>, most: u64) -> Result<()> {
         let len = bytes.len();
-        if self.wants_room(len as u64) {
-            bytes.resize(len + WAL_AHEAD_BYTES, 0);
+        let zeros = self.zeros_behind(len as u64, most);
+        if zeros > 0 {
+            bytes.resize(len + zeros, 0);
             let outcome = self.try_append(bytes, len);
             bytes.truncate(len);
             if !outcome.as_ref().is_err_and(is_no_space) {
@@ -120,6 +126,7 @@ impl WalFile {
             }
             // There may be space for the bytes alone.
             tolerate(outcome);
+            self.no_room.store(true, Ordering::Relaxed);
             hit(Mark::ZerosRefused);
         }
         self.append(bytes)
@@ -129,10 +136,15 @@ impl WalFile {
         outcome.map_err(|e| Error::io("append to", &self.path, e))
     }
 
-    /// Whether an append of this length should write zeros behind itself.
-    fn wants_room(&self, len: u64) -> bool {
+    /// How many zeros an append of this length should write behind itself.
+    fn zeros_behind(&self, len: u64, most: u64) -> usize {
         let end = self.written() + len;
-        end > self.reach.load(Ordering::Acquire) && end >= WAL_AHEAD_FROM && len <= WAL_AHEAD_MAX_APPEND
+        let is_there = end <= self.reach.load(Ordering::Acquire);
+        let is_refused = self.no_room.load(Ordering::Relaxed);
+        if is_there || is_refused || end < WAL_AHEAD_FROM || len > WAL_AHEAD_MAX_APPEND {
+            return 0;
+        }
+        WAL_AHEAD_BYTES.min(usize::try_from(most.saturating_sub(end)).unwrap_or(usize::MAX))
     }
 
     /// As [`WalFile::append`], for what is not worth an error when there is no space for it: false then.
@@ -228,16 +240,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = segment(&dir);
         let (len, ahead) = (|| file.file.len().unwrap(), WAL_AHEAD_BYTES as u64);
-        file.append_ahead(&mut vec![7; 100]).unwrap();
+        file.append_ahead(&mut vec![7; 100], u64::MAX).unwrap();
         assert_eq!(len(), 100, "hardly written to");
         let large = WAL_AHEAD_MAX_APPEND as usize + 1;
-        file.append_ahead(&mut vec![7; large]).unwrap();
+        file.append_ahead(&mut vec![7; large], u64::MAX).unwrap();
         assert_eq!(len(), file.written(), "large appends gain nothing");
         let mut bytes = vec![7; 100];
-        file.append_ahead(&mut bytes).unwrap();
+        file.append_ahead(&mut bytes, u64::MAX).unwrap();
         assert_eq!((bytes, len()), (vec![7; 100], file.written() + ahead));
         let (written, before) = (file.written(), len());
-        file.append_ahead(&mut vec![8; 20_000]).unwrap();
+        file.append_ahead(&mut vec![8; 20_000], u64::MAX).unwrap();
         file.append(&vec![9; 20_000]).unwrap();
         assert_eq!((file.written(), len()), (written + 40_000, before), "there was room");
         let mut found = vec![1; 50_000];
@@ -247,10 +259,63 @@ mod tests {
         assert!(found[40_000..].iter().all(|&byte| byte == 0));
         file.append(&vec![9; WAL_AHEAD_BYTES]).unwrap();
         assert_eq!(len(), file.written(), "nobody waits for the disk");
-        file.append_ahead(&mut vec![8; 100]).unwrap();
+        file.append_ahead(&mut vec![8; 100], u64::MAX).unwrap();
         assert_eq!(len(), file.written() + ahead);
         file.cut_failed_append().unwrap();
         assert_eq!(len(), file.written());
+    }
+
+    #[test]
+    fn zeros_do_not_reach_beyond_what_the_segment_may_become() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = segment(&dir);
+        file.append_ahead(&mut vec![7; 20_000], 30_000).unwrap();
+        assert_eq!(file.file.len().unwrap(), 30_000);
+        file.append_ahead(&mut vec![7; 20_000], 30_000).unwrap();
+        assert_eq!(file.file.len().unwrap(), 40_000);
+    }
+
+    /// A file on a disk that is full from this length on.
+    struct FullFile {
+        room: u64,
+        file: Box<dyn File>,
+        written: Arc<AtomicU64>,
+    }
+
+    impl File for FullFile {
+        fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+            self.file.read_at(offset, into)
+        }
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            let fits = self.room.saturating_sub(offset).min(bytes.len() as u64);
+            self.written.fetch_add(fits, Ordering::Relaxed);
+            self.file.write_at(offset, &bytes[..fits as usize])?;
+            if fits < bytes.len() as u64 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+        fn sync(&self) -> io::Result<()> {
+            self.file.sync()
+        }
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+    }
+
+    #[test]
+    fn without_space_for_zeros_a_segment_goes_on_without_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, written) = (dir.path().join("segment"), Arc::new(AtomicU64::new(0)));
+        let file = RealFs.create_new(&path).unwrap();
+        let file = Box::new(FullFile { room: 120_000, file, written: Arc::clone(&written) });
+        let file = WalFile::new(file, path, FileNumber(1), 0);
+        for _ in 0..1000 {
+            file.append_ahead(&mut vec![7; 100], u64::MAX).unwrap();
+        }
+        assert_eq!(file.written(), 100_000);
+        let taken = written.load(Ordering::Relaxed);
+        assert!(taken < 250_000, "{taken} bytes written for 100,000");
     }
 
     /// A file whose sync with this number fails and whose others, as on Linux, find nothing to report.

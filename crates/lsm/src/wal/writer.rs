@@ -134,9 +134,9 @@ impl WalWriter {
         self.hand_out(|file, buffer| file.append(buffer))
     }
 
-    /// As [`WalWriter::write_out`], for those who wait for the disk.
-    pub(crate) fn write_out_ahead(&mut self) -> Result<()> {
-        self.hand_out(WalFile::append_ahead)
+    /// As [`WalWriter::write_out`], for those who wait for the disk, in a segment that will not grow beyond `most` bytes.
+    pub(crate) fn write_out_ahead(&mut self, most: u64) -> Result<()> {
+        self.hand_out(|file, buffer| file.append_ahead(buffer, most))
     }
 
     fn hand_out(&mut self, append: impl FnOnce(&WalFile, &mut Vec<u8>) -> Result<()>) -> Result<()> {
