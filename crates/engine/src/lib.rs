@@ -86,8 +86,8 @@ mod write_set;
 
 pub use fountain_lsm::{
     Clock, Direction, Durability, KeyRange, Latencies, LatencySummary, ManualClock,
-    Metrics as StorageMetrics, Options as StorageOptions, ReadTier, RecoveryReport, Retention, Seq, SeqRange,
-    Timestamp, fs,
+    Metrics as StorageMetrics, Options as StorageOptions, RangeEstimate, ReadTier, RecoveryReport, Retention,
+    Seq, SeqRange, Timestamp, fs,
 };
 
 pub use catalog::{CollectionOptions, CollectionRetention, CollectionSetting, Ttl};

@@ -69,7 +69,7 @@ pub use batch::WriteBatch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
     Changes, CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus, Preview,
-    RecoveryReport, RunningCompaction, RunningFlush, ScrubReport, SeqRange, Versions,
+    RangeEstimate, RecoveryReport, RunningCompaction, RunningFlush, ScrubReport, SeqRange, Versions,
 };
 pub use error::{Error, Result};
 pub use fault::{CheckedFile, Fault, FaultCode};

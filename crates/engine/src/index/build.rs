@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fountain_lsm::{Durability, KeyRange};
+use fountain_lsm::{Durability, KeyRange, RangeEstimate};
 
 use super::chunk::{Chunk, Position};
 use super::derive::is_too_much_at_once;
@@ -147,7 +147,8 @@ impl Builder {
         }
         let (records, trouble) = state.building.get(&id).cloned().unwrap_or_default();
         let counted = self.kv.estimate(&index.collection.storage_range(&KeyRange::default()));
-        Some(BuildStatus::Building { records, total: counted.unwrap_or(0).max(records), trouble })
+        let total = counted.map_or(0, RangeEstimate::whole_records).max(records);
+        Some(BuildStatus::Building { records, total, trouble })
     }
 
     /// The last index of this name that could not be built.

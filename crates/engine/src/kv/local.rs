@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fountain_lsm::{
-    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, Preview, ReadTier,
+    Changes, Cursor, Db, Direction, Durability, KeyRange, Metrics, Options, Preview, RangeEstimate, ReadTier,
     RecoveryReport, Retention, Seq, SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
 };
 
@@ -96,8 +96,8 @@ impl OrderedKv for LocalKv {
         Ok(Box::new(self.db.differences(range, after, upto, ReadTier::Disk)?))
     }
 
-    fn estimate(&self, range: &KeyRange) -> Result<u64> {
-        Ok(self.db.estimate_records(range)?)
+    fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
+        Ok(self.db.estimate(range)?)
     }
 
     fn seq_at(&self, millis: u64) -> Option<Seq> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fountain_lsm::{
-    Direction, Durability, Error as StorageError, KeyRange, Metrics, ReadTier, RecoveryReport, Retention,
-    Seq, SeqRange,
+    Direction, Durability, Error as StorageError, KeyRange, Metrics, RangeEstimate, ReadTier, RecoveryReport,
+    Retention, Seq, SeqRange,
 };
 
 use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv};
@@ -231,11 +231,19 @@ impl OrderedKv for MemoryKv {
         Ok(Box::new(MemoryVersions { versions, passed: 0 }))
     }
 
-    fn estimate(&self, range: &KeyRange) -> Result<u64> {
+    #[expect(clippy::cast_precision_loss, reason = "sizes are guesses here")]
+    fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
         let state = self.open_state()?;
-        let is_record = |versions: &Versions| versions.values().next_back().is_some_and(Option::is_some);
-        let in_range = state.keys.iter().filter(|(key, _)| range.contains(key));
-        Ok(in_range.filter(|(_, versions)| is_record(versions)).count() as u64)
+        let mut found = RangeEstimate::default();
+        for (key, versions) in state.keys.iter().filter(|(key, _)| range.contains(key)) {
+            let newest = versions.values().next_back().and_then(Option::as_ref);
+            found += RangeEstimate {
+                records: f64::from(u8::from(newest.is_some())),
+                keys: 1.0,
+                bytes: (key.len() + newest.map_or(0, |value| value.len())) as f64,
+            };
+        }
+        Ok(found)
     }
 
     /// It has no clock: now is all that is known.

@@ -16,7 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fountain_lsm::{
-    Direction, Durability, KeyRange, Metrics, ReadTier, RecoveryReport, Retention, Seq, SeqRange, Value,
+    Direction, Durability, KeyRange, Metrics, RangeEstimate, ReadTier, RecoveryReport, Retention, Seq,
+    SeqRange, Value,
 };
 
 use crate::error::Result;
@@ -93,11 +94,11 @@ pub trait OrderedKv: Send + Sync {
     /// As [`OrderedKv::get`], for either sequence.
     fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
 
-    /// About how many records `range` has now, without reading any.
+    /// About what `range` has now, without reading any of it.
     ///
     /// # Errors
     /// `ERR_CORRUPT`.
-    fn estimate(&self, range: &KeyRange) -> Result<u64>;
+    fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate>;
 
     /// The newest commit at a time, in milliseconds since 1970; `None` if that is not known.
     fn seq_at(&self, millis: u64) -> Option<Seq>;

@@ -21,6 +21,9 @@ use crate::view::View;
 /// Most records that are counted where guesses are too coarse.
 const COUNTED_RECORDS: u32 = 128;
 
+/// Bytes beyond which nothing is counted, as a walk would have to read them.
+const MAX_COUNTED_BYTES: f64 = 256.0 * 1024.0;
+
 /// What decides which records of a state have expired.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Judged {
@@ -182,23 +185,22 @@ impl Source for State<'_> {
     /// Of the newest state, whatever is read: estimates do not look back.
     fn estimate_entries(&self, index: usize, range: &KeyRange) -> Result<u64> {
         let stored = self.stored.get(index).ok_or_else(|| no_index(index))?;
-        self.kv().estimate(&entry_range(stored, range))
+        Ok(self.kv().estimate(&entry_range(stored, range))?.whole_records())
     }
 
-    /// Of the newest state, as entries are; few are counted, at the sequence alone.
+    /// Of the newest state, as entries are; few are counted, at the sequence alone, where that cannot take long.
     fn estimate_records(&self, range: &KeyRange) -> Result<u64> {
         let range = self.collection.storage_range(range);
-        let guessed = self.kv().estimate(&range)?;
-        // A guess knows blocks, of which one may have as many records as this.
-        if guessed >= 4 * u64::from(COUNTED_RECORDS) {
+        let about = self.kv().estimate(&range)?;
+        let guessed = about.whole_records();
+        // A guess knows blocks, of which one may have as many keys as that.
+        if about.keys >= 4.0 * f64::from(COUNTED_RECORDS) || about.bytes > MAX_COUNTED_BYTES {
             return Ok(guessed);
         }
-        let mut records = self.kv().cursor(range, self.seq, Direction::Forward, ReadTier::Disk)?;
-        let mut found = 0;
-        while found < COUNTED_RECORDS && records.next()? {
-            found += 1;
-        }
-        Ok(if found < COUNTED_RECORDS { u64::from(found) } else { guessed.max(u64::from(found)) })
+        Ok(self.counted(range).map_or(guessed, |found| match found {
+            COUNTED_RECORDS => guessed.max(u64::from(found)),
+            few => u64::from(few),
+        }))
     }
 }
 
@@ -207,6 +209,16 @@ fn no_index(index: usize) -> Error {
 }
 
 impl State<'_> {
+    /// The number of records in a range of storage keys, up to a limit.
+    fn counted(&self, range: KeyRange) -> Result<u32> {
+        let mut records = self.kv().cursor(range, self.seq, Direction::Forward, ReadTier::Disk)?;
+        let mut found = 0;
+        while found < COUNTED_RECORDS && records.next()? {
+            found += 1;
+        }
+        Ok(found)
+    }
+
     /// `seq`, if every version of the key since `before` is kept. A single state that somebody keeps says nothing of that.
     fn if_whole_since(&self, key: &[u8], before: Seq, seq: Option<Seq>) -> Result<Option<Seq>> {
         let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fountain_engine::{
     Batch, Direction, Durability, Error, ErrorCode, KeyRange, KvCursor, KvPin, KvValue, KvVersions, MemoryKv,
-    OrderedKv, ReadTier, RecoveryReport, Result, Retention, Seq, SeqRange, StorageMetrics,
+    OrderedKv, RangeEstimate, ReadTier, RecoveryReport, Result, Retention, Seq, SeqRange, StorageMetrics,
 };
 
 /// Storage in memory that can be told to fail or to panic, and counts what was asked of it.
@@ -120,7 +120,7 @@ impl OrderedKv for TestKv {
         self.trip("differences");
         self.kv.differences(range, after, upto)
     }
-    fn estimate(&self, range: &KeyRange) -> Result<u64> {
+    fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
         self.kv.estimate(range)
     }
     fn seq_at(&self, millis: u64) -> Option<Seq> {

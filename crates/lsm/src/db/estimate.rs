@@ -1,24 +1,53 @@
 //! How many records a range has, about, without reading any of them.
 
+use std::ops::AddAssign;
+
 use super::inner::Inner;
 use crate::error::Result;
 use crate::range::KeyRange;
 
-impl Inner {
+/// What a range has, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RangeEstimate {
+    /// Records that the newest state has.
+    pub records: f64,
+    /// Keys that a walk over them may come by, those included whose newest version is a delete.
+    pub keys: f64,
+    /// Bytes that such a walk may have to read.
+    pub bytes: f64,
+}
+
+impl RangeEstimate {
+    /// The records as a whole number.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a guess")]
-    pub(super) fn estimate_records(&self, range: &KeyRange) -> Result<u64> {
+    pub fn whole_records(self) -> u64 {
+        self.records.max(0.0).round() as u64
+    }
+}
+
+impl AddAssign for RangeEstimate {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.keys += other.keys;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Inner {
+    pub(super) fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
         self.check_open()?;
+        let mut found = RangeEstimate::default();
         if range.is_empty() {
-            return Ok(0);
+            return Ok(found);
         }
         let current = self.current.load();
-        let mut records = 0.0;
         for memtable in [&current.active].into_iter().chain(&current.sealed) {
-            records += memtable.estimate(range);
+            found += memtable.estimate(range);
         }
         for (_, table) in current.version.tables() {
-            records += table.estimate(range)?;
+            found += table.estimate(range)?;
         }
-        Ok(records.max(0.0).round() as u64)
+        found.records = found.records.max(0.0);
+        Ok(found)
     }
 }

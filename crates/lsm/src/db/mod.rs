@@ -56,6 +56,7 @@ use crate::value::Value;
 pub use background::Job;
 pub use changes::Changes;
 pub use checkpoint::CheckpointInfo;
+pub use estimate::RangeEstimate;
 pub(crate) use flush::Place;
 use group::Batches;
 pub use health::Health;
@@ -161,17 +162,18 @@ impl Db {
         self.inner.visible()
     }
 
-    /// About how many records `range` has now, by what is in memory: nothing is read from files, and it takes some
-    /// microseconds for each table that has keys of the range.
+    /// About what `range` has now, by what is in memory: nothing is read from files, and it takes some microseconds for each
+    /// memtable and each table that has keys of the range.
     ///
-    /// Exact where a memtable has few versions and tables lie in the range as a whole. Keys that were written again count
-    /// once more for each table that has a version of them, until compaction merges these; records in a range that was
-    /// deleted count until it drops them.
+    /// The number of records is exact where a memtable has few versions and tables lie in the range as a whole, if nothing was
+    /// deleted in them. Keys that were written again count once more for each table that has a version of them, until
+    /// compaction merges these; where deleted keys have history, half of the deletes are taken to be the newest version
+    /// of their key; records in a range that was deleted count until compaction drops them.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Corrupt`] where an index in memory is not one.
-    pub fn estimate_records(&self, range: &KeyRange) -> Result<u64> {
-        self.inner.estimate_records(range)
+    pub fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
+        self.inner.estimate(range)
     }
 
     /// The newest commit that had been made at a moment, by [`crate::Options::clock`]; `None` before the store was

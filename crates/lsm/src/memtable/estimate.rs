@@ -2,31 +2,36 @@
 #![expect(clippy::cast_precision_loss, reason = "numbers of records are guesses here")]
 
 use super::Memtable;
+use crate::db::RangeEstimate;
 use crate::limits::ESTIMATE_SAMPLE;
 use crate::range::KeyRange;
 use crate::types::{Kind, Seq, Trailer};
 
 impl Memtable {
-    /// About how many more keys of `range` have a record because of this memtable: each key whose newest version here is a put
-    /// counts for one more, each whose newest version is a delete for one less, as an older memtable or a table has counted
-    /// it. Deleted ranges do not count.
+    /// About what this memtable adds to `range`: each key whose newest version here is a put counts for one record more, each
+    /// whose newest version is a delete for one less, as an older memtable or a table has counted it. Deleted ranges do not
+    /// count.
     ///
     /// [`ESTIMATE_SAMPLE`] versions are looked at. If there are no more, the answer is exact; otherwise the rest of the range
     /// is taken to be like them, and how many versions it has is guessed by the shape of the tree.
-    pub(crate) fn estimate(&self, range: &KeyRange) -> f64 {
-        let (mut versions, mut records, mut last_key) = (0, 0.0, None);
+    pub(crate) fn estimate(&self, range: &KeyRange) -> RangeEstimate {
+        let (mut versions, mut found, mut last_key) = (0, RangeEstimate::default(), None);
         let mut place = self.tree.seek(&range.start, Trailer::new(Seq::MAX, Kind::Delete));
         while let Some(at) = place.filter(|at| range.contains(at.entry().key())) {
             if versions == ESTIMATE_SAMPLE {
-                return records / f64::from(versions) * self.versions(range).max(f64::from(versions));
+                let times = (self.versions(range) / f64::from(versions)).max(1.0);
+                let RangeEstimate { records, keys, bytes } = found;
+                return RangeEstimate { records: records * times, keys: keys * times, bytes: bytes * times };
             }
             let entry = at.entry();
             if last_key != Some(entry.key()) {
-                records += if entry.trailer().kind() == Kind::Put { 1.0 } else { -1.0 };
+                found.records += if entry.trailer().kind() == Kind::Put { 1.0 } else { -1.0 };
+                found.keys += 1.0;
             }
+            found.bytes += (entry.key().len() + entry.value().len()) as f64;
             (versions, last_key, place) = (versions + 1, Some(entry.key()), at.next());
         }
-        records
+        found
     }
 
     /// About how many versions there are of keys in `range`.
@@ -62,10 +67,10 @@ mod tests {
         let puts = (0..40).map(|key| (key, Kind::Put));
         let deletes = (30..50).map(|key| (key, Kind::Delete));
         let memtable = filled(puts.clone().chain(puts).chain(deletes));
-        assert_eq!(memtable.estimate(&range(0, 30)), 30.0);
-        assert_eq!(memtable.estimate(&range(0, 100)), 30.0 - 20.0);
-        assert_eq!(memtable.estimate(&range(60, 100)), 0.0);
-        assert_eq!(memtable.estimate(&KeyRange::default()), 10.0);
+        assert_eq!(memtable.estimate(&range(0, 30)).records, 30.0);
+        assert_eq!(memtable.estimate(&range(0, 100)).records, 30.0 - 20.0);
+        assert_eq!(memtable.estimate(&range(60, 100)).records, 0.0);
+        assert_eq!(memtable.estimate(&KeyRange::default()).records, 10.0);
     }
 
     #[test]
@@ -75,7 +80,7 @@ mod tests {
             [filled((0..60_000).map(|key| (key, Kind::Put))), filled(scattered.map(|key| (key, Kind::Put)))]
         {
             for (start, end) in [(0, 60_000), (0, 7_000), (20_000, 50_000), (55_000, 60_000)] {
-                let (found, real) = (memtable.estimate(&range(start, end)), (end - start) as f64);
+                let (found, real) = (memtable.estimate(&range(start, end)).records, (end - start) as f64);
                 assert!((real / 2.0..=real * 2.0).contains(&found), "{start}..{end}: {found}");
             }
         }
@@ -84,7 +89,7 @@ mod tests {
     #[test]
     fn many_versions_of_few_keys_are_few_records() {
         let memtable = filled((0..50_000).map(|number| (number / 10, Kind::Put)));
-        let found = memtable.estimate(&KeyRange::default());
+        let found = memtable.estimate(&KeyRange::default()).records;
         assert!((2_500.0..=10_000.0).contains(&found), "{found}");
     }
 }

@@ -3,21 +3,25 @@
 
 use super::Table;
 use super::index::Section;
+use crate::db::RangeEstimate;
 use crate::error::Result;
 use crate::range::KeyRange;
 
 impl Table {
-    /// About how many more keys of `range` have a record because of this table: the newest version of each counts, for one
-    /// more if it is a put, for one less if it is a delete of what an older table has counted. Deleted ranges do not count.
+    /// About what this table adds to `range`. The newest version of each key counts, for one record more if it is a put, for one
+    /// less if it is a delete of what an older table has counted. Deleted ranges do not count.
     ///
     /// Only counts and those parts of the index are looked at that are in memory. Blocks are taken to have as many keys
-    /// each, deletes to lie everywhere, and what they delete to be in this table as far as that has older versions.
-    pub(crate) fn estimate(&self, range: &KeyRange) -> Result<f64> {
-        let meta = self.meta();
-        let keys = meta.entries.saturating_sub(meta.superseded);
-        let deletes = meta.tombstones.min(keys);
-        let elsewhere = deletes.saturating_sub(meta.superseded);
-        Ok((keys as f64 - deletes as f64 - elsewhere as f64) * self.part_in(range)?)
+    /// each, deletes to lie everywhere, and what they delete to be in this table as far as that has older versions. Of these
+    /// deletes nothing tells which are the newest version of their key: half of them are taken to be.
+    pub(crate) fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
+        let (meta, part) = (self.meta(), self.part_in(range)?);
+        let keys = meta.entries.saturating_sub(meta.superseded) as f64;
+        let deletes = meta.tombstones as f64;
+        let elsewhere = (deletes - meta.superseded as f64).max(0.0);
+        let here = ((deletes - elsewhere) / 2.0).min(keys);
+        let records = keys - 2.0 * elsewhere - here;
+        Ok(RangeEstimate { records: records * part, keys: keys * part, bytes: meta.size as f64 * part })
     }
 
     /// About which part of the newest versions lies in `range`, from 0 to 1.
