@@ -210,6 +210,26 @@ test('what nests without end is refused in keys of indexes, updates, orders and 
   await fails(t, () => loose.find().distinct(long), { code: 'ERR_TOO_LARGE' })
 })
 
+test('a hole in an array is no value, wherever the array stands', async (t) => {
+  const loose = (await newStore(t)).collection('loose')
+  await loose.define(Index.multi('byN', 'n'))
+  await loose.put({ id: 'a', n: null })
+  const gap: unknown[] = []
+  gap[2] = 'x'
+  for (const holes of [gap, Object.assign([], { length: 2 ** 32 - 1 })]) {
+    await fails(t, () => loose.find({ where: { n: { $in: holes } } }), { code: 'ERR_VALIDATION' })
+    await fails(t, () => loose.deleteWhere({ n: { $in: holes } }), { code: 'ERR_VALIDATION' })
+    await fails(t, () => loose.updateWhere({}, { n: holes }), { code: 'ERR_VALIDATION' })
+    await fails(t, () => loose.byIndex('byN', [holes] as never), { code: 'ERR_INVALID_ARGUMENT', place: 'key' })
+    await fails(t, () => loose.byIndex('byN', holes as never), { code: 'ERR_INVALID_ARGUMENT', place: 'key' })
+    const computed = Index.multiValues<{ id: unknown }>('byHole', () => [holes] as never, { version: 1 })
+    const other = (await newStore(t)).collection('other')
+    await other.define(computed as never)
+    await fails(t, () => other.put({ id: 'a' }), { code: 'ERR_VALIDATION', collection: 'other' })
+  }
+  t.deepEqual(await loose.scan().toArray(), [{ id: 'a', n: null }])
+})
+
 test('what nests without end is no value of a computed index', async (t) => {
   const loose = (await newStore(t)).collection('loose')
   let bomb: unknown = 1

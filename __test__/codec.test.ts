@@ -4,7 +4,9 @@ import test from 'ava'
 import fc from 'fast-check'
 import { FountainStore } from '../index.mjs'
 import { MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH } from '../lib/limits.js'
-import { directory, fails, newStore } from './support.js'
+import { readRecord } from '../lib/record/reader.js'
+import { ShapeTable } from '../lib/record/shapes.js'
+import { collectGarbage, directory, fails, newStore } from './support.js'
 
 const nested = (depth: number): unknown => (depth === 0 ? 1 : { a: nested(depth - 1) })
 class Point {
@@ -261,5 +263,51 @@ test('a getter that writes to the store while its document is encoded disturbs n
   t.deepEqual(
     found.map(({ id, n }) => [id, n]),
     [...inner.map((_, i) => [`inner${i}`, 1]), ['outer', 2]],
+  )
+})
+
+test('a short text of a large document does not hold what lies between it and the next in memory', async (t) => {
+  const things = (await newStore(t)).collection<{ id: number; title: string; v: Float32Array }>('things')
+  const COUNT = 10_000
+  for (let from = 0; from < COUNT; from += 1000) {
+    const document = (n: number) => ({
+      id: from + n,
+      title: `a title of document ${from + n}`,
+      v: new Float32Array(768),
+    })
+    await things.batch(Array.from({ length: 1000 }, (_, n) => ({ put: document(n) })))
+  }
+  let rounds = 0
+  await collectGarbage(() => ++rounds > 5)
+  const before = process.memoryUsage().heapUsed
+  const titles: string[] = []
+  for await (const { title } of things.scan()) titles.push(title)
+  await collectGarbage(() => ++rounds > 15)
+  const held = process.memoryUsage().heapUsed - before
+  t.is(titles.at(-1), `a title of document ${COUNT - 1}`)
+  t.true(held < COUNT * 500, `${held / COUNT} bytes of memory for each title`)
+})
+
+test('a record with any byte changed is read to its end, or is an error', (t) => {
+  const record = Buffer.from('02010300a0e702c3a9', 'hex')
+  const shapes = new ShapeTable({ names: () => ['a'] } as never)
+  let errors = 0
+  for (let at = 0; at < record.length; at++) {
+    for (let byte = 0; byte < 256; byte++) {
+      const damaged = Buffer.from(record)
+      damaged[at] = byte
+      try {
+        readRecord(damaged, 0, damaged.length, shapes)
+      } catch {
+        errors++
+      }
+    }
+  }
+  t.true(errors > 256, `${errors}`)
+  const long = Buffer.from('0200ff00', 'hex')
+  t.throws(
+    () => readRecord(long, 0, long.length, shapes),
+    { code: 'ERR_CORRUPT' },
+    'a structure longer than the record',
   )
 })

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
-import { type Collection, FountainStore, type Scan, type Snapshot, StoreError } from '../index.mjs'
+import { type Collection, FountainStore, Index, type Scan, type Snapshot, StoreError } from '../index.mjs'
 import { child, directory, newStore } from './support.js'
 
 interface Item {
@@ -292,11 +292,18 @@ for (const [name, read] of [
   ['reads of several', 'await items.getMany([n++ % 2000, 1, 2])'],
   ['scans', 'for await (const _ of items.scan()) if (done()) break'],
   ['pages of scans', 'for await (const _ of items.scan({ pageSize: 20 }).pages()) if (done()) break'],
+  ['scans of one page', 'await items.scan({ limit: 1 }).toArray()'],
+  ['reads through an index', "await items.byIndex('byS', 's1')"],
+  [
+    'reads of several in a transaction',
+    'await store.transaction(async (tx) => { while (!done()) await tx.collection("items").getMany([1, 2]) }, { timeoutMs: 60_000 })',
+  ],
 ]) {
   test.serial(`a loop of ${name} that memory answers lets timers and writes run`, async (t) => {
     const store = await newStore(t)
     const items = store.collection<Item>('items')
-    await items.batch(Array.from({ length: 2000 }, (_, id) => ({ put: { id, s: 'x'.repeat(50) } })))
+    await items.define(Index.multi('byS', 's'))
+    await items.batch(Array.from({ length: 2000 }, (_, id) => ({ put: { id, s: `s${id}` } })))
     let ticks = 0
     let written = 0
     const timer = setInterval(() => ticks++, 5)
@@ -309,8 +316,8 @@ for (const [name, read] of [
         written++
       }
     })()
-    const loop = new Function('items', 'done', `return (async () => { for (let n = 0; !done(); ) { ${read} } })()`)
-    await loop(items, done)
+    const loop = `return (async () => { for (let n = 0; !done(); ) { ${read} } })()`
+    await new Function('store', 'items', 'done', loop)(store, items, done)
     clearInterval(timer)
     const seen = [ticks, written]
     await writing
@@ -321,37 +328,44 @@ for (const [name, read] of [
   })
 }
 
-test.serial('many loops of reads that memory answers give way together, not one after another', async (t) => {
-  const store = await newStore(t)
-  const items = store.collection<Item>('items')
-  await items.batch(Array.from({ length: 100 }, (_, id) => ({ put: { id, s: 'x' } })))
-  // A clock by which each look takes a millisecond, so that slices end after the same number of reads on every machine.
-  const { now } = performance
-  t.teardown(() => {
-    performance.now = now
-  })
-  let millis = now.call(performance)
-  performance.now = () => ++millis
-  const LOOPS = 64
-  let reads = 0
-  let most = 0
-  let going = true
-  const turns = (async () => {
-    for (let turn = 0; turn < 50; turn++) {
-      const before = reads
-      await new Promise((resolve) => setImmediate(resolve))
-      most = Math.max(most, reads - before)
-    }
-    going = false
-  })()
-  const loop = async () => {
-    for (let n = 0; going; n++, reads++) await items.get(n % 100)
-  }
-  await Promise.all(Array.from({ length: LOOPS }, loop))
-  await turns
+/** What the made clock of these tests says; it never goes back. */
+let millis = 0
+for (const [name, most, read] of [
   // A slice is over at the second or third look, and each of the loops may be in the middle of a read then.
-  t.true(most > 0 && most <= 3 * 32 + LOOPS, `${most} reads of ${LOOPS} loops between two turns of the event loop`)
-})
+  ['reads', 3 * 32 + 64, (items: Collection<Item>, n: number) => items.get(n)],
+  ['reads of several', 4, (items: Collection<Item>, n: number) => items.getMany([n])],
+  ['scans', 4, (items: Collection<Item>, n: number) => items.scan({ gte: n, limit: 1 }).toArray()],
+] as const) {
+  test.serial(`many loops of ${name} that memory answers give way together, not one after another`, async (t) => {
+    const store = await newStore(t)
+    const items = store.collection<Item>('items')
+    await items.batch(Array.from({ length: 100 }, (_, id) => ({ put: { id, s: 'x' } })))
+    // A clock by which each look takes a millisecond, so that slices end after the same number of reads on every machine.
+    const { now } = performance
+    t.teardown(() => {
+      performance.now = now
+    })
+    millis = Math.max(millis, now.call(performance))
+    performance.now = () => ++millis
+    let reads = 0
+    let greatest = 0
+    let going = true
+    const turns = (async () => {
+      for (let turn = 0; turn < 50; turn++) {
+        const before = reads
+        await new Promise((resolve) => setImmediate(resolve))
+        greatest = Math.max(greatest, reads - before)
+      }
+      going = false
+    })()
+    const loop = async () => {
+      for (let n = 0; going; n++, reads++) await read(items, n % 100)
+    }
+    await Promise.all(Array.from({ length: 64 }, loop))
+    await turns
+    t.true(greatest > 0 && greatest <= most, `${greatest} ${name} of 64 loops between two turns of the event loop`)
+  })
+}
 
 test('no function of the addon blocks the event loop: 99 of 100 calls of each return within 5 ms, under load', async (t) => {
   const script = `

@@ -154,7 +154,9 @@ function isIndexValue(value: unknown, depth: number, left: { values: number }): 
     case 'object':
       if (value === null || value instanceof Date || value instanceof Uint8Array) return true
       if (!Array.isArray(value) || depth === MAX_KEY_DEPTH) return false
-      return value.every((element) => isIndexValue(element, depth + 1, left))
+      // A hole is no value, which `every` would pass over.
+      for (const element of value) if (!isIndexValue(element, depth + 1, left)) return false
+      return true
     default:
       return false
   }

@@ -329,7 +329,9 @@ export function rangeQuery(index: string, bounds: IndexBounds): string {
 
 function plainValues(key: unknown, place: string): unknown[] {
   const left = { values: MAX_INDEX_KEY_BYTES }
-  return (Array.isArray(key) ? key : [key]).map((value) => plainValue(value, place, 0, left))
+  const plain: unknown[] = []
+  for (const value of Array.isArray(key) ? key : [key]) plain.push(plainValue(value, place, 0, left))
+  return plain
 }
 
 /** A value in JSON; what JSON has not is an object with one member. */
@@ -345,5 +347,8 @@ function plainValue(value: unknown, place: string, depth: number, left: { values
   if (depth === MAX_KEY_DEPTH) {
     throw invalidArgument(place, `a value in which arrays nest at most ${MAX_KEY_DEPTH} deep`, value)
   }
-  return value.map((element) => plainValue(element, place, depth + 1, left))
+  // A hole is no value, which `map` would pass over.
+  const plain: unknown[] = []
+  for (const element of value) plain.push(plainValue(element, place, depth + 1, left))
+  return plain
 }

@@ -57,7 +57,12 @@ function objectJson(value: object | null, place: string, part: QueryPart, depth:
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { $date: value.getTime() }
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') }
   if (Array.isArray(value)) {
-    return value.map((element, index) => jsonOf(element, `${place}[${index}]`, part, depth + 1, left))
+    // A hole is no value, which `map` would pass over.
+    const elements: unknown[] = []
+    for (const [index, element] of value.entries()) {
+      elements.push(jsonOf(element, `${place}[${index}]`, part, depth + 1, left))
+    }
+    return elements
   }
   if (!isPlainObject(value)) throw refused(value, place)
   const names = Object.keys(value).filter((name) => part === 'conditions' || value[name] !== undefined)

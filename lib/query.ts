@@ -134,7 +134,9 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
 
   /** The first document, or undefined. */
   async first(): Promise<R | undefined> {
-    return (await this.page(1)).items[0]
+    const { count: _, ...parts } = this.#parts
+    const { items } = await this.#ask({ ...parts, limit: 1 })
+    return items[0] as R | undefined
   }
 
   /**

@@ -10,6 +10,7 @@ import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
 import { holdWrites, isTransaction, LeaseSlot } from './pin.js'
 import { readRecord, readWithText } from './record/reader.js'
 import type { Schema } from './schema.js'
+import type { Turn } from './turn.js'
 
 /** What reading a collection needs to know of it. */
 export interface ReadSource {
@@ -123,11 +124,11 @@ export function readMany(source: ReadSource, keys: readonly Key[], at: number): 
 async function readInParts(source: ReadSource, keys: readonly Key[], view: number): Promise<unknown[]> {
   const found: unknown[] = []
   const slot = new LeaseSlot()
+  const { turn } = source.core.runtime
   try {
     for (let from = 0, at = view; from < keys.length; at = slot.lease?.sequence ?? view) {
-      // A transaction reads at once: what it writes after the call it must not see.
-      const pause = isTransaction(at) ? undefined : source.core.runtime.turn.giveWayBetweenPages()
-      if (pause) await pause
+      // A transaction reads at once, and gives way afterwards: what it writes after the call it must not see.
+      if (!isTransaction(at)) await ownTurn(turn)
       const { io, native } = source.core.runtime
       const { end, length } = packKeys(source, keys, from, io)
       const part = keys.slice(from, end)
@@ -137,10 +138,16 @@ async function readInParts(source: ReadSource, keys: readonly Key[], view: numbe
       for (const document of documents) found.push(document)
       from += documents.length
     }
+    if (isTransaction(view)) await ownTurn(turn)
     return found
   } finally {
     slot.release()
   }
+}
+
+/** Waits until a read of many keys may go on: many may have waited for the same pause, and only the first have time for one. */
+async function ownTurn(turn: Turn): Promise<void> {
+  for (let pause = turn.giveWayBetweenPages(); pause; pause = turn.giveWayBetweenPages()) await pause
 }
 
 /** Writes keys from number `from` on into `io`, as many as one call may have and as have room. */

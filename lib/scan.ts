@@ -162,12 +162,14 @@ class PageReader<T> {
   async next(): Promise<T[] | undefined> {
     if (this.#done) return undefined
     try {
-      const pause = this.#slot.lease && this.#source.core.runtime.turn.giveWayBetweenPages()
-      if (pause) await pause
-      if (this.#done) return undefined
-      this.#plan.signal?.throwIfAborted()
-      this.#source.core.assertOpen()
+      this.#check()
+      // Before it gives way: what is read is as of now.
       this.#slot.lease ??= this.#plan.pin()
+      const { turn } = this.#source.core.runtime
+      // Many may have waited for the same pause, of which only the first ones have time for a page.
+      for (let pause = turn.giveWayBetweenPages(); pause; pause = turn.giveWayBetweenPages()) await pause
+      if (this.#done) return undefined
+      this.#check()
       const page = this.#remaining > 0 ? await this.#read(this.#slot.lease.sequence) : []
       if (this.#done || page.length === 0) this.close()
       return page.length === 0 ? undefined : page
@@ -175,6 +177,11 @@ class PageReader<T> {
       this.close()
       throw error
     }
+  }
+
+  #check(): void {
+    this.#plan.signal?.throwIfAborted()
+    this.#source.core.assertOpen()
   }
 
   /** Ends the scan and gives its lease back. */

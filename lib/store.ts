@@ -236,7 +236,7 @@ export class FountainStore implements AsyncDisposable {
   /**
    * Runs `work` in a transaction and commits what it wrote as one commit when it returns; resolves with what it returned.
    * If another commit came in between, `work` is run again, on a newer state, so it should have no other effects. If it
-   * throws or rejects, nothing is written. Writes that have not resolved when it begins are as those of others: it does not
+   * throws or rejects, nothing is written. Writes that have not resolved when it begins are as those of others: it need not
    * see them, so await what it should see.
    *
    * Rejects with `ERR_CONFLICT` or `ERR_TRANSACTION_TOO_OLD` when all attempts were refused, `ERR_TIMEOUT`, `ERR_EXISTS`

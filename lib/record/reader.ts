@@ -14,6 +14,10 @@ import type { Shape, ShapeLookup } from './shapes.js'
 const READS_BEFORE_COMPILING = 8
 /** Strings of longer texts are decoded one by one: a part of a text keeps the whole text in memory. */
 const MAX_SHARED_TEXT_BYTES = 2048
+/** Text of two records that lies further apart is not decoded together: most of it would be what lies between. */
+const MAX_BETWEEN_TEXT_BYTES = 256
+/** Bytes of the longest number in a structure. */
+const MAX_VARINT_BYTES = 5
 /** Codec, flags and a length of two bytes. */
 const SHORT_HEADER = 4
 
@@ -38,7 +42,8 @@ const now = new Reading()
 
 /**
  * The text of records that lie close together in a block, decoded for all of them at once with what lies between: making a
- * string takes longer than copying what would be a few of them. Only as good as what is in the block.
+ * string takes longer than copying what would be a few of them. A string that is kept keeps all of that in memory, 2 KiB at
+ * most, so it is done only where neighbours are near. Only as good as what is in the block.
  */
 export class SharedText {
   /** Behind the last record of the block. */
@@ -46,6 +51,8 @@ export class SharedText {
   #text = ''
   #from = 0
   #to = 0
+  /** Where the text that was lent last ended. */
+  #last = -1
 
   /** For records that end at or before `limit`. */
   constructor(limit: number) {
@@ -54,11 +61,13 @@ export class SharedText {
 
   /** Gives `now` the text between two places, which is plain and not long. */
   lend(bytes: Buffer, from: number, to: number): void {
-    if (to > this.#to) {
+    if (to > this.#to || from < this.#from) {
+      const isNear = this.#last >= 0 && from - this.#last <= MAX_BETWEEN_TEXT_BYTES
       this.#from = from
-      this.#to = Math.min(this.#limit, from + MAX_SHARED_TEXT_BYTES)
+      this.#to = isNear ? Math.min(this.#limit, from + MAX_SHARED_TEXT_BYTES) : to
       this.#text = bytes.toString('latin1', from, this.#to)
     }
+    this.#last = to
     now.text = this.#text
     now.textAt = from - this.#from
   }
@@ -84,6 +93,7 @@ export function readRecord(
   const split =
     from +
     (isLong ? record.readUInt32LE(start + 2) : (record[start + 2] as number) | ((record[start + 3] as number) << 8))
+  if (split > end) throw damaged('a structure that ends behind it')
   now.bytes = record
   now.at = from
   now.wide = wide
@@ -272,11 +282,16 @@ function take(length: number): Uint8Array<ArrayBuffer> {
 
 function varint(): number {
   let number = 0
-  for (let shift = 0; ; shift += 7) {
+  for (let read = 0; read < MAX_VARINT_BYTES; read++) {
     const byte = now.bytes[now.at++] as number
-    number |= (byte & 0x7f) << shift
+    number |= (byte & 0x7f) << (7 * read)
     if (byte < 0x80) return number >>> 0
   }
+  throw damaged('a number without end')
+}
+
+function damaged(what: string): StoreError {
+  return new StoreError('ERR_CORRUPT', `a document has ${what}`)
 }
 
 function unknownFormat(what: string): StoreError {
