@@ -10,7 +10,7 @@ import { NOT_FOUND, NOT_READ, TOO_SMALL, WOULD_BLOCK } from './native.js'
 import { holdWrites, isTransaction, LeaseSlot } from './pin.js'
 import { readRecord, readWithText } from './record/reader.js'
 import type { Schema } from './schema.js'
-import type { Turn } from './turn.js'
+import { ownTurn } from './turn.js'
 
 /** What reading a collection needs to know of it. */
 export interface ReadSource {
@@ -143,11 +143,6 @@ async function readInParts(source: ReadSource, keys: readonly Key[], view: numbe
   } finally {
     slot.release()
   }
-}
-
-/** Waits until a read of many keys may go on: many may have waited for the same pause, and only the first have time for one. */
-async function ownTurn(turn: Turn): Promise<void> {
-  for (let pause = turn.giveWayBetweenPages(); pause; pause = turn.giveWayBetweenPages()) await pause
 }
 
 /** Writes keys from number `from` on into `io`, as many as one call may have and as have room. */

@@ -11,6 +11,7 @@ import { abandoned, type Lease, LeaseSlot } from './pin.js'
 import { after, type EncodedRange } from './range.js'
 import { largerBlock, type ReadSource, restoreEncodedKey } from './read.js'
 import { readRecord, SharedText } from './record/reader.js'
+import { ownTurn } from './turn.js'
 
 /** What a scan was asked for, checked. */
 export interface ScanPlan {
@@ -162,26 +163,21 @@ class PageReader<T> {
   async next(): Promise<T[] | undefined> {
     if (this.#done) return undefined
     try {
-      this.#check()
-      // Before it gives way: what is read is as of now.
-      this.#slot.lease ??= this.#plan.pin()
-      const { turn } = this.#source.core.runtime
-      // Many may have waited for the same pause, of which only the first ones have time for a page.
-      for (let pause = turn.giveWayBetweenPages(); pause; pause = turn.giveWayBetweenPages()) await pause
+      const isFirst = this.#slot.lease === undefined
+      if (!isFirst) await ownTurn(this.#source.core.runtime.turn)
       if (this.#done) return undefined
-      this.#check()
+      this.#plan.signal?.throwIfAborted()
+      this.#source.core.assertOpen()
+      this.#slot.lease ??= this.#plan.pin()
       const page = this.#remaining > 0 ? await this.#read(this.#slot.lease.sequence) : []
       if (this.#done || page.length === 0) this.close()
+      // It is read at once, as of now and before the store can be closed; most scans have no other page to wait before.
+      if (isFirst) await ownTurn(this.#source.core.runtime.turn)
       return page.length === 0 ? undefined : page
     } catch (error) {
       this.close()
       throw error
     }
-  }
-
-  #check(): void {
-    this.#plan.signal?.throwIfAborted()
-    this.#source.core.assertOpen()
   }
 
   /** Ends the scan and gives its lease back. */

@@ -43,3 +43,8 @@ export class Turn {
     resolve()
   }
 }
+
+/** Waits until a page may be read: many may have waited for the same pause, and only the first have time for a page of theirs. */
+export async function ownTurn(turn: Turn): Promise<void> {
+  for (let pause = turn.giveWayBetweenPages(); pause; pause = turn.giveWayBetweenPages()) await pause
+}
