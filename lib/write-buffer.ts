@@ -1,5 +1,5 @@
 /**
- * The growing buffer in which the writes of one tick travel to the engine: transactions one after another, each
+ * The growing buffer in which writes of one tick travel to the engine: transactions one after another, each
  *
  *     u32 number of operations, u32 bytes of operations, then per operation
  *     u8 kind, u8 condition, u8 expires, a zero byte, u32 collection, u32 key length, u32 value length, key, value

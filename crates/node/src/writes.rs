@@ -1,4 +1,4 @@
-//! Writes: the transactions of one tick, copied out of JavaScript's buffer at the time of the call.
+//! Writes: transactions of one tick, copied out of JavaScript's buffer at the time of the call.
 //!
 //! The buffer holds transactions one after another, all numbers little-endian: `u32 operations ‖ u32 bytes`, then per
 //! operation `u8 kind ‖ u8 condition ‖ u8 expires ‖ a zero byte ‖ u32 collection ‖ u32 key length ‖ u32 value length ‖ key ‖ value`,

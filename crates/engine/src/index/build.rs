@@ -146,6 +146,7 @@ impl Builder {
             return Some(BuildStatus::Ready);
         }
         let (records, trouble) = state.building.get(&id).cloned().unwrap_or_default();
+        // How far a build is can be told without it.
         let counted = self.kv.estimate(&index.collection.storage_range(&KeyRange::default()));
         let total = counted.map_or(0, RangeEstimate::whole_records).max(records);
         Some(BuildStatus::Building { records, total, trouble })

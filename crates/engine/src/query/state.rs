@@ -193,7 +193,8 @@ impl Source for State<'_> {
         let range = self.collection.storage_range(range);
         let about = self.kv().estimate(&range)?;
         let guessed = about.whole_records();
-        // A guess knows blocks, of which one may have as many keys as that.
+        // A guess knows blocks, of which one may have as many keys as that. What cannot be read now is for the query to meet, if
+        // its plan comes by it at all.
         if about.keys >= 4.0 * f64::from(COUNTED_RECORDS) || about.bytes > MAX_COUNTED_BYTES {
             return Ok(guessed);
         }

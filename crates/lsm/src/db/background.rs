@@ -65,8 +65,7 @@ impl Threads {
 /// A kind of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Keep the log ready: make it longer ahead of its end if that is asked for, and begin the next segment or memtable if
-    /// one is full. Then write the oldest full memtable as a table.
+    /// Begin the next log segment or memtable if one is full. Then write the oldest full memtable as a table.
     Flush,
     /// Carry out the most urgent compaction.
     Compact,

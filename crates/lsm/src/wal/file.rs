@@ -111,8 +111,8 @@ impl WalFile {
         self.appended(self.try_append(bytes, bytes.len()))
     }
 
-    /// As [`WalFile::append`], for bytes that will be synced at once, in a segment that will not grow beyond `most` bytes.
-    /// Leaves them as they are.
+    /// As [`WalFile::append`], for bytes that will be synced at once; zeros end at `most` bytes of the segment. Leaves
+    /// the bytes as they are.
     pub(crate) fn append_ahead(&self, bytes: &mut Vec<u8>, most: u64) -> Result<()> {
         let len = bytes.len();
         let zeros = self.zeros_behind(len as u64, most);

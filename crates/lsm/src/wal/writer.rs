@@ -134,7 +134,7 @@ impl WalWriter {
         self.hand_out(|file, buffer| file.append(buffer))
     }
 
-    /// As [`WalWriter::write_out`], for those who wait for the disk, in a segment that will not grow beyond `most` bytes.
+    /// As [`WalWriter::write_out`], for those who wait for the disk; zeros end at `most` bytes of the segment.
     pub(crate) fn write_out_ahead(&mut self, most: u64) -> Result<()> {
         self.hand_out(|file, buffer| file.append_ahead(buffer, most))
     }
