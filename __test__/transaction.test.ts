@@ -87,6 +87,17 @@ test('a read does not see what its transaction writes after the call, however lo
   })
 })
 
+test('writes that were begun before a transaction commits come before it, however many wait', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<{ id: string; s: string }>('items')
+  const large = 'x'.repeat(1024 * 1024)
+  const writes = Array.from({ length: 80 }, (_, n) => items.put({ id: String(n % 8), s: large }))
+  writes.push(items.put({ id: 'k', s: 'old' }))
+  await store.transaction(async (tx) => tx.collection<{ id: string; s: string }>('items').put({ id: 'k', s: 'new' }))
+  await Promise.all(writes)
+  t.is((await items.get('k'))?.s, 'new')
+})
+
 test('a getMany in parts does not see what its transaction writes after the call', async (t) => {
   const path = join(directory(t), 'store')
   const first = await FountainStore.open(path)

@@ -288,7 +288,8 @@ export interface Changed {
 /** Changes all documents that match. */
 export async function change(source: ReadSource, body: object, durability: keyof typeof LEVELS): Promise<Changed> {
   // What the program began to write before comes before.
-  source.core.queue.submit()
+  const behind = source.core.queue.submit()
+  if (behind) await behind
   const how = { at: NEWEST, regex: false, json: false, durability: LEVELS[durability] }
   const { meta } = await ask(source, body, how, (records, bytes) => decodeAnswer(source, records, bytes))
   const changed = meta.changed as number

@@ -145,13 +145,16 @@ export class Transaction {
   async commit(durability: Durability): Promise<Sequence> {
     this.#assertRunning()
     this.#ended = true
-    // What the program began to write before comes before.
-    this.#core.queue.submit()
-    this.#committed = await this.#core.request(
-      {},
-      (native, ticket) => native.commitTransaction(ticket, this.#handle, LEVELS[durability]),
-      (sequence) => sequence,
-    )
+    this.#committed = await this.#core.during(async () => {
+      // What the program began to write before comes before.
+      const behind = this.#core.queue.submit()
+      if (behind) await behind
+      return this.#core.request(
+        {},
+        (native, ticket) => native.commitTransaction(ticket, this.#handle, LEVELS[durability]),
+        (sequence) => sequence,
+      )
+    })
     return this.#committed
   }
 

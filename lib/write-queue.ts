@@ -96,14 +96,18 @@ export class WriteQueue {
 
   /** Resolves when everything pushed so far has been answered, whatever is pushed meanwhile. */
   async drain(): Promise<void> {
-    this.submit()
+    this.#flush()
     const chunks = [...this.#submitted, ...this.#waiting]
     await Promise.all(chunks.map(({ drains }) => new Promise<void>((resolve) => drains.push(resolve))))
   }
 
-  /** Hands what waits to the engine, as far as it may have more, so that what comes by other ways now comes behind it. */
-  submit(): void {
+  /**
+   * Hands what waits to the engine, so that what comes by other ways now comes behind it. Where the engine may not have more yet,
+   * gives what to wait for.
+   */
+  submit(): Promise<void> | undefined {
     this.#flush()
+    return this.#waiting.length > 0 ? this.drain() : undefined
   }
 
   #openChunk(durability: Durability): Chunk {
