@@ -130,8 +130,9 @@ function checkedValues(values: unknown, collection: string, index: string): read
   // A promise is none, and what becomes of it is nobody's concern.
   if (values instanceof Promise) values.catch(() => undefined)
   if (!Array.isArray(values)) throw badValues(collection, index, `an array of values, not ${describe(values)}`)
-  const left = { values: MAX_COMPUTED_BYTES }
+  const left = { bytes: MAX_COMPUTED_BYTES }
   const wrong = values.findIndex((value) => !isIndexValue(value, 0, left))
+  if (left.bytes < 0) throw badValues(collection, index, `values of at most ${MAX_COMPUTED_BYTES} bytes`)
   if (wrong < 0) return values
   throw badValues(collection, index, `values that an index can hold, and [${wrong}] is ${describe(values[wrong])}`)
 }
@@ -141,9 +142,10 @@ function badValues(collection: string, index: string, expected: string): StoreEr
   return new StoreError('ERR_VALIDATION', message, { collection, details: { index } })
 }
 
-/** `left` are the values that may still come: one that contains another many times is small here and endless as a record. */
-function isIndexValue(value: unknown, depth: number, left: { values: number }): boolean {
-  if (left.values-- === 0) return false
+/** `left` bytes may still come: a value that contains another many times is small here and endless as a record. */
+function isIndexValue(value: unknown, depth: number, left: { bytes: number }): boolean {
+  left.bytes -= 1 + (typeof value === 'string' || value instanceof Uint8Array ? value.length : 0)
+  if (left.bytes < 0) return false
   switch (typeof value) {
     case 'string':
     case 'boolean':

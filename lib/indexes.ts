@@ -4,6 +4,7 @@ import type { StoreCore } from './core.js'
 import { describe, invalidArgument, StoreError } from './errors.js'
 import { fromNative } from './failures.js'
 import { buildComputed } from './fill.js'
+import { isLongBigint } from './keys.js'
 import { MAX_INDEX_KEY_BYTES, MAX_KEY_DEPTH } from './limits.js'
 import { anything, boolean, checkOptions, type OptionRules, requireString } from './options.js'
 import type { ReadSource } from './read.js'
@@ -328,19 +329,25 @@ export function rangeQuery(index: string, bounds: IndexBounds): string {
 }
 
 function plainValues(key: unknown, place: string): unknown[] {
-  const left = { values: MAX_INDEX_KEY_BYTES }
+  const left = { bytes: MAX_INDEX_KEY_BYTES }
   const plain: unknown[] = []
   for (const value of Array.isArray(key) ? key : [key]) plain.push(plainValue(value, place, 0, left))
   return plain
 }
 
-/** A value in JSON; what JSON has not is an object with one member. */
-function plainValue(value: unknown, place: string, depth: number, left: { values: number }): unknown {
-  if (left.values-- === 0) throw invalidArgument(place, `a key of at most ${MAX_INDEX_KEY_BYTES} bytes`, value)
+function tooLarge(place: string): StoreError {
+  const message = `${place} is an index key over the limit of ${MAX_INDEX_KEY_BYTES} bytes`
+  return new StoreError('ERR_TOO_LARGE', message, { place, details: { limit: MAX_INDEX_KEY_BYTES } })
+}
+
+/** A value in JSON; what JSON has not is an object with one member. `left` bytes may follow, of keys, not of JSON. */
+function plainValue(value: unknown, place: string, depth: number, left: { bytes: number }): unknown {
+  left.bytes -= 1 + (typeof value === 'string' || value instanceof Uint8Array ? value.length : 0)
+  if (left.bytes < 0) throw tooLarge(place)
   if (value === null || typeof value === 'boolean') return value
   if (typeof value === 'string' && value.isWellFormed()) return value
   if (typeof value === 'number' && Number.isFinite(value)) return value
-  if (typeof value === 'bigint') return { bigint: String(value) }
+  if (typeof value === 'bigint' && !isLongBigint(value)) return { bigint: String(value) }
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { date: value.getTime() }
   if (value instanceof Uint8Array) return { bytes: [...value] }
   if (!Array.isArray(value)) throw invalidArgument(place, 'a value that an index can hold', value)

@@ -146,6 +146,12 @@ function encodeNumber(key: number, out: Buffer, at: number): number {
   return at + 9
 }
 
+/** Whether a bigint is over the limit, which is told without writing it down: that can take minutes. */
+export function isLongBigint(value: bigint): boolean {
+  const magnitude = value < 0n ? -value : value
+  return BigInt.asUintN(8 * MAX_BIGINT_BYTES, magnitude) !== magnitude
+}
+
 function encodeBigInt(key: bigint, out: Buffer, at: number): number {
   const negative = key < 0n
   let digits = key === 0n ? '' : (negative ? -key : key).toString(16)

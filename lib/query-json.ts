@@ -7,6 +7,7 @@
  * since they would be stored as something else.
  */
 import { describe, StoreError } from './errors.js'
+import { isLongBigint } from './keys.js'
 import { MAX_QUERY_BYTES } from './limits.js'
 import { isPlainObject } from './record/plain.js'
 
@@ -18,9 +19,12 @@ export type QueryPart = 'conditions' | 'values' | 'other'
 
 const TYPED: ReadonlySet<string | undefined> = new Set(['$date', '$bigint', '$bytes'])
 
-/** How many values may still come. What contains another value many times is small here and endless as text. */
+/**
+ * How many bytes of text may still come: each value is taken from it before it is made, as the least that it takes as text.
+ * What contains another value many times is small here and endless as text.
+ */
 interface Budget {
-  values: number
+  bytes: number
 }
 
 /**
@@ -29,13 +33,14 @@ interface Budget {
  * @throws StoreError `ERR_VALIDATION` for what a query cannot say, `ERR_TOO_LARGE` for more than the engine reads
  */
 export function queryJson(value: unknown, place: string, part: QueryPart): unknown {
-  return jsonOf(value, place, part, 0, { values: MAX_QUERY_BYTES })
+  return jsonOf(value, place, part, 0, { bytes: MAX_QUERY_BYTES })
 }
 
 function jsonOf(value: unknown, place: string, part: QueryPart, depth: number, left: Budget): unknown {
-  if (left.values-- === 0) throw tooLarge(place)
+  take(left, 1, place)
   switch (typeof value) {
     case 'string':
+      take(left, value.length, place)
       if (value.isWellFormed()) return value
       break
     case 'boolean':
@@ -44,6 +49,7 @@ function jsonOf(value: unknown, place: string, part: QueryPart, depth: number, l
       if (Number.isFinite(value)) return value
       break
     case 'bigint':
+      if (isLongBigint(value)) break
       return { $bigint: value.toString() }
     case 'object':
       if (depth < MAX_DEPTH) return objectJson(value, place, part, depth, left)
@@ -55,7 +61,10 @@ function jsonOf(value: unknown, place: string, part: QueryPart, depth: number, l
 function objectJson(value: object | null, place: string, part: QueryPart, depth: number, left: Budget): unknown {
   if (value === null) return null
   if (value instanceof Date && !Number.isNaN(value.getTime())) return { $date: value.getTime() }
-  if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') }
+  if (value instanceof Uint8Array) {
+    take(left, (value.length * 4) / 3, place)
+    return { $bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') }
+  }
   if (Array.isArray(value)) {
     // A hole is no value, which `map` would pass over.
     const elements: unknown[] = []
@@ -68,10 +77,16 @@ function objectJson(value: object | null, place: string, part: QueryPart, depth:
   const names = Object.keys(value).filter((name) => part === 'conditions' || value[name] !== undefined)
   if (part === 'values' && names.length === 1 && TYPED.has(names[0])) throw looksTyped(names[0] as string, place)
   const members = names.map((name) => {
+    take(left, name.length, place)
     if (!name.isWellFormed()) throw refused(name, `a name in ${place}`)
     return [name, jsonOf(value[name], `${place}[${JSON.stringify(name)}]`, part, depth + 1, left)] as const
   })
   return Object.fromEntries(members)
+}
+
+function take(left: Budget, bytes: number, place: string): void {
+  left.bytes -= bytes
+  if (left.bytes < 0) throw tooLarge(place)
 }
 
 function looksTyped(name: string, place: string): StoreError {
@@ -80,7 +95,7 @@ function looksTyped(name: string, place: string): StoreError {
 }
 
 function tooLarge(place: string): StoreError {
-  const message = `a query is over the limit of ${MAX_QUERY_BYTES} bytes`
+  const message = `a query is over the limit of ${MAX_QUERY_BYTES} bytes, at ${place}`
   return new StoreError('ERR_TOO_LARGE', message, { place, details: { limit: MAX_QUERY_BYTES } })
 }
 
