@@ -180,3 +180,7 @@ pub(crate) const VERIFY_LOG_BYTES: u64 = 1 << 30;
 
 /// Versions of a memtable that are looked at to guess how many records a range has.
 pub(crate) const ESTIMATE_SAMPLE: u32 = 512;
+/// Places of the range at which they are looked at, where there are more.
+pub(crate) const ESTIMATE_PLACES: u32 = 16;
+/// Blocks of a table that are looked at for the same.
+pub(crate) const ESTIMATE_BLOCKS: usize = 3;

@@ -94,7 +94,7 @@ pub trait OrderedKv: Send + Sync {
     /// As [`OrderedKv::get`], for either sequence.
     fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
 
-    /// About what `range` has now, without reading any of it.
+    /// About what `range` has now, by a few blocks of it.
     ///
     /// # Errors
     /// `ERR_CORRUPT`.

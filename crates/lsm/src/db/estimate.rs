@@ -1,4 +1,4 @@
-//! How many records a range has, about, without reading any of them.
+//! How many records a range has, about, by a few of them.
 
 use std::ops::AddAssign;
 

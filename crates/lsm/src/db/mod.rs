@@ -162,13 +162,14 @@ impl Db {
         self.inner.visible()
     }
 
-    /// About what `range` has now, by what is in memory: nothing is read from files, and it takes some microseconds for each
-    /// memtable and each table that has keys of the range.
+    /// About what `range` has now, by some of it: of each memtable some hundred versions, of each table that has keys of the
+    /// range and others a few blocks, which are read from files if they are not in the cache.
     ///
     /// The number of records is exact where a memtable has few versions and tables lie in the range as a whole, if nothing was
     /// deleted in them. Keys that were written again count once more for each table that has a version of them, until
     /// compaction merges these; where deleted keys have history, half of the deletes are taken to be the newest version
-    /// of their key; records in a range that was deleted count until compaction drops them.
+    /// of their key; records in a range that was deleted count until compaction drops them. A block that cannot be read is no
+    /// error: the guess is coarser then.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Corrupt`] where an index in memory is not one.

@@ -2,44 +2,80 @@
 #![expect(clippy::cast_precision_loss, reason = "numbers of records are guesses here")]
 
 use super::Memtable;
+use super::tree::Place;
 use crate::db::RangeEstimate;
-use crate::limits::ESTIMATE_SAMPLE;
+use crate::limits::{ESTIMATE_PLACES, ESTIMATE_SAMPLE};
 use crate::range::KeyRange;
 use crate::types::{Kind, Seq, Trailer};
+
+/// What some versions are worth, and how many they are.
+#[derive(Default)]
+struct Sample {
+    versions: u32,
+    found: RangeEstimate,
+}
 
 impl Memtable {
     /// About what this memtable adds to `range`: each key whose newest version here is a put counts for one record more, each
     /// whose newest version is a delete for one less, as an older memtable or a table has counted it. Deleted ranges do not
     /// count.
     ///
-    /// [`ESTIMATE_SAMPLE`] versions are looked at. If there are no more, the answer is exact; otherwise the rest of the range
+    /// [`ESTIMATE_SAMPLE`] versions are looked at. If there are no more, the answer is exact; otherwise as many are looked at
+    /// in [`ESTIMATE_PLACES`] places of the range, as much may be written about a few keys, or deleted in a row. The rest
     /// is taken to be like them, and how many versions it has is guessed by the shape of the tree.
     pub(crate) fn estimate(&self, range: &KeyRange) -> RangeEstimate {
-        let (mut versions, mut found, mut last_key) = (0, RangeEstimate::default(), None);
-        let mut place = self.tree.seek(&range.start, Trailer::new(Seq::MAX, Kind::Delete));
-        while let Some(at) = place.filter(|at| range.contains(at.entry().key())) {
-            if versions == ESTIMATE_SAMPLE {
-                let times = (self.versions(range) / f64::from(versions)).max(1.0);
-                let RangeEstimate { records, keys, bytes } = found;
-                return RangeEstimate { records: records * times, keys: keys * times, bytes: bytes * times };
-            }
-            let entry = at.entry();
-            if last_key != Some(entry.key()) {
-                found.records += if entry.trailer().kind() == Kind::Put { 1.0 } else { -1.0 };
-                found.keys += 1.0;
-            }
-            found.bytes += (entry.key().len() + entry.value().len()) as f64;
-            (versions, last_key, place) = (versions + 1, Some(entry.key()), at.next());
+        let start = self.tree.seek(&range.start, NEWEST);
+        let mut sample = Sample::default();
+        if self.look(start, range, ESTIMATE_SAMPLE, &mut sample).is_none() {
+            return sample.found;
         }
-        found
+        let from = self.tree.part_before(&range.start);
+        let part = range.end.as_deref().map_or(1.0, |end| self.tree.part_before(end)) - from;
+        let mut spread = Sample::default();
+        for place in 0..ESTIMATE_PLACES {
+            let middle = (f64::from(place) + 0.5) / f64::from(ESTIMATE_PLACES);
+            let at = self.tree.at_part(from + part * middle);
+            self.look(at, range, ESTIMATE_SAMPLE / ESTIMATE_PLACES, &mut spread);
+        }
+        // Where the guess of places led out of the range, its beginning speaks for it.
+        let Sample { versions, found } = if spread.versions > 0 { spread } else { sample };
+        let times = (part * self.tree.len() as f64 / f64::from(versions)).max(1.0);
+        RangeEstimate { records: found.records * times, keys: found.keys * times, bytes: found.bytes * times }
     }
 
-    /// About how many versions there are of keys in `range`.
-    fn versions(&self, range: &KeyRange) -> f64 {
-        let end = range.end.as_deref().map_or(1.0, |end| self.tree.part_before(end));
-        (end - self.tree.part_before(&range.start)) * self.tree.len() as f64
+    /// Adds `most` versions from `place` on to a sample; what comes behind them in the range, if anything does.
+    fn look<'a>(
+        &'a self,
+        mut place: Option<Place<'a>>,
+        range: &KeyRange,
+        most: u32,
+        sample: &mut Sample,
+    ) -> Option<Place<'a>> {
+        let mut last_key = None;
+        for _ in 0..most {
+            let at = place.filter(|at| range.contains(at.entry().key()))?;
+            let entry = at.entry();
+            let is_newest = match last_key {
+                Some(last) => last != entry.key(),
+                None => {
+                    let newest = self.tree.seek(entry.key(), NEWEST);
+                    newest.is_some_and(|newest| newest.entry().trailer() == entry.trailer())
+                }
+            };
+            if is_newest {
+                sample.found.records += if entry.trailer().kind() == Kind::Put { 1.0 } else { -1.0 };
+                sample.found.keys += 1.0;
+            }
+            sample.found.bytes += (entry.key().len() + entry.value().len()) as f64;
+            sample.versions += 1;
+            (last_key, place) = (Some(entry.key()), at.next());
+        }
+        place.filter(|at| range.contains(at.entry().key()))
     }
 }
+
+/// Comes before all versions of a key.
+const NEWEST: Trailer = Trailer::new(Seq::MAX, Kind::Delete);
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "few versions are counted in whole numbers")]
@@ -83,6 +119,19 @@ mod tests {
                 let (found, real) = (memtable.estimate(&range(start, end)).records, (end - start) as f64);
                 assert!((real / 2.0..=real * 2.0).contains(&found), "{start}..{end}: {found}");
             }
+        }
+    }
+
+    /// One key was written again and again, others were deleted in a row, and the rest is as usual.
+    #[test]
+    fn what_comes_first_in_a_range_does_not_speak_for_the_rest() {
+        let often = (0..5_000).map(|_| (1_000, Kind::Put));
+        let deleted = (2_000..4_000).map(|key| (key, Kind::Delete));
+        let puts = (10_000..60_000).map(|key| (key, Kind::Put));
+        let memtable = filled(deleted.chain(puts).chain(often));
+        for (start, real) in [(0, 48_001.0), (1_000, 48_001.0), (2_000, 48_000.0), (10_000, 50_000.0)] {
+            let found = memtable.estimate(&range(start, 60_000)).records;
+            assert!((real / 2.0..=real * 2.0).contains(&found), "from {start}: {found} of {real}");
         }
     }
 

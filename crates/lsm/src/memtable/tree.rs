@@ -113,14 +113,37 @@ impl Tree {
                 return before + width * rank as f64 / order.len().max(1) as f64;
             }
             let rank = node.rank(order, target, true);
-            let weight = |at| {
-                let child = node.child(order, at);
-                (child.order().len() + usize::from(!child.is_leaf())) as f64
-            };
+            let weight = |at| weight(node, order, at);
             let (left, own) = ((0..rank).map(weight).sum::<f64>(), weight(rank));
             let all = left + own + (rank + 1..=order.len()).map(weight).sum::<f64>();
             before += width * left / all;
             width *= own / all;
+            node = node.child(order, rank);
+        }
+    }
+
+    /// A version before which about this part of all versions comes, as [`Self::part_before`] counts.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a guess, and a node has few children"
+    )]
+    pub(super) fn at_part(&self, part: f64) -> Option<Place<'_>> {
+        let (mut node, mut part) = (self.root(Ordering::Acquire), part.clamp(0.0, 1.0));
+        loop {
+            let order = node.order();
+            if node.is_leaf() {
+                let at = (part * order.len() as f64) as usize;
+                return Place::at(node, order, at).or_else(|| Place::first_of(node.next()?));
+            }
+            let mut left = part * (0..=order.len()).map(|at| weight(node, order, at)).sum::<f64>();
+            let mut rank = 0;
+            while rank < order.len() && left >= weight(node, order, rank) {
+                left -= weight(node, order, rank);
+                rank += 1;
+            }
+            part = (left / weight(node, order, rank)).min(1.0);
             node = node.child(order, rank);
         }
     }
@@ -164,6 +187,13 @@ impl Tree {
         // SAFETY: the root is stored with `Release` when it is complete, is never null, and lives as long as the tree.
         unsafe { NodeRef::from_ptr(self.root.load(ordering)).unwrap_unchecked() }
     }
+}
+
+/// How many children a child has, or records.
+#[expect(clippy::cast_precision_loss, reason = "a node has few children")]
+fn weight(node: NodeRef, order: Order, at: usize) -> f64 {
+    let child = node.child(order, at);
+    (child.order().len() + usize::from(!child.is_leaf())) as f64
 }
 
 /// What only the one writer does.
