@@ -36,3 +36,9 @@ mod thread;
 mod transactions;
 mod watches;
 mod writes;
+
+/// Where the addon's memory comes from. What a commit is made of is taken on a thread of JavaScript and let go of on the
+/// commit thread, and blocks are read and dropped on many: an allocator that returns memory between threads without a lock
+/// makes all of that faster than that of the C library does. Node itself goes on using the latter.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -30,6 +30,8 @@ impl Batch {
     /// comes in two parts because its owner has it so, and joining them here costs no extra copy.
     pub fn push(&mut self, prefix: &[u8], key: &[u8], value: Option<&[u8]>) {
         let start = self.bytes.len();
+        // At once: most commits have one operation, for which the parts would grow this three times.
+        self.bytes.reserve(prefix.len() + key.len() + value.map_or(0, <[u8]>::len));
         self.bytes.extend_from_slice(prefix);
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value.unwrap_or_default());
