@@ -96,6 +96,26 @@ test('a build goes on in the next process that knows the function', async (t) =>
   t.deepEqual(ids(await knowing.byIndex('byWord', 'pen')), ['a'])
 })
 
+test('a build that goes on is in no trouble, whoever lists it', async (t) => {
+  const store = await newStore(t)
+  const notes = store.collection<Note>('notes')
+  await Promise.all(Array.from({ length: 3000 }, (_, i) => notes.put({ id: `n${i}`, text: `pen ${i}` })))
+  const build = notes.define(Index.multiValues('byWord', words, { version: 1 }))
+  let [looks, done] = [0, false]
+  const ready = build.ready().then(() => {
+    done = true
+  })
+  for (; !done; looks++) {
+    t.is(build.progress()?.error, undefined)
+    t.is(notes.indexes()[0]?.error, undefined)
+    t.is((await store.collectionInfo('notes'))?.indexes[0]?.error, undefined)
+    await turn()
+  }
+  await ready
+  t.true(looks > 2)
+  t.is(build.progress()?.state, 'ready')
+})
+
 test('who does not know the function writes nothing, but may delete', async (t) => {
   const path = directory(t)
   const store = await FountainStore.open(path)

@@ -57,9 +57,18 @@ interface Known {
   readonly place: Place
 }
 
+/** An index whose documents are being given their values here. */
+interface Fill {
+  readonly collection: string
+  readonly index: string
+  /** What keeps that from going on. */
+  trouble?: StoreError
+}
+
 /** The functions that the program has for the collections of a store. */
 export class ComputedIndexes {
   readonly #collections = new Map<string, Known>()
+  readonly #fills = new Set<Fill>()
 
   /** Remembers the function of an index, instead of the one of this version before. */
   learn(collection: string, index: string, { kind, version, values }: KnownComputed): NamedFunction {
@@ -91,6 +100,31 @@ export class ComputedIndexes {
   has(collection: string): boolean {
     const known = this.#collections.get(collection)
     return known !== undefined && known.functions.size > 0
+  }
+
+  /** Runs what gives the documents of an index their values; `work` may say what keeps it from going on. */
+  async whileFilling<R>(
+    collection: string,
+    index: string,
+    work: (trouble: (error: StoreError | undefined) => void) => Promise<R>,
+  ): Promise<R> {
+    const fill: Fill = { collection, index }
+    this.#fills.add(fill)
+    try {
+      return await work((error) => {
+        if (error === undefined) delete fill.trouble
+        else fill.trouble = error
+      })
+    } finally {
+      this.#fills.delete(fill)
+    }
+  }
+
+  /** What keeps an index from being built, given what the engine says: that values are missing is no news to who puts them there. */
+  trouble(collection: string, index: string, error: StoreError | undefined): StoreError | undefined {
+    const fills = [...this.#fills].filter((fill) => fill.collection === collection && fill.index === index)
+    if (fills.length === 0 || error?.code !== 'ERR_DEFINITION') return error
+    return fills.find((fill) => fill.trouble)?.trouble
   }
 
   /**
@@ -132,9 +166,15 @@ function checkedValues(values: unknown, collection: string, index: string): read
   if (!Array.isArray(values)) throw badValues(collection, index, `an array of values, not ${describe(values)}`)
   const left = { bytes: MAX_COMPUTED_BYTES }
   const wrong = values.findIndex((value) => !isIndexValue(value, 0, left))
-  if (left.bytes < 0) throw badValues(collection, index, `values of at most ${MAX_COMPUTED_BYTES} bytes`)
+  if (left.bytes < 0) throw tooLarge(collection, index)
   if (wrong < 0) return values
   throw badValues(collection, index, `values that an index can hold, and [${wrong}] is ${describe(values[wrong])}`)
+}
+
+function tooLarge(collection: string, index: string): StoreError {
+  const values = `the values that index ${JSON.stringify(index)} of ${JSON.stringify(collection)} has of a document`
+  const message = `${values} are over the limit of ${MAX_COMPUTED_BYTES} bytes`
+  return new StoreError('ERR_TOO_LARGE', message, { collection, details: { index, limit: MAX_COMPUTED_BYTES } })
 }
 
 function badValues(collection: string, index: string, expected: string): StoreError {

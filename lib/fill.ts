@@ -23,6 +23,8 @@ export interface Unfilled {
   readonly name: string
   /** That of the function. */
   readonly version: number
+  /** Says what keeps it from being filled. */
+  trouble(error: StoreError | undefined): void
   /** Resolves when it is ready. */
   wait(): Promise<void>
   /** Drops it. */
@@ -57,7 +59,9 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
     const failures = puts.flatMap((put) => (put.status === 'rejected' ? [put.reason] : []))
     // It was put by somebody else, or deleted, or it has expired.
     const failure = failures.find((error) => !StoreError.is(error, 'ERR_CONFLICT'))
-    if (StoreError.is(failure, 'ERR_DISK_FULL')) return 0
+    const isFull = StoreError.is(failure, 'ERR_DISK_FULL')
+    index.trouble(isFull ? failure : undefined)
+    if (isFull) return 0
     if (failure !== undefined) throw await givenUp(index, failure)
     if (next === undefined) return written
     after = next

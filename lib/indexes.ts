@@ -52,12 +52,15 @@ export interface IndexInfo {
   readonly records?: number
   /** About how many documents there are to pass, while it is building; never less than `records`. */
   readonly total?: number
-  /** Why it failed, or what keeps the build from going on: a full disk, or documents that lack what the program computes. */
+  /**
+   * Why it failed, or what keeps the build from going on: a full disk, or documents that lack what the program computes, unless
+   * this thread is computing it.
+   */
   readonly error?: StoreError
 }
 
 /** The description of an index as the addon gives it. */
-interface ListedIndex extends Omit<IndexInfo, 'error'> {
+export interface ListedIndex extends Omit<IndexInfo, 'error'> {
   readonly error?: string
 }
 
@@ -147,6 +150,7 @@ export class IndexBuild implements PromiseLike<void> {
   readonly #computed: number | undefined
   readonly #defined: Promise<number>
   #ready: Promise<void> | undefined
+  #trouble: (error: StoreError | undefined) => void = () => undefined
 
   /** @internal */
   constructor(source: ReadSource, name: string, definition: CheckedIndex) {
@@ -155,8 +159,17 @@ export class IndexBuild implements PromiseLike<void> {
     this.#computed = isComputed(definition) ? definition.version : undefined
     this.#defined = isComputed(definition) ? this.#defineComputed(definition) : this.#define(stored(definition))
     // Who does not wait for it is not told; who does gets the error there. Nobody else computes what was there before.
-    const started = isComputed(definition) ? this.#defined.then(() => this.ready()) : this.#defined
+    const started = isComputed(definition) ? this.#fill() : this.#defined
     started.catch(() => undefined)
+  }
+
+  /** From before it is defined, as the engine lacks the values from that moment on. */
+  #fill(): Promise<void> {
+    const { core, name: collection } = this.#source
+    return core.computed.whileFilling(collection, this.name, (trouble) => {
+      this.#trouble = trouble
+      return this.#defined.then(() => this.ready())
+    })
   }
 
   #define(definition: object): Promise<number> {
@@ -215,21 +228,24 @@ export class IndexBuild implements PromiseLike<void> {
       )
     if (this.#computed === undefined) return wait()
     const drop = () => changeSchema(core, { op: 'dropIndex', collection, index: this.name })
-    await buildComputed(this.#source, { id, name: this.name, version: this.#computed, wait, drop })
+    const trouble = this.#trouble
+    await buildComputed(this.#source, { id, name: this.name, version: this.#computed, trouble, wait, drop })
   }
 }
 
 /** The indexes of a collection, by name. */
 export function listIndexes(core: StoreCore, collection: string): IndexInfo[] {
   const listed = JSON.parse(core.call((native, handle) => native.indexes(handle, collection), { collection }))
-  return listed.map((index: ListedIndex) => completeInfo(index, collection))
+  return listed.map((index: ListedIndex) => completeInfo(core, index, collection))
 }
 
 /** The description of an index with what the addon leaves out. */
-export function completeInfo({ error, ...index }: ListedIndex, collection: string): IndexInfo {
+export function completeInfo(core: StoreCore, { error: json, ...index }: ListedIndex, collection: string): IndexInfo {
   const isComputedIndex = index.computed !== undefined
   const info = { ...index, on: isComputedIndex ? [] : index.on, sparse: index.sparse === true || isComputedIndex }
-  return error === undefined ? info : { ...info, error: fromNative(error, { collection }) }
+  const error = json === undefined ? undefined : fromNative(json, { collection })
+  const trouble = core.computed.trouble(collection, index.name, error)
+  return trouble === undefined ? info : { ...info, error: trouble }
 }
 
 /** A change of what collections and indexes there are. */

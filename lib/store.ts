@@ -14,7 +14,7 @@ import type {
 } from './definition.js'
 import { invalidArgument } from './errors.js'
 import { readDiff } from './history.js'
-import { changeSchema, completeInfo } from './indexes.js'
+import { changeSchema, completeInfo, type ListedIndex } from './indexes.js'
 import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
@@ -195,10 +195,10 @@ export class FountainStore implements AsyncDisposable {
   /** A collection with its settings and indexes; undefined if nothing was ever written to it. */
   async collectionInfo(name: string): Promise<CollectionInfo | undefined> {
     requireString(name, 'name')
-    const info = JSON.parse(this.#core.call((native, handle) => native.collectionInfo(handle, name)))
-    return info === null
-      ? undefined
-      : { ...info, indexes: info.indexes.map((index: Parameters<typeof completeInfo>[0]) => completeInfo(index, name)) }
+    const core = this.#core
+    const info = JSON.parse(core.call((native, handle) => native.collectionInfo(handle, name)))
+    if (info === null) return undefined
+    return { ...info, indexes: info.indexes.map((index: ListedIndex) => completeInfo(core, index, name)) }
   }
 
   /**
