@@ -1,6 +1,6 @@
 //! One change to the list of files, and the state that all changes together describe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Timestamp;
 use crate::format::varint;
@@ -155,8 +155,34 @@ impl Edit {
 }
 
 impl StoreState {
-    /// Carries out an edit.
+    /// Carries out an edit, or nothing of it.
     pub(crate) fn apply(&mut self, edit: Edit) -> Result<(), EditFault> {
+        self.check(&edit)?;
+        self.carry_out(edit);
+        Ok(())
+    }
+
+    /// Whether an edit can be carried out: what it removes is there, and what it adds is not.
+    pub(crate) fn check(&self, edit: &Edit) -> Result<(), EditFault> {
+        let mut removed = BTreeSet::new();
+        for &(level, number) in &edit.removed {
+            let is_there = self.tables.get(&number).is_some_and(|&(at, _)| at == level);
+            if !is_there || !removed.insert(number) {
+                return Err(EditFault::Malformed("the removal of a table that is not there"));
+            }
+        }
+        let mut added = BTreeSet::new();
+        for (_, TableMeta { number, .. }) in &edit.added {
+            let is_there = self.tables.contains_key(number) && !removed.contains(number);
+            if is_there || !added.insert(number) {
+                return Err(EditFault::Malformed("the addition of a table that is already there"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out as much of an edit as fits, which is all of it if [`StoreState::check`] has nothing against it.
+    pub(crate) fn carry_out(&mut self, edit: Edit) {
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.log_number = edit.log_number.unwrap_or(self.log_number);
         self.last_seq = edit.last_seq.unwrap_or(self.last_seq);
@@ -167,29 +193,10 @@ impl StoreState {
         for moment in edit.moments {
             self.timeline.record(moment);
         }
-        for (level, number) in edit.removed {
-            match self.tables.remove(&number) {
-                Some((at, _)) if at == level => {}
-                _ => return Err(EditFault::Malformed("the removal of a table that is not there")),
-            }
-        }
-        for (level, meta) in edit.added {
-            if self.tables.insert(meta.number, (level, meta)).is_some() {
-                return Err(EditFault::Malformed("the addition of a table that is already there"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Carries out as much of an edit as fits.
-    pub(crate) fn apply_loosely(&mut self, edit: Edit) {
-        let (removed, added) = (edit.removed.clone(), edit.added.clone());
-        // Without tables nothing of an edit can be wrong.
-        let _ = self.apply(Edit { removed: Vec::new(), added: Vec::new(), ..edit });
-        for (_, number) in removed {
+        for (_, number) in edit.removed {
             self.tables.remove(&number);
         }
-        for (level, meta) in added {
+        for (level, meta) in edit.added {
             self.tables.insert(meta.number, (level, meta));
         }
     }
@@ -324,6 +331,8 @@ fn take_level(input: &mut &[u8]) -> Result<usize, EditFault> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn meta(number: u64) -> TableMeta {
@@ -439,6 +448,46 @@ mod tests {
                 copy.apply(edit).unwrap();
             }
             assert_eq!(copy, state);
+        }
+    }
+
+    fn few_tables() -> impl Strategy<Value = Vec<(usize, u64)>> {
+        proptest::collection::vec((0..2usize, 0..6u64), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn an_edit_is_carried_out_as_a_whole_or_not_at_all(
+            there in few_tables(),
+            removed in few_tables(),
+            added in few_tables(),
+        ) {
+            let placed = |(level, number): (usize, u64)| (FileNumber(number), (level, meta(number)));
+            let mut state = StoreState::default();
+            state.tables.extend(there.into_iter().map(placed));
+            let before = state.clone();
+            let edit = Edit {
+                log_number: Some(FileNumber(7)),
+                removed: removed.iter().map(|&(level, number)| (level, FileNumber(number))).collect(),
+                added: added.iter().map(|&(level, number)| (level, meta(number))).collect(),
+                ..Edit::default()
+            };
+            // One after the other, as it is meant.
+            let mut tables = before.tables.clone();
+            let fits = removed.iter().all(|&(level, number)| {
+                tables.remove(&FileNumber(number)).is_some_and(|(at, _)| at == level)
+            }) && added.iter().all(|&table| {
+                let (number, placed) = placed(table);
+                tables.insert(number, placed).is_none()
+            });
+            prop_assert_eq!(state.apply(edit).is_ok(), fits);
+            if fits {
+                let log_number = FileNumber(7);
+                let expected = StoreState { log_number, tables, ..before };
+                prop_assert!(state == expected);
+            } else {
+                prop_assert!(state == before);
+            }
         }
     }
 }

@@ -84,8 +84,7 @@ impl ManifestLog {
 
     /// Makes an edit happen. `next_number` names the next manifest, should one be needed.
     pub(crate) fn install(&mut self, edit: &Edit, next_number: impl FnOnce() -> FileNumber) -> Result<()> {
-        let mut state = self.state.clone();
-        state.apply(edit.clone()).map_err(|fault| {
+        self.state.check(edit).map_err(|fault| {
             let what = format!("refused to write a wrong edit: {fault:?}");
             Error::corrupt(&self.open.path, self.open.end, what).coded(FaultCode::Edit)
         })?;
@@ -94,12 +93,11 @@ impl ManifestLog {
         if self.broken || self.open.is_long() {
             hit(if self.broken { Mark::ManifestReplaced } else { Mark::ManifestRotated });
             self.rotate(next_number())?;
-            state.next_file = state.next_file.max(self.state.next_file);
-            edit.next_file = Some(state.next_file);
+            edit.next_file = Some(edit.next_file.unwrap_or_default().max(self.state.next_file));
         }
         self.append(&edit)?;
         self.counters.manifest_edits.add(1);
-        self.state = state;
+        self.state.carry_out(edit);
         Ok(())
     }
 

@@ -186,7 +186,7 @@ impl ManifestSurvey {
                 self.faults.push(Fault { offset, code: FaultCode::Edit, found });
             }
             self.state = before;
-            self.state.apply_loosely(edit);
+            self.state.carry_out(edit);
         }
     }
 
