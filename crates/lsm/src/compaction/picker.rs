@@ -33,6 +33,8 @@ pub(crate) struct Task {
     pub(crate) target: usize,
     /// The tables only change their level.
     pub(crate) trivial_move: bool,
+    /// Which rare branch led to it. It is hit by who carries the task out: tasks are also made to see whether there are any.
+    pub(crate) mark: Option<Mark>,
 }
 
 impl Task {
@@ -109,7 +111,7 @@ impl<'a> Picker<'a> {
         let inputs = self.closed_over(smallest.to_vec(), largest.to_vec());
         let target = inputs.iter().map(|&(level, _)| level).max()?;
         let target = if target == 0 { BOTTOM } else { target };
-        Some(Task { inputs, target, trivial_move: false })
+        Some(Task { inputs, target, trivial_move: false, mark: None })
     }
 
     /// All tables between two keys, and whatever overlaps them, until nothing more does: only then no older version
@@ -216,8 +218,7 @@ impl<'a> Picker<'a> {
         if inputs.len() < LEVEL0_TRIGGER {
             return None;
         }
-        hit(Mark::Level0Tidied);
-        Some(Task { inputs, target: 0, trivial_move: false })
+        Some(Task { inputs, target: 0, trivial_move: false, mark: Some(Mark::Level0Tidied) })
     }
 
     /// Merges the newest small tables of level 0 into one table of level 0. They follow one another in time, so
@@ -230,8 +231,7 @@ impl<'a> Picker<'a> {
         if inputs.len() <= LEVEL0_TRIGGER {
             return None;
         }
-        hit(Mark::Level0Relief);
-        Some(Task { inputs, target: 0, trivial_move: false })
+        Some(Task { inputs, target: 0, trivial_move: false, mark: Some(Mark::Level0Relief) })
     }
 
     fn pick_from(&self, level: usize) -> Option<Task> {
@@ -269,7 +269,7 @@ impl<'a> Picker<'a> {
         let trivial_move = met.is_empty() && self.may_move(level, target, &tables);
         let below = met.into_iter().map(|table| (levels_of_met(&table).unwrap_or(target), table));
         let inputs = tables.into_iter().map(|table| (level, table)).chain(below).collect();
-        Task { inputs, target, trivial_move }
+        Task { inputs, target, trivial_move, mark: None }
     }
 
     /// Whether tables that meet nothing below may simply change their level.
@@ -283,18 +283,17 @@ impl<'a> Picker<'a> {
     /// What is worth rewriting though nothing is too large.
     fn pick_garbage(&self) -> Option<Task> {
         let garbage = Garbage { version: self.version, rules: self.rules, needed: self.needed };
+        let mark = Some(Mark::GarbageRewritten);
         if let Some(task) = self.pick_deletion(garbage) {
-            hit(Mark::GarbageRewritten);
-            return Some(task);
+            return Some(Task { mark, ..task });
         }
         let (level, table) = garbage.worst()?;
-        hit(Mark::GarbageRewritten);
         let inputs = vec![Arc::clone(table)];
         if level == BOTTOM {
             let inputs = inputs.into_iter().map(|table| (level, table)).collect();
-            return Some(Task { inputs, target: level, trivial_move: false });
+            return Some(Task { inputs, target: level, trivial_move: false, mark });
         }
-        Some(Task { trivial_move: false, ..self.with_overlaps(level, self.below(level), inputs) })
+        Some(Task { trivial_move: false, mark, ..self.with_overlaps(level, self.below(level), inputs) })
     }
 
     /// The way down for deletions of ranges that cover so much below them that it pays.

@@ -70,6 +70,9 @@ impl Inner {
             if task.trivial_move { self.install_move(&task) } else { self.merge(&version, &task, cancel) };
         self.progress.end(&task, begin.elapsed(), done.is_ok());
         done?;
+        if let Some(mark) = task.mark {
+            hit(mark);
+        }
         self.counters.compactions.add(1);
         self.refresh_debt();
         self.signal_work();

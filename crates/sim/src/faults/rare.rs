@@ -1,5 +1,5 @@
 //! What hardly ever happens by chance, brought about on purpose: threads that meet in a sync or in the failure of one, a
-//! compaction that is broken off, a manifest that has grown too large.
+//! compaction that is broken off, a manifest that has grown too large, small tables above a large one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use fountain_lsm::fs::Fs;
 use fountain_lsm::marks::{Mark, counts};
-use fountain_lsm::{Db, Durability, Error, Health, Options, ReadTier, Retention, WriteBatch, limits};
+use fountain_lsm::{
+    Compression, Db, Durability, Error, Health, Job, Options, ReadTier, Retention, WriteBatch, limits,
+};
 
 use super::session::{STORE, options};
 use crate::disk::{Crash, SimFs};
@@ -19,11 +21,12 @@ use crate::parallel::guarded;
 type Rare = (&'static str, fn() -> Result<(), String>);
 
 /// All of them.
-pub const RARE: [Rare; 4] = [
+pub const RARE: [Rare; 5] = [
     ("shared-sync", || threads_in_a_sync(false)),
     ("shared-failure", || until_met(Mark::SyncAfterFailure, || threads_in_a_sync(true))),
     ("broken-off", || until_met(Mark::CompactionBrokenOff, compaction_broken_off)),
     ("manifest", manifest_rotated),
+    ("tidied", || until_met(Mark::Level0Tidied, small_tables_tidied)),
 ];
 
 /// Runs the case with this name.
@@ -172,6 +175,40 @@ fn manifest_rotated() -> Result<(), String> {
         return Err(format!("{} commits are left of {FLUSHES}", db.visible()));
     }
     db.verify().map_err(|error| error.to_string())
+}
+
+/// Small tables of level 0 that all lie over one that is large: they become one, and it stays as it is.
+fn small_tables_tidied() -> Result<(), String> {
+    const RECORDS: usize = 2000;
+    let db = opened(Arc::new(SimFs::default()), |options| {
+        (options.memtable_bytes, options.table_bytes) = (1 << 20, 8 << 20);
+        options.compression = Compression::None;
+    })?;
+    let told = |error: Error| error.to_string();
+    let flush = |numbers: &[usize], value: &[u8]| {
+        let mut batch = WriteBatch::new();
+        for number in numbers {
+            batch.put(format!("key {number:05}").as_bytes(), value)?;
+        }
+        db.commit(batch, Durability::Disk)?;
+        db.flush()
+    };
+    let all: Vec<_> = (0..RECORDS).collect();
+    flush(&all, &[7; 400]).and_then(|()| db.compact()).map_err(told)?;
+    let below = || db.compaction_status().levels.split_off(1);
+    let before = below();
+    for round in 0..4 {
+        flush(&[0, RECORDS - 1], format!("{round}").as_bytes()).map_err(told)?;
+    }
+    let done = db.step(Job::Compact).map_err(told)?;
+    let tables = db.compaction_status().levels.first().map(|level| level.tables);
+    if !done || tables != Some(1) || below() != before {
+        return Err(format!(
+            "{tables:?} tables are in level 0, and below {:?} instead of {before:?}",
+            below()
+        ));
+    }
+    db.verify().map_err(told)
 }
 
 #[cfg(test)]
