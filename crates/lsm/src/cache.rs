@@ -169,6 +169,11 @@ impl BlockCache {
         found
     }
 
+    /// As [`Self::get`], without being counted and without making it likelier that the block stays.
+    pub(crate) fn peek(&self, file: FileNumber, offset: u64) -> Option<Arc<Block>> {
+        self.blocks.as_ref()?.peek(&Key::of(file, offset))
+    }
+
     /// Records the time until the guard is dropped as that of getting what was not here.
     pub(crate) fn time_miss(&self) -> Timer<'_> {
         self.counters.latencies.block_read.time()

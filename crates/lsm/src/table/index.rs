@@ -126,22 +126,25 @@ impl Index {
 
     /// About how many data blocks come before the first one that can hold `key`, by what is in memory.
     pub(crate) fn blocks_before(&self, table: &Table, key: &[u8]) -> Result<usize> {
-        match self.lower_bound(table, key, Seq::MAX, ReadTier::Memory) {
-            Err(Error::WouldBlock) => {
-                let each = self.leaf_blocks.map_or(1, |each| usize::from(each.get()));
-                let leaf = self.root.lower_restart(key, Seq::MAX)? as usize;
-                Ok((leaf * each + each / 2).min(self.len))
-            }
-            found => found,
+        let at = self.root.lower_restart(key, Seq::MAX)?;
+        let Some(each) = self.leaf_blocks else { return Ok(at as usize) };
+        if at == self.root.restarts() {
+            return Ok(self.len);
         }
+        let (first, each) = (at as usize * usize::from(each.get()), usize::from(each.get()));
+        let within = match self.leaf_in_memory(table, at as usize)? {
+            Some(leaf) => leaf.lower_restart(key, Seq::MAX)? as usize,
+            None => each / 2,
+        };
+        Ok((first + within).min(self.len))
     }
 
     /// Whether data block `position` is known to hold only keys less than `key`, by what is in memory.
     pub(crate) fn ends_before(&self, table: &Table, position: usize, key: &[u8]) -> bool {
         let reaches = if let Some(each) = self.leaf_blocks {
             let each = usize::from(each.get());
-            let leaf = self.leaf(table, position / each, ReadTier::Memory);
-            leaf.and_then(|leaf| leaf.reaches((position % each) as u32, key, Seq::MAX))
+            let Ok(Some(leaf)) = self.leaf_in_memory(table, position / each) else { return false };
+            leaf.reaches((position % each) as u32, key, Seq::MAX)
         } else {
             self.root.reaches(position as u32, key, Seq::MAX)
         };
@@ -249,6 +252,11 @@ impl Index {
         hit(Mark::IndexLeaf);
         let handle = target_at(&self.root, number)?.handle;
         table.block(handle, tier, |leaf| check_entries(leaf, self.entries_in_leaf(number)))
+    }
+
+    /// A leaf for who goes without it where it is not in memory: that is no miss.
+    fn leaf_in_memory(&self, table: &Table, number: usize) -> Result<Option<Arc<Block>>> {
+        Ok(table.in_memory(target_at(&self.root, number)?.handle))
     }
 
     fn entries_in_leaf(&self, number: usize) -> u64 {

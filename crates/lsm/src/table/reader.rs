@@ -280,6 +280,11 @@ impl Table {
         self.cache.get(self.meta.number, handle.offset)
     }
 
+    /// The block at `handle` if the cache has it, for who goes without it where it does not: the cache counts neither.
+    pub(super) fn in_memory(&self, handle: Handle) -> Option<Arc<Block>> {
+        self.cache.peek(self.meta.number, handle.offset)
+    }
+
     /// Reads and checks a data block, which the cache does not have, without waiting for the disk. If `tier`, its size or the
     /// system does not let it, that is [`Error::WouldBlock`].
     pub(super) fn block_at_once(&self, handle: Handle, tier: ReadTier) -> Result<Block> {

@@ -75,6 +75,24 @@ fn a_memory_read_needs_the_leaf_in_memory_too() {
 }
 
 #[test]
+fn who_only_guesses_counts_as_no_lookup_whether_the_leaf_is_in_memory_or_not() {
+    let rows = rows();
+    let fixture = Fixture::write(&rows, Compression::None);
+    let table = open(&fixture, 32 << 20);
+    let index = table.tail.index(Section::Current).unwrap();
+    let key = &rows[rows.len() / 4].0;
+    let guess = || (index.blocks_before(&table, key).unwrap(), index.ends_before(&table, 0, key));
+    let counted = || (table.cache().stats().hits, table.cache().stats().misses);
+    assert_eq!(guess(), (usize::from(INDEX_LEAF_BLOCKS.get()) / 2, false), "the middle of the leaf");
+    assert_eq!(counted(), (0, 0));
+    let exactly = index.lower_bound(&table, key, Seq::MAX, ReadTier::Disk).unwrap();
+    assert!((50..100).contains(&exactly), "{exactly}");
+    let before = counted();
+    assert_eq!(guess(), (exactly, true));
+    assert_eq!(counted(), before);
+}
+
+#[test]
 fn damage_in_a_leaf_is_noticed() {
     let rows = rows();
     let fixture = Fixture::write(&rows, Compression::None);
