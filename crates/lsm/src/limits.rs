@@ -93,7 +93,9 @@ pub(crate) const DEBT_SOFT_BASES: u64 = 32;
 pub(crate) const DEBT_STOP_BASES: u64 = 128;
 /// Longest delay of one write under pressure.
 pub(crate) const LONGEST_WRITE_DELAY: Duration = Duration::from_millis(1);
-/// Rate of writing under pressure while the speed of compaction is not yet known.
+/// A shorter one is left out: the system would make it longer.
+pub(crate) const SHORTEST_WRITE_DELAY: Duration = Duration::from_micros(50);
+/// Taken for the speed of flushes and of compactions until it is known.
 pub(crate) const PRESSURED_BYTES_PER_SECOND: u64 = 32 << 20;
 /// Pause before a flush or compaction that failed is tried again; doubled with every failure in a row.
 pub(crate) const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);

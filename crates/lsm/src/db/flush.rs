@@ -5,6 +5,7 @@
 //! only then the log segments are deleted.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::background::Job;
 use super::commit::Log;
@@ -69,6 +70,7 @@ impl Inner {
         self.check_poison()?;
         self.check_place()?;
         let _timer = self.counters.latencies.flush.time();
+        let begin = Instant::now();
         let memtable_bytes = memtable.size_bytes() as u64;
         let _flush = self.progress.begin_flush(RunningFlush { memtable_bytes, waiting_memtables });
         let (rules, needed, floors) = self.announce(&KeyRange::default());
@@ -77,6 +79,7 @@ impl Inner {
         let number = meta.as_ref().map(|meta| meta.number);
         let installed = self.sync_table_names().and_then(|()| self.install_flush(&memtable, meta, floors));
         installed.inspect_err(|_| self.discard_tables(number))?;
+        self.progress.note_flush(memtable_bytes, begin.elapsed());
         self.refresh_debt();
         self.signal_work();
         Ok(true)

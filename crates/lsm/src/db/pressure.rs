@@ -1,17 +1,18 @@
 //! How much writers are slowed so that compaction keeps up.
 //!
-//! The pressure grows from 0 to 1 with what piles up: tables in level 0, full memtables, bytes to compact. A writer
-//! under pressure waits a little in proportion to what it writes, before it queues and without any lock, so that the
-//! rate of writing sinks smoothly towards what compaction can take, instead of stopping at a cliff. Only at the far
-//! end, where memory or the number of tables would grow without bound, does it stop.
+//! The pressure grows from 0 to 1 with what piles up: memtables before the flush, tables in level 0 and bytes to compact
+//! before compaction. A writer under pressure waits a little in proportion to what it writes, before it queues and without any
+//! lock, so that the rate of writing sinks smoothly towards what the flush and the compaction can take, instead of stopping at
+//! a cliff. Only at the far end, where memory or the number of tables would grow without bound, does it stop.
 
 use std::time::{Duration, Instant};
 
 use super::inner::{Current, Inner, locked};
+use super::progress::Speeds;
 use crate::error::Result;
 use crate::limits::{
     DEBT_SOFT_BASES, DEBT_STOP_BASES, LEVEL0_SOFT, LEVEL0_STOP, LONGEST_WRITE_DELAY, MAX_SEALED_MEMTABLES,
-    PRESSURED_BYTES_PER_SECOND,
+    SHORTEST_WRITE_DELAY,
 };
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -31,36 +32,36 @@ impl Inner {
             return Ok(());
         }
         let current = self.current.load();
-        let mut pressure = self.pressure_of(&current);
+        let mut backlog = self.backlog(&current);
         if self.is_crowded(&current) {
             drop(current);
             self.wait_for_room()?;
-            pressure = self.pressure();
+            backlog = self.backlog(&self.current.load());
         }
-        self.slow_down(bytes, pressure);
+        self.slow_down(bytes, backlog);
         Ok(())
     }
 
     /// 0: write at full speed; 1: stop.
     pub(super) fn pressure(&self) -> f64 {
-        self.pressure_of(&self.current.load())
+        self.backlog(&self.current.load()).pressure()
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    fn pressure_of(&self, current: &Current) -> f64 {
-        let tables = current.version.level(0).len();
-        let level0 = share(tables as f64, LEVEL0_SOFT as f64, LEVEL0_STOP as f64);
-        let memtables = share(current.sealed.len() as f64, 1.0, MAX_SEALED_MEMTABLES as f64);
-        let base = self.base_bytes() as f64;
-        let debt = self.debt.load(Ordering::Relaxed) as f64;
-        let debt = share(debt, base * DEBT_SOFT_BASES as f64, base * DEBT_STOP_BASES as f64);
-        level0.max(memtables * memtables).max(debt)
+    fn backlog(&self, current: &Current) -> Backlog {
+        Backlog {
+            tables: current.version.level(0).len(),
+            memtables: current.sealed.len(),
+            active: current.active.size_bytes(),
+            memtable: self.options.memtable_bytes,
+            debt: self.debt.load(Ordering::Relaxed),
+            base: self.base_bytes(),
+        }
     }
 
     /// Lets a writer of `bytes` wait for its share of the rate that the pressure allows.
-    fn slow_down(&self, bytes: usize, pressure: f64) {
+    fn slow_down(&self, bytes: usize, backlog: Backlog) {
         let throttle = &self.throttle;
-        if pressure <= 0.0 {
+        if backlog.pressure() <= 0.0 {
             if throttle.is_set.load(Ordering::Relaxed) {
                 *locked(&throttle.next) = None;
                 throttle.is_set.store(false, Ordering::Relaxed);
@@ -68,27 +69,80 @@ impl Inner {
             return;
         }
         throttle.is_set.store(true, Ordering::Relaxed);
+        let takes = backlog.time_for(bytes, self.progress.speeds());
         let mut next = locked(&throttle.next);
-        let now = Instant::now();
-        let begin = next.map_or(now, |next| next.max(now.checked_sub(LONGEST_WRITE_DELAY).unwrap_or(now)));
-        let due = begin + self.time_for(bytes, pressure);
+        let (due, wait) = book(*next, Instant::now(), takes);
         *next = Some(due);
         drop(next);
-        let wait = due.saturating_duration_since(now).min(LONGEST_WRITE_DELAY);
-        if wait > Duration::from_micros(50) {
+        if wait > SHORTEST_WRITE_DELAY {
             self.counters.write_slowdowns.add(1);
             std::thread::sleep(wait);
         }
     }
+}
 
-    /// Time that `bytes` take at the rate for this pressure: four times what compaction can take where the pressure
-    /// begins, half of it where it ends.
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    fn time_for(&self, bytes: usize, pressure: f64) -> Duration {
-        let speed = self.progress.speed().unwrap_or(PRESSURED_BYTES_PER_SECOND) as f64;
-        let rate = speed * (4.0 - 3.5 * pressure.min(1.0));
-        Duration::from_secs_f64(bytes as f64 / rate.max(1024.0))
+/// What has piled up.
+#[derive(Clone, Copy, Debug)]
+struct Backlog {
+    /// Tables in level 0.
+    tables: usize,
+    /// Full memtables that wait for the flush or are in it.
+    memtables: usize,
+    /// Bytes in the memtable that takes the commits, and in a full one.
+    active: usize,
+    memtable: usize,
+    /// Bytes to compact.
+    debt: u64,
+    /// What level 0 delivers at once.
+    base: u64,
+}
+
+impl Backlog {
+    /// 0: write at full speed; 1: stop.
+    fn pressure(self) -> f64 {
+        self.before_flush().max(self.before_compaction())
     }
+
+    /// From the moment at which one memtable is being flushed and the next one is full to that at which there is one more.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    fn before_flush(self) -> f64 {
+        let stop = MAX_SEALED_MEMTABLES as f64;
+        let filled = (self.active as f64 / self.memtable.max(1) as f64).min(1.0);
+        share(self.memtables as f64 + filled, stop - 1.0, stop)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    fn before_compaction(self) -> f64 {
+        let level0 = share(self.tables as f64, LEVEL0_SOFT as f64, LEVEL0_STOP as f64);
+        let base = self.base as f64;
+        level0.max(share(self.debt as f64, base * DEBT_SOFT_BASES as f64, base * DEBT_STOP_BASES as f64))
+    }
+
+    /// Time that `bytes` take at the rate that flush and compaction allow, whichever is less.
+    fn time_for(self, bytes: usize, speeds: Speeds) -> Duration {
+        let flush = time_for(bytes, speeds.flush, self.before_flush());
+        flush.max(time_for(bytes, speeds.compaction, self.before_compaction()))
+    }
+}
+
+/// Time that `bytes` take at the rate for this pressure; none without pressure. The rate is four times `speed`, what those who
+/// are behind take, where the pressure begins, and is halved with each fifth of the way to the stop: so whoever comes to the soft
+/// limit when a flush or a large merge has just begun has not come to the stop when it ends.
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+fn time_for(bytes: usize, speed: u64, pressure: f64) -> Duration {
+    if pressure <= 0.0 {
+        return Duration::ZERO;
+    }
+    let rate = speed as f64 * 4.0 * (-5.0 * pressure).exp2();
+    Duration::from_secs_f64(bytes as f64 / rate.max(1024.0))
+}
+
+/// Books a write that takes so long at the rate of now: when the next one may begin, and how long this one waits. A pause is
+/// saved up for at most [`LONGEST_WRITE_DELAY`].
+fn book(next: Option<Instant>, now: Instant, takes: Duration) -> (Instant, Duration) {
+    let begin = next.map_or(now, |next| next.max(now.checked_sub(LONGEST_WRITE_DELAY).unwrap_or(now)));
+    let due = begin + takes;
+    (due, due.saturating_duration_since(now).min(LONGEST_WRITE_DELAY))
 }
 
 /// Where `value` lies between `soft` and `stop`: 0 at or below the one, 1 at or above the other.
@@ -97,12 +151,4 @@ fn share(value: f64, soft: f64, stop: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pressure_grows_evenly_from_the_soft_limit_to_the_stop() {
-        let shares = [0.0, 8.0, 16.0, 24.0, 100.0].map(|value| share(value, 8.0, 24.0).to_bits());
-        assert_eq!(shares, [0.0, 0.0, 0.5, 1.0, 1.0].map(f64::to_bits));
-    }
-}
+mod tests;

@@ -6,17 +6,45 @@ use std::time::Duration;
 
 use super::inner::{Inner, locked};
 use crate::compaction::{Picker, Task};
-use crate::limits::LEVELS;
+use crate::limits::{LEVELS, PRESSURED_BYTES_PER_SECOND};
 use crate::sync::Mutex;
 
-/// The running flush, the running compaction and the speed of the last ones.
+/// The running flush, the running compaction and the speeds of the last ones.
 #[derive(Default)]
 pub(super) struct Progress {
     flush: Mutex<Option<RunningFlush>>,
     running: Mutex<Option<RunningCompaction>>,
     read: AtomicU64,
-    /// Bytes of inputs merged per second, averaged; 0 until one was measured.
-    speed: AtomicU64,
+    compaction_speed: Speed,
+    flush_speed: Speed,
+}
+
+/// Bytes per second that were measured last, averaged; 0 until they were.
+#[derive(Default)]
+struct Speed(AtomicU64);
+
+impl Speed {
+    fn note(&self, bytes: u64, took: Duration) {
+        let measured = bytes.saturating_mul(1_000_000).checked_div(took.as_micros() as u64);
+        if let Some(measured) = measured {
+            let old = self.0.load(Ordering::Relaxed);
+            let averaged = if old == 0 { measured } else { old - old / 4 + measured / 4 };
+            self.0.store(averaged, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> u64 {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&speed| speed > 0).unwrap_or(PRESSURED_BYTES_PER_SECOND)
+    }
+}
+
+/// Bytes per second that the background takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speeds {
+    /// Of memtables.
+    pub(super) flush: u64,
+    /// Of inputs of merges.
+    pub(super) compaction: u64,
 }
 
 /// What flushes and compactions are doing and have to do.
@@ -107,18 +135,19 @@ impl Progress {
 
     pub(super) fn end(&self, task: &Task, took: Duration, done: bool) {
         *locked(&self.running) = None;
-        let micros = took.as_micros() as u64;
-        if done && !task.trivial_move && micros > 0 {
-            let measured = task.bytes().saturating_mul(1_000_000) / micros;
-            let old = self.speed.load(Ordering::Relaxed);
-            let averaged = if old == 0 { measured } else { old - old / 4 + measured / 4 };
-            self.speed.store(averaged, Ordering::Relaxed);
+        if done && !task.trivial_move {
+            self.compaction_speed.note(task.bytes(), took);
         }
     }
 
-    /// Bytes of inputs merged per second; `None` until one was measured.
-    pub(super) fn speed(&self) -> Option<u64> {
-        Some(self.speed.load(Ordering::Relaxed)).filter(|&speed| speed > 0)
+    /// A flush of so many bytes of memtable is over.
+    pub(super) fn note_flush(&self, bytes: u64, took: Duration) {
+        self.flush_speed.note(bytes, took);
+    }
+
+    /// What was measured last, or a guess.
+    pub(super) fn speeds(&self) -> Speeds {
+        Speeds { flush: self.flush_speed.get(), compaction: self.compaction_speed.get() }
     }
 
     fn running(&self) -> Option<RunningCompaction> {
