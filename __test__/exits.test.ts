@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import { FountainStore } from '../index.mjs'
+import { FountainStore, Index } from '../index.mjs'
 import { child, directory } from './support.js'
 
 const index = fileURLToPath(new URL('../index.js', import.meta.url))
@@ -29,10 +29,48 @@ const BUSY = `
   for (let id = ${RESOLVED}; id < ${RESOLVED + PENDING}; id++) put(id).catch(() => {})
 `
 
-/** With a close in flight, or without. */
+/** Documents in the collection whose index is being built. */
+const INDEXED = 3000
+/** Transactions that have resolved before the end. */
+const COMMITTED = 5
+
+/**
+ * Transactions that have resolved, some that are committing and one that never comes to its end, a query half-way and one
+ * that nobody waits for, and the build of an index, which begins last so that it is under way when the end comes.
+ */
+const COMPOSED = `
+  const { Index } = require(${JSON.stringify(index)})
+  const both = (id) =>
+    store
+      .transaction((transaction) => {
+        for (const name of ['left', 'right']) transaction.collection(name).put({ id })
+      })
+      .then(() => void writeSync(1, 'both ' + id + '\\n'))
+  for (let id = 0; id < ${COMMITTED}; id++) await both(id)
+  const docs = store.collection('docs')
+  await docs.batch(Array.from({ length: ${INDEXED} }, (_, id) => ({ put: { id, group: id % 7 } })))
+  writeSync(1, 'documents\\n')
+  await new Promise((begun) => {
+    const endless = async (transaction) => {
+      transaction.collection('left').put({ id: -1 })
+      begun()
+      await new Promise(() => {})
+    }
+    // The natural end waits for it no longer than this.
+    store.transaction(endless, { timeoutMs: 500 }).catch(() => {})
+  })
+  globalThis.pages = docs.find().pages({ size: 1 })[Symbol.asyncIterator]()
+  await pages.next()
+  docs.find({ where: { group: 3 } }).count().catch(() => {})
+  for (let id = ${COMMITTED}; id < 8 * ${COMMITTED}; id++) both(id).catch(() => {})
+  docs.define(Index.multi('byGroup', 'group')).then(() => void writeSync(1, 'built\\n'), () => {})
+`
+
+/** What else is under way. */
 const STATES = {
   'work under way': '',
   'a close in flight': 'store.close().catch(() => {})',
+  'transactions, queries and the build of an index under way': COMPOSED,
 } as const
 
 interface End {
@@ -71,7 +109,37 @@ async function assertKept(t: ExecutionContext, path: string, stdout: string): Pr
   t.deepEqual(found, [...found.keys()], 'a prefix without holes')
   t.true(found.length > Math.max(...told), `${found.length} found, told of ${Math.max(...told)}`)
   t.deepEqual(store.recovery.quarantined, [])
+  if (stdout.includes('both')) await assertComposedKept(t, store, stdout)
   return found
+}
+
+/** Transactions are there as a whole or not at all, and an index leads to every document, whenever its build was cut short. */
+async function assertComposedKept(t: ExecutionContext, store: FountainStore, stdout: string): Promise<void> {
+  const told = [...stdout.matchAll(/^both (\d+)$/gm)].map((match) => Number(match[1]))
+  t.true(told.length >= COMMITTED, stdout)
+  const [left, right] = await Promise.all(
+    ['left', 'right'].map(async (name) => {
+      const documents = await store.collection<{ id: number }>(name).scan().toArray()
+      return documents.map(({ id }) => id)
+    }),
+  )
+  t.deepEqual(left, right, 'transactions as a whole')
+  t.deepEqual(
+    told.filter((id) => !left?.includes(id)),
+    [],
+    'transactions that had resolved',
+  )
+  t.false(left?.includes(-1), 'a transaction that never came to its end')
+  t.regex(stdout, /^documents$/m)
+  const docs = store.collection<{ id: number; group: number }>('docs')
+  t.is((await docs.scan().toArray()).length, INDEXED)
+  if (/^built$/m.test(stdout)) t.deepEqual([docs.indexes().length, docs.indexes()[0]?.state], [1, 'ready'])
+  await docs.define(Index.multi('byGroup', 'group'))
+  for (let group = 0; group < 7; group++) {
+    const found = (await docs.byIndex('byGroup', group)).map(({ id }) => id)
+    const due = Array.from({ length: INDEXED }, (_, id) => id).filter((id) => id % 7 === group)
+    t.deepEqual(found, due, `group ${group}`)
+  }
 }
 
 const onUnix = process.platform === 'win32' ? test.skip : test
@@ -118,6 +186,7 @@ const WORKER_ENDS = {
     outside: '',
     code: 1,
   },
+  'an unhandled rejection in it': { inside: 'Promise.reject(new Error("unhandled"))', outside: '', code: 1 },
   'worker.terminate': {
     inside: 'setInterval(() => {}, 1000); parentPort.postMessage("busy")',
     outside: 'worker.once("message", () => worker.terminate())',
