@@ -153,8 +153,22 @@ fn replay(case: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use fountain_lsm::planted::{Bug, plant};
+
     use super::*;
     use crate::random::Random;
+
+    #[test]
+    fn what_fails_is_made_short() {
+        let _planted = plant(Bug::CheckpointNamesNotSynced);
+        let long = "put flush delete-range flush put checkpoint put.os";
+        let Err(failure) = replay(&format!("1:{long}")) else { panic!("the bug is not found") };
+        let (seed, steps) = parse_case(failure.replay.strip_prefix("crash/").unwrap()).unwrap();
+        let short: Script = steps.parse().unwrap();
+        // What a store is used for after a crash may be enough.
+        assert!(short.0.len() <= 2, "{steps}");
+        assert!(checked(seed, &short).is_err(), "{steps}");
+    }
 
     #[test]
     fn each_scenario_survives_a_crash_everywhere() {

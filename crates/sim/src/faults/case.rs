@@ -8,11 +8,13 @@ use fountain_lsm::{Db, Durability, Retention, Seq};
 
 use super::fault::Fault;
 use super::fs::{Plan, Request, Seen};
-use super::script::{SCENARIOS, Step, parse};
+use super::script::{SCENARIOS, Step, parse, words};
 use super::session::{STORE, Session, options};
 use super::truth::{Op, Truth, batch, key, value};
 use crate::disk::{Crash, Disk, SimFs};
+use crate::parallel::guarded;
 use crate::random::Random;
+use crate::shrink::shrink;
 
 /// How a case ends, after which the store is opened on a disk without faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +30,56 @@ pub enum Ending {
 const ENDINGS: [(&str, Ending); 3] =
     [("close", Ending::Close), ("kill", Ending::Kill), ("power", Ending::Power)];
 
+/// What is done to the store of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// The one of [`SCENARIOS`] with this index.
+    Known(usize),
+    /// These words: what is left of one that was made short.
+    Words(Vec<String>),
+}
+
+impl Scenario {
+    /// Its words, each once for every time that it is done.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::Known(index) => SCENARIOS.get(*index).copied().map(words).unwrap_or_default(),
+            Self::Words(words) => words.clone(),
+        }
+    }
+
+    fn steps(&self) -> Result<Vec<Step>, String> {
+        parse(&self.words().join(" ")).ok_or_else(|| "a word that is none".to_owned())
+    }
+
+    /// The requests to the disk when nothing goes wrong.
+    pub fn requests(&self) -> Result<Vec<Request>, String> {
+        let mut session = Session::new(None);
+        session.run(&self.steps()?)?;
+        Ok(session.fs.requests())
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        if let Ok(index) = name.parse() {
+            return (index < SCENARIOS.len()).then_some(Self::Known(index));
+        }
+        let words: Vec<_> = name.split(',').map(str::to_owned).collect();
+        parse(&words.join(" ")).map(|_| Self::Words(words))
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Known(index) => index.to_string(),
+            Self::Words(words) => words.join(","),
+        }
+    }
+}
+
 /// See the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Which scenario.
-    pub scenario: usize,
+    /// What is done.
+    pub scenario: Scenario,
     /// What goes wrong; nothing in a rehearsal.
     pub plan: Option<Plan>,
     /// How it ends.
@@ -43,7 +90,7 @@ impl Case {
     /// The case with a name given by [`Case::name`].
     pub fn named(name: &str) -> Option<Self> {
         let mut parts = name.split(':');
-        let scenario = parts.next()?.parse().ok().filter(|&scenario| scenario < SCENARIOS.len())?;
+        let scenario = Scenario::named(parts.next()?)?;
         let ending = parts.next()?;
         let (_, ending) = *ENDINGS.iter().find(|(name, _)| *name == ending)?;
         let plan = match parts.next() {
@@ -61,7 +108,7 @@ impl Case {
     /// A name from which it can be repeated.
     pub fn name(&self) -> String {
         let ending = ENDINGS.iter().find(|(_, ending)| *ending == self.ending).map_or("", |(name, _)| name);
-        let head = format!("{}:{ending}", self.scenario);
+        let head = format!("{}:{ending}", self.scenario.name());
         match self.plan {
             None => head,
             Some(Plan { at, fault, for_ever }) => {
@@ -72,7 +119,7 @@ impl Case {
 
     /// Runs the case.
     pub fn run(&self, seed: u64) -> Result<Seen, String> {
-        let steps = parse(SCENARIOS[self.scenario]).ok_or("a word that is none")?;
+        let steps = self.scenario.steps()?;
         let mut session = Session::new(self.plan);
         session.run(&steps)?;
         let latest = steps.contains(&Step::Latest);
@@ -86,12 +133,30 @@ impl Case {
         Ok(seen)
     }
 
-    /// The requests of a scenario when nothing goes wrong.
-    pub fn requests(scenario: usize) -> Result<Vec<Request>, String> {
-        let steps = parse(SCENARIOS[scenario]).ok_or("a word that is none")?;
-        let mut session = Session::new(None);
-        session.run(&steps)?;
-        Ok(session.fs.requests())
+    /// The case with as few words as were found to lead to a failure, of the same fault at whatever request it takes then;
+    /// `None` if this one does not fail.
+    pub fn shortest(&self, seed: u64) -> Option<(Self, String)> {
+        let what = self.run(seed).err()?;
+        let mut best = (self.clone(), what);
+        shrink(&self.scenario.words(), |words| {
+            let shorter = self.with_fewer(Scenario::Words(words.to_vec()), seed);
+            shorter.map(|found| best = found).is_some()
+        });
+        Some(best)
+    }
+
+    /// A case with another scenario that fails, and how.
+    fn with_fewer(&self, scenario: Scenario, seed: u64) -> Option<(Self, String)> {
+        let plan = self.plan?;
+        // One that fails of itself is another matter.
+        let rehearsal = Self { scenario, plan: None, ending: self.ending };
+        let requests = rehearsal.run(seed).and_then(|_| rehearsal.scenario.requests()).ok()?;
+        let fitting = requests.iter().enumerate().filter(|(_, request)| plan.fault.fits(request.kind));
+        fitting.map(|(at, _)| Plan { at, ..plan }).find_map(|plan| {
+            let case = Self { plan: Some(plan), ..rehearsal.clone() };
+            let what = guarded(|| case.run(seed)).and_then(|outcome| outcome).err()?;
+            Some((case, what))
+        })
     }
 }
 

@@ -165,13 +165,18 @@ pub const SCENARIOS: [&str; 34] = [
 
 /// The steps of a scenario; `None` if it has a word that is none.
 pub fn parse(text: &str) -> Option<Vec<Step>> {
-    let mut steps = Vec::new();
+    words(text).iter().map(|word| parse_word(word)).collect()
+}
+
+/// The words of a scenario, each once for every time that it is to be done.
+pub fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
     for word in text.split(' ') {
-        let (count, word) = word.split_once('*').unwrap_or(("1", word));
-        let step = parse_word(word)?;
-        steps.extend((0..count.parse::<usize>().ok()?).map(|_| step));
+        let counted = word.split_once('*').and_then(|(count, word)| Some((count.parse().ok()?, word)));
+        let (count, word) = counted.unwrap_or((1, word));
+        words.extend(std::iter::repeat_n(word.to_owned(), count));
     }
-    Some(steps)
+    words
 }
 
 fn parse_word(word: &str) -> Option<Step> {

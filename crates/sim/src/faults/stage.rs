@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::case::{Case, Ending};
+use super::case::{Case, Ending, Scenario};
 use super::fault::{Class, Fault, Kind};
 use super::fs::{Plan, Seen};
 use super::rare;
@@ -54,7 +54,7 @@ fn run(ctx: &Context) -> StageReport {
             let (scenario, plan) = cases[(index % count) as usize];
             let endings = [Ending::Close, Ending::Kill, Ending::Power];
             let ending = endings[((mix(index % count) + index / count) % 3) as usize];
-            let case = Case { scenario, plan: Some(plan), ending };
+            let case = Case { scenario: Scenario::Known(scenario), plan: Some(plan), ending };
             watchdog::begin(format!("{}/{seed:016x}:{}", STAGE.name, case.name()));
             let seen = case.run(seed).map_err(|what| failure(&case, seed, &what))?;
             tally.cases += 1;
@@ -112,7 +112,7 @@ fn missed_places(seed: u64, missed: &[(String, u32)]) -> Failure {
 }
 
 fn failure(case: &Case, seed: u64, what: &str) -> Failure {
-    let what = format!("{what}\n               in {}: {}", case.name(), SCENARIOS[case.scenario]);
+    let what = format!("{what}\n               in {}: {}", case.name(), case.scenario.words().join(" "));
     Failure::of_case(STAGE.name, seed, &case.name(), what)
 }
 
@@ -130,10 +130,10 @@ fn all_cases(mixed: Option<u64>) -> Result<(Vec<(usize, Plan)>, u64), Failure> {
     let mut first = Vec::new();
     let mut later = Cases::new();
     for scenario in 0..SCENARIOS.len() {
-        let rehearsal = Case { scenario, plan: None, ending: Ending::Close };
+        let rehearsal = Case { scenario: Scenario::Known(scenario), plan: None, ending: Ending::Close };
         let requests = rehearsal
             .run(0)
-            .and_then(|_| Case::requests(scenario))
+            .and_then(|_| rehearsal.scenario.requests())
             .map_err(|what| failure(&rehearsal, 0, &what))?;
         for (at, request) in requests.iter().enumerate() {
             for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(request.kind)) {
@@ -171,6 +171,7 @@ fn rare_case(seed: u64, name: &str) -> Result<(), Failure> {
 /// How the detail of a rare case begins.
 const RARE: &str = "rare:";
 
+/// What fails is also tried with fewer words.
 fn replay(case: &str) -> Result<(), Failure> {
     if let Some((seed, name)) =
         parse_case(case).and_then(|(seed, name)| Some((seed, name.strip_prefix(RARE)?)))
@@ -181,33 +182,62 @@ fn replay(case: &str) -> Result<(), Failure> {
     let Some((seed, case)) = parsed else {
         return Err(Failure::of_seed(STAGE.name, 0, format!("'{case}' names no case")));
     };
-    case.run(seed).map(|_| ()).map_err(|what| failure(&case, seed, &what))
+    match case.shortest(seed) {
+        None => Ok(()),
+        Some((shortest, what)) => Err(failure(&shortest, seed, &what)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use fountain_lsm::planted::{Bug, plant};
+
     use super::*;
 
     #[test]
     fn a_case_is_read_back_from_its_name() {
         for case in [
-            Case { scenario: 3, plan: None, ending: Ending::Kill },
+            Case { scenario: Scenario::Known(3), plan: None, ending: Ending::Kill },
             Case {
-                scenario: 0,
+                scenario: Scenario::Words(["put.os", "flush"].map(str::to_owned).to_vec()),
+                plan: Some(Plan { at: 2, fault: Fault::Io, for_ever: false }),
+                ending: Ending::Close,
+            },
+            Case {
+                scenario: Scenario::Known(0),
                 plan: Some(Plan { at: 17, fault: Fault::FullAtTheEnd, for_ever: true }),
                 ending: Ending::Power,
             },
         ] {
-            assert_eq!(Case::named(&case.name()), Some(case));
+            assert_eq!(Case::named(&case.name()).as_ref(), Some(&case));
         }
         assert_eq!(Case::named("0:dance"), None);
+        assert_eq!(Case::named("put,dance:close"), None);
+    }
+
+    #[test]
+    fn what_fails_is_made_short() {
+        let _planted = plant(Bug::FailedFlushForgets);
+        let scenario = Scenario::Known(5);
+        let (count, requests) = (scenario.words().len(), scenario.requests().unwrap());
+        let plans = (0..requests.len()).map(|at| Plan { at, fault: Fault::Io, for_ever: false });
+        let mut cases =
+            plans.map(|plan| Case { scenario: scenario.clone(), plan: Some(plan), ending: Ending::Close });
+        let fails = cases.find(|case| case.run(1).is_err()).unwrap();
+        let failure = replay(&format!("1:{}", fails.name())).unwrap_err();
+        let (seed, name) = parse_case(failure.replay.strip_prefix("faults/").unwrap()).unwrap();
+        let short = Case::named(name).unwrap();
+        assert!(count >= 8 && short.scenario.words().len() <= 2, "{count}, {name}");
+        assert!(short.run(seed).is_err(), "{name}");
+        // What is left is as short as it gets, so that it stays what it is.
+        assert_eq!(replay(&format!("{seed:x}:{name}")).unwrap_err().replay, failure.replay);
     }
 
     #[test]
     fn nothing_goes_wrong_where_nothing_is_made_to() {
         for (scenario, text) in SCENARIOS.iter().enumerate() {
             for ending in [Ending::Close, Ending::Kill, Ending::Power] {
-                let case = Case { scenario, plan: None, ending };
+                let case = Case { scenario: Scenario::Known(scenario), plan: None, ending };
                 case.run(7).unwrap_or_else(|what| panic!("{text}: {what}"));
             }
         }
