@@ -232,6 +232,11 @@ impl File for FaultFile {
         }
     }
 
+    /// What the system has in memory is there, whatever goes wrong with the disk.
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        self.file.read_at_once(offset, buf)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let fault = self.fs.ask(Kind::Sync, &self.path);
         self.fs.lock().note_sync(&self.path, fault.is_some());
