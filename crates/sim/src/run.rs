@@ -1,8 +1,9 @@
 //! Carries out what the command line says.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
@@ -24,6 +25,9 @@ const FULL_RUN: Duration = Duration::from_secs(600);
 const PATIENCE: f64 = 3.0;
 /// What a run may take where stages have not done what is due, relative to its time.
 const OVERTIME: f64 = 1.4;
+
+/// Stages whose cases are no lists from which something could be left out, or come out differently with each attempt.
+const RUN_AS_A_WHOLE: [&str; 4] = ["determinism", "isolation", "corruption", "kill"];
 
 /// Does it; false when something was found that must not be.
 pub(crate) fn run(command: Command) -> Outcome<bool> {
@@ -62,6 +66,9 @@ fn replay(case: &str) -> Outcome<bool> {
         Ok(()) => Ok(true),
         Err(failure) => {
             println!("FAILURE        {}\n               {}", failure.replay, failure.what);
+            if RUN_AS_A_WHOLE.contains(&stage.name) {
+                println!("               the case is as short as it gets: this stage runs one as a whole");
+            }
             Ok(false)
         }
     }
@@ -137,11 +144,8 @@ fn keep_failures(report: &serde_json::Value) {
 /// that `ci` replays first.
 fn run_soak(soak: Soak) -> Outcome<bool> {
     let (begin, end) = (Instant::now(), Instant::now() + soak.time);
-    let mut out = OpenOptions::new().create(true).append(true).open(&soak.out)?;
-    let mut append = |line: &serde_json::Value| {
-        writeln!(out, "{line}")?;
-        out.flush()
-    };
+    let mut log = SoakLog::open(&soak.out)?;
+    let mut append = |line: &serde_json::Value| log.append(line);
     let mut round = soak.round;
     append(&json!({
         "began": seconds_now(),
@@ -155,7 +159,8 @@ fn run_soak(soak: Soak) -> Outcome<bool> {
     let mut good = replay_regressions()?;
     append(&json!({ "regressions": regressions::known().len(), "good": good }))?;
     let (mut sums, mut rounds) = (BTreeMap::<String, (u64, f64, u64)>::new(), 0);
-    while Instant::now() < end {
+    // A round that would go on far beyond the end is not begun.
+    while rounds == 0 || Instant::now() + round.budget / 2 < end {
         let seed = round.seed;
         good &= run_stages(&round, &mut |line| {
             let sum = sums.entry(line["stage"].as_str().unwrap_or_default().to_owned()).or_default();
@@ -180,7 +185,53 @@ fn run_soak(soak: Soak) -> Outcome<bool> {
     Ok(good)
 }
 
+/// The file of a long run. Whenever the run is killed, each line of it is whole but perhaps the last one, and what is
+/// appended later begins on a line of its own.
+struct SoakLog(File);
+
+impl SoakLog {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+        Ok(Self(file))
+    }
+
+    /// Appends a line with one write.
+    fn append(&mut self, line: &serde_json::Value) -> io::Result<()> {
+        self.0.write_all(format!("{line}\n").as_bytes())
+    }
+}
+
 /// Seconds since 1970.
 fn seconds_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_long_run_goes_on_in_its_file_on_a_line_of_its_own_though_it_was_killed_in_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("soak.jsonl");
+        for number in 0..2 {
+            SoakLog::open(&path).unwrap().append(&json!({ "number": number })).unwrap();
+        }
+        fs::write(&path, [&fs::read(&path).unwrap()[..], b"{\"number\":"].concat()).unwrap();
+        SoakLog::open(&path).unwrap().append(&json!({ "number": 2 })).unwrap();
+        let lines = fs::read_to_string(&path).unwrap();
+        let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["number"].as_u64();
+        let numbers: Vec<_> = lines.lines().map(read).collect();
+        assert_eq!(numbers, [Some(0), Some(1), None, Some(2)]);
+    }
 }
