@@ -60,6 +60,10 @@ mod keyspace;
 mod kv;
 pub mod limits;
 mod many;
+#[cfg(feature = "sim")]
+pub mod marks;
+#[cfg(not(feature = "sim"))]
+mod marks;
 mod metrics;
 mod missing;
 mod options;

@@ -62,6 +62,10 @@ bugs! {
     NumberGivenTwice,
     /// Salvage leaves the numbers of lost shapes to others.
     LostShapesForgotten,
+    /// Salvage brings back what is left of collections that were dropped.
+    SalvageRevivesDropped,
+    /// Indexes whose entries salvage has removed count as complete.
+    SalvagedIndexIsReady,
     /// A transaction does not look whether others have written what it writes.
     WritesNotValidated,
     /// A serializable transaction does not look whether the records that it has read were written since.

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::keyspace::{CATALOG, CollectionId, SHAPES};
 use crate::limits::{KEYSPACE_BYTES, MAX_SHAPES};
+use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::record::LOST_SHAPE;
 
@@ -105,6 +106,7 @@ fn mend_shapes(db: &Db, may_be_lost: bool) -> Result<()> {
         batch.put(&[SHAPES, number.to_be_bytes()].concat(), LOST_SHAPE)?;
     }
     if !batch.is_empty() {
+        hit(Mark::ShapesMarkedLost);
         db.commit(batch, Durability::Disk)?;
     }
     Ok(())

@@ -171,6 +171,28 @@ marks! {
     ClosedPoisoned,
     /// A scrub found something.
     ScrubFoundFault,
+    /// A commit with right checksums had operations that cannot be read, in a log that nobody has open.
+    CommitUnreadable,
+    /// Verification noted a torn tail of the log.
+    TornTailNoted,
+    /// Verification or salvage could not ask a file whose it is.
+    FileNotAsked,
+    /// The manifest in a directory is that of another store than most of its files.
+    ManifestDisowned,
+    /// Salvage went by a newer manifest than the one that `CURRENT` names.
+    SalvageByNewest,
+    /// Salvage looked for the blocks of a table because its tail cannot be read.
+    BlocksSearched,
+    /// Salvage gave ingested records a likely sequence.
+    IngestPlaced,
+    /// The log that salvage read does not begin where the manifest says.
+    SalvageSegmentMissing,
+    /// Salvage went on behind commits that cannot be read.
+    SalvageBehindLoss,
+    /// Salvage met the end of a damaged log that nothing vouches for.
+    SalvageOpenEnd,
+    /// A block that salvage had read could not be read again.
+    BlockReadOnce,
 }
 
 #[cfg(not(feature = "sim"))]

@@ -162,6 +162,30 @@ bugs! {
     IngestSequenceReused,
     /// A bulk ingest goes to the bottom, whatever lies there.
     IngestTooDeep,
+    /// Closing does not write down that the store was closed in good order.
+    CleanCloseNotSaid,
+    /// Closing leaves the commits that are in memtables to the log.
+    ClosedWithoutFlush,
+    /// Recovery asks for as much memory as the count in the head of a frame calls for.
+    CountBelieved,
+    /// Verification does not read the tables that the manifest names.
+    VerifySkipsTables,
+    /// Verification does not pass on what is wrong with a log segment.
+    VerifySkipsLog,
+    /// Verification says nothing of a torn tail of the log.
+    TornTailNotNoted,
+    /// A scrub looks at the tails of tables only.
+    ScrubSkipsBlocks,
+    /// Salvage reads no table that the manifest does not name, even if that is not certain.
+    SalvageSkipsUnnamed,
+    /// What salvage could not read of a table is not in its report.
+    SalvageGapsNotReported,
+    /// Commits that salvage could not read in the log are not in its report.
+    SalvageLogLossNotReported,
+    /// Salvage leaves out the deletions of ranges.
+    SalvageForgetsRangeDeletions,
+    /// The names of the tables that salvage writes are not synced.
+    SalvageNamesNotSynced,
     races {
         /// A bulk ingest lets commits in before it has taken effect under the sequence that it chose.
         IngestLetsCommitsIn,

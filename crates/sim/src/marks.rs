@@ -1,10 +1,8 @@
-//! The last stage: whether the others got to every rare branch of the storage engine.
+//! The last stage: whether the others got to every rare branch of the storage engine and of the document store.
 //!
-//! A rare branch has a mark ([`fountain_lsm::marks`]), and hits are counted over the whole process, so this stage means
+//! A rare branch has a mark ([`fountain_lsm::marks`], [`fountain_engine::marks`]), and hits are counted over the whole process, so this stage means
 //! something only behind all others. A mark that nobody hits is a branch that nobody tests, whatever the counts of the
 //! other stages are.
-
-use fountain_lsm::marks::counts;
 
 use crate::stage::{Context, Count, Failure, Stage, StageReport};
 
@@ -16,18 +14,28 @@ const NAME: &str = "marks";
 const ENOUGH: f64 = 0.15;
 
 fn run(ctx: &Context) -> StageReport {
-    let counts = counts();
-    let missed: Vec<_> = counts.iter().filter(|(_, count)| *count == 0).map(|(mark, _)| *mark).collect();
-    let failure = |mark| Failure::of_seed(NAME, ctx.seed, format!("no stage got to {mark:?}"));
+    let hits = hits();
+    let missed: Vec<_> = hits.iter().filter(|(_, is_hit)| !is_hit).map(|(mark, _)| mark).collect();
+    let failure = |mark| Failure::of_seed(NAME, ctx.seed, format!("no stage got to {mark}"));
     StageReport {
-        done: (counts.len() - missed.len()) as u64,
+        done: (hits.len() - missed.len()) as u64,
         also: vec![
-            Count { name: "marks", count: counts.len() as u64, floor: 0 },
+            Count { name: "marks", count: hits.len() as u64, floor: 0 },
             Count { name: "missed", count: missed.len() as u64, floor: 0 },
         ],
         failures: missed.into_iter().filter(|_| ctx.scale >= ENOUGH).map(failure).collect(),
         seconds: 0.0,
     }
+}
+
+/// The marks of both floors, and whether each was hit.
+fn hits() -> Vec<(String, bool)> {
+    let storage = fountain_lsm::marks::counts().into_iter();
+    let documents = fountain_engine::marks::hits().into_iter();
+    storage
+        .map(|(mark, count)| (format!("{mark:?}"), count > 0))
+        .chain(documents.map(|(mark, is_hit)| (format!("{mark:?}"), is_hit)))
+        .collect()
 }
 
 /// What the stages hit together cannot be repeated as one case.

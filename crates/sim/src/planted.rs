@@ -50,7 +50,7 @@ const MAY_NOT_END: &[Bug] = &[];
 const GOT_STUCK: i32 = 3;
 
 /// The hunters, how many cases each does in the first round, and the bugs that it must find.
-const PREY: [(&Stage, u64, &[Bug]); 5] = [
+const PREY: [(&Stage, u64, &[Bug]); 6] = [
     (
         &crash::STAGE,
         8,
@@ -77,6 +77,8 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
             Bug::TableNamesNotSynced,
             Bug::CheckpointWithoutFlush,
             Bug::CheckpointNamesNotSynced,
+            Bug::CleanCloseNotSaid,
+            Bug::ClosedWithoutFlush,
         ],
     ),
     (
@@ -99,7 +101,7 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
     ),
     (
         &corruption::STAGE,
-        1024,
+        512,
         &[
             Bug::FrameUnchecked,
             Bug::BadFrameSkipped,
@@ -107,8 +109,18 @@ const PREY: [(&Stage, u64, &[Bug]); 5] = [
             Bug::BlockUnchecked,
             Bug::ChecksumWithoutOffset,
             Bug::DiscardNotReported,
+            Bug::CountBelieved,
+            Bug::VerifySkipsTables,
+            Bug::VerifySkipsLog,
+            Bug::TornTailNotNoted,
+            Bug::ScrubSkipsBlocks,
+            Bug::SalvageSkipsUnnamed,
+            Bug::SalvageGapsNotReported,
+            Bug::SalvageLogLossNotReported,
+            Bug::SalvageForgetsRangeDeletions,
         ],
     ),
+    (&corruption::CUT, 64, &[Bug::SalvageNamesNotSynced]),
     (
         &metamorphic::STAGE,
         8,
@@ -176,7 +188,15 @@ const PREY_AMONG_DOCUMENTS: [(&Stage, u64, &[DocumentBug]); 4] = [
             DocumentBug::NumberGivenTwice,
         ],
     ),
-    (&corruption::STAGE, 1024, &[DocumentBug::LostShapesForgotten]),
+    (
+        &corruption::STAGE,
+        512,
+        &[
+            DocumentBug::LostShapesForgotten,
+            DocumentBug::SalvageRevivesDropped,
+            DocumentBug::SalvagedIndexIsReady,
+        ],
+    ),
     (
         &isolation::STAGE,
         16,

@@ -13,6 +13,7 @@ use crate::index::{Index, IndexDefinition, IndexId, IndexTable};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::MAX_INDEXES;
+use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::sync::lock;
 
@@ -294,6 +295,7 @@ impl Catalog {
 
 /// Lets a keyspace that is dropped keep its rule: its old versions outlive it.
 fn retire(keyspace: u32, kept: CollectionRetention, batch: &mut Batch, claims: &mut Claims) {
+    hit(Mark::RuleOutlivedKeyspace);
     let value = kept.to_json().to_string();
     batch.push(&CATALOG, &entry::dropped_key(keyspace), Some(value.as_bytes()));
     claims.retired.push((keyspace, kept));

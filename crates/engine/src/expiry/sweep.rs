@@ -26,6 +26,7 @@ use crate::keys;
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
 use crate::limits::{KEYSPACE_BYTES, SWEEP_CHUNK_RECORDS};
+use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
 use crate::sync::lock;
 use crate::write_set::WriteSet;
@@ -127,7 +128,10 @@ impl Sweeper {
             let due = self.due(index, &from, now, size)?;
             let (Some(last), found) = (due.last, due.records.len()) else { break };
             match self.delete(due.records) {
-                Ok(()) => size = SWEEP_CHUNK_RECORDS.min(2 * size),
+                Ok(()) => {
+                    hit(Mark::Swept);
+                    size = SWEEP_CHUNK_RECORDS.min(2 * size);
+                }
                 Err(error) if !concerns_records(&error) => return Err(error),
                 Err(_) if found > 1 => {
                     size = found / 2;

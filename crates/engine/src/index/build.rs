@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::keyspace::CollectionId;
 use crate::kv::OrderedKv;
 use crate::limits::BUILD_CHUNK_RECORDS;
+use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::record::Shapes;
 use crate::sync::lock;
@@ -237,6 +238,9 @@ impl Builder {
     fn build(&self, index: &Arc<Index>) -> Result<()> {
         let stored = Catalog::progress(self.kv.as_ref(), index.id)?;
         let mut position = stored.map(|(records, last)| Position { records, last }).unwrap_or_default();
+        if position.records > 0 {
+            hit(Mark::BuildResumed);
+        }
         let mut most = BUILD_CHUNK_RECORDS;
         while !lock(&self.state).stopping && self.catalog.indexes().get(index.id).is_some() {
             lock(&self.state).building.insert(index.id, (position.records, None));
@@ -284,6 +288,7 @@ impl Builder {
         // Before it is dropped, so that nobody finds neither the index nor the reason.
         lock(&self.state).failed.insert(index.id, Failure { collection, name, error, dropped });
         if dropped {
+            hit(Mark::BuildGivenUp);
             self.drop_unbuilt(index.id);
         }
         lock(&self.state).building.remove(&index.id);

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::keys;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::{BUILD_CHUNK_BYTES, KEYSPACE_BYTES};
+use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::record::{Reader, Shapes};
 
@@ -142,6 +143,7 @@ impl Chunk {
                 changes.add(index, key, *exclusive, &record.key, 0);
             }
         } else if let Some(document) = state.pending.get(state.kv, &storage_key)? {
+            hit(Mark::RecordChangedAmidBuild);
             fill(entries, index, &record.key, &Reader::new(&document, &state.shapes)?)?;
             for (key, exclusive) in entries.iter() {
                 changes.add(index, key, exclusive, &record.key, 0);

@@ -14,6 +14,7 @@ use crate::expiry::{Moment, Swept, is_live};
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_DERIVED_BYTES};
+use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::record::{Reader, ShapeList};
 
@@ -302,6 +303,7 @@ impl Changes {
         if is_live(expiry, &record, &state.shapes, state.now)? {
             return Ok(false);
         }
+        hit(Mark::ExpiredMadeWay);
         self.evicted.push(&storage_key, b"", None);
         self.replace(state, table.all_of(collection), &storage_key, record_key, None, 0)?;
         self.check_size()?;

@@ -17,6 +17,7 @@ use super::entries::Entries;
 use super::read::{Place, behind, entries_in};
 use crate::error::{ErrorCode, Result};
 use crate::limits::{FALLBACK_ENTRIES, KEYSPACE_BYTES};
+use crate::marks::{Mark, hit};
 use crate::view::View;
 
 /// See the module.
@@ -57,6 +58,7 @@ impl<'a> Fallback<'a> {
     }
 
     fn pass(&mut self, mut range: KeyRange) -> Result<()> {
+        hit(Mark::EntriesWorkedOut);
         let mut kept: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let (mut scratch, mut more, limit, direction) =
             (Entries::default(), false, self.limit, self.direction);

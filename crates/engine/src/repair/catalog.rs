@@ -17,7 +17,9 @@ use crate::envelope;
 use crate::error::Result;
 use crate::keyspace::{CATALOG, CollectionId, unknown_keys};
 use crate::limits::KEYSPACE_BYTES;
+use crate::marks::{Mark, hit};
 use crate::own::refuse_unknown;
+use crate::planted::{self, Bug};
 use crate::record::CODEC_RECORD;
 
 /// Begins the key of a collection's entry; its name follows. The key of the next keyspace id.
@@ -42,17 +44,22 @@ struct Known {
 /// all of them. Returns the names, and those that are made up. `lost` says whether entries may be missing.
 pub(super) fn mend(db: &Db, lost: bool) -> Result<(BTreeMap<CollectionId, String>, Vec<CollectionId>)> {
     let Known { mut names, mut ttls, next } = read_catalog(db)?;
-    let dropped: BTreeSet<_> = once_named(db)?.into_iter().filter(|id| !names.contains_key(id)).collect();
+    let mut dropped: BTreeSet<_> = once_named(db)?.into_iter().filter(|id| !names.contains_key(id)).collect();
+    if planted::active(Bug::SalvageRevivesDropped) {
+        dropped.clear();
+    }
     let Emptied { mut batch, last, collections: mut found, expiries } = empty_indexes(db, &dropped)?;
     let mut renamed = Vec::new();
     let mut last_used = last;
     for (id, has_records) in keyspaces(db)? {
         last_used = last_used.max(id.get());
         if dropped.contains(&id) {
+            hit(Mark::DroppedStaysDropped);
             batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
         } else if has_records {
             found.insert(id);
         } else if !names.contains_key(&id) {
+            hit(Mark::EntriesWithoutIndex);
             // Entries of an index; of one whose definition is lost nothing can be made.
             batch.delete_range(&KeyRange::prefix(&id.prefix()))?;
         }
@@ -69,6 +76,7 @@ pub(super) fn mend(db: &Db, lost: bool) -> Result<(BTreeMap<CollectionId, String
         ttls.extend(ttl.map(|ttl| (id, ttl)));
         let entry = with_ttl([("id".to_owned(), json!(id.get()))], ttls.get(&id));
         batch.put(&catalog_key(COLLECTION_TAG, name.as_bytes()), entry.as_bytes())?;
+        hit(Mark::NameMadeUp);
         names.insert(id, name);
         renamed.push(id);
     }
@@ -210,7 +218,9 @@ fn empty_indexes(db: &Db, dropped: &BTreeSet<CollectionId>) -> Result<Emptied> {
                     continue;
                 }
                 collections.extend(owner);
-                entry.remove("since");
+                if !planted::active(Bug::SalvagedIndexIsReady) {
+                    entry.remove("since");
+                }
                 batch.put(cursor.key(), Value::Object(entry.clone()).to_string().as_bytes())?;
                 if *tag == EXPIRY_TAG {
                     expiries.extend(owner.map(|owner| (owner, entry)));

@@ -9,6 +9,7 @@ use super::window::Window;
 use crate::commit::Pending;
 use crate::error::{Error, ErrorCode, ErrorDetails, Result};
 use crate::kv::Batch;
+use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 
 /// Says in the details of an error what a storage key is.
@@ -37,6 +38,7 @@ impl Transactions {
             for (item, (key, _)) in batch.ops().enumerate() {
                 if let Some(found) = since.changed(key).filter(|_| !planted::active(Bug::WritesNotValidated))
                 {
+                    hit(Mark::WriteRefused);
                     return Err(since.conflict("a record that it writes", found).with(|details| {
                         details.item = Some(item as u64);
                     }));
@@ -62,6 +64,7 @@ impl Since<'_> {
     fn check_reads(&self, reads: &ReadSet, name_key: &NameKey<'_>) -> Result<()> {
         let mut keys = reads.keys().filter_map(|key| Some((key, self.changed(key)?)));
         if let Some((key, found)) = keys.next().filter(|_| !planted::active(Bug::ReadsNotValidated)) {
+            hit(Mark::ReadRefused);
             return Err(self
                 .conflict("a record that it has read", found)
                 .with(|details| name_key(key, details)));
@@ -70,6 +73,7 @@ impl Since<'_> {
             if let Some((key, found)) =
                 self.changed_in(&range).filter(|_| !planted::active(Bug::RangesNotValidated))
             {
+                hit(Mark::RangeRefused);
                 let conflict = self.conflict("a range that it has read", found);
                 return Err(conflict.with(|details| name_key(key, details)));
             }

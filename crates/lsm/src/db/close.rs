@@ -7,6 +7,7 @@ use super::inner::{Inner, locked};
 use crate::error::{Error, Result};
 use crate::manifest::Edit;
 use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 
 impl Inner {
     /// See [`super::Db::close`].
@@ -69,7 +70,7 @@ impl Inner {
             return Ok(());
         }
         let flushed = self.seal_used(&mut locked(&self.log)).and_then(|()| {
-            while self.flush_oldest()? {}
+            while !planted::active(Bug::ClosedWithoutFlush) && self.flush_oldest()? {}
             Ok(())
         });
         if let Err(error) = flushed {
@@ -95,7 +96,7 @@ impl Inner {
         locked(&self.timekeeper).observe(self.options.clock.now(), log.last);
         let edit = Edit {
             next_file: Some(self.next_file_number()),
-            closed_cleanly: true,
+            closed_cleanly: !planted::active(Bug::CleanCloseNotSaid),
             moments: self.moments_for(&manifest, Some(log.last)),
             ..Edit::default()
         };

@@ -109,6 +109,7 @@ impl Inner {
         // Opened again by its name: the handle in use would not notice that the file is gone or another.
         let opened = self.open_table(table.meta().clone());
         let (blocks, faults) = match &opened {
+            Ok(_) if planted::active(Bug::ScrubSkipsBlocks) => (0, Vec::new()),
             Ok(reopened) => reopened.scrub(),
             Err(_) => table.scrub(),
         };

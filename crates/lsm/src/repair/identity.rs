@@ -12,6 +12,7 @@ use crate::files::StorePaths;
 use crate::format::{LogKind, PREAMBLE_BYTES, Preamble};
 use crate::fs::{Fs, read_head};
 use crate::listing::Listing;
+use crate::marks::{Mark, hit};
 use crate::table::stored_identity;
 use crate::types::StoreId;
 
@@ -37,7 +38,10 @@ pub(super) fn identify(
     let mut files: Vec<StoreId> = manifest.into_iter().collect();
     let mut ask = |path: PathBuf, answer: Result<Option<StoreId>>| match answer {
         Ok(store) => files.extend(store),
-        Err(error) => unreadable.push((path, Fault::from(&error))),
+        Err(error) => {
+            hit(Mark::FileNotAsked);
+            unreadable.push((path, Fault::from(&error)));
+        }
     };
     for &number in listing.segments.iter().rev() {
         let path = paths.wal(number);

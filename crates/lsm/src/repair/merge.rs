@@ -13,7 +13,9 @@ use crate::db::SeqRange;
 use crate::error::{Error, Result};
 use crate::files::StorePaths;
 use crate::fs::Fs;
+use crate::marks::{Mark, hit};
 use crate::options::Options;
+use crate::planted::{self, Bug};
 use crate::table::{BlockCursor, Piece, Remains, TableMeta, TableWriter};
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Seq, StoreId};
@@ -47,7 +49,8 @@ pub(super) struct Merged {
 
 /// Writes everything in `sources` into new tables, whose bytes are on disk afterwards; their names may not be.
 pub(super) fn merge(sources: &[Remains], target: &mut Target<'_>) -> Result<Merged> {
-    let deleted = RangeTombstones::union(sources.iter().map(|source| &source.tombstones));
+    let with_deletions = sources.iter().filter(|_| !planted::active(Bug::SalvageForgetsRangeDeletions));
+    let deleted = RangeTombstones::union(with_deletions.map(|source| &source.tombstones));
     let mut heap: BinaryHeap<Run<'_>> = BinaryHeap::new();
     for source in sources {
         heap.extend(source.pieces.iter().map(|piece| Run::new(source, piece)));
@@ -58,7 +61,10 @@ pub(super) fn merge(sources: &[Remains], target: &mut Target<'_>) -> Result<Merg
         let Some(cursor) = &mut run.cursor else {
             match run.open() {
                 Ok(()) => heap.push(run),
-                Err(error) => output.merged.losses.push(run.loss(&error)),
+                Err(error) => {
+                    hit(Mark::BlockReadOnce);
+                    output.merged.losses.push(run.loss(&error));
+                }
             }
             continue;
         };

@@ -20,6 +20,7 @@ use crate::fault::FaultCode;
 use crate::limits::LEVELS;
 use crate::manifest::StoreState;
 use crate::options::Options;
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::staging::Staging;
 use crate::types::{FileNumber, StoreId};
@@ -110,7 +111,9 @@ fn build(
     let state = new_state(&sources, &merged);
     let history_from = state.floors.greatest();
     let table_dir = staging.paths.table_dir();
-    fs.sync_dir(&table_dir).map_err(|e| Error::sync(&table_dir, e))?;
+    planted::unless(Bug::SalvageNamesNotSynced, || {
+        fs.sync_dir(&table_dir).map_err(|e| Error::sync(&table_dir, e))
+    })?;
     let numbers = (target.take_number(), target.take_number());
     staging.complete(&options.fs, store, state, numbers)?;
     let mut losses = sources.losses;

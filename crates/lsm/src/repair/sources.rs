@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::Fs;
 use crate::manifest::{ManifestSurvey, StoreState, survey_manifest};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::table::{Gap, Remains, TableForm, TableMeta};
 use crate::timeline::{Stamp, Timekeeper};
@@ -93,6 +95,7 @@ impl Sources {
             {
                 base = next(*greatest);
             }
+            hit(Mark::IngestPlaced);
             left.place(base);
             self.last = self.last.max(base);
             self.losses.push(out_of_order(left, newest));
@@ -104,7 +107,9 @@ impl Sources {
         file.blocks = left.pieces.len() as u64;
         file.faults.clone_from(&left.faults);
         self.files.push(file);
-        self.losses.extend(left.gaps.iter().map(|gap| lost_in(left.path(), gap, self.certain)));
+        if !planted::active(Bug::SalvageGapsNotReported) {
+            self.losses.extend(left.gaps.iter().map(|gap| lost_in(left.path(), gap, self.certain)));
+        }
         self.tables.push(left);
     }
 
@@ -146,6 +151,7 @@ impl Sources {
 
     /// The log does not begin where the manifest says.
     fn missing_segment(&mut self, path: &Path, log: &mut LogSurvey) {
+        hit(Mark::SalvageSegmentMissing);
         let found = "the log segment that the manifest names is not there";
         let mut file = CheckedFile::new(path, 0);
         file.faults.push(Fault::whole(FaultCode::Missing, found));
@@ -177,11 +183,14 @@ impl Sources {
         let behind = self.last.checked_add(1).unwrap_or(Seq::MAX);
         let mut end_is_lost = log.missing.is_some() || log.torn.is_some();
         for lost in log.lost {
+            hit(Mark::SalvageBehindLoss);
             end_is_lost |= lost.last == Seq::MAX;
             let known = if lost.last == Seq::MAX { lost.first.get() - 1 } else { lost.last.get() };
             self.last = self.last.max(Seq::new(known).unwrap_or_default());
             let found = "no commit can be read here".to_owned();
-            self.lose_commits(LossCode::Log, lost, found);
+            if !planted::active(Bug::SalvageLogLossNotReported) {
+                self.lose_commits(LossCode::Log, lost, found);
+            }
         }
         let open_end =
             |path, offset, bytes| LostCommits { path, offset, bytes, first: behind, last: Seq::MAX };
@@ -195,6 +204,7 @@ impl Sources {
             self.lose_commits(LossCode::TornTail, open_end(path, offset, bytes), found);
         }
         if let Some((path, end)) = last_damaged.filter(|_| !log.clean_close && !end_is_lost) {
+            hit(Mark::SalvageOpenEnd);
             let found = "the log is damaged, and nothing says that it was to end here".to_owned();
             self.lose_commits(LossCode::TornTail, open_end(path, end, 0), found);
         }
@@ -232,6 +242,7 @@ fn choose_manifest(fs: &dyn Fs, survey: &Survey) -> Result<(Option<ManifestSurve
     {
         let found = survey_manifest(fs, &survey.paths, newest)?;
         if found.is_sound() && found.store == survey.identity.store {
+            hit(Mark::SalvageByNewest);
             let whole = is_whole(&found, survey);
             return Ok((Some(found), whole));
         }
@@ -293,7 +304,7 @@ fn tables_that_count(
 ) -> Vec<(FileNumber, Option<TableMeta>)> {
     let named = manifest.into_iter().flat_map(|manifest| &manifest.state.tables);
     let mut tables: Vec<_> = named.map(|(&number, (_, meta))| (number, Some(meta.clone()))).collect();
-    if certain {
+    if certain || planted::active(Bug::SalvageSkipsUnnamed) {
         return tables;
     }
     // The first edit describes a whole store: older tables that it does not name were left over then.

@@ -11,6 +11,7 @@ use crate::fs::{Fs, read_head};
 use crate::limits::MAX_CURRENT_BYTES;
 use crate::listing::Listing;
 use crate::manifest::{CurrentSurvey, survey_manifests};
+use crate::marks::{Mark, hit};
 
 /// What the look found.
 pub(super) struct Survey {
@@ -58,6 +59,7 @@ impl Survey {
         let identity = identify(fs, &paths, &listing, known);
         let is_foreign = known.is_some() && known != identity.store;
         if let Some(manifest) = current.manifest.as_mut().filter(|_| is_foreign) {
+            hit(Mark::ManifestDisowned);
             manifest.disown();
         }
         Ok(Self { paths, listing, current, identity, unreadable, pointer })

@@ -12,6 +12,8 @@ use crate::fault::{CheckedFile, Fault, FaultCode};
 use crate::fs::{Fs, RealFs};
 use crate::limits::{PREVIEW_CACHE_BYTES, VERIFY_LOG_BYTES};
 use crate::manifest::{ManifestSurvey, arrangement_faults};
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::range::KeyRange;
 use crate::table::{Table, TableMeta};
 use crate::types::{FileNumber, Seq, StoreId};
@@ -191,6 +193,9 @@ impl Check<'_> {
         let named = manifest.map(|manifest| &manifest.state.tables);
         let mut metas: Vec<(FileNumber, Option<&TableMeta>)> =
             named.into_iter().flatten().map(|(number, (_, meta))| (*number, Some(meta))).collect();
+        if planted::active(Bug::VerifySkipsTables) {
+            metas.clear();
+        }
         if !manifest.is_some_and(ManifestSurvey::is_sound) {
             let unnamed = |number: &&FileNumber| !named.is_some_and(|named| named.contains_key(number));
             metas.extend(self.survey.listing.tables.iter().filter(unnamed).map(|&number| (number, None)));
@@ -246,7 +251,9 @@ impl Check<'_> {
             segment.refuse_newer()?;
             let mut file = CheckedFile::new(&segment.path, segment.bytes);
             file.blocks = segment.commits;
-            file.faults.clone_from(&segment.faults);
+            if !planted::active(Bug::VerifySkipsLog) {
+                file.faults.clone_from(&segment.faults);
+            }
             self.files.push(file);
         }
         if let Some(number) = log.missing {
@@ -255,7 +262,10 @@ impl Check<'_> {
             file.faults.push(Fault::whole(FaultCode::Missing, found));
             self.files.push(file);
         }
-        if let Some((path, offset, bytes)) = &log.torn {
+        if let Some((path, offset, bytes)) = &log.torn
+            && !planted::active(Bug::TornTailNotNoted)
+        {
+            hit(Mark::TornTailNoted);
             self.note(path, NoteCode::TornTail, *offset, *bytes);
         }
         Ok(log)

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::format::FileSalt;
 use crate::fs::{File, Fs, tolerate, zeros};
+use crate::marks::{Mark, hit};
 use crate::range::KeyRange;
 use crate::tombstones::RangeTombstones;
 use crate::types::{FileNumber, Seq, StoreId};
@@ -322,6 +323,7 @@ impl Remains {
 
     /// The tail is not sound: blocks are found by their checksums.
     fn by_search(&mut self, file: Box<dyn File>, meta: Option<&TableMeta>) -> Result<()> {
+        hit(Mark::BlocksSearched);
         let (bytes, failure) = read_what_can_be_read(file.as_ref(), &self.path, self.size);
         self.file = Some(file);
         if let Some(error) = &failure {

@@ -236,6 +236,9 @@ pub(super) fn replay_commit(
         return Err(damaged(FaultCode::Sequence, &what));
     }
     let (mut body, mut ops) = (frame.body, frame.count);
+    if planted::active(Bug::CountBelieved) {
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(ops as usize)));
+    }
     if body.first() == Some(&TAG_TIME) && ops > 0 {
         let stamp =
             take_time(&mut body).ok_or_else(|| damaged(FaultCode::Frame, "a time that cannot be read"))?;

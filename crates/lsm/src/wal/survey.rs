@@ -11,6 +11,7 @@ use crate::fault::{Fault, FaultCode};
 use crate::files::StorePaths;
 use crate::format::{FileSalt, Frame, FrameTag, LogEnd, LogKind, LogScan, Preamble};
 use crate::fs::{Fs, read_whole};
+use crate::marks::{Mark, hit};
 use crate::types::{FileNumber, Seq, StoreId};
 use crate::wal::ReplayEnd;
 
@@ -229,6 +230,7 @@ impl Walk {
                 match replay_commit(&survey.path, frame, &mut self.end, sink) {
                     Ok(()) => survey.commits += 1,
                     Err(error) => {
+                        hit(Mark::CommitUnreadable);
                         survey.faults.push(Fault::from(&error));
                         let seq = Seq::new(frame.number).unwrap_or(Seq::MAX);
                         self.lose(&survey.path, frame.offset, seq, seq);

@@ -63,7 +63,8 @@ impl Cut<'_> {
         let mut disk = fs.record_from();
         let succeeds = attempt(Arc::new(fs.clone())).is_ok();
         let ops = fs.take_recording();
-        let at = random.below(ops.len() + 1);
+        // At the end what was answered must be there, which is most easily wrong.
+        let at = if random.one_in(4) { ops.len() } else { random.below(ops.len() + 1) };
         ops[..at].iter().for_each(|op| disk.apply(op));
         let crash = match random.below(4) {
             0 => Crash::Kill,
@@ -72,7 +73,11 @@ impl Cut<'_> {
             _ => Crash::Garbage(random.bits()),
         };
         let fs = SimFs::new(disk.crash(&crash));
-        self.go_on(&fs, succeeds).map_err(|what| format!("{crash:?} at change {at} of {}: {what}", ops.len()))
+        let told = |what: String| format!("{crash:?} at change {at} of {}: {what}", ops.len());
+        if succeeds && at == ops.len() && fs.list(Path::new(SAVED)).is_err() {
+            return Err(told("what was answered to be saved is not there".to_owned()));
+        }
+        self.go_on(&fs, succeeds).map_err(told)
     }
 
     /// A request goes wrong, or all from one on.

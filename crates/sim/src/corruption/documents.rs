@@ -11,7 +11,7 @@ use fountain_engine::{
     CollectionId, ContentFaultCode, Error, ErrorCode, Page, ReadTier, SalvageReport, ScanEnd, ScanRequest,
     StorageOptions, Store, View, salvage, verify,
 };
-use fountain_lsm::{Direction, KeyRange};
+use fountain_lsm::{Direction, KeyRange, LossCode};
 
 use super::judge::{Verdict, check_untouched};
 use super::mutant::Damaged;
@@ -143,7 +143,7 @@ impl Saved<'_> {
         for id in self.report.collections.keys() {
             let collection = self.expected.collections.get(&id.get()).ok_or("a collection from nowhere")?;
             let entry = [&[0, 0, 0, 0, 1][..], collection.name.as_bytes()].concat();
-            if collection.dropped.is_some() && !self.is_lost(&entry) {
+            if collection.dropped.is_some() && !self.may_lack_deletion(&entry) {
                 return Err(format!("{}, which was dropped, is there again", collection.name));
             }
             self.records(*id, collection)?;
@@ -171,6 +171,12 @@ impl Saved<'_> {
     /// Whether the report says that something is missing which concerns a storage key.
     fn is_lost(&self, key: &[u8]) -> bool {
         self.report.storage.losses.iter().any(|loss| loss.keys.contains(key))
+    }
+
+    /// Whether the deletion of a single key may be among what is missing.
+    fn may_lack_deletion(&self, key: &[u8]) -> bool {
+        let losses = self.report.storage.losses.iter().filter(|loss| loss.code != LossCode::RangeDeletions);
+        losses.map(|loss| &loss.keys).any(|keys| keys.contains(key))
     }
 
     fn may_lack(&self, collection: u32, key: &str) -> bool {

@@ -79,12 +79,12 @@ pub(super) fn judge(base: &Base, damaged: &Damaged) -> Result<Verdict, String> {
     };
     if damaged.forged {
         // Whatever it says, it says it without breaking.
-        let _ = Reader { db: &db, noticed: None }.read_all(base, db.visible().get());
+        let _ = Reader::of(&db).read_all(base, db.visible().get());
         return Ok(Verdict::Forged);
     }
     let last = db.visible().get();
     let loss = judge_loss(base, damaged, last, db.recovery())?;
-    let mut reader = Reader { db: &db, noticed: None };
+    let mut reader = Reader::of(&db);
     reader.read_all(base, last)?;
     if reader.noticed.is_some() {
         return Ok(Verdict::NoticedByReads);
@@ -143,12 +143,54 @@ pub(super) fn check_untouched(fs: &SimFs, files: &Image) -> Result<(), String> {
 struct Reader<'a> {
     db: &'a Db,
     noticed: Option<Error>,
+    /// Reads that were answered without a wait for the disk.
+    at_once: u64,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    const fn of(db: &'a Db) -> Self {
+        Self { db, noticed: None, at_once: 0 }
+    }
+
+    /// Reads keys from what memory has, that of the system included, one by one and all at once, and all from the disk: the
+    /// truth, damage, or that it would have to wait.
+    fn read_at_once(&mut self, base: &Base, last: u64) -> Result<(), String> {
+        let at = Seq::new(last).unwrap_or(Seq::MAX);
+        let history = base.truth.history(last);
+        let keys: Vec<&Vec<u8>> = history.keys().collect();
+        let expected: Vec<_> =
+            history.values().map(|versions| versions.last().and_then(|(_, value)| value.clone())).collect();
+        for (key, expected) in keys.iter().zip(&expected) {
+            match self.db.get_newest(key, ReadTier::System) {
+                Err(Error::WouldBlock) => {}
+                found => {
+                    self.at_once += 1;
+                    let found = found.map(|value| value.map(|value| value.to_vec()));
+                    self.compare(found, expected, &format!("at once, the value of {}", key.escape_ascii()))?;
+                }
+            }
+        }
+        for tier in [ReadTier::System, ReadTier::Disk] {
+            match self.db.get_many(&keys, at, tier) {
+                Err(Error::WouldBlock) if tier == ReadTier::System => {}
+                found => {
+                    let found =
+                        found.map(|found| found.into_iter().map(|value| value.map(|value| value.to_vec())));
+                    self.compare(
+                        found.map(Iterator::collect),
+                        &expected,
+                        &format!("several keys, {tier:?}"),
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Compares what the store says with the truth as of commit `last`, which is the newest.
     fn read_all(&mut self, base: &Base, last: u64) -> Result<(), String> {
         let truth = &base.truth;
+        self.read_at_once(base, last)?;
         let middle = truth.floor.max(last / 2).min(last);
         for (at, direction) in [(last, Direction::Forward), (middle, Direction::Reverse)] {
             let mut expected: Vec<_> = truth.records(at).into_iter().collect();
@@ -235,13 +277,28 @@ fn go_on(base: &Base, fs: &SimFs, db: Db, last: u64) -> Result<(), String> {
     }
     let at = Seq::new(last).unwrap_or_default();
     if last >= base.truth.floor {
-        let mut reader = Reader { db: &db, noticed: None };
+        let mut reader = Reader::of(&db);
         let expected: Vec<_> = base.truth.records(last).into_iter().collect();
         let found = reader.scan(at.get(), Direction::Forward);
         reader.compare(found, &expected, "the records after another commit")?;
         if let Some(error) = reader.noticed {
             return Err(failed("reading again", error));
         }
+    }
+    Ok(())
+}
+
+/// A store that is open finds by itself, too, what reads have noticed.
+pub(super) fn check_scrub(damaged: &Damaged, verdict: Verdict) -> Result<(), String> {
+    if verdict != Verdict::NoticedByReads {
+        return Ok(());
+    }
+    let fs = SimFs::new(disk_with(&damaged.files));
+    let failed =
+        |error: Error| format!("a store that opened does not open again, or cannot be read: {error}");
+    let db = Db::open(Path::new(STORE), options(&fs)).map_err(failed)?;
+    if db.scrub().map_err(failed)?.is_sound() {
+        return Err("a scrub found nothing wrong".to_owned());
     }
     Ok(())
 }
@@ -275,5 +332,25 @@ pub(super) fn check_verify(base: &Base, damaged: &Damaged, verdict: Verdict) -> 
             Ok(())
         }
         _ => Err("verification found nothing, though bytes that count are others".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::RECIPES;
+
+    #[test]
+    fn keys_are_also_read_at_once_from_stores_whose_cache_is_empty() {
+        let mut answered = 0;
+        for base in RECIPES.iter().map(|recipe| recipe.make().unwrap()) {
+            let fs = SimFs::new(disk_with(&base.files));
+            let db = Db::open(Path::new(STORE), options(&fs)).unwrap();
+            let mut reader = Reader::of(&db);
+            reader.read_at_once(&base, base.truth.newest()).unwrap();
+            assert!(reader.noticed.is_none(), "{}", base.name);
+            answered += reader.at_once;
+        }
+        assert!(answered > 20, "{answered}");
     }
 }

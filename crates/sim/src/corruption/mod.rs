@@ -22,7 +22,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use fountain_lsm::Durability;
-use judge::{Verdict, check_verify, judge};
+use judge::{Verdict, check_scrub, check_verify, judge};
 pub use memory::Counting;
 use mutant::{Damaged, Plan};
 use salvaged::check_salvage;
@@ -54,6 +54,10 @@ const SALVAGED_DOCUMENTS: u64 = 4;
 pub const STAGE: Stage =
     Stage { name: "corruption", unit: "damaged stores", share: 20.0, floor: 250_000, run, replay };
 
+/// The part of it that cuts salvage short, by itself: it is rare among the other cases.
+pub const CUT: Stage =
+    Stage { name: "cut", unit: "salvages cut short", share: 1.0, floor: 0, run: run_cut, replay };
+
 /// One in so many cases is about a document store.
 const DOCUMENTS: u64 = 16;
 /// Single faults of storage that are due in 600 s.
@@ -62,7 +66,7 @@ const SINGLES_DUE: u64 = 110_000;
 const SALVAGED_DUE: u64 = 16_000;
 
 /// One in so many cases is a salvage of a document store that is cut short.
-const CUT: u64 = 256;
+const ONE_CUT: u64 = 256;
 
 /// The detail of a case of these.
 const CUT_SHORT: &str = "cut";
@@ -144,19 +148,15 @@ struct Tally {
 fn run(ctx: &Context) -> StageReport {
     let subjects = match Subjects::all() {
         Ok(subjects) => subjects,
-        Err(error) => {
-            let failure = Failure::of_seed(ctx.stage, 0, format!("a store cannot be made: {error}"));
-            return StageReport { failures: vec![failure], ..StageReport::default() };
-        }
+        Err(error) => return not_begun(&error),
     };
     let (tallies, failures) = parallel(
         ctx,
         |tally: &Tally| tally.done,
         |tally: &mut Tally, index, seed| {
-            if !ctx.hunting && index % CUT == CUT / 2 {
+            if !ctx.hunting && index % ONE_CUT == ONE_CUT / 2 {
                 tally.cut += 1;
-                return cut::case(&subjects, seed)
-                    .map_err(|what| Failure::of_case(ctx.stage, seed, CUT_SHORT, what));
+                return cut_short(&subjects, seed);
             }
             let case = if ctx.hunting {
                 let both = [&subjects.storage, &subjects.documents];
@@ -164,7 +164,8 @@ fn run(ctx: &Context) -> StageReport {
             } else {
                 case_of(&subjects, ctx.seed, index, seed)
             };
-            let case = Case { asked: Asked::Some(ctx.seed), ..case };
+            let asked = if ctx.hunting { Asked::All } else { Asked::Some(ctx.seed) };
+            let case = Case { asked, ..case };
             watchdog::begin(format!("{}/{seed:016x}:{}", ctx.stage, case.name()));
             tally.done += 1;
             tally.salvaged += u64::from(case.is_salvaged());
@@ -207,6 +208,33 @@ fn run(ctx: &Context) -> StageReport {
     }
 }
 
+/// What a stage reports that has no store to damage.
+fn not_begun(error: &dyn std::fmt::Display) -> StageReport {
+    let failure = Failure::of_seed(STAGE.name, 0, format!("a store cannot be made: {error}"));
+    StageReport { failures: vec![failure], ..StageReport::default() }
+}
+
+fn run_cut(ctx: &Context) -> StageReport {
+    let subjects = match Subjects::all() {
+        Ok(subjects) => subjects,
+        Err(error) => return not_begun(&error),
+    };
+    let (tallies, failures) = parallel(
+        ctx,
+        |done: &u64| *done,
+        |done, _, seed| {
+            *done += 1;
+            cut_short(&subjects, seed)
+        },
+    );
+    StageReport { done: tallies.iter().sum(), failures, ..StageReport::default() }
+}
+
+/// Cuts a salvage short.
+fn cut_short(subjects: &Subjects, seed: u64) -> Result<(), Failure> {
+    cut::case(subjects, seed).map_err(|what| Failure::of_case(STAGE.name, seed, CUT_SHORT, what))
+}
+
 fn replay(case: &str) -> Result<(), Failure> {
     let refused = |what: String| Failure {
         replay: format!("corruption/{case}"),
@@ -216,9 +244,13 @@ fn replay(case: &str) -> Result<(), Failure> {
     if let Some((seed, CUT_SHORT)) = parse_case(case) {
         return cut::case(&subjects, seed).map_err(refused);
     }
-    let parsed = parse_case(case).and_then(|(_, detail)| Case::parse(&subjects, detail));
-    let Some(case) = parsed else { return Err(refused("no such case".to_owned())) };
-    case.check().map(|_| ()).map_err(|what| refused(case.alone().unwrap_or(what)))
+    let parsed = parse_case(case).and_then(|(seed, detail)| Some((seed, Case::parse(&subjects, detail)?)));
+    let Some((seed, case)) = parsed else { return Err(refused("no such case".to_owned())) };
+    case.check().map(|_| ()).map_err(|what| {
+        let alone = case.alone();
+        let (name, what) = alone.map_or_else(|| (case.name(), what), |(case, what)| (case.name(), what));
+        Failure::of_case(STAGE.name, seed, &name, what)
+    })
 }
 
 /// How many single faults there are.
@@ -337,7 +369,10 @@ impl<'a> Case<'a> {
         if self.is_sampled(VERIFIED) {
             match &self.subject.documents {
                 Some(_) => documents::check_verify(damaged, verdict)?,
-                None => check_verify(base, damaged, verdict)?,
+                None => {
+                    check_verify(base, damaged, verdict)?;
+                    check_scrub(damaged, verdict)?;
+                }
             }
         }
         if self.is_salvaged() {
@@ -353,9 +388,13 @@ impl<'a> Case<'a> {
         self.is_sampled(if self.subject.documents.is_some() { SALVAGED_DOCUMENTS } else { SALVAGED })
     }
 
-    /// What one of several faults does by itself, if that must not be, either.
-    fn alone(&self) -> Option<String> {
-        let alone = |&fault: &u64| Self::of(self.subject, vec![fault]).check().err();
+    /// A case with one of several faults that fails by itself, and how.
+    fn alone(&self) -> Option<(Self, String)> {
+        let alone = |&fault: &u64| {
+            let case = Self::of(self.subject, vec![fault]);
+            let what = case.check().err()?;
+            Some((case, what))
+        };
         self.faults.iter().filter(|_| self.faults.len() > 1).find_map(alone)
     }
 

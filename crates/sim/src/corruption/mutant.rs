@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::table::data_blocks;
-use crate::frames::frames;
+use crate::frames::{CHECKSUM, Frame, frames};
 use crate::golden::{Base, Image};
 use crate::random::Random;
 
@@ -36,6 +36,8 @@ enum Kind {
     Word(PathBuf),
     /// As `Word`, and the checksum of the structure around it is made right again.
     Forged(PathBuf),
+    /// A frame says that it holds [`MANY`] operations, and is the last one. Its checksums are right.
+    Counted(PathBuf),
     /// The file is cut off.
     Cut(PathBuf),
     /// Something is appended.
@@ -83,6 +85,8 @@ const TAILS: [usize; 9] = [1, 7, 8, 40, 96, 512, 1000, 4096, 70_000];
 /// Zeros, ones, noise.
 const TAIL_KINDS: usize = 3;
 const WORD_CHANGES: usize = 4;
+/// More operations than a frame can hold, as a number in its head: 2^28 - 1.
+const MANY: [u8; 4] = [0xFF, 0xFF, 0xFF, 0x7F];
 /// Bytes of a preamble, and of a footer.
 const FIXED: usize = 96;
 
@@ -122,6 +126,7 @@ impl Plan {
         }
         // Behind all others: a fault is known by its number.
         kinds.extend(base.files.keys().cloned().map(Kind::Reordered));
+        kinds.extend(base.files.keys().cloned().map(Kind::Counted));
         let mut end = 0;
         let kinds = kinds.into_iter().map(|kind| {
             end += kind.count(base) as u64;
@@ -188,6 +193,7 @@ impl Kind {
             Self::Byte(path)
             | Self::Word(path)
             | Self::Forged(path)
+            | Self::Counted(path)
             | Self::Cut(path)
             | Self::Longer(path)
             | Self::Reordered(path)
@@ -212,6 +218,7 @@ impl Kind {
             Self::Forged(_) => {
                 structures(self.path(), &base.files[self.path()]).len() * FIXED / 4 * WORD_CHANGES
             }
+            Self::Counted(path) => frames_of(path, &base.files[path]).len(),
             Self::Cut(_) => len,
             Self::Longer(_) => TAILS.len() * TAIL_KINDS,
             Self::Zeros(_, size) => len.div_ceil(*size),
@@ -255,6 +262,12 @@ impl Kind {
                 if at < structure.covered {
                     change_word(&mut bytes, structure.at + at, number % WORD_CHANGES);
                     structure.seal(&mut bytes);
+                }
+            }
+            Self::Counted(path) => {
+                damaged.forged = true;
+                if let Some(frame) = frames_of(path, &bytes).get(number) {
+                    say_many(frame, &mut bytes);
                 }
             }
             Self::Cut(_) => bytes.truncate(number),
@@ -383,7 +396,32 @@ impl Structure {
     fn seal(&self, bytes: &mut [u8]) {
         let covered = &bytes[self.at..self.at + self.covered];
         let crc = crc32c::crc32c(&[&self.salt, &(self.at as u64).to_le_bytes()[..], covered].concat());
-        bytes[self.at + self.covered..][..4].copy_from_slice(&crc.to_le_bytes());
+        bytes[self.at + self.covered..][..CHECKSUM].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// What salts the checksums of a log or a manifest.
+fn salt_of(bytes: &[u8]) -> Option<[u8; 24]> {
+    bytes.get(16..)?.first_chunk().copied()
+}
+
+/// The frames of a file that has some.
+fn frames_of(path: &Path, bytes: &[u8]) -> Vec<Frame> {
+    let is_log = path.starts_with("wal") || path.to_string_lossy().starts_with("MANIFEST");
+    if is_log { frames(bytes) } else { Vec::new() }
+}
+
+/// Writes [`MANY`] into the head of a frame, whose last number is the count, and ends the file behind it.
+fn say_many(frame: &Frame, bytes: &mut Vec<u8>) {
+    let Some(salt) = salt_of(bytes) else { return };
+    bytes.truncate(frame.end);
+    let end = frame.at + frame.head;
+    let digits = (64 - (frame.count | 1).leading_zeros() as usize).div_ceil(7);
+    bytes.splice(end - digits..end, MANY);
+    let head = frame.head - digits + MANY.len();
+    let whole = bytes.len() - frame.at - CHECKSUM;
+    for covered in [head, whole] {
+        Structure { at: frame.at, covered, salt }.seal(bytes);
     }
 }
 
@@ -401,8 +439,7 @@ fn structures(path: &Path, bytes: &[u8]) -> Vec<Structure> {
         let salt = bytes.get(properties..).and_then(<[u8]>::first_chunk::<24>);
         return salt.map(|salt| Structure { at, covered: 84, salt: *salt }).into_iter().collect();
     }
-    let Some(salt) = bytes[16..].first_chunk::<24>() else { return Vec::new() };
-    let heads =
-        frames(bytes).into_iter().map(|frame| Structure { at: frame.at, covered: frame.head, salt: *salt });
-    std::iter::once(Structure { at: 0, covered: 92, salt: *salt }).chain(heads).collect()
+    let Some(salt) = salt_of(bytes) else { return Vec::new() };
+    let heads = frames(bytes).into_iter().map(|frame| Structure { at: frame.at, covered: frame.head, salt });
+    std::iter::once(Structure { at: 0, covered: 92, salt }).chain(heads).collect()
 }

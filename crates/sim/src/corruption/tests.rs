@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use fountain_lsm::planted::{Bug, plant};
+
 use super::*;
 use crate::golden::named;
 
@@ -99,4 +101,20 @@ fn a_store_that_lost_something_is_not_taken_for_a_good_one() {
     let damaged = mutant::Damaged::new(other.files);
     assert_eq!(judge(&good, &damaged).unwrap(), Verdict::Refused);
     assert!(check_verify(&good, &damaged, Verdict::Refused).is_ok());
+}
+
+#[test]
+fn of_two_faults_the_one_that_is_enough_is_named() {
+    let _planted = plant(Bug::FrameUnchecked);
+    let subjects = Subjects::all().unwrap();
+    let subject = subjects.named("unclean").unwrap();
+    let single = |fault| Case::of(subject, vec![fault]);
+    let fails = (0..subject.plan.len()).find(|&fault| single(fault).check().is_err()).unwrap();
+    let both = (0..subject.plan.len())
+        .filter(|&fault| single(fault).check().is_ok())
+        .map(|harmless| Case::of(subject, vec![harmless, fails]))
+        .find(|both| both.check().is_err())
+        .unwrap();
+    let failure = replay(&format!("1:{}", both.name())).unwrap_err();
+    assert_eq!(failure.replay, format!("corruption/0000000000000001:{}", single(fails).name()));
 }
