@@ -94,6 +94,7 @@ export type {
   ContentFault,
   FileFault,
   RepairNote,
+  ReportedKey,
   SalvageLoss,
   SalvageReport,
   VerifyReport,

@@ -239,7 +239,10 @@ test.serial('what is large by its bytes is refused before it is written down', a
   let values: unknown[] = []
   await other.define(Index.multiValues<{ id: unknown }>('byLarge', () => values as never, { version: 1 }) as never)
   for (values of [fill(bytes), fill(text)]) {
-    await fails(t, () => other.put({ id: 'a' }), { code: 'ERR_TOO_LARGE', says: /"byLarge".*over the limit of 1048576 bytes/ })
+    await fails(t, () => other.put({ id: 'a' }), {
+      code: 'ERR_TOO_LARGE',
+      says: /"byLarge".*over the limit of 1048576 bytes/,
+    })
   }
   t.true(process.memoryUsage().rss - before < 64 << 20)
   t.deepEqual(await loose.scan().toArray(), [{ id: 'a', n: 'old' }])

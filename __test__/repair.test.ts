@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import test, { type ExecutionContext } from 'ava'
-import { FountainStore } from '../index.mjs'
-import { directory, fails, letsLoopTurn, root } from './support.js'
+import { FountainStore, type VerifyReport } from '../index.mjs'
+import { directory, fails, letsLoopTurn, newStore, root } from './support.js'
 
 interface City {
   readonly id: string
@@ -93,6 +93,38 @@ test('a sound store is sound, is copied completely, and is left as it was', asyn
   t.is((await cities.get('Bonn'))?.people, 335_000)
   t.is((await copy.at(4).collection<City>('cities').get('Ulm'))?.people, 3, 'the past is there, too')
   await copy.close()
+})
+
+test('the key in a fault is of the documented form, and finds the record', async (t) => {
+  const store = await newStore(t)
+  const keyed = store.collection<{ id: unknown }>('keyed')
+  const keys = [
+    ['a', 'a'],
+    [1.5, 1.5],
+    [10n, { $bigint: '10' }],
+    [new Uint8Array([1, 2]), { $bytes: 'AQI=' }],
+    [
+      ['a', 10n],
+      ['a', { $bigint: '10' }],
+    ],
+  ] as const
+  const path = directory(t)
+  await (await FountainStore.open(path)).close()
+  const sound = (await FountainStore.verify(path)) as VerifyReport
+  const withKey = (key: unknown) => {
+    const fault = { code: 'stray_entry', collection: 'keyed', index: 'byX', key, found: 'x' }
+    return { ...sound, sound: false, contents: { ...sound.contents, faults: [fault] } }
+  }
+  for (const [key, reported] of keys) {
+    await keyed.put({ id: key })
+    documented(t, withKey(reported))
+    t.deepEqual(await keyed.find({ where: { $id: reported } }).toArray(), [{ id: key }])
+  }
+  documented(t, withKey({ $number: '-Infinity' }))
+  documented(t, withKey(null))
+  for (const other of [undefined, true, { $date: 1 }, { $bigint: 10 }, { $number: '1' }, [null]]) {
+    t.false(isReport(withKey(other)), JSON.stringify(other))
+  }
 })
 
 test('of a damaged store the report names file, offset, collections and commits', async (t) => {

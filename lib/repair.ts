@@ -51,11 +51,26 @@ export interface ContentFault {
   readonly collection: string | null
   /** The index that it concerns, if it is one; `$ttl` is the one by which records expire. */
   readonly index: string | null
-  /** The key of the record that it concerns, if it is one and the key can be read; dates and such as in JSON. */
-  readonly key: unknown
+  /**
+   * The key of the record that it concerns, if it is one and the key can be read; null otherwise. `where: { $id: key }` finds the
+   * record.
+   */
+  readonly key: ReportedKey | null
   /** What was found. */
   readonly found: string
 }
+
+/**
+ * A key in a report, which is JSON: as queries write values, `{ $bigint: '10' }` and `{ $bytes: 'base64' }` for what JSON has no
+ * type for. Infinities, which only keys may be, are `{ $number: 'Infinity' }` and with a sign.
+ */
+export type ReportedKey =
+  | string
+  | number
+  | { readonly $bigint: string }
+  | { readonly $bytes: string }
+  | { readonly $number: 'Infinity' | '-Infinity' }
+  | readonly ReportedKey[]
 
 /** A file that was read. */
 export interface CheckedFile {

@@ -132,6 +132,15 @@ fn every_disagreement_of_an_index_and_its_records_is_named() {
     assert_eq!(stray, ["stray_entry users byTag 2"]);
     let stray = faults(|n, batch| batch.put(&entry(n.by_tag, "r", &key(9)), b"").unwrap());
     assert_eq!(stray, ["stray_entry users byTag 9"]);
+    for (key, shown) in [
+        (Key::BigInt(10.into()), r#"{"$bigint":"10"}"#),
+        (Key::Bytes(b"10".to_vec()), r#"{"$bytes":"MTA="}"#),
+        (Key::Array(vec![Key::String("a".to_owned()), Key::Number(1.0)]), r#"["a",1.0]"#),
+        (Key::Number(f64::NEG_INFINITY), r#"{"$number":"-Infinity"}"#),
+    ] {
+        let stray = faults(|n, batch| batch.put(&entry(n.by_tag, "r", &encode(&key).unwrap()), b"").unwrap());
+        assert_eq!(stray, [format!("stray_entry users byTag {shown}")]);
+    }
     // As many entries as there should be, but not the right ones.
     let moved = faults(|n, batch| {
         batch.delete(&entry(n.by_tag, "r", &key(1))).unwrap();

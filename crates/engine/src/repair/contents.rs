@@ -28,7 +28,8 @@ pub struct ContentFault {
     pub collection: Option<String>,
     /// The index that it concerns, if it is one; `$ttl` is the expiry index.
     pub index: Option<String>,
-    /// The key of the record, as it is in JSON, if it concerns one and the key can be read.
+    /// The key of the record as queries write values in JSON, `{"$bigint": "10"}` and `{"$bytes": "base64"}`, with
+    /// `{"$number": "Infinity"}` for what only keys may be, if it concerns one and the key can be read.
     pub key: Option<Value>,
     /// What was found instead.
     pub found: String,
