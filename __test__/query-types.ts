@@ -22,6 +22,11 @@ interface User {
   parent?: User
 }
 
+/** Documents of two kinds. */
+type Figure =
+  | { id: string; kind: 'circle'; radius: number; at: { x: number; y: number } }
+  | { id: string; kind: 'square'; side: number; marks: { note: string; by: string }[] }
+
 /** Equality of types, as the compiler sees it. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 const assert = <_ extends true>() => {}
@@ -88,6 +93,35 @@ export async function compiles(): Promise<void> {
   void without?.email
   // @ts-expect-error omitted below
   void left.address.city
+  // Each kind keeps what it has.
+  const figures = store.collection<Figure>('figures')
+  const figure = await figures.find().omit('id', 'at.y', 'marks[].by').first()
+  if (figure?.kind === 'circle') {
+    assert<Same<typeof figure.radius, number>>()
+    figure.at.x.toFixed()
+    // @ts-expect-error omitted below
+    figure.at.y
+    // @ts-expect-error of the other kind
+    figure.side
+  } else if (figure) {
+    figure.marks[0]?.note.trim()
+    // @ts-expect-error omitted below, of the other kind
+    figure.marks[0]?.by
+    // @ts-expect-error omitted
+    figure.id
+  }
+  assert<Same<Without<Figure, 'id'>['kind'], 'circle' | 'square'>>()
+  const some = await figures.find().select('kind', 'radius', 'at.x', 'marks[].by').first()
+  if (some?.kind === 'circle') {
+    assert<Same<typeof some.radius, number>>()
+    some.at.x.toFixed()
+    // @ts-expect-error of the other kind
+    some.marks
+  } else if (some) {
+    some.marks[0]?.by.trim()
+    // @ts-expect-error of the other kind
+    some.at
+  }
   // @ts-expect-error unknown path to omit
   users.find({ select: { omit: ['nope'] } })
   const counted = await users.find({ count: 'exact' }).page()

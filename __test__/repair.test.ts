@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import test, { type ExecutionContext } from 'ava'
-import { FountainStore, type VerifyReport } from '../index.mjs'
+import { FountainStore, type Key, type VerifyReport } from '../index.mjs'
 import { directory, fails, letsLoopTurn, newStore, root } from './support.js'
 
 interface City {
@@ -97,7 +97,7 @@ test('a sound store is sound, is copied completely, and is left as it was', asyn
 
 test('the key in a fault is of the documented form, and finds the record', async (t) => {
   const store = await newStore(t)
-  const keyed = store.collection<{ id: unknown }>('keyed')
+  const keyed = store.collection<{ id: Key }>('keyed')
   const keys = [
     ['a', 'a'],
     [1.5, 1.5],
@@ -107,7 +107,7 @@ test('the key in a fault is of the documented form, and finds the record', async
       ['a', 10n],
       ['a', { $bigint: '10' }],
     ],
-  ] as const
+  ] as const satisfies [Key, unknown][]
   const path = directory(t)
   await (await FountainStore.open(path)).close()
   const sound = (await FountainStore.verify(path)) as VerifyReport

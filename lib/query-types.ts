@@ -223,14 +223,25 @@ type Shape<T, P extends string> = P extends `${infer H}.${infer R}`
       ? { [X in P]: T[P] }
       : never
 type Wrap<T, S extends string, V> = S extends `${infer A}[]`
-  ? { [X in A]: V[] | Absent<T, A> }
-  : { [X in S]: V | Absent<T, S> }
+  ? A extends keyof T
+    ? { [X in A]: V[] | Absent<T, A> }
+    : never
+  : S extends keyof T
+    ? { [X in S]: V | Absent<T, S> }
+    : never
 type Absent<T, K> = K extends keyof T ? Extract<T[K], null | undefined> : never
 type Together<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer X) => void ? X : never
 
-/** What is left of a document: `Select<User, 'id' | 'address.city'>` is `{ id: string } & { address: { city: string } }`. */
+/**
+ * What is left of a document: `Select<User, 'id' | 'address.city'>` is `{ id: string } & { address: { city: string } }`. Of a
+ * union, each part keeps what it has.
+ */
 export type Select<T, P extends string> =
-  IsLoose<T> extends true ? { readonly [member: string]: unknown } : Together<P extends string ? Shape<T, P> : never>
+  IsLoose<T> extends true
+    ? { readonly [member: string]: unknown }
+    : T extends Leaf
+      ? never
+      : Together<P extends string ? Shape<T, P> : never>
 
 type After<P extends string, H extends string> = P extends `${H}${infer R}` ? R : never
 // No branch of these is `T` itself, from which the compiler would infer what `T` is.
@@ -246,9 +257,13 @@ type Left<V, K extends string, P extends string> = V extends Leaf
       : LeftOf<V, After<P, `${K}.`>>
 type LeftOf<V, P extends string> = V extends Leaf ? V : Keep<V, Exclude<keyof V, P>, P>
 
-/** A document without what paths lead to: `Without<User, 'email' | 'address.zip'>`. */
+/** A document without what paths lead to: `Without<User, 'email' | 'address.zip'>`. Of a union, each part keeps the rest. */
 export type Without<T, P extends string> =
-  IsLoose<T> extends true ? { readonly [member: string]: unknown } : Keep<T, Exclude<keyof T, P>, P>
+  IsLoose<T> extends true
+    ? { readonly [member: string]: unknown }
+    : T extends Leaf
+      ? never
+      : Keep<T, Exclude<keyof T, P>, P>
 
 /** One page. */
 export interface QueryPage<R> {
