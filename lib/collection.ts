@@ -82,6 +82,9 @@ const ITEM_KINDS: ReadonlySet<unknown> = new Set(['put', 'insert', 'delete'])
  * `await Promise.all(documents.map((document) => collection.put(document)))` is fast; awaiting each is not. At most 64 MiB
  * of writes are with the engine at a time; what a program writes beyond that waits in this process's memory, as
  * `store.metrics().queuedWriteBytes` tells.
+ *
+ * Each write is told its own fate. Where one of a tick is refused, because the disk is full or for what it writes, a later one
+ * may be stored all the same: what belongs together goes into a batch.
  */
 export class Collection<
   T extends object,

@@ -104,7 +104,7 @@ export interface StoreMetrics {
   readonly refusedCommits: number
   /** Transactions begun, each attempt counted. */
   readonly transactions: number
-  /** Bytes appended to the log. */
+  /** Bytes appended to the log, without the zeros that it writes ahead of its end: of small durable commits about as much again. */
   readonly walBytes: number
   /** Times a log segment was synced. */
   readonly walSyncs: number

@@ -70,7 +70,8 @@ counters! {
     commit_bytes,
     /// Groups of commits written to the log with one system call.
     commit_groups,
-    /// Bytes appended to the log.
+    /// Bytes appended to the log, without the zeros that are written ahead of its end: of small durable commits about as
+    /// much again.
     wal_bytes,
     /// Times a log segment was synced.
     wal_syncs,
