@@ -26,11 +26,11 @@ const SHALLOW: Depth = Depth { second: 40, ..DEPTH };
 /// One in so many short sequences has syncs that fail and disks that lie; all other scenarios have.
 const BAD_DISKS: u64 = 4;
 /// Short sequences that are due in 600 s.
-const SHORT_DUE: u64 = 600;
+const SHORT_DUE: u64 = 900;
 /// Steps of the longest of them.
 const SHORT_STEPS: usize = 3;
 /// Of so many cases in a row one is a scripted scenario, one a random one, and all others are short sequences.
-const TURNS: u64 = 6;
+const TURNS: u64 = 10;
 
 /// Runs every scripted scenario in turn with short sequences and random ones, until the time is over.
 fn run(ctx: &Context) -> StageReport {
