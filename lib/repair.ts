@@ -67,9 +67,18 @@ export interface ContentFault {
 export type ReportedKey =
   | string
   | number
-  | { readonly $bigint: string }
-  | { readonly $bytes: string }
-  | { readonly $number: 'Infinity' | '-Infinity' }
+  | {
+      /** A bigint, in decimal. */
+      readonly $bigint: string
+    }
+  | {
+      /** Bytes, in base64. */
+      readonly $bytes: string
+    }
+  | {
+      /** A number that JSON has not. */
+      readonly $number: 'Infinity' | '-Infinity'
+    }
   | readonly ReportedKey[]
 
 /** A file that was read. */

@@ -12,6 +12,10 @@ use fountain_engine::{
     Store, StoreOptions, View, WriteSet,
 };
 
+/// That of the addon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RECORDS: u32 = 100_000;
 const PER_COMMIT: u32 = 100;
 
