@@ -345,11 +345,14 @@ export class Collection<
   #prepareBatch(items: unknown): PreparedWrite[] {
     if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put }, { insert } and { delete }', items)
     return items.map((item: unknown, index) => {
-      const [kind, ...others] = isPlainObject(item) ? Object.keys(item).filter((name) => !(name in EXPIRY_OPTIONS)) : []
-      if (!isPlainObject(item) || others.length > 0 || !ITEM_KINDS.has(kind)) {
+      const names = isPlainObject(item) ? Object.keys(item) : []
+      const [kind, ...others] = names.length === 1 ? names : names.filter((name) => !(name in EXPIRY_OPTIONS))
+      if (others.length > 0 || !ITEM_KINDS.has(kind)) {
         throw invalidArgument(`items[${index}]`, 'an object with one of put, insert and delete', item)
       }
-      const { put, insert, delete: key, ...expiry } = item
+      const { put, insert, delete: key } = item as Record<string, unknown>
+      // Most have nothing beside it, and to look for it takes longer than all else here.
+      const expiry = names.length === 1 ? undefined : besides(item as object)
       try {
         checkOptions(expiry, kind === 'delete' ? {} : EXPIRY_OPTIONS, `items[${index}]`)
         if (kind === 'delete') return prepareDelete(this.source, key)
@@ -367,6 +370,12 @@ export class Collection<
 function checkedKey(write: PreparedWrite): PreparedWrite {
   keyBytes(write.key, write.context)
   return write
+}
+
+/** What an item of a batch has beside the write. */
+function besides(item: { put?: unknown; insert?: unknown; delete?: unknown }): object {
+  const { put: _put, insert: _insert, delete: _delete, ...expiry } = item
+  return expiry
 }
 
 /** The same error with the item of the batch that it concerns. */
