@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
 import { type Collection, FountainStore, Index, type Scan, type Snapshot, StoreError } from '../index.mjs'
+import { SLICE_MS } from '../lib/turn.js'
 import { child, directory, newStore } from './support.js'
 
 interface Item {
@@ -340,13 +341,13 @@ for (const [name, most, read] of [
     const store = await newStore(t)
     const items = store.collection<Item>('items')
     await items.batch(Array.from({ length: 100 }, (_, id) => ({ put: { id, s: 'x' } })))
-    // A clock by which each look takes a millisecond, so that slices end after the same number of reads on every machine.
+    // A clock by which each look takes half a slice, so that slices end after the same number of reads on every machine.
     const { now } = performance
     t.teardown(() => {
       performance.now = now
     })
     millis = Math.max(millis, now.call(performance))
-    performance.now = () => ++millis
+    performance.now = () => (millis += SLICE_MS / 2)
     let reads = 0
     let greatest = 0
     let going = true
