@@ -7,50 +7,17 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fountain_engine::keys::{Key, decode, encode};
-use fountain_engine::query::{Answer, Body, Query};
+use fountain_engine::keys::{Key, encode};
+use fountain_engine::query::{Body, Query};
 use fountain_engine::record::Path;
 use fountain_engine::record::from_json;
 use fountain_engine::{
-    CollectionId, CollectionOptions, CollectionRetention, CollectionSetting, Durability, ErrorCode,
-    IndexDefinition, IndexKind, Isolation, LocalKv, ManualClock, Seq, StorageOptions, Store, StoreOptions,
-    Timestamp, View, WriteSet,
+    CollectionId, Durability, ErrorCode, IndexDefinition, IndexKind, Isolation, LocalKv, ManualClock, Seq,
+    StorageOptions, Store, StoreOptions, Timestamp, View,
 };
 use serde_json::{Value as Json, json};
-use support::{Home, LocalHome, MemoryHome};
-
-fn put(store: &Store, collection: CollectionId, documents: impl Iterator<Item = Json>) {
-    let mut writes = WriteSet::new();
-    for document in documents {
-        let key = encode(&Key::Number(document["id"].as_f64().unwrap())).unwrap();
-        let record = store.encode(&from_json(&document.to_string()).unwrap()).unwrap();
-        writes.put(collection, &key, &record).unwrap();
-    }
-    store.commit(writes, Durability::Memory).unwrap();
-}
-
-fn find(store: &Store, collection: CollectionId, body: &Json) -> Query {
-    match store.parse_query(collection, &body.to_string(), false).unwrap() {
-        Body::Find(query) => query,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn ids(answer: &Answer) -> Vec<f64> {
-    let id = |(key, _): (&[u8], &[u8])| match decode(key).unwrap() {
-        Key::Number(number) => number,
-        other => panic!("{other:?}"),
-    };
-    answer.page.records().map(id).collect()
-}
-
-fn each_home(test: impl Fn(&Store)) {
-    for home in [&MemoryHome::default() as &dyn Home, &LocalHome::new()] {
-        let store = home.open();
-        test(&store);
-        store.close().unwrap();
-    }
-}
+use support::queries::{change, each_home, find, ids, index, put};
+use support::{Home, MemoryHome};
 
 /// Every page sees the state of the first one, each record of it exactly once, though all records change meanwhile.
 #[test]
@@ -188,112 +155,6 @@ fn a_query_may_name_its_state_by_a_time_and_no_other_than_what_is_read() {
 }
 
 #[test]
-fn conditions_and_orders_may_ask_for_the_commits_of_a_record() {
-    each_home(|store| {
-        let collection = store.collection("c").unwrap();
-        // Put by 1, 2, 3 and 4; then 0 again by 5, 1 deleted by 6 and put anew by 7.
-        (0..4).for_each(|id| put(store, collection, std::iter::once(json!({ "id": id, "n": 1 }))));
-        put(store, collection, std::iter::once(json!({ "id": 0, "n": 2 })));
-        let mut delete = WriteSet::new();
-        delete.delete(collection, &encode(&Key::Number(1.0)).unwrap()).unwrap();
-        store.commit(delete, Durability::Memory).unwrap();
-        put(store, collection, std::iter::once(json!({ "id": 1, "n": 2 })));
-        let by_seq = json!([{ "path": "$seq", "dir": "desc" }]);
-        let found = |condition: Json, order: &Json, view: View| {
-            let query = find(store, collection, &json!({ "where": condition, "orderBy": order }));
-            ids(&store.query(collection, &query, view).unwrap())
-        };
-        assert_eq!(found(json!({}), &by_seq, View::Newest), [1.0, 0.0, 3.0, 2.0]);
-        assert_eq!(
-            found(json!({ "$seq": { "$between": [3, 5] } }), &json!([]), View::Newest),
-            [0.0, 2.0, 3.0]
-        );
-        assert_eq!(found(json!({ "$createdSeq": { "$lte": 2 } }), &json!([]), View::Newest), [0.0]);
-        assert_eq!(found(json!({}), &json!([{ "path": "$createdSeq" }]), View::Newest), [0.0, 2.0, 3.0, 1.0]);
-        let third = View::At(Seq::new(3).unwrap());
-        assert_eq!(found(json!({ "$seq": { "$exists": true } }), &by_seq, third), [2.0, 1.0, 0.0]);
-        assert_eq!(found(json!({ "$deleted": true }), &json!([]), View::Newest), [0.0; 0]);
-        assert_eq!(found(json!({ "$deleted": false, "n": 1 }), &json!([]), View::Newest), [2.0, 3.0]);
-        // No commit has put yet what a transaction has written.
-        let transaction = store.begin(Isolation::Snapshot).unwrap();
-        let record = store.encode(&from_json(r#"{"id":2,"n":9}"#).unwrap()).unwrap();
-        transaction.put(collection, &encode(&Key::Number(2.0)).unwrap(), &record).unwrap();
-        let own =
-            json!({ "$or": [{ "$seq": { "$exists": false } }, { "$createdSeq": { "$exists": false } }] });
-        assert_eq!(found(own, &json!([]), View::from(&transaction)), [2.0]);
-    });
-}
-
-#[test]
-fn who_created_a_record_is_unknown_where_that_history_is_gone() {
-    let home = LocalHome::new();
-    let store = home.open();
-    let collection = store.create_collection("c", CollectionOptions::default(), Durability::Memory).unwrap();
-    (0..3).for_each(|n| put(&store, collection, std::iter::once(json!({ "id": 1, "n": n }))));
-    let created = |condition: Json| {
-        let query = find(&store, collection, &json!({ "where": { "$createdSeq": condition } }));
-        store.count(collection, &query, View::Newest).unwrap()
-    };
-    assert_eq!(created(json!(2)), 1);
-    let latest = CollectionSetting::Retention(Some(CollectionRetention::LatestOnly));
-    store.alter_collection("c", vec![latest], Durability::Memory).unwrap();
-    store.flush().unwrap();
-    store.compact().unwrap();
-    assert_eq!((created(json!({ "$exists": true })), created(json!({ "$exists": false }))), (0, 1));
-    store.close().unwrap();
-}
-
-#[test]
-fn who_created_a_record_is_unknown_where_versions_of_it_are_missing() {
-    for held in [false, true] {
-        let home = LocalHome::new();
-        let store = home.open();
-        let latest = CollectionOptions {
-            retention: Some(CollectionRetention::LatestOnly),
-            ..CollectionOptions::default()
-        };
-        let collection = store.create_collection("c", latest, Durability::Memory).unwrap();
-        let put = |n: u32| put(&store, collection, std::iter::once(json!({ "id": 1, "n": n })));
-        let delete = || {
-            let all = json!({ "type": "delete", "where": {} });
-            assert_eq!(change(&store, collection, &all), (1, true));
-        };
-        put(1);
-        if !held {
-            delete();
-            store.flush().unwrap();
-            put(2);
-        }
-        let first = held.then(|| store.snapshot().unwrap());
-        if held {
-            delete();
-        }
-        let second = held.then(|| store.snapshot().unwrap());
-        put(3);
-        store.flush().unwrap();
-        let created = find(&store, collection, &json!({ "where": { "$createdSeq": { "$exists": true } } }));
-        let newest = store.snapshot().unwrap().sequence();
-        let right =
-            find(&store, collection, &json!({ "where": { "$createdSeq": newest.get() - u64::from(!held) } }));
-        let count = |query| store.count(collection, query, View::Newest).unwrap();
-        assert!(
-            count(&created) == count(&right),
-            "another commit than the one that created it; held: {held}"
-        );
-        drop((first, second));
-        store.close().unwrap();
-    }
-}
-
-fn change(store: &Store, collection: CollectionId, body: &Json) -> (u64, bool) {
-    let Body::Change(query, change) = store.parse_query(collection, &body.to_string(), false).unwrap() else {
-        panic!("{body} changes nothing")
-    };
-    let changed = store.change(collection, &query, &change, Durability::Memory).unwrap();
-    (changed.records, changed.sequence.is_some())
-}
-
-#[test]
 fn all_that_match_are_changed_in_one_commit_or_only_counted() {
     each_home(|store| {
         let collection = store.collection("c").unwrap();
@@ -368,13 +229,6 @@ fn bodies_that_make_no_sense_are_refused_where_they_are_wrong() {
             "{body}"
         );
     }
-}
-
-/// An index that is ready when this returns.
-fn index(store: &Store, collection: CollectionId, name: &str, on: &[&str]) {
-    let definition = IndexDefinition::new(name, IndexKind::Multi, on).unwrap();
-    let id = store.create_index(collection, definition, Durability::Memory).unwrap();
-    store.wait_for_index(id).unwrap();
 }
 
 fn plan(store: &Store, collection: CollectionId, body: &Json) -> String {

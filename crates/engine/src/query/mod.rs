@@ -43,7 +43,7 @@ mod walk;
 pub use body::{Body, Change};
 pub use change::Changed;
 pub use filter::{Filter, Pattern, Place, Test, Type};
-pub use projection::{Projection, Tree};
+pub use projection::{Beside, Projection, Tree};
 pub use request::{AsOf, Count, Explain, Hints, Order, Query, Rules};
 pub use run::Answer;
 pub(crate) use sight::Past;

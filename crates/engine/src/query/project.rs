@@ -12,13 +12,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::projection::{Projection, Tree};
+use super::about::About;
+use super::projection::{BESIDE, Projection, Tree};
 use crate::error::{Error, Result};
 use crate::limits::{MAX_ANSWER_SHAPES, MAX_SHAPE_NAMES};
 use crate::record::{self, Kind, Node, Reader, Shape, ShapeList, Splice, Value, malformed};
 
-/// What a shape of an answer was made from: a stored shape, the paths over it, and the members that were kept.
-type Origin = (u32, *const Tree, u128);
+/// What a shape of an answer was made from: a stored shape, the paths over it, and what it has of them.
+type Origin = (u32, *const Tree, Kept);
+
+/// What an object has: a bit for each of its members that is kept, and for what came to it from beside the document.
+type Kept = (u128, u8);
+
+/// What is known beside a document and is a member of the answer, with its number in [`BESIDE`].
+type Others<'a> = &'a [(usize, Value)];
 
 const _: () = assert!(MAX_SHAPE_NAMES <= u128::BITS as usize);
 
@@ -45,9 +52,8 @@ struct Plan<'a> {
     parts: Rc<[Part<'a>]>,
     /// A bit for each member that is kept whatever it is.
     always: u128,
-    /// The members that the last of these objects kept, and the number of the shape that they have: the next one most likely
-    /// keeps the same.
-    last: Option<(u128, usize)>,
+    /// What the last of these objects had, and the number of the shape of that: the next one most likely has the same.
+    last: Option<(Kept, usize)>,
 }
 
 /// What becomes of members.
@@ -98,18 +104,20 @@ impl<'a> Projector<'a> {
         }
     }
 
-    /// What is returned of a record, as a record that names shapes of the store and of the answer.
+    /// What is returned of a record, as a record that names shapes of the store and of the answer. No stored record has an
+    /// object with a name twice, and neither has an answer: what would be both a member and beside the document is no query.
     ///
     /// # Errors
     /// `ERR_CORRUPT`.
-    pub fn project(&mut self, record: &Reader<'_>) -> Result<&[u8]> {
+    pub fn project(&mut self, about: &About<'_>, record: &Reader<'_>) -> Result<&[u8]> {
+        let others = self.projection.beside(about)?;
         let mut splice = std::mem::take(&mut self.splice);
-        splice.begin(record);
+        splice.begin(record, others.iter().map(|(_, value)| value));
         let mut reader = record.clone();
         let done = match self.projection {
             Projection::All => splice.copy(&mut reader, 1).map_err(Stop::Failed),
-            Projection::Paths(tree) => self.root(tree, Mode::Keep, &mut reader, &mut splice),
-            Projection::Omit(tree) => self.root(tree, Mode::Omit, &mut reader, &mut splice),
+            Projection::Paths(tree, _) => self.object(tree, Mode::Keep, &others, &mut reader, &mut splice),
+            Projection::Omit(tree) => self.object(tree, Mode::Omit, &others, &mut reader, &mut splice),
         };
         self.made.clear();
         if done.is_ok() {
@@ -119,8 +127,13 @@ impl<'a> Projector<'a> {
         match done {
             Ok(()) => {}
             Err(Stop::Full) => {
-                let document = Value::read(&mut record.clone())?;
-                self.made = record::write_named(&self.projection.apply(document))?;
+                let mut projected = self.projection.apply(Value::read(&mut record.clone())?);
+                if let Value::Object(members) = &mut projected {
+                    members.extend(
+                        others.into_iter().map(|(number, value)| (BESIDE[number].0.to_owned(), value)),
+                    );
+                }
+                self.made = record::write_named(&projected)?;
             }
             Err(Stop::Failed(error)) => return Err(error),
         }
@@ -135,24 +148,27 @@ impl<'a> Projector<'a> {
         Arc::new(stored.iter().cloned().chain(self.shapes).collect())
     }
 
-    /// A document itself, of which an empty object is left where nothing else is.
-    fn root(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
-        if mode.keeps(tree, reader.kind()?) {
-            return self.value(tree, mode, reader, splice);
+    /// An object that is kept, if only with nothing in it, with members from elsewhere behind its own.
+    fn object(
+        &mut self,
+        tree: &'a Tree,
+        mode: Mode,
+        others: Others<'_>,
+        reader: &mut Reader<'_>,
+        splice: &mut Splice,
+    ) -> Step {
+        match reader.next()? {
+            Node::Object(shape) => self.members(tree, mode, others, shape, reader, splice),
+            Node::Named(count) => self.named(tree, mode, others, count, reader, splice),
+            _ => Err(malformed("an object that is none").into()),
         }
-        splice.named(0);
-        Ok(())
     }
 
     /// A value that is kept.
     fn value(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
         let is_whole = mode == Mode::Keep && tree.is_whole();
         match reader.kind()? {
-            Kind::Object if !is_whole => match reader.next()? {
-                Node::Object(shape) => self.members(tree, mode, shape, reader, splice),
-                Node::Named(count) => self.named(tree, mode, count, reader, splice),
-                _ => Err(malformed("an object that is none").into()),
-            },
+            Kind::Object if !is_whole => self.object(tree, mode, &[], reader, splice),
             Kind::Array if !is_whole && tree.each().is_some() => match reader.next()? {
                 Node::Array(count) => self.elements(tree, mode, count, reader, splice),
                 _ => Err(malformed("an array that is none").into()),
@@ -167,6 +183,7 @@ impl<'a> Projector<'a> {
         &mut self,
         tree: &'a Tree,
         mode: Mode,
+        others: Others<'_>,
         shape: &Shape,
         reader: &mut Reader<'_>,
         splice: &mut Splice,
@@ -186,6 +203,12 @@ impl<'a> Projector<'a> {
                 Part::Enter(..) => reader.skip()?,
             }
         }
+        let mut added = 0;
+        for (number, value) in others {
+            added |= 1 << number;
+            splice.value(value)?;
+        }
+        let kept = (kept, added);
         if last.is_some_and(|(members, _)| members == kept) {
             return Ok(());
         }
@@ -209,6 +232,7 @@ impl<'a> Projector<'a> {
         &mut self,
         tree: &'a Tree,
         mode: Mode,
+        others: Others<'_>,
         count: usize,
         reader: &mut Reader<'_>,
         splice: &mut Splice,
@@ -220,7 +244,7 @@ impl<'a> Projector<'a> {
             kept.push(mode.keeps_member(tree.member(name), ahead.kind()?));
             ahead.skip()?;
         }
-        splice.named(kept.iter().filter(|&&keep| keep).count());
+        splice.named(kept.iter().filter(|&&keep| keep).count() + others.len());
         for keep in kept {
             if !keep {
                 reader.skip_many(2)?;
@@ -232,6 +256,10 @@ impl<'a> Projector<'a> {
                 Some(paths) => self.value(paths, mode, reader, splice)?,
                 None => splice.copy(reader, 1)?,
             }
+        }
+        for (number, value) in others {
+            splice.name(BESIDE[*number].0);
+            splice.value(value)?;
         }
         Ok(())
     }
@@ -262,14 +290,16 @@ impl<'a> Projector<'a> {
         Ok(())
     }
 
-    /// The number of the shape with those members of `shape` that are kept.
+    /// The number of the shape with those members of `shape` that are kept, and those from elsewhere.
     fn shape(&mut self, origin: Origin, shape: &Shape) -> Option<usize> {
         if let Some(&id) = self.by_origin.get(&origin) {
             return Some(id);
         }
-        let names = shape.names().iter().enumerate();
-        let names: Box<[Box<str>]> =
-            names.filter(|(index, _)| origin.2 & (1 << index) != 0).map(|(_, name)| name.clone()).collect();
+        let (kept, added) = origin.2;
+        let own = shape.names().iter().enumerate().filter(|(index, _)| kept & (1 << index) != 0);
+        let others = BESIDE.iter().enumerate().filter(|(number, _)| added & (1 << number) != 0);
+        let own = own.map(|(_, name)| name.clone());
+        let names: Box<[Box<str>]> = own.chain(others.map(|(_, (name, _))| (*name).into())).collect();
         let id = match self.by_names.get(&names) {
             Some(&id) => id,
             None if self.shapes.len() >= MAX_ANSWER_SHAPES => return None,
@@ -331,117 +361,5 @@ fn name<'a>(reader: &mut Reader<'a>) -> Result<&'a str> {
     match reader.next()? {
         Node::String(name) => Ok(name),
         _ => Err(malformed("a name is not text")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::OnceLock;
-
-    use proptest::prelude::*;
-    use serde_json::{Value as Json, json};
-
-    use super::super::literal::render;
-    use super::super::pointer::Pointer;
-    use super::*;
-    use crate::record::Shapes;
-
-    /// The answer with its shapes, and what unpacking would have given.
-    fn both(select: &Json, documents: &[Value], shapes: &Shapes) -> Vec<(Json, Json)> {
-        let projection = Projection::parse(select, &Pointer::root()).unwrap();
-        let records: Vec<_> =
-            documents.iter().map(|document| record::write(document, shapes).unwrap()).collect();
-        let stored = shapes.list();
-        let mut projector = Projector::new(&projection, &stored);
-        let answers: Vec<_> = records
-            .iter()
-            .map(|record| projector.project(&Reader::new(record, &stored).unwrap()).unwrap().to_vec())
-            .collect();
-        let all = projector.with_stored(&stored);
-        let mut pairs = Vec::new();
-        for (document, answer) in documents.iter().zip(&answers) {
-            let mut reader = Reader::new(answer, &all).unwrap();
-            let value = Value::read(&mut reader).unwrap();
-            assert!(reader.is_at_end());
-            pairs.push((render(&value), render(&projection.apply(document.clone()))));
-        }
-        pairs
-    }
-
-    /// Shapes to which none can be added any more, so that objects carry their names.
-    fn full() -> &'static Shapes {
-        static FULL: OnceLock<Shapes> = OnceLock::new();
-        FULL.get_or_init(|| {
-            let shapes = Shapes::empty();
-            for n in 0..crate::limits::MAX_SHAPES {
-                shapes.reserve(&[&format!("member {n}")]).unwrap();
-            }
-            shapes
-        })
-    }
-
-    fn value() -> impl Strategy<Value = Value> {
-        let scalar = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::Bool),
-            (-400i32..70_000).prop_map(|number| Value::Number(f64::from(number))),
-            prop::sample::select(vec!["", "a", "é", "😀", "longer text"])
-                .prop_map(|text| Value::String(text.to_owned())),
-            Just(Value::Bytes(vec![1, 2, 3])),
-        ];
-        scalar.prop_recursive(4, 40, 5, |inner| {
-            let members = prop::collection::btree_map(name(), inner.clone(), 0..4);
-            prop_oneof![
-                prop::collection::vec(inner, 0..5).prop_map(Value::Array),
-                members.prop_map(|members| Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
-    fn name() -> impl Strategy<Value = String> {
-        prop::sample::select(vec!["a", "b", "c", "é"]).prop_map(str::to_owned)
-    }
-
-    fn select() -> impl Strategy<Value = Json> {
-        let paths = vec!["a", "b", "a.b", "a.b.c", "a[]", "a[].b", "b[].a[]", "[\"é\"]", "c[][].a", "c.a"];
-        let paths = prop::collection::vec(prop::sample::select(paths), 0..4);
-        (paths, any::<bool>())
-            .prop_map(|(paths, omit)| if omit { json!({ "omit": paths }) } else { json!(paths) })
-    }
-
-    proptest! {
-        #[test]
-        fn copying_parts_gives_what_unpacking_gives(
-            documents in prop::collection::vec(prop::collection::btree_map(name(), value(), 0..4), 1..6),
-            select in select(),
-            named in any::<bool>(),
-        ) {
-            let own = Shapes::empty();
-            let shapes = if named { full() } else { &own };
-            let documents: Vec<_> =
-                documents.into_iter().map(|members| Value::Object(members.into_iter().collect())).collect();
-            for (answer, expected) in both(&select, &documents, shapes) {
-                prop_assert_eq!(answer, expected);
-            }
-        }
-    }
-
-    #[test]
-    fn an_answer_without_room_for_a_shape_carries_names() {
-        let shapes = Shapes::empty();
-        let names: Vec<String> = (0..12).map(|n| format!("m{n}")).collect();
-        // Which members are objects differs from record to record, and with it what is kept of them.
-        let document = |bits: usize| {
-            let member = |(n, name): (usize, &String)| {
-                let inside = Value::Object(vec![("x".to_owned(), Value::Number(1.0))]);
-                (name.clone(), if bits & (1 << n) == 0 { Value::Null } else { inside })
-            };
-            Value::Object(names.iter().enumerate().map(member).collect())
-        };
-        let documents: Vec<_> = (0..MAX_ANSWER_SHAPES + 10).map(document).collect();
-        let paths: Vec<String> = names.iter().map(|name| format!("{name}.x")).collect();
-        for (answer, expected) in both(&json!(paths), &documents, &shapes) {
-            assert_eq!(answer, expected);
-        }
     }
 }

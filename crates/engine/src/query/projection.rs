@@ -2,6 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
+use super::about::About;
+use super::filter::Place;
 use super::parse_filter::parse_path;
 use super::pointer::Pointer;
 use super::request::{members, string};
@@ -15,11 +17,22 @@ pub enum Projection {
     /// Everything.
     #[default]
     All,
-    /// What these paths lead to, in the objects and arrays around it.
-    Paths(Tree),
+    /// What these paths lead to, in the objects and arrays around it, and what is known beside the document.
+    Paths(Tree, Beside),
     /// Everything but what these paths lead to.
     Omit(Tree),
 }
+
+/// What of that which is known beside a document is returned as members of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// A bit for each of [`BESIDE`].
+    chosen: u8,
+}
+
+/// The names by which what is known beside documents is selected, in the order in which answers have it.
+pub(super) const BESIDE: [(&str, Place); 3] =
+    [("$id", Place::Id), ("$seq", Place::Seq), ("$createdSeq", Place::CreatedSeq)];
 
 /// Paths laid over each other.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +48,11 @@ pub struct Tree {
 impl Projection {
     pub(super) fn parse(json: &Json, at: &Pointer<'_>) -> Result<Self> {
         if json.is_array() {
-            return Ok(Self::Paths(tree(json, at)?));
+            return selection(json, at);
         }
         match members(json, at)?.iter().collect::<Vec<_>>().as_slice() {
-            [(name, json)] if *name == "omit" => Ok(Self::Omit(tree(json, &at.member("omit"))?)),
-            [(name, json)] if *name == "paths" => Ok(Self::Paths(tree(json, &at.member("paths"))?)),
+            [(name, json)] if *name == "omit" => omission(json, &at.member("omit")),
+            [(name, json)] if *name == "paths" => selection(json, &at.member("paths")),
             _ => Err(at.refused("expected an array of paths, or { \"omit\": [paths] }")),
         }
     }
@@ -47,41 +60,86 @@ impl Projection {
     pub(super) fn to_json(&self) -> Json {
         match self {
             Self::All => Json::Null,
-            Self::Paths(tree) => json!(tree.text),
-            Self::Omit(tree) => json!({ "omit": tree.text }),
+            Self::Paths(tree, beside) => json!([tree.sorted_text(), beside.names().collect::<Vec<_>>()]),
+            Self::Omit(tree) => json!({ "omit": tree.sorted_text() }),
         }
     }
 
-    /// What is returned of `document`.
+    /// What is returned of `document`, besides what is known beside it.
     pub(super) fn apply(&self, document: Value) -> Value {
         let projected = match self {
             Self::All => Some(document),
-            Self::Paths(tree) => tree.keep(document),
+            Self::Paths(tree, _) => tree.keep(document),
             Self::Omit(tree) => tree.omit(document),
         };
         projected.unwrap_or(Value::Object(Vec::new()))
     }
+
+    /// What is returned that is known beside a document, each with its number in [`BESIDE`]; what is not known is not there.
+    pub(super) fn beside(&self, about: &About<'_>) -> Result<Vec<(usize, Value)>> {
+        let Self::Paths(_, beside) = self else { return Ok(Vec::new()) };
+        let value = |number: usize| Ok(about.value(&BESIDE[number].1)?.map(|value| (number, value)));
+        beside.numbers().filter_map(|number| value(number).transpose()).collect()
+    }
 }
 
-fn tree(json: &Json, at: &Pointer<'_>) -> Result<Tree> {
+fn selection(json: &Json, at: &Pointer<'_>) -> Result<Projection> {
+    let (mut tree, mut beside) = (Tree::default(), Beside::default());
+    let texts = texts(json, at)?;
+    for (index, text) in texts.iter().enumerate() {
+        if text.starts_with('$') {
+            let expected = "unknown; expected a path, $id, $seq or $createdSeq (a member of such a name is written [\"$name\"])";
+            let number = BESIDE.iter().position(|(name, _)| name == text);
+            beside.chosen |= 1 << number.ok_or_else(|| at.index(index).refused(expected))?;
+        } else {
+            tree.add(&parse_path(text, &at.index(index))?);
+        }
+    }
+    for name in beside.names() {
+        if tree.member(name).is_some() {
+            let message = format!("of the document and from beside it there would be two members {name:?}");
+            return Err(at.refused(message));
+        }
+    }
+    Ok(Projection::Paths(tree, beside))
+}
+
+fn omission(json: &Json, at: &Pointer<'_>) -> Result<Projection> {
+    let mut tree = Tree::default();
+    for (index, text) in texts(json, at)?.iter().enumerate() {
+        let at = at.index(index);
+        if text.starts_with('$') {
+            let message =
+                "expected a path: only members are omitted (one of such a name is written [\"$name\"])";
+            return Err(at.refused(message));
+        }
+        tree.add(&parse_path(text, &at)?);
+    }
+    Ok(Projection::Omit(tree))
+}
+
+fn texts(json: &Json, at: &Pointer<'_>) -> Result<Vec<String>> {
     let Json::Array(paths) = json else { return Err(at.refused("expected an array of paths")) };
     if paths.len() > MAX_SELECT_PATHS {
         return Err(at.too_many("selected paths", paths.len(), MAX_SELECT_PATHS));
     }
-    let mut tree = Tree::default();
-    for (index, json) in paths.iter().enumerate() {
-        let at = at.index(index);
-        let path = parse_path(&string(json, &at)?, &at)?;
-        tree.text.push(path.to_string());
-        tree.add(&path);
+    paths.iter().enumerate().map(|(index, json)| string(json, &at.index(index))).collect()
+}
+
+impl Beside {
+    /// The numbers in [`BESIDE`] of what is returned.
+    fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..BESIDE.len()).filter(move |number| self.chosen & (1 << number) != 0)
     }
-    tree.text.sort_unstable();
-    tree.text.dedup();
-    Ok(tree)
+
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        self.numbers().map(|number| BESIDE[number].0)
+    }
 }
 
 impl Tree {
     fn add(&mut self, path: &Path) {
+        self.text.push(path.to_string());
         let mut tree = self;
         for step in path.steps() {
             tree = match step {
@@ -97,6 +155,14 @@ impl Tree {
             };
         }
         tree.whole = true;
+    }
+
+    /// The paths as they were written, the same for the same paths.
+    fn sorted_text(&self) -> Vec<&str> {
+        let mut text: Vec<&str> = self.text.iter().map(String::as_str).collect();
+        text.sort_unstable();
+        text.dedup();
+        text
     }
 
     /// Whether a path ends here.
@@ -183,6 +249,14 @@ mod tests {
         ] {
             assert_eq!(project(&select, DOCUMENT), expected, "{select}");
         }
+    }
+
+    #[test]
+    fn the_same_paths_are_written_the_same_and_what_lies_beside_differs_from_members_of_its_name() {
+        let written = |select: Json| Projection::parse(&select, &Pointer::root()).unwrap().to_json();
+        assert_eq!(written(json!(["b", "$seq", "a", "$id"])), written(json!(["$id", "$seq", "a", "b", "a"])));
+        assert_ne!(written(json!(["$id"])), written(json!(["[\"$id\"]"])));
+        assert_ne!(written(json!(["a"])), written(json!({ "omit": ["a"] })));
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl Run<'_> {
                 more = true;
                 return Ok(Flow::Stop);
             }
-            page.push(key, self.project(projector, bytes, &record)?);
+            page.push(key, self.project(projector, bytes, &about, &record)?);
             if page.len() >= limit || page.bytes().len() >= MAX_PAGE_BYTES {
                 last = Some((order::sort_key(order, &about, &record)?, key.to_vec()));
             }
@@ -261,7 +261,7 @@ impl Run<'_> {
             let sort_key = order::sort_key(order, &about, &record)?;
             let full_key = order::full_key(order, &sort_key, key);
             if after.as_ref().is_none_or(|after| full_key > *after) && collector.wants(&full_key) {
-                let record = self.project(projector, bytes, &record)?.to_vec();
+                let record = self.project(projector, bytes, &about, &record)?.to_vec();
                 collector.add(Kept { full_key, sort_key_len: sort_key.len(), key: key.to_vec(), record })?;
             }
             Ok(Flow::More)
@@ -305,11 +305,12 @@ impl Run<'_> {
         &self,
         projector: &'r mut Projector<'_>,
         bytes: &'r [u8],
+        about: &About<'_>,
         record: &Reader<'_>,
     ) -> Result<&'r [u8]> {
         match self.query.projection {
             Projection::All => Ok(envelope::document(bytes)),
-            _ => projector.project(record),
+            _ => projector.project(about, record),
         }
     }
 }

@@ -26,7 +26,8 @@ pub struct Path {
 
 impl Path {
     /// Reads a path as it is written. Names with other characters than letters, digits, `_`, `$` and `-` are written as
-    /// JSON strings in brackets. A dot at the beginning is allowed, as in the original system.
+    /// JSON strings in brackets. A dot at the beginning is allowed, as in the original system. Where a query takes a path, a
+    /// name at its beginning that begins with `$` stands for something else, unless it is in brackets.
     ///
     /// # Errors
     /// `ERR_VALIDATION` that names the byte at which the path makes no sense; `ERR_LIMIT` for more than
@@ -205,8 +206,10 @@ impl fmt::Display for Path {
         for (index, step) in self.steps.iter().enumerate() {
             match step {
                 Step::Each => f.write_str("[]")?,
-                Step::Member(name) if is_plain(name) && index == 0 => f.write_str(name)?,
-                Step::Member(name) if is_plain(name) => write!(f, ".{name}")?,
+                Step::Member(name) if is_plain(name) && index == 0 && !name.starts_with('$') => {
+                    f.write_str(name)?;
+                }
+                Step::Member(name) if is_plain(name) && index > 0 => write!(f, ".{name}")?,
                 Step::Member(name) => write!(f, "[{}]", serde_json::json!(name))?,
             }
         }

@@ -221,6 +221,11 @@ impl<'a> Reader<'a> {
         Ok((structure.unwrap_or_default(), text.unwrap_or_default()))
     }
 
+    /// The structure between here and where `behind`, a copy that went on, stands.
+    pub(super) fn structure_before(&self, behind: &Self) -> &'a [u8] {
+        self.structure.get(..self.structure.len() - behind.structure.len()).unwrap_or_default()
+    }
+
     /// What kind of value is next.
     ///
     /// # Errors

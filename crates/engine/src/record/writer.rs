@@ -26,24 +26,40 @@ fn write_with(document: &Value, shapes: Option<&Shapes>) -> Result<Vec<u8>> {
     if !matches!(document, Value::Object(_)) {
         return Err(refused("a document is an object"));
     }
-    let mut writer = Writer { structure: Vec::new(), text: String::new(), wide: false, shapes };
+    let mut writer = Writer::new(false, shapes);
     writer.value(document, 1)?;
     if !writer.text.is_ascii() {
         // The lengths of strings depend on it, and only the end of the document tells.
-        writer = Writer { structure: Vec::new(), text: String::new(), wide: true, shapes };
+        writer = Writer::new(true, shapes);
         writer.value(document, 1)?;
     }
     writer.finish()
+}
+
+/// The structure and the text of one value of a record that is not stored: its numbers may be infinite, as those of keys are.
+///
+/// # Errors
+/// As [`write()`].
+pub(super) fn write_part(value: &Value, wide: bool) -> Result<(Vec<u8>, String)> {
+    let mut writer = Writer { infinite: true, ..Writer::new(wide, None) };
+    writer.value(value, 1)?;
+    Ok((writer.structure, writer.text))
 }
 
 struct Writer<'a> {
     structure: Vec<u8>,
     text: String,
     wide: bool,
+    /// Whether numbers may be infinite.
+    infinite: bool,
     shapes: Option<&'a Shapes>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(wide: bool, shapes: Option<&'a Shapes>) -> Self {
+        Self { structure: Vec::new(), text: String::new(), wide, infinite: false, shapes }
+    }
+
     fn value(&mut self, value: &Value, depth: usize) -> Result<()> {
         match value {
             Value::Null => self.structure.push(tag::NULL),
@@ -85,7 +101,7 @@ impl Writer<'_> {
         reason = "what a cast would lose is ruled out before"
     )]
     fn number(&mut self, number: f64) -> Result<()> {
-        if !number.is_finite() {
+        if !number.is_finite() && !self.infinite {
             return Err(refused("a document holds only finite numbers"));
         }
         let whole = number as i32;
@@ -191,7 +207,8 @@ pub(super) fn push_head(structure: &mut Vec<u8>, tag: u8, number: usize) {
     push_varint(structure, number);
 }
 
-fn push_varint(structure: &mut Vec<u8>, mut number: usize) {
+/// A LEB128 number.
+pub(super) fn push_varint(structure: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         structure.push(number as u8 | 0x80);
         number >>= 7;

@@ -3,6 +3,7 @@
 
 pub mod expiry;
 pub mod gate_fs;
+pub mod queries;
 pub mod test_kv;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 mod execution;
 mod language;
 mod naive;
+mod projector;
 mod property;
 mod semantics;
 mod transactions;
@@ -135,12 +136,12 @@ impl Entries for Walked<'_> {
 }
 
 impl Commits for MemorySource {
-    fn put_by(&self, _: &[u8]) -> Result<Option<Seq>> {
-        Ok(Some(self.seq))
+    fn put_by(&self, key: &[u8]) -> Result<Option<Seq>> {
+        Ok(naive::put_by(&id_of(key)).and_then(Seq::new))
     }
 
-    fn created_by(&self, _: &[u8]) -> Result<Option<Seq>> {
-        Ok(None)
+    fn created_by(&self, key: &[u8]) -> Result<Option<Seq>> {
+        Ok(naive::created_by(&id_of(key)).and_then(Seq::new))
     }
 }
 
@@ -209,12 +210,16 @@ pub fn find_by(source: &MemorySource, query: &Query, plan: &plan::Plan) -> Resul
 
 /// The keys on a page, as values.
 pub fn ids(answer: &Answer) -> Vec<Json> {
-    let id = |(key, _): (&[u8], &[u8])| match keys::decode(key).unwrap() {
+    answer.page.records().map(|(key, _)| id_of(key)).collect()
+}
+
+/// An encoded key as a value.
+fn id_of(key: &[u8]) -> Json {
+    match keys::decode(key).unwrap() {
         Key::String(text) => json!(text),
         Key::Number(number) => json!(number as i64),
         other => json!(format!("{other:?}")),
-    };
-    answer.page.records().map(id).collect()
+    }
 }
 
 /// The record key that equals `value`, if one can.

@@ -10,9 +10,33 @@ pub fn matches(filter: &Json, document: &Json) -> bool {
         "$and" => condition.as_array().unwrap().iter().all(|one| matches(one, document)),
         "$or" => condition.as_array().unwrap().iter().any(|one| matches(one, document)),
         "$not" => !matches(condition, document),
-        "$id" => place(condition, &[document["id"].clone()]),
+        path if path.starts_with('$') => place(condition, &beside(path, document)),
         path => place(condition, &at(path, document)),
     })
+}
+
+/// What is known of a document beside it; the commits are made up from its id.
+pub fn beside(name: &str, document: &Json) -> Vec<Json> {
+    let id = &document["id"];
+    let found = match name {
+        "$id" => Some(id.clone()),
+        "$seq" => put_by(id).map(|seq| json!(seq)),
+        "$createdSeq" => created_by(id).map(|seq| json!(seq)),
+        other => panic!("{other}"),
+    };
+    found.into_iter().collect()
+}
+
+/// The commit that put the document with an id: one of few, so that there are equal ones. That of some is not known.
+pub fn put_by(id: &Json) -> Option<u64> {
+    let number = id.as_u64().unwrap_or(0);
+    (number % 11 != 3).then_some(100 + number * 7 % 5)
+}
+
+/// The commit that created it, which is not known of others.
+pub fn created_by(id: &Json) -> Option<u64> {
+    let number = id.as_u64().unwrap_or(0);
+    (number % 3 != 1).then_some(1 + number * 5 % 4)
 }
 
 /// The values at a path.
@@ -151,7 +175,7 @@ pub fn answer(query: &Json, documents: &[Json]) -> Vec<Json> {
         let by_term = |term: &Json| {
             let path = term["path"].as_str().unwrap();
             let value = |document: &Json| match path {
-                "$id" => Some(document["id"].clone()),
+                path if path.starts_with('$') => beside(path, document).first().cloned(),
                 path => at(path, document).first().cloned(),
             };
             let order = match (value(a), value(b)) {

@@ -83,6 +83,8 @@ fn filter() -> impl Strategy<Value = Json> {
         2 => (path(), value()).prop_map(|(path, value)| json!({ path: value })),
         1 => operators().prop_map(|tests| json!({ "$id": tests })),
         1 => (0..24).prop_map(|id| json!({ "$id": { "$gte": id } })),
+        1 => (100..106).prop_map(|seq| json!({ "$seq": { "$lte": seq } })),
+        1 => (1..5).prop_map(|seq| json!({ "$createdSeq": seq })),
     ];
     condition.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
@@ -94,7 +96,7 @@ fn filter() -> impl Strategy<Value = Json> {
 }
 
 fn order() -> impl Strategy<Value = Json> {
-    let term = (prop::sample::select(vec!["a", "b", "a.b", "$id"]), any::<bool>())
+    let term = (prop::sample::select(vec!["a", "b", "a.b", "$id", "$seq", "$createdSeq"]), any::<bool>())
         .prop_map(|(path, down)| json!({ "path": path, "dir": if down { "desc" } else { "asc" } }));
     prop::collection::vec(term, 0..3).prop_map(|mut terms| {
         if terms.len() == 2 && terms[0]["path"] == terms[1]["path"] {
@@ -127,14 +129,26 @@ proptest! {
     fn every_plan_answers_as_the_naive_evaluator(
         documents in documents(), filter in filter(), order in order(), size in 1usize..5,
     ) {
-        let body = json!({ "where": filter, "orderBy": order });
+        let body = json!({ "where": filter, "orderBy": order, "select": ["id", "$id", "$seq", "$createdSeq"] });
         let expected = naive::answer(&body, &documents);
+        let selected = |id: &Json| {
+            let mut members = serde_json::Map::from_iter([("id".to_owned(), id.clone())]);
+            for name in ["$id", "$seq", "$createdSeq"] {
+                let value = naive::beside(name, &json!({ "id": id })).pop();
+                members.extend(value.map(|value| (name.to_owned(), value)));
+            }
+            Json::Object(members)
+        };
+        let items: Vec<Json> = expected.iter().map(selected).collect();
         let source = MemorySource::new(&documents, indexes());
         let whole = query(&body);
         prop_assert_eq!(ids(&find(&source, &whole).unwrap()), expected.clone());
         prop_assert_eq!(count(&source, &whole).unwrap(), expected.len() as u64);
         for plan in planner::every_plan(&source, &whole).unwrap() {
-            prop_assert_eq!(ids(&find_by(&source, &whole, &plan).unwrap()), expected.clone(), "{:?}", plan);
+            let answer = find_by(&source, &whole, &plan).unwrap();
+            prop_assert_eq!(ids(&answer), expected.clone(), "{:?}", plan);
+            let json: Json = serde_json::from_slice(&answer.to_json().unwrap()).unwrap();
+            prop_assert_eq!(&json["items"], &json!(items), "{:?}", plan);
             let mut paged = Vec::new();
             let mut page = Query { limit: Some(size), ..whole.clone() };
             loop {
