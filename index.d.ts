@@ -25,7 +25,7 @@ export type { Key } from './lib/keys.js';
 export { WriteOperation } from './lib/operation.js';
 export { type Changed, Query } from './lib/query.js';
 export type { ChangeOptions } from './lib/query-spec.js';
-export { type Alternative, type Analysis, type AnyOperators, type AnyPath, type ArrayOperators, type At, type CommitOperators, type Cursor, type Explanation, type FindSpec, type Operators, type OrderOperators, type OrderPath, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type StringOperators, type TypeName, type Where, type Without, } from './lib/query-types.js';
+export { type Alternative, type Analysis, type AnyOperators, type AnyPath, type ArrayOperators, type At, type BesideDocument, type CommitOperators, type Cursor, type Explanation, type FindSpec, type Operators, type OrderOperators, type OrderPath, type OrderTerm, type Path, type PlanNode, path, type QueryHints, type QueryPage, type Select, type SelectPath, type StringOperators, type TypeName, type Where, type Without, } from './lib/query-types.js';
 export { type CollectionOptions, type IndexReadOptions, type IndexScanOptions, ReadCollection, } from './lib/read-collection.js';
 export type { CheckedContents, CheckedFile, ContentFault, FileFault, RepairNote, ReportedKey, SalvageLoss, SalvageReport, VerifyReport, } from './lib/repair.js';
 export type { DiscardedTail, Latencies, Latency, RecoveryReport, StoreMetrics } from './lib/reports.js';

@@ -1,5 +1,6 @@
 /** What must and must not compile of queries. Checked by `tsc`, never run. */
 import {
+  type AnyIndexes,
   type At,
   type Cursor,
   FountainStore,
@@ -26,6 +27,15 @@ interface User {
 type Figure =
   | { id: string; kind: 'circle'; radius: number; at: { x: number; y: number } }
   | { id: string; kind: 'square'; side: number; marks: { note: string; by: string }[] }
+
+/** Documents with parts of several kinds below. */
+interface Drawing {
+  id: string
+  figure: Figure
+  more?: ({ kind: 'line'; from: number; to: number } | { kind: 'text'; text: string } | string)[]
+  frame: { width: number; style: { color: string; dash: number } } | string | null
+  notes: Record<string, { by: string; at: number }>
+}
 
 /** Equality of types, as the compiler sees it. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -71,7 +81,7 @@ export async function compiles(): Promise<void> {
   users.find({ asOf: 'yesterday' })
 
   const query = users.find().where({ age: 3 }).orderBy('age', 'desc').orderBy('$id').limit(3)
-  assert<Same<typeof query, Query<User, User>>>()
+  assert<Same<typeof query, Query<User, User, AnyIndexes, string>>>()
   const page = await query.select('id', 'age').page(50)
   assert<Same<typeof page.next, Cursor | undefined>>()
   if (page.next) await query.after(page.next).toArray()
@@ -122,6 +132,57 @@ export async function compiles(): Promise<void> {
     // @ts-expect-error of the other kind
     some.at
   }
+  // Below, too: what belongs together stays together.
+  const drawings = store.collection<Drawing>('drawings')
+  const drawing = await drawings
+    .find({
+      select: ['figure.kind', 'figure.radius', 'figure.at.x', 'more[].kind', 'more[].text', 'frame.style.color'],
+    })
+    .first()
+  if (drawing?.figure.kind === 'circle') {
+    assert<Same<typeof drawing.figure.radius, number>>()
+    drawing.figure.at.x.toFixed()
+    // @ts-expect-error not selected
+    drawing.figure.at.y
+  } else if (drawing) {
+    // @ts-expect-error of the other kind
+    drawing.figure.radius
+  }
+  for (const one of drawing?.more ?? []) {
+    // An element that is text has none of it, and is left out.
+    if (one.kind === 'text') assert<Same<typeof one.text, string>>()
+    // @ts-expect-error not selected
+    else one.from
+  }
+  if (drawing?.frame) assert<Same<typeof drawing.frame.style.color, string>>()
+  // @ts-expect-error not there where the frame is text or null
+  drawing?.frame.style
+  const whole = await drawings.find().select('figure', 'figure.kind', 'more[]', 'more[].kind').first()
+  assert<Same<NonNullable<typeof whole>['figure'], Figure>>()
+  assert<Same<NonNullable<typeof whole>['more'], Drawing['more']>>()
+  assert<Same<Select<Drawing, 'notes.x.by'>['notes']['x'], { by: string }>>()
+
+  // What is known of a document beside it.
+  const events = store.collection<{ id: number; text: string }>('events')
+  const known = await events.find({ select: ['text', '$id', '$seq'], orderBy: [{ path: '$seq', dir: 'desc' }] }).first()
+  assert<Same<NonNullable<typeof known>['$id'], number>>()
+  assert<Same<NonNullable<typeof known>['$seq'], number | undefined>>()
+  known?.text.trim()
+  // @ts-expect-error not selected
+  known?.$createdSeq
+  // @ts-expect-error not selected
+  known?.id
+  const created = await events
+    .find()
+    .where({ $seq: { $gt: 3 } })
+    .select('$createdSeq')
+    .orderBy('$createdSeq')
+    .first()
+  created?.$createdSeq?.toFixed()
+  // @ts-expect-error a query finds no deleted document
+  events.find().select('$deleted')
+  // @ts-expect-error only members can be omitted
+  events.find().omit('$id')
   // @ts-expect-error unknown path to omit
   users.find({ select: { omit: ['nope'] } })
   const counted = await users.find({ count: 'exact' }).page()

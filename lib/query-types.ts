@@ -3,6 +3,7 @@
  * Paths go four steps deep; `path('a.b.c.d.e')` is for deeper ones. The language itself is described in `docs/query.md`.
  */
 import type { AnyIndexes } from './definition.js'
+import type { Key } from './keys.js'
 import type { ReadOptions, Sequence } from './types.js'
 
 /** What has no members that a path could lead to. */
@@ -215,33 +216,53 @@ export interface FindSpec<T, I = AnyIndexes> extends ReadOptions {
   allowRegex?: boolean | undefined
 }
 
-type Shape<T, P extends string> = P extends `${infer H}.${infer R}`
-  ? Wrap<T, H, Shape<Step<T, H>, R>>
-  : P extends `${string}[]`
-    ? Wrap<T, P, Step<T, P>>
-    : P extends keyof T
-      ? { [X in P]: T[P] }
-      : never
-type Wrap<T, S extends string, V> = S extends `${infer A}[]`
-  ? A extends keyof T
-    ? { [X in A]: V[] | Absent<T, A> }
-    : never
-  : S extends keyof T
-    ? { [X in S]: V | Absent<T, S> }
-    : never
-type Absent<T, K> = K extends keyof T ? Extract<T[K], null | undefined> : never
-type Together<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer X) => void ? X : never
+/** The first step of each path, without `[]`. */
+type First<P extends string> = P extends `${infer A}.${string}`
+  ? A extends `${infer B}[]`
+    ? B
+    : A
+  : P extends `${infer B}[]`
+    ? B
+    : P
+// A member is looked at once for all paths that go through it, so that each part of a union keeps what belongs together.
+type Chosen<T, K extends keyof T, P extends string> = { [N in K]: Part<T[N], N & string, P> }
+type Part<V, K extends string, P extends string> = K extends P
+  ? V
+  : V extends Leaf
+    ? undefined
+    : V extends readonly (infer E)[]
+      ? `${K}[]` extends P
+        ? V
+        : PartOf<E, After<P, `${K}[].`>>[]
+      : PartOf<V, After<P, `${K}.`>>
+type PartOf<V, P extends string> = V extends Leaf ? never : Chosen<V, First<P> & keyof V, P>
+
+/** What is known of a document beside it, as members of what is selected. */
+export interface BesideDocument<K> {
+  /** The key. */
+  $id: K
+  /** The sequence of the commit that put it there; not there for what a transaction has written itself. */
+  $seq?: Sequence
+  /**
+   * The sequence of the commit that put it there first since it was last deleted; not there where the history that would
+   * tell is not kept, and for what a transaction has written itself.
+   */
+  $createdSeq?: Sequence
+}
+
+/** What can be selected: paths, and what is known of a document beside it. */
+export type SelectPath<T> = Path<T> | keyof BesideDocument<unknown>
 
 /**
- * What is left of a document: `Select<User, 'id' | 'address.city'>` is `{ id: string } & { address: { city: string } }`. Of a
- * union, each part keeps what it has.
+ * What is left of a document: `Select<User, 'id' | 'address.city'>` is `{ id: string; address: { city: string } }`. Of a
+ * union, each part keeps what it has, also below. `K` is the type of the key, for `$id`.
  */
-export type Select<T, P extends string> =
+export type Select<T, P extends string, K = Key> =
   IsLoose<T> extends true
     ? { readonly [member: string]: unknown }
-    : T extends Leaf
-      ? never
-      : Together<P extends string ? Shape<T, P> : never>
+    : [P & keyof BesideDocument<K>] extends [never]
+      ? PartOf<T, P>
+      : PartOf<T, Exclude<P, keyof BesideDocument<K>>> & Pick<BesideDocument<K>, P & keyof BesideDocument<K>>
 
 type After<P extends string, H extends string> = P extends `${H}${infer R}` ? R : never
 // No branch of these is `T` itself, from which the compiler would infer what `T` is.

@@ -5,6 +5,7 @@
 import { NEWEST } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
+import type { Key } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PIECE_DOCUMENTS, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import type { Moment } from './moment.js'
 import { type AskPiece, Pieces } from './pieces.js'
@@ -20,6 +21,7 @@ import type {
   QueryHints,
   QueryPage,
   Select,
+  SelectPath,
   Where,
   Without,
 } from './query-types.js'
@@ -70,8 +72,8 @@ interface Meta {
   readonly shapes?: { readonly first: number; readonly names: readonly (readonly string[])[] }
 }
 
-/** A query of documents `T` that answers with `R`. Iterating it reads one state, page by page. */
-export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
+/** A query of documents `T` with keys `K` that answers with `R`. Iterating it reads one state, page by page. */
+export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements AsyncIterable<R> {
   readonly #context: QueryContext
   readonly #parts: QueryParts
 
@@ -82,39 +84,42 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
   }
 
   /** Only documents for which these conditions hold, too. */
-  where(conditions: Where<T>): Query<T, R, I> {
+  where(conditions: Where<T>): Query<T, R, I, K> {
     const added = queryJson(conditions, 'where', 'conditions')
     const { where } = this.#parts
     return this.#with({ where: where === undefined ? added : { $and: [where, added] } })
   }
 
-  /** Only what these paths lead to, in the objects and arrays around it. Replaces an earlier selection. */
-  select<const P extends readonly Path<T>[]>(...paths: P): Query<T, Select<T, P[number]>, I> {
-    return new Query<T, Select<T, P[number]>, I>(this.#context, { ...this.#parts, select: [...paths] })
+  /**
+   * Only what these paths lead to, in the objects and arrays around it; `$id`, `$seq` and `$createdSeq` add what is known of
+   * the document beside it. Replaces an earlier selection.
+   */
+  select<const P extends readonly SelectPath<T>[]>(...paths: P): Query<T, Select<T, P[number], K>, I, K> {
+    return new Query<T, Select<T, P[number], K>, I, K>(this.#context, { ...this.#parts, select: [...paths] })
   }
 
   /** All but what these paths lead to. Replaces an earlier selection. */
-  omit<const P extends readonly Path<T>[]>(...paths: P): Query<T, Without<T, P[number]>, I> {
-    return new Query<T, Without<T, P[number]>, I>(this.#context, { ...this.#parts, select: { omit: [...paths] } })
+  omit<const P extends readonly Path<T>[]>(...paths: P): Query<T, Without<T, P[number]>, I, K> {
+    return new Query<T, Without<T, P[number]>, I, K>(this.#context, { ...this.#parts, select: { omit: [...paths] } })
   }
 
   /** Ordered by this path, after the paths given before. */
-  orderBy(path: OrderPath<T>, dir: 'asc' | 'desc' = 'asc'): Query<T, R, I> {
+  orderBy(path: OrderPath<T>, dir: 'asc' | 'desc' = 'asc'): Query<T, R, I, K> {
     return this.#with({ orderBy: [...(this.#parts.orderBy ?? []), { path, dir }] })
   }
 
   /** At most this many documents, at least 1. */
-  limit(count: number): Query<T, R, I> {
+  limit(count: number): Query<T, R, I, K> {
     return this.#with({ limit: checkedSize(count, 'limit') })
   }
 
   /** Only what comes after the page that ended there. */
-  after(cursor: Cursor): Query<T, R, I> {
+  after(cursor: Cursor): Query<T, R, I, K> {
     return this.#with({ cursor })
   }
 
   /** What is known or demanded about how documents are found. */
-  hint({ index, requireIndex, maxScanned, timeoutMs }: QueryHints<I>): Query<T, R, I> {
+  hint({ index, requireIndex, maxScanned, timeoutMs }: QueryHints<I>): Query<T, R, I, K> {
     return this.#with({
       ...(index !== undefined && { hint: { index } }),
       ...(requireIndex !== undefined && { requireIndex }),
@@ -191,8 +196,8 @@ export class Query<T, R = T, I = AnyIndexes> implements AsyncIterable<R> {
     return meta.explain as Explanation
   }
 
-  #with(parts: QueryParts): Query<T, R, I> {
-    return new Query<T, R, I>(this.#context, { ...this.#parts, ...parts })
+  #with(parts: QueryParts): Query<T, R, I, K> {
+    return new Query<T, R, I, K>(this.#context, { ...this.#parts, ...parts })
   }
 
   async *#readPages(

@@ -26,7 +26,7 @@ import { anything, boolean, checkOptions, integer, type OptionRules, requireStri
 import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
 import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
-import type { FindSpec, Path, Select, Without } from './query-types.js'
+import type { FindSpec, Path, Select, SelectPath, Without } from './query-types.js'
 import { encodeRange } from './range.js'
 import { asDocument, asJson, PENDING, type ReadSource, readLater, readMany, readNow, type WriteSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
@@ -231,20 +231,20 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
    *
    * @throws StoreError for what is not a query; what only the engine can judge rejects the answer
    */
-  find<const P extends readonly Path<T>[]>(
+  find<const P extends readonly SelectPath<T>[]>(
     spec: FindSpec<T, I> & { readonly select: P },
-  ): Query<T, Select<T, P[number]>, I>
+  ): Query<T, Select<T, P[number], K>, I, K>
   find<const P extends readonly Path<T>[]>(
     spec: FindSpec<T, I> & { readonly select: { readonly omit: P } },
-  ): Query<T, Without<T, P[number]>, I>
-  find(spec?: FindSpec<T, I>): Query<T, T, I>
+  ): Query<T, Without<T, P[number]>, I, K>
+  find(spec?: FindSpec<T, I>): Query<T, T, I, K>
   find(spec?: object): unknown {
     this.source.core.assertOpen()
     const { parts, regex, state: given, signal } = checkedSpec(spec)
     const state = this.#state(given)
     const lease = () => this.#lease(state)
     const moment = state instanceof Moment ? state : undefined
-    return new Query<T, T, I>({ source: this.#in(state), lease, moment, regex, signal }, parts)
+    return new Query<T, T, I, K>({ source: this.#in(state), lease, moment, regex, signal }, parts)
   }
 
   /**
