@@ -266,6 +266,54 @@ test('a getter that writes to the store while its document is encoded disturbs n
   )
 })
 
+test('a getter of a document whose shape is known is asked once, and what it said is stored', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: string; inner: { n: number } }>('things')
+  await things.put({ id: 'first', inner: { n: 0 } })
+  let calls = 0
+  const inner = {
+    get n() {
+      return ++calls
+    },
+  }
+  await things.put({ id: 'second', inner })
+  t.is(calls, 1)
+  t.deepEqual(await things.get('second'), { id: 'second', inner: { n: 1 } })
+})
+
+test('a member that all objects inherit is not stored, also where one of its name was before', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: string; inherited?: number }>('things')
+  await things.put({ id: 'own', inherited: 1 })
+  Object.defineProperty(Object.prototype, 'inherited', { value: 2, enumerable: true, configurable: true })
+  const put = things.put({ id: 'other' })
+  const batch = things.batch([{ put: { id: 'of a batch' } }])
+  Reflect.deleteProperty(Object.prototype, 'inherited')
+  await Promise.all([put, batch])
+  t.deepEqual(await things.scan().toArray(), [{ id: 'of a batch' }, { id: 'other' }, { id: 'own', inherited: 1 }])
+})
+
+test('a member named by a symbol is refused in an object of a known shape, also if it is hidden', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: string; a: object }>('things')
+  await things.put({ id: 'x', a: { n: 1 } })
+  const hidden = Object.defineProperty({ n: 1 }, Symbol('s'), { value: 1 })
+  for (const a of [{ n: 1, [Symbol('s')]: 1 }, hidden]) {
+    await fails(t, () => things.put({ id: 'y', a }), { code: 'ERR_VALIDATION', place: '$.a[Symbol(s)]' })
+  }
+  t.is(await things.get('y'), undefined)
+})
+
+test('a document that could not be written to its end leaves nothing to the next one', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: string; a: unknown; b: unknown }>('things')
+  await things.put({ id: 'x', a: { n: 1, m: 2 }, b: 'text' })
+  const broken = { n: 'more text', m: () => 1 }
+  await fails(t, () => things.put({ id: 'y', a: broken, b: 'text' }), { code: 'ERR_VALIDATION', place: '$.a.m' })
+  await things.put({ id: 'z', a: { n: 3, m: 'é' }, b: [1] })
+  t.deepEqual(await things.get('z'), { id: 'z', a: { n: 3, m: 'é' }, b: [1] })
+})
+
 test('a short text of a large document does not hold what lies between it and the next in memory', async (t) => {
   const things = (await newStore(t)).collection<{ id: number; title: string; v: Float32Array }>('things')
   const COUNT = 10_000

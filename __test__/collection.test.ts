@@ -236,6 +236,61 @@ test('a bad item of a batch is named, and nothing of the batch happens', async (
   t.is(store.sequence, 0)
 })
 
+test('a batch that is refused at its last item leaves nothing to the next one', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: number; n: number }>('things')
+  const items = [{ put: { id: 1, n: 1 } }, { delete: 2 }, { put: { id: 3, n: Number.NaN } }]
+  await fails(t, () => things.batch(items), { code: 'ERR_VALIDATION', place: '$.n', says: /items\[2\]/ })
+  await things.batch([{ put: { id: 4, n: 4 } }])
+  t.deepEqual(await things.scan().toArray(), [{ id: 4, n: 4 }])
+  t.like(store.metrics(), { puts: 1, deletes: 0 })
+})
+
+test('getters of a batch may write, batches too, and disturb neither what they write nor the batch', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: string; n: number }>('things')
+  await things.put({ id: 'known', n: 0 })
+  const inner: Promise<{ sequence: number }>[] = []
+  const writing = (id: string) => ({
+    id,
+    get n() {
+      const name = `inner${inner.length}`
+      inner.push(things.put({ id: name, n: 1 }), things.batch([{ put: { id: `${name}b`, n: 2 } }, { delete: 'known' }]))
+      return 3
+    },
+  })
+  const outer = await things.batch([{ put: writing('a') }, { insert: writing('b') }, { put: { id: 'c', n: 4 } }])
+  const sequences = (await Promise.all(inner)).map(({ sequence }) => sequence)
+  // What was called first is committed first.
+  t.deepEqual(
+    sequences,
+    [...sequences].sort((a, b) => a - b),
+  )
+  t.is(outer.sequence, Math.max(...sequences) + 1)
+  const found = (await things.scan().toArray()).map(({ id, n }) => [id, n])
+  const written = Array.from({ length: inner.length / 2 }, (_, i) => [
+    [`inner${2 * i}`, 1],
+    [`inner${2 * i}b`, 2],
+  ]).flat()
+  t.deepEqual(found, [['a', 3], ['b', 3], ['c', 4], ...written])
+})
+
+test('a batch is as long as its array was when it was called', async (t) => {
+  const store = await newStore(t)
+  const things = store.collection<{ id: number; n: number }>('things')
+  const items: { put: { id: number; n: number } }[] = []
+  const growing = {
+    id: 1,
+    get n() {
+      if (items.length < 5) items.push({ put: { id: items.length + 1, n: 0 } })
+      return 1
+    },
+  }
+  items.push({ put: growing })
+  await things.batch(items)
+  t.deepEqual(await things.scan().toArray(), [{ id: 1, n: 1 }])
+})
+
 test('store.batch takes operations of its own store only', async (t) => {
   const store = await newStore(t)
   const other = await newStore(t)

@@ -43,6 +43,26 @@ test('documents are found by what the function computes, however they are writte
   t.like(info, { name: 'byWord', kind: 'multi', on: [], computed: 1, sparse: true, state: 'ready' })
 })
 
+test('a function that writes disturbs neither what it writes nor the document it was asked about', async (t) => {
+  const store = await newStore(t)
+  const log = store.collection<Note>('log')
+  const writes: Promise<unknown>[] = []
+  const values = (note: Note) => {
+    writes.push(log.put({ id: `log of ${note.id}`, text: 'another text, and a longer one' }))
+    return words(note)
+  }
+  const notes = store.collection('notes', { schema: type<Note>(), indexes: { byWord: { version: 1, values } } })
+  await notes.ready()
+  await notes.put({ id: 'a', text: 'fountain pen' })
+  await notes.batch([{ put: { id: 'b', text: 'pen' } }, { put: { id: 'c', text: 'ink' } }])
+  await Promise.all(writes)
+  t.deepEqual(await notes.byIndex('byWord', 'pen'), [
+    { id: 'a', text: 'fountain pen' },
+    { id: 'b', text: 'pen' },
+  ])
+  t.deepEqual(ids(await log.scan().toArray()), ['log of a', 'log of b', 'log of c'])
+})
+
 test('what was there before is computed, and keeps its own moment of expiry', async (t) => {
   const path = directory(t)
   const store = await FountainStore.open(path)

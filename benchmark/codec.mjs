@@ -19,7 +19,7 @@ import { FountainStore } from '../index.mjs'
 const require = createRequire(import.meta.url)
 const { readRecord } = require('../lib/record/reader.js')
 const { ShapeTable } = require('../lib/record/shapes.js')
-const { writeRecord } = require('../lib/record/writer.js')
+const { copyOf, writeRecord } = require('../lib/record/writer.js')
 
 const DOCUMENTS = 20_000
 const ROUNDS = 9
@@ -57,7 +57,7 @@ function ownCodec() {
   const shapes = new ShapeTable(source)
   const root = shapes.rootOf(0)
   return {
-    encode: (document) => writeRecord(document, undefined, root, shapes),
+    encode: (document) => copyOf(writeRecord(document, undefined, root, shapes)),
     decode: (bytes) => readRecord(bytes, 0, bytes.length, shapes),
   }
 }

@@ -16,14 +16,15 @@ import { describe, StoreError } from './errors.js'
 import { MAX_BIGINT_BYTES, MAX_COMPUTED_BYTES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH } from './limits.js'
 import { isPlainObject } from './record/plain.js'
 import type { Place, ShapeTable } from './record/shapes.js'
-import { REFUSED, TOO_LARGE, writeRecord } from './record/writer.js'
+import { REFUSED, type RecordBytes, TOO_LARGE, writeRecord } from './record/writer.js'
 
 const IDENTIFIER = /^[A-Za-z_$][A-Za-z0-9_$]*$/
 const BIGINT_END = 1n << BigInt(8 * MAX_BIGINT_BYTES)
 const { getOwnPropertySymbols, keys: ownKeys } = Object
 
 /**
- * The record of a document. `without` names a member to leave out: the key, when records cannot hold it.
+ * The record of a document, good until the next one is encoded. `without` names a member to leave out: the key, when records
+ * cannot hold it.
  *
  * @throws StoreError `ERR_VALIDATION` or `ERR_TOO_LARGE`
  */
@@ -33,7 +34,7 @@ export function encodeDocument(
   root: Place,
   shapes: ShapeTable,
   without?: string,
-): Buffer {
+): RecordBytes {
   try {
     return writeRecord(document, without, root, shapes)
   } catch (error) {
@@ -44,7 +45,7 @@ export function encodeDocument(
 }
 
 /**
- * The record of the values that were computed from a document, by index.
+ * The record of the values that were computed from a document, by index, good until the next one is encoded.
  *
  * @throws StoreError `ERR_VALIDATION` or `ERR_TOO_LARGE`
  */
@@ -53,9 +54,9 @@ export function encodeValues(
   collection: string,
   root: Place,
   shapes: ShapeTable,
-): Buffer {
+): RecordBytes {
   const record = encodeDocument(values, collection, root, shapes)
-  if (record.length <= MAX_COMPUTED_BYTES) return record
+  if (record.end - record.start <= MAX_COMPUTED_BYTES) return record
   const message = `the values computed for the indexes of a document are over the limit of ${MAX_COMPUTED_BYTES} bytes`
   throw new StoreError('ERR_TOO_LARGE', message, { collection, place: '$', details: { limit: MAX_COMPUTED_BYTES } })
 }

@@ -17,15 +17,15 @@ import {
   listIndexes,
 } from './indexes.js'
 import { EXPIRY_OPTIONS } from './keeping.js'
-import { type Key, keyBytes } from './keys.js'
+import type { Key } from './keys.js'
 import { MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { WriteOperation } from './operation.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
-import { prepareDelete, prepareJson, preparePut } from './prepare.js'
+import { kept, prepareDelete, prepareJson, preparePut } from './prepare.js'
 import { type Changed, change } from './query.js'
 import { type ChangeOptions, checkedSet, checkedWhere } from './query-spec.js'
 import type { Where } from './query-types.js'
-import type { ReadSource } from './read.js'
+import type { ReadSource, WriteSource } from './read.js'
 import { ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
 import { judges } from './schema.js'
@@ -48,7 +48,7 @@ import type {
 } from './types.js'
 import { updateHere } from './update-here.js'
 import { followCollection } from './watch.js'
-import type { PreparedWrite } from './write-buffer.js'
+import type { PreparedWrite, WriteBuffer } from './write-buffer.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const WRITE_OPTIONS: OptionRules<WriteOptions> = { durability: oneOf('memory', 'os', 'disk'), signal }
@@ -97,12 +97,7 @@ export class Collection<
    * commit put there, otherwise it rejects with `ERR_CONFLICT`.
    */
   put(document: In, options?: PutOptions): Promise<Commit> {
-    return this.#write(
-      () => [preparePut(this.source, document, options?.ifSequence, options)],
-      options,
-      PUT_OPTIONS,
-      'put',
-    )
+    return this.#write(preparePutting, document, options, PUT_OPTIONS, 'put')
   }
 
   /**
@@ -110,17 +105,12 @@ export class Collection<
    * holds the key of this collection's documents.
    */
   putJson(json: string, options?: PutOptions): Promise<Commit> {
-    return this.#write(
-      () => [prepareJson(this.source, json, options?.ifSequence, options)],
-      options,
-      PUT_OPTIONS,
-      'putJson',
-    )
+    return this.#write(preparePuttingJson, json, options, PUT_OPTIONS, 'putJson')
   }
 
   /** Stores a document under a key that has none; rejects with `ERR_EXISTS` if there is one. */
   insert(document: In, options?: InsertOptions): Promise<Commit> {
-    return this.#write(() => [preparePut(this.source, document, 'absent', options)], options, INSERT_OPTIONS, 'insert')
+    return this.#write(prepareInserting, document, options, INSERT_OPTIONS, 'insert')
   }
 
   /** As `insert`, but resolves with undefined, having written nothing, if there is a document under the key. */
@@ -135,7 +125,7 @@ export class Collection<
 
   /** Deletes the document under `key`; fine if there is none. With `ifSequence` as for `put`. */
   delete(key: K, options?: DeleteOptions): Promise<Commit> {
-    return this.#write(() => [prepareDelete(this.source, key, options?.ifSequence)], options, DELETE_OPTIONS, 'delete')
+    return this.#write(prepareDeleting, key, options, DELETE_OPTIONS, 'delete')
   }
 
   /**
@@ -143,7 +133,22 @@ export class Collection<
    * batch writes nothing and answers with the newest sequence.
    */
   batch(items: readonly BatchItem<In, K>[], options?: BatchOptions): Promise<Commit> {
-    return this.#write(() => this.#prepareBatch(items), options, BATCH_OPTIONS, 'batch')
+    const { core } = this.source
+    try {
+      core.assertOpen()
+      const checked = checkOptions(options, BATCH_OPTIONS, 'batch')
+      const { durability = core.durability, signal, requireSequenceAtLeast: least } = checked
+      signal?.throwIfAborted()
+      if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put }, { insert } and { delete }', items)
+      const count = items.length
+      let puts = 0
+      const add = (operations: WriteBuffer) => (puts = this.#addItems(items, count, operations))
+      const committed = core.writeAll(count, add, durability, least)
+      core.activity.batch(this.name, puts, count - puts)
+      return committed
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**
@@ -274,7 +279,7 @@ export class Collection<
 
   #operation(write: PreparedWrite): WriteOperation {
     this.source.core.assertOpen()
-    return new WriteOperation(this.source.core, checkedKey(write))
+    return new WriteOperation(this.source.core, kept(write))
   }
 
   #change(
@@ -305,8 +310,9 @@ export class Collection<
     }
   }
 
-  #write<O extends BatchOptions>(
-    prepare: () => readonly PreparedWrite[],
+  #write<O extends WriteOptions>(
+    prepare: (source: WriteSource, argument: unknown, options: O | undefined) => PreparedWrite,
+    argument: unknown,
     options: O | undefined,
     rules: OptionRules<O>,
     where: string,
@@ -314,62 +320,74 @@ export class Collection<
     const { core } = this.source
     try {
       core.assertOpen()
-      const {
-        durability = core.durability,
-        signal,
-        requireSequenceAtLeast: least,
-      } = checkOptions(options, rules, where)
+      const { durability = core.durability, signal } = checkOptions<WriteOptions>(options, rules, where)
       signal?.throwIfAborted()
-      const writes = prepare()
-      const committed = core.write(writes, durability, least)
-      this.#note(where, writes)
+      const write = prepare(this.source, argument, options)
+      const committed = core.queue.push(write, durability)
+      if (write.record === undefined) core.activity.delete(this.name)
+      else core.activity.put(this.name)
       return committed
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** Counts and logs writes that were asked for. */
-  #note(where: string, writes: readonly PreparedWrite[]): void {
-    const { activity } = this.source.core
-    if (where === 'batch') {
-      const puts = writes.reduce((sum, { record }) => (record === undefined ? sum : sum + 1), 0)
-      activity.batch(this.name, puts, writes.length - puts)
-    } else if (where === 'delete') {
-      activity.delete(this.name)
-    } else {
-      activity.put(this.name)
+  /** Appends the writes of a batch, and says how many of them are puts. */
+  #addItems(items: readonly unknown[], count: number, operations: WriteBuffer): number {
+    let puts = 0
+    for (let index = 0; index < count; index++) {
+      const write = this.#prepareItem(items[index], index)
+      // At once, before the next one is prepared.
+      operations.appendToBatch(write)
+      if (write.record !== undefined) puts++
     }
+    return puts
   }
 
-  #prepareBatch(items: unknown): PreparedWrite[] {
-    if (!Array.isArray(items)) throw invalidArgument('items', 'an array of { put }, { insert } and { delete }', items)
-    return items.map((item: unknown, index) => {
-      const names = isPlainObject(item) ? Object.keys(item) : []
-      const [kind, ...others] = names.length === 1 ? names : names.filter((name) => !(name in EXPIRY_OPTIONS))
-      if (others.length > 0 || !ITEM_KINDS.has(kind)) {
-        throw invalidArgument(`items[${index}]`, 'an object with one of put, insert and delete', item)
-      }
-      const { put, insert, delete: key } = item as Record<string, unknown>
-      // Most have nothing beside it, and to look for it takes longer than all else here.
-      const expiry = names.length === 1 ? undefined : besides(item as object)
+  #prepareItem(item: unknown, index: number): PreparedWrite {
+    if (isPut(item)) {
       try {
-        checkOptions(expiry, kind === 'delete' ? {} : EXPIRY_OPTIONS, `items[${index}]`)
-        if (kind === 'delete') return prepareDelete(this.source, key)
-        return kind === 'insert'
-          ? preparePut(this.source, insert, 'absent', expiry)
-          : preparePut(this.source, put, undefined, expiry)
+        return preparePut(this.source, item.put)
       } catch (error) {
         throw atItem(error, index)
       }
-    })
+    }
+    const names = isPlainObject(item) ? Object.keys(item) : []
+    const [kind, ...others] = names.length === 1 ? names : names.filter((name) => !(name in EXPIRY_OPTIONS))
+    if (others.length > 0 || !ITEM_KINDS.has(kind)) {
+      throw invalidArgument(`items[${index}]`, 'an object with one of put, insert and delete', item)
+    }
+    const { put, insert, delete: key } = item as Record<string, unknown>
+    const expiry = names.length === 1 ? undefined : besides(item as object)
+    try {
+      checkOptions(expiry, kind === 'delete' ? {} : EXPIRY_OPTIONS, `items[${index}]`)
+      if (kind === 'delete') return prepareDelete(this.source, key)
+      return kind === 'insert'
+        ? preparePut(this.source, insert, 'absent', expiry)
+        : preparePut(this.source, put, undefined, expiry)
+    } catch (error) {
+      throw atItem(error, index)
+    }
   }
 }
 
-/** The write, if its key can be encoded; writes that are queued at once are checked by being encoded. */
-function checkedKey(write: PreparedWrite): PreparedWrite {
-  keyBytes(write.key, write.context)
-  return write
+const preparePutting = (source: WriteSource, document: unknown, options: PutOptions | undefined) =>
+  preparePut(source, document, options?.ifSequence, options)
+
+const preparePuttingJson = (source: WriteSource, json: unknown, options: PutOptions | undefined) =>
+  prepareJson(source, json, options?.ifSequence, options)
+
+const prepareInserting = (source: WriteSource, document: unknown, options: InsertOptions | undefined) =>
+  preparePut(source, document, 'absent', options)
+
+const prepareDeleting = (source: WriteSource, key: unknown, options: DeleteOptions | undefined) =>
+  prepareDelete(source, key, options?.ifSequence)
+
+/** Whether an item of a batch is a put and nothing beside it, as most are: so much is told without taking it apart. */
+function isPut(item: unknown): item is { put: unknown } {
+  if (!isPlainObject(item)) return false
+  for (const name in item) if (name !== 'put') return false
+  return Object.hasOwn(item, 'put')
 }
 
 /** What an item of a batch has beside the write. */

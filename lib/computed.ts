@@ -10,6 +10,7 @@ import type { IndexKind, IndexValue } from './indexes.js'
 import { MAX_COMPUTED_BYTES, MAX_INDEX_VERSION, MAX_KEY_DEPTH } from './limits.js'
 import { integer } from './options.js'
 import { Place, type ShapeTable } from './record/shapes.js'
+import { copyOf, type RecordBytes } from './record/writer.js'
 
 /** An index on the values that a function computes from a document. */
 export interface ComputedIndex<T = never, V extends IndexValue = IndexValue> {
@@ -128,18 +129,21 @@ export class ComputedIndexes {
   }
 
   /**
-   * The record of a document with its values in front.
+   * The record of a document with its values in front; the record itself, which has to be used at once, if there are none.
    *
    * @throws StoreError `ERR_VALIDATION`, `ERR_TOO_LARGE`, and what the functions throw
    */
-  seal(collection: string, document: object, record: Uint8Array, shapes: ShapeTable): Uint8Array {
+  seal(collection: string, document: object, record: RecordBytes, shapes: ShapeTable): RecordBytes {
     const known = this.#collections.get(collection)
     if (known === undefined || known.functions.size === 0) return record
+    // The functions may write, too, and the values are encoded where the record is.
+    const kept = copyOf(record)
     const values: Record<string, readonly unknown[]> = {}
     for (const [member, { index, values: compute }] of known.functions) {
       values[member] = checkedValues(compute(document as never), collection, index)
     }
-    return withValues(encodeValues(values, collection, known.place, shapes), record)
+    const sealed = withValues(encodeValues(values, collection, known.place, shapes), kept)
+    return { bytes: sealed, start: 0, end: sealed.length }
   }
 }
 
@@ -151,12 +155,13 @@ function memberOf(index: string, version: number): string {
 const CODEC_COMPUTED = 4
 const HEADER_BYTES = 5
 
-function withValues(values: Uint8Array, record: Uint8Array): Uint8Array {
-  const sealed = Buffer.allocUnsafe(HEADER_BYTES + values.length + record.length)
+function withValues({ bytes, start, end }: RecordBytes, record: Uint8Array): Uint8Array {
+  const length = end - start
+  const sealed = Buffer.allocUnsafe(HEADER_BYTES + length + record.length)
   sealed[0] = CODEC_COMPUTED
-  sealed.writeUInt32LE(values.length, 1)
-  sealed.set(values, HEADER_BYTES)
-  sealed.set(record, HEADER_BYTES + values.length)
+  sealed.writeUInt32LE(length, 1)
+  sealed.set(bytes.subarray(start, end), HEADER_BYTES)
+  sealed.set(record, HEADER_BYTES + length)
   return sealed
 }
 

@@ -6,12 +6,12 @@ import { Activity, type Logger } from './activity.js'
 import { ComputedIndexes } from './computed.js'
 import { StoreError, type StoreErrorDetails } from './errors.js'
 import { fromThrown } from './failures.js'
-import { MAX_BATCH_OPERATIONS } from './limits.js'
+import { MAX_BATCH_OPERATIONS, WRITE_CHUNK_BYTES } from './limits.js'
 import { NEWEST, Pin } from './pin.js'
 import { ShapeTable } from './record/shapes.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
-import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
+import { WriteBuffer } from './write-buffer.js'
 import { WriteQueue } from './write-queue.js'
 
 export { NEWEST }
@@ -48,6 +48,8 @@ export class StoreCore {
   readonly shapes: ShapeTable
   /** Resolves when the last change of collections and indexes that was asked for is over, whether it was made or not. */
   schemaChange: Promise<void> = Promise.resolve()
+  /** For the operations of a batch, if none is being made. */
+  #spareBatch: WriteBuffer | undefined
   #closing: Promise<void> | undefined
   #active = 0
   #whenIdle: (() => void) | undefined
@@ -113,18 +115,42 @@ export class StoreCore {
   }
 
   /**
-   * Queues one transaction, which is refused unless the store has reached `least`; an empty one writes nothing and answers
-   * with the newest sequence.
+   * Queues the `count` operations that `add` appends as one transaction, which is refused unless the store has reached `least`;
+   * without any it writes nothing and answers with the newest sequence. `add` may run code of the program, which may write.
    */
-  write(writes: readonly PreparedWrite[], durability: Durability, least?: Sequence): Promise<Commit> {
-    if (writes.length > MAX_BATCH_OPERATIONS) {
-      const message = `a batch of ${writes.length} operations is over the limit of ${MAX_BATCH_OPERATIONS}`
-      throw new StoreError('ERR_LIMIT', message, { details: { size: writes.length, limit: MAX_BATCH_OPERATIONS } })
+  writeAll(
+    count: number,
+    add: (operations: WriteBuffer) => void,
+    durability: Durability,
+    least?: Sequence,
+  ): Promise<Commit> {
+    if (count > MAX_BATCH_OPERATIONS) {
+      const message = `a batch of ${count} operations is over the limit of ${MAX_BATCH_OPERATIONS}`
+      throw new StoreError('ERR_LIMIT', message, { details: { size: count, limit: MAX_BATCH_OPERATIONS } })
     }
-    if (writes.length > 0) return this.queue.push(writes, durability, least)
+    if (count > 0) return this.#writeSome(count, add, durability, least)
     const newest = this.call((native, handle) => native.sequence(handle))
     this.requireSequence(least, newest)
     return Promise.resolve({ sequence: newest })
+  }
+
+  /** Apart from what is queued until all operations are there, so that it is all of them or none. */
+  #writeSome(
+    count: number,
+    add: (operations: WriteBuffer) => void,
+    durability: Durability,
+    least?: Sequence,
+  ): Promise<Commit> {
+    const operations = this.#spareBatch ?? new WriteBuffer()
+    // A batch that code of the program begins meanwhile takes another.
+    this.#spareBatch = undefined
+    try {
+      add(operations)
+      return this.queue.pushAll(operations, count, durability, least)
+    } finally {
+      operations.clear()
+      if (operations.bytes.length <= WRITE_CHUNK_BYTES) this.#spareBatch = operations
+    }
   }
 
   /** Keeps the newest state readable for one read, which goes by the clock as it is now, as long as the pin has leases. */

@@ -53,7 +53,7 @@ async function fill(source: ReadSource, index: Unfilled): Promise<number> {
   for (let after: Buffer | undefined; ; ) {
     const { lacking, next } = await readLacking(core, index.id, after)
     const puts = await Promise.allSettled(
-      (await prepared(source, index, lacking)).map((write) => core.write([write], 'os')),
+      (await prepared(source, index, lacking)).map((write) => core.queue.push(write, 'os')),
     )
     written += puts.filter(({ status }) => status === 'fulfilled').length
     const failures = puts.flatMap((put) => (put.status === 'rejected' ? [put.reason] : []))
@@ -114,7 +114,7 @@ function withValues(source: ReadSource, index: Unfilled, version: Packed): Prepa
   const expiresAt = expires ? Number(bytes.readBigUInt64LE(version.start + 1)) : undefined
   const key = decodeKey(encoded, 0, encoded.length)
   const document = asDocument(source, key, bytes, start, end) as object
-  const record = core.computed.seal(name, document, bytes.subarray(start, end), core.shapes)
+  const record = core.computed.seal(name, document, { bytes, start, end }, core.shapes)
   const context = { collection: name, place: 'key' }
   return { collectionId: collection, key, record, context, condition: sequence, expiresAt }
 }

@@ -12,6 +12,8 @@ export interface OptionRule {
 /** The options that a function knows. */
 export type OptionRules<O> = { readonly [N in keyof Required<O>]: OptionRule }
 
+const NONE: Readonly<Record<string, never>> = Object.freeze({})
+
 /**
  * Checks an options object against the rules and returns it, or an empty one for undefined.
  *
@@ -22,7 +24,7 @@ export function checkOptions<O extends object>(
   rules: OptionRules<O>,
   where: string,
 ): Partial<O> {
-  if (options === undefined) return {}
+  if (options === undefined) return NONE as Partial<O>
   if (!isPlainObject(options)) throw invalidArgument(`the options of ${where}`, 'a plain object', options)
   for (const name of Object.keys(options)) {
     const rule = Object.hasOwn(rules, name) ? rules[name as keyof O] : undefined

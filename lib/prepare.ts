@@ -1,4 +1,9 @@
-/** Turns documents and keys into writes: everything that can be wrong with them is found here, before anything is queued. */
+/**
+ * Turns documents and keys into writes: everything that can be wrong with them is found here, before anything is queued.
+ *
+ * A record is not copied until it lies among what is queued, so a write is good until the next one is prepared: it is
+ * queued, or kept by `kept`, before any code of the program runs.
+ */
 import { encodeDocument } from './codec.js'
 import { describe, StoreError } from './errors.js'
 import { expiryOf } from './keeping.js'
@@ -6,6 +11,7 @@ import { decodeKey, isDocumentKey, type Key, type KeyContext, keyBytes, plainKey
 import { requireString } from './options.js'
 import { largerBlock, type ReadSource, type WriteSource } from './read.js'
 import { isPlainObject } from './record/plain.js'
+import { copyOf, type RecordBytes } from './record/writer.js'
 import { judges, validated } from './schema.js'
 import type { ExpiryOptions } from './types.js'
 import type { PreparedWrite } from './write-buffer.js'
@@ -40,7 +46,7 @@ export function preparePut(
 }
 
 /** A key that cannot be one is reported as that, even if the document cannot hold it either. */
-function encode(source: ReadSource, id: number, document: object, key: Key, context: KeyContext): Uint8Array {
+function encode(source: ReadSource, id: number, document: object, key: Key, context: KeyContext): RecordBytes {
   const { core, name, keyName } = source
   const without = isDocumentKey(key) ? undefined : keyName
   try {
@@ -81,8 +87,7 @@ export function prepareJson(
       continue
     }
     const keyEnd = 4 + block.readUInt32LE(0)
-    // The block is used again before the write is.
-    const record = Buffer.from(block.subarray(keyEnd, length))
+    const record = { bytes: block, start: keyEnd, end: length }
     return { collectionId: source.claim(), key: decodeKey(block, 4, keyEnd), record, context, condition, expiresAt }
   }
 }
@@ -105,4 +110,16 @@ export function prepareDelete(source: WriteSource, key: unknown, condition?: Wri
   const context: KeyContext = { collection: source.name, place: 'key' }
   const plain = plainKey(key, context)
   return { collectionId: source.claim(), key: plain, record: undefined, context, condition }
+}
+
+/**
+ * A write that stays good whatever is prepared after it, if its key can be encoded; that of others is when they are queued.
+ *
+ * @throws StoreError `ERR_INVALID_KEY`
+ */
+export function kept(write: PreparedWrite): PreparedWrite {
+  keyBytes(write.key, write.context)
+  if (write.record === undefined) return write
+  const bytes = copyOf(write.record)
+  return { ...write, record: { bytes, start: 0, end: bytes.length } }
 }

@@ -46,6 +46,7 @@ import type {
   WatchOptions,
 } from './types.js'
 import { followStore } from './watch.js'
+import type { WriteBuffer } from './write-buffer.js'
 
 const durability = oneOf('memory', 'os', 'disk')
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
@@ -225,7 +226,11 @@ export class FountainStore implements AsyncDisposable {
       checked.signal?.throwIfAborted()
       if (!Array.isArray(operations)) throw invalidArgument('operations', 'an array of operations', operations)
       const writes = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
-      const committed = core.write(writes, checked.durability ?? core.durability, checked.requireSequenceAtLeast)
+      const add = (batch: WriteBuffer) => {
+        for (const write of writes) batch.appendToBatch(write)
+      }
+      const durability = checked.durability ?? core.durability
+      const committed = core.writeAll(writes.length, add, durability, checked.requireSequenceAtLeast)
       core.activity.storeBatch()
       return committed
     } catch (error) {

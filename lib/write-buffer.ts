@@ -13,6 +13,7 @@
 import { StoreError } from './errors.js'
 import { encodeKey, type Key, type KeyContext } from './keys.js'
 import { KEY_ROOM_BYTES, MAX_BATCH_BYTES } from './limits.js'
+import type { RecordBytes } from './record/writer.js'
 import type { Sequence } from './types.js'
 
 /** One put or delete, with a plain key and the document already encoded. */
@@ -21,8 +22,8 @@ export interface PreparedWrite {
   readonly collectionId: number
   /** The plain key. */
   readonly key: Key
-  /** The document's record, or undefined for a delete. */
-  readonly record: Uint8Array | undefined
+  /** The document's record, or undefined for a delete. It may be good only until another write is prepared. */
+  readonly record: RecordBytes | undefined
   /** What a message about the key should name. */
   readonly context: KeyContext
   /** What must be true of the record: that there is none, or the sequence of the commit that put it there. */
@@ -66,30 +67,41 @@ export class WriteBuffer {
     this.#length = 0
   }
 
-  /** Appends one transaction, which requires that the store has reached `least`, or throws and appends nothing. */
-  append(writes: readonly PreparedWrite[], least?: Sequence): void {
+  /** Appends a transaction of one operation, or throws and appends nothing. */
+  append(write: PreparedWrite): void {
     const start = this.#length
     try {
       this.#reserve(TRANSACTION_HEADER)
       this.#length += TRANSACTION_HEADER
-      for (const write of writes) {
-        this.appendOperation(write)
-        if (this.#length - start > MAX_BATCH_BYTES) throw batchTooLarge(write)
-      }
-      if (least !== undefined) this.#appendRequirement(least)
-      this.#view.setUint32(start, writes.length + (least === undefined ? 0 : 1), true)
-      this.#view.setUint32(start + 4, this.#length - start - TRANSACTION_HEADER, true)
+      this.appendOperation(write)
     } catch (error) {
       this.#length = start
       throw error
     }
+    this.#setHeader(start, 1)
+  }
+
+  /** Appends a transaction of the operations in another buffer, which requires that the store has reached `least`. */
+  appendAll(operations: WriteBuffer, count: number, least?: Sequence): void {
+    const start = this.#length
+    this.#reserve(TRANSACTION_HEADER + operations.length)
+    operations.bytes.copy(this.#bytes, start + TRANSACTION_HEADER, 0, operations.length)
+    this.#length += TRANSACTION_HEADER + operations.length
+    if (least !== undefined) this.#appendRequirement(least)
+    this.#setHeader(start, count + (least === undefined ? 0 : 1))
+  }
+
+  /** Appends an operation to those of one batch, which this buffer has and nothing else, or throws. */
+  appendToBatch(write: PreparedWrite): void {
+    this.appendOperation(write)
+    if (this.#length + TRANSACTION_HEADER > MAX_BATCH_BYTES) throw batchTooLarge(write)
   }
 
   /** Appends an operation that is not part of a transaction in this buffer, or throws and appends nothing. */
   appendOperation(write: PreparedWrite): void {
     const { record, condition, expiresAt } = write
-    const room = OPERATION_HEADER + SEQUENCE_BYTES + EXPIRY_BYTES + KEY_ROOM_BYTES
-    this.#reserve(room + (record === undefined ? 0 : record.length))
+    const recordLength = record === undefined ? 0 : record.end - record.start
+    this.#reserve(OPERATION_HEADER + SEQUENCE_BYTES + EXPIRY_BYTES + KEY_ROOM_BYTES + recordLength)
     const bytes = this.#bytes
     const view = this.#view
     const header = this.#length
@@ -97,8 +109,7 @@ export class WriteBuffer {
     const expiry = header + OPERATION_HEADER + (ofSequence ? SEQUENCE_BYTES : 0)
     const keyStart = expiry + (typeof expiresAt === 'number' ? EXPIRY_BYTES : 0)
     const keyEnd = encodeKey(write.key, bytes, keyStart, write.context)
-    const end = keyEnd + (record === undefined ? 0 : record.length)
-    if (record !== undefined) bytes.set(record, keyEnd)
+    if (record !== undefined) bytes.set(record.bytes.subarray(record.start, record.end), keyEnd)
     const expires = expiresAt === undefined ? 0 : expiresAt === 'kept' ? KEEPS_EXPIRY : EXPIRES
     const kind = (record === undefined ? KIND_DELETE : KIND_PUT) | expires
     view.setUint32(header, kind | (ofSequence ? CONDITION_SEQUENCE : condition ? CONDITION_ABSENT : 0), true)
@@ -106,8 +117,14 @@ export class WriteBuffer {
     if (ofSequence) view.setBigUint64(header + OPERATION_HEADER, BigInt(condition), true)
     view.setUint32(header + 4, write.collectionId, true)
     view.setUint32(header + 8, keyEnd - keyStart, true)
-    view.setUint32(header + 12, end - keyEnd, true)
-    this.#length = end
+    view.setUint32(header + 12, recordLength, true)
+    this.#length = keyEnd + recordLength
+  }
+
+  /** Completes the transaction that begins at `start` and ends here. */
+  #setHeader(start: number, operations: number): void {
+    this.#view.setUint32(start, operations, true)
+    this.#view.setUint32(start + 4, this.#length - start - TRANSACTION_HEADER, true)
   }
 
   #appendRequirement(least: Sequence): void {

@@ -20,16 +20,13 @@ export const LEVELS: Readonly<Record<Durability, number>> = { memory: 0, os: 1, 
 /** Buffers that a burst made larger than this are not kept. */
 const MAX_KEPT_BUFFER_BYTES = 2 * WRITE_CHUNK_BYTES
 
-interface Waiter {
-  readonly resolve: (commit: Commit) => void
-  readonly reject: (error: unknown) => void
-}
-
 interface Chunk {
   readonly durability: Durability
   readonly buffer: WriteBuffer
-  /** One per transaction, in order. */
-  readonly waiters: Waiter[]
+  /** What tells who waits for a transaction that it is committed, one for each, in order. */
+  readonly resolves: ((commit: Commit) => void)[]
+  /** The same for that it is not. */
+  readonly rejects: ((error: unknown) => void)[]
   /** Those who wait until it has been answered. */
   readonly drains: (() => void)[]
 }
@@ -43,13 +40,12 @@ interface Outcome {
 
 const NONE: ReadonlyMap<number, string> = new Map()
 
-function settleAll(waiters: readonly Waiter[], { first, refused }: Outcome): void {
+function settleAll({ resolves, rejects }: Chunk, { first, refused }: Outcome): void {
   let sequence = first
-  for (let place = 0; place < waiters.length; place++) {
-    const { resolve, reject } = waiters[place] as Waiter
+  for (let place = 0; place < resolves.length; place++) {
     const error = refused === NONE ? undefined : refused.get(place)
-    if (error === undefined) resolve({ sequence: sequence++ })
-    else reject(fromNative(error))
+    if (error === undefined) resolves[place]?.({ sequence: sequence++ })
+    else rejects[place]?.(fromNative(error))
   }
 }
 
@@ -81,17 +77,30 @@ export class WriteQueue {
   }
 
   /**
-   * Adds one transaction, which requires that the store has reached `least`; resolves when it has reached the durability.
-   * Rejects, and adds nothing, if it is invalid.
+   * Adds a transaction of one write; resolves when it has reached the durability. Rejects, and adds nothing, if it is invalid.
    */
-  push(writes: readonly PreparedWrite[], durability: Durability, least?: Sequence): Promise<Commit> {
+  push(write: PreparedWrite, durability: Durability): Promise<Commit> {
     return new Promise((resolve, reject) => {
       const chunk = this.#openChunk(durability)
-      chunk.buffer.append(writes, least)
-      chunk.waiters.push({ resolve, reject })
-      if (chunk.buffer.length < HAND_OVER_BYTES) this.#schedule()
-      else this.#flush()
+      chunk.buffer.append(write)
+      this.#added(chunk, resolve, reject)
     })
+  }
+
+  /** Adds a transaction of `count` operations, which requires that the store has reached `least`; resolves as `push`. */
+  pushAll(operations: WriteBuffer, count: number, durability: Durability, least?: Sequence): Promise<Commit> {
+    return new Promise((resolve, reject) => {
+      const chunk = this.#openChunk(durability)
+      chunk.buffer.appendAll(operations, count, least)
+      this.#added(chunk, resolve, reject)
+    })
+  }
+
+  #added(chunk: Chunk, resolve: (commit: Commit) => void, reject: (error: unknown) => void): void {
+    chunk.resolves.push(resolve)
+    chunk.rejects.push(reject)
+    if (chunk.buffer.length < HAND_OVER_BYTES) this.#schedule()
+    else this.#flush()
   }
 
   /** Resolves when everything pushed so far has been answered, whatever is pushed meanwhile. */
@@ -113,7 +122,7 @@ export class WriteQueue {
   #openChunk(durability: Durability): Chunk {
     const last = this.#waiting.at(-1)
     if (last && last.durability === durability && last.buffer.length < WRITE_CHUNK_BYTES) return last
-    const chunk: Chunk = { durability, buffer: this.#spare ?? new WriteBuffer(), waiters: [], drains: [] }
+    const chunk: Chunk = { durability, buffer: this.#spare ?? new WriteBuffer(), resolves: [], rejects: [], drains: [] }
     this.#spare = undefined
     this.#waiting.push(chunk)
     return chunk
@@ -133,13 +142,13 @@ export class WriteQueue {
     while (this.#submittedBytes < MAX_QUEUED_BYTES) {
       const chunk = this.#waiting.shift()
       if (chunk === undefined) return
-      if (chunk.waiters.length > 0) this.#send(chunk)
+      if (chunk.resolves.length > 0) this.#send(chunk)
       else settleDrains(chunk)
     }
   }
 
   #send(chunk: Chunk): void {
-    const { durability, buffer, waiters } = chunk
+    const { durability, buffer } = chunk
     const bytes = buffer.length
     this.#submitted.add(chunk)
     this.#submittedBytes += bytes
@@ -152,9 +161,9 @@ export class WriteQueue {
     this.#keep(buffer)
     answered
       .then(
-        (outcome) => settleAll(waiters, outcome),
+        (outcome) => settleAll(chunk, outcome),
         (error) => {
-          for (const { reject } of waiters) reject(error)
+          for (const reject of chunk.rejects) reject(error)
         },
       )
       .finally(() => this.#settled(chunk, bytes))

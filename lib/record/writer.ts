@@ -7,6 +7,8 @@
  * comparison of names per member and is right nearly always.
  *
  * Getters and proxies of a document run while it is walked. If they write to a store, they use another writer.
+ *
+ * A record is not copied: it lies in the writer's memory until the next one is written, and who keeps it copies it.
  */
 import { types } from 'node:util'
 import { MAX_BIGINT_BYTES, MAX_DOCUMENT_DEPTH, MAX_ENCODED_DOCUMENT_BYTES } from '../limits.js'
@@ -27,22 +29,43 @@ const SCALAR_ROOM = 16
 /** Strings up to this length are measured here rather than natively. */
 const SHORT_STRING = 40
 
-const float = new Float64Array(1)
-const floatBytes = new Uint8Array(float.buffer)
+/** Memory that grew beyond this is not kept for the next record. */
+const MAX_KEPT_BYTES = 16 * FIRST_CAPACITY
+
 const objectPrototype = Object.prototype
-const { getPrototypeOf, getOwnPropertySymbols, keys: ownKeys } = Object
+const { getPrototypeOf, getOwnPropertySymbols, hasOwn, keys: ownKeys } = Object
+
+/** Where a record lies. */
+export interface RecordBytes {
+  readonly bytes: Uint8Array
+  /** The place of its codec byte. */
+  readonly start: number
+  /** The place behind its last byte. */
+  readonly end: number
+}
+
+/** The bytes of a record in memory of their own. */
+export function copyOf({ bytes, start, end }: RecordBytes): Buffer {
+  return Buffer.from(bytes.subarray(start, end))
+}
 
 /** Writes one document at a time. */
 class Writer {
   busy = false
-  #bytes = Buffer.allocUnsafeSlow(FIRST_CAPACITY)
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_CAPACITY)
+  /** The same bytes, for numbers. */
+  #view = viewOf(this.#bytes)
+  readonly #written = { bytes: this.#bytes, start: 0, end: 0 }
   #at = 0
+  /** The members of the objects that are being walked, those of an inner one above those of the outer one. */
+  readonly #values: unknown[] = []
+  #top = 0
   #text = ''
   #wide = false
   #shapes!: ShapeTable
 
-  /** A record of its own memory. Throws `REFUSED` or `TOO_LARGE`. */
-  write(document: object, without: string | undefined, root: Place, shapes: ShapeTable): Buffer {
+  /** The record of a document, good until the next call. Throws `REFUSED` or `TOO_LARGE`. */
+  write(document: object, without: string | undefined, root: Place, shapes: ShapeTable): RecordBytes {
     this.#shapes = shapes
     this.#walk(document, without, root)
     let end = this.#writeText()
@@ -58,6 +81,13 @@ class Writer {
     return this.#finish(end)
   }
 
+  /** Lets go of what a document had, if it could not be written to its end. */
+  forget(): void {
+    this.#text = ''
+    this.#values.length = 0
+    this.#top = 0
+  }
+
   #walk(document: object, without: string | undefined, root: Place): void {
     this.#at = HEADER_ROOM
     this.#text = ''
@@ -71,7 +101,7 @@ class Writer {
     return this.#at + this.#bytes.write(this.#text, this.#at, 'utf8')
   }
 
-  #finish(end: number): Buffer {
+  #finish(end: number): RecordBytes {
     const bytes = this.#bytes
     const length = this.#at - HEADER_ROOM
     const long = length > 0xffff
@@ -85,10 +115,15 @@ class Writer {
       bytes[start + 5] = length >> 24
     }
     if (end - start > MAX_ENCODED_DOCUMENT_BYTES) throw TOO_LARGE
-    const record = Buffer.allocUnsafe(end - start)
-    bytes.copy(record, 0, start, end)
-    if (bytes.length > 16 * FIRST_CAPACITY) this.#bytes = Buffer.allocUnsafeSlow(FIRST_CAPACITY)
-    return record
+    if (bytes.length > MAX_KEPT_BYTES) {
+      this.#use(Buffer.allocUnsafeSlow(FIRST_CAPACITY))
+      return { bytes, start, end }
+    }
+    const written = this.#written
+    written.bytes = bytes
+    written.start = start
+    written.end = end
+    return written
   }
 
   #value(value: unknown, place: Place, depth: number): void {
@@ -140,13 +175,20 @@ class Writer {
   /** Writes an object of the shape expected in its place; writes nothing and returns false if it has another. */
   #knownObject(object: object, place: Place, depth: number): boolean {
     const { shape } = place
-    // Decided before any member is walked: to walk them and then think better of it could double at every level.
-    if (shape === undefined || !hasShape(object as Record<string, unknown>, shape.names)) return false
+    if (shape === undefined) return false
     const { names, places } = shape
+    const values = this.#values
+    const base = this.#top
+    // Decided before any member is walked: to walk them and then think better of it could double at every level.
+    if (!takeMembers(object as Record<string, unknown>, names, values, base)) return false
+    this.#top = base + names.length
     this.#shapeHead(shape)
     for (let i = 0; i < names.length; i++) {
-      this.#value((object as Record<string, unknown>)[names[i] as string], places[i] as Place, depth)
+      const value = values[base + i]
+      values[base + i] = undefined
+      this.#value(value, places[i] as Place, depth)
     }
+    this.#top = base
     return true
   }
 
@@ -225,10 +267,10 @@ class Writer {
   }
 
   #float(tag: number, number: number): void {
-    const bytes = this.#bytes
-    float[0] = number
-    bytes[this.#at++] = tag
-    for (let i = 0; i < 8; i++) bytes[this.#at++] = floatBytes[i] as number
+    const at = this.#at
+    this.#bytes[at] = tag
+    this.#view.setFloat64(at + 1, number, true)
+    this.#at = at + 9
   }
 
   #bigint(number: bigint): void {
@@ -267,19 +309,43 @@ class Writer {
     if (this.#at > MAX_ENCODED_DOCUMENT_BYTES || more > 4 * MAX_ENCODED_DOCUMENT_BYTES) throw TOO_LARGE
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2))
     this.#bytes.copy(grown, 0, 0, this.#at)
-    this.#bytes = grown
+    this.#use(grown)
+  }
+
+  #use(bytes: Buffer): void {
+    this.#bytes = bytes
+    this.#view = viewOf(bytes)
   }
 }
 
-/** Whether these are the names of all members that are to be stored. */
-function hasShape(object: Record<string, unknown>, names: readonly string[]): boolean {
-  const own = ownKeys(object)
-  if (own.length !== names.length) return false
-  for (let i = 0; i < own.length; i++) {
-    const name = own[i] as string
-    if (name !== names[i] || object[name] === undefined) return false
+const viewOf = ({ buffer, byteOffset, length }: Buffer) => new DataView(buffer, byteOffset, length)
+
+/**
+ * Puts the members of an object behind the first `base` of `values`, if these are the names of all that are to be stored.
+ * Otherwise it is false, and none is there. A getter is asked once, so what is written is what was compared.
+ */
+function takeMembers(
+  object: Record<string, unknown>,
+  names: readonly string[],
+  values: unknown[],
+  base: number,
+): boolean {
+  let count = 0
+  let isKnown = true
+  // As quick as the engine knows the object's names, where a list of them would be made for each object.
+  for (const name in object) {
+    const value = object[name]
+    if (name !== names[count] || value === undefined) {
+      isKnown = false
+      break
+    }
+    values[base + count++] = value
   }
-  return getOwnPropertySymbols(object).length === 0
+  // Inherited members come last here, and are none of the object's.
+  isKnown &&= count === names.length && (count === 0 || hasOwn(object, names[count - 1] as string))
+  if (isKnown && getOwnPropertySymbols(object).length === 0) return true
+  values.fill(undefined, base, base + count)
+  return false
 }
 
 /** Bytes of a string in UTF-8. */
@@ -298,15 +364,23 @@ function utf8Length(text: string): number {
 const writer = new Writer()
 
 /**
- * The record of a document in memory of its own, codec byte first. `without` names a member to leave out.
+ * The record of a document, codec byte first, good until the next one is written. `without` names a member to leave out.
  *
  * Throws `REFUSED` or `TOO_LARGE`, and what getters of the document throw.
  */
-export function writeRecord(document: object, without: string | undefined, root: Place, shapes: ShapeTable): Buffer {
+export function writeRecord(
+  document: object,
+  without: string | undefined,
+  root: Place,
+  shapes: ShapeTable,
+): RecordBytes {
   if (writer.busy) return new Writer().write(document, without, root, shapes)
   writer.busy = true
   try {
     return writer.write(document, without, root, shapes)
+  } catch (error) {
+    writer.forget()
+    throw error
   } finally {
     writer.busy = false
   }
