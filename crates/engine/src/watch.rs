@@ -59,24 +59,22 @@ impl Place {
         Self { after: past.state, _pin: pin, held, past, ahead: None }
     }
 
-    /// Goes on to behind the commit `reached`, up to which `changes` were told; those after it are next, up to `upto`.
+    /// Goes on to behind the commit `reached`, up to which `changes` were told; stays where it is when that fails.
     fn advance(
         &mut self,
         kv: &dyn OrderedKv,
         collection: CollectionId,
         reached: Seq,
-        (mut changes, upto): (VersionPage, Seq),
+        changes: &VersionPage,
     ) -> Result<()> {
         // A pin of the sequence by itself would not do: collections have retentions of their own.
         match kv.pin_over(&collection.storage_range(&KeyRange::default()), reached) {
             Ok(pin) => *self = Self::new(pin, None),
-            Err(error) if error.code == ErrorCode::HistoryTruncated => self.past.add(&changes, reached),
+            Err(error) if error.code == ErrorCode::HistoryTruncated => self.past.add(changes, reached),
             Err(error) => return Err(error),
         }
         drop(self.held.take());
         self.after = reached;
-        changes.forget(reached);
-        self.ahead = (reached < upto).then_some((changes, upto));
         Ok(())
     }
 }
@@ -142,7 +140,8 @@ impl Watch {
 
     /// Fills `page`, which is cleared first, with the next changes after `after`, and returns the commit up to which they
     /// go, as [`Store::changes`] does. That is `after` itself when there is no later commit; see [`Watch::when_after`].
-    /// Of a watch of one collection, which tells of no other, `after` has to be where the page before ended. The documents
+    /// Of a watch of one collection, which tells of no other, `after` has to be where the page before ended, also if the last
+    /// call failed: it is then as if there had been none. The documents
     /// before changes count for the size of a page; all of one commit is in one page, however large.
     ///
     /// # Errors
@@ -168,7 +167,7 @@ impl Watch {
             let message = format!("the changes after {} are next, not those after {after}", place.after);
             return Err(Error::argument(message));
         }
-        let (changes, upto) = match place.ahead.take() {
+        let (mut changes, upto) = match place.ahead.take() {
             Some(ahead) => ahead,
             None => {
                 let mut changes = VersionPage::new();
@@ -178,12 +177,18 @@ impl Watch {
         };
         let (kv, shapes) = (self.store.inner.kv.as_ref(), self.store.inner.shapes.list());
         let told = sight.fill(kv, &shapes, &place.past, &changes, max_bytes.min(MAX_PAGE_BYTES), page);
-        let cut = told.map_err(|error| self.store.in_collection(error, *collection))?;
-        let reached = cut.unwrap_or(upto);
-        if reached != after {
-            place.advance(kv, *collection, reached, (changes, upto))?;
-        }
-        Ok(reached)
+        let done = told.and_then(|cut| {
+            let reached = cut.unwrap_or(upto);
+            if reached != after {
+                place.advance(kv, *collection, reached, &changes)?;
+            }
+            Ok(reached)
+        });
+        // What was not told is next, and may be nowhere else by then.
+        let reached = *done.as_ref().unwrap_or(&after);
+        changes.forget(reached);
+        place.ahead = (reached < upto).then_some((changes, upto));
+        done.map_err(|error| self.store.in_collection(error, *collection))
     }
 
     /// All changes, whatever is told of them.

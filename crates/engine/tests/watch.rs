@@ -4,15 +4,18 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::thread;
 
+use fountain_engine::limits::MAX_FEED_BYTES;
 use fountain_engine::record::from_json;
 use fountain_engine::{
     CollectionOptions, CollectionRetention, Durability, ErrorCode, Seq, Store, StoreOptions, VersionPage,
     Watch, WriteSet,
 };
 use support::gate_fs::{Gate, GateFs};
+use support::test_kv::TestKv;
 use support::{Home, LocalHome, MemoryHome, key, memory_store, put};
 
 fn next(watch: &Watch, after: Seq) -> (Seq, Vec<u64>) {
@@ -214,6 +217,61 @@ fn what_was_before_is_told_beside_a_flush_that_is_about_to_drop_it() {
     assert_eq!(next(reached.unwrap()).unwrap(), store.sequence());
     let json = |n: u32| Some(format!(r#"{{"n":{n}}}"#));
     assert_eq!(told, [(json(2), json(1)), (json(3), json(2))]);
+    store.close().unwrap();
+}
+
+/// What was read ahead of a page is all there is of it once the retention and the memory for watchers have let go of it.
+#[test]
+fn a_page_that_could_not_be_filled_is_filled_the_next_time_whatever_was_dropped_meanwhile() {
+    let kv = Arc::new(TestKv::default());
+    let store = Store::with_kv(kv.clone(), StoreOptions::default()).unwrap();
+    let keeps_newest = CollectionOptions {
+        retention: Some(CollectionRetention::LatestOnly),
+        ..CollectionOptions::default()
+    };
+    let collection = store.create_collection("c", keeps_newest, Durability::Memory).unwrap();
+    let put = |id, size| {
+        let text = char::from(b'a' + id as u8).to_string().repeat(size);
+        let document = from_json(&format!(r#"{{"text":"{text}"}}"#)).unwrap();
+        let mut writes = WriteSet::new();
+        writes.put(collection, &key(id), &store.encode(&document).unwrap()).unwrap();
+        store.commit(writes, Durability::Memory).unwrap();
+    };
+    (0..4).for_each(|id| put(id, 500));
+    let sight = store.parse_sight(r#"{"prev":true}"#, false).unwrap();
+    let watch = store.watch_collection(collection, sight, None).unwrap();
+    for id in 0..4 {
+        let mut writes = WriteSet::new();
+        writes.delete(collection, &key(id)).unwrap();
+        store.commit(writes, Durability::Memory).unwrap();
+    }
+    // All the deletes have room in a page, but only one of the documents before them.
+    let mut page = VersionPage::new();
+    let mut next = |after| {
+        let reached = watch.next(None, after, 500, &mut page)?;
+        let first_letter = |document: &[u8]| store.to_json(document).unwrap().as_bytes()[9];
+        let told: Vec<_> = page.changes().map(|one| one.previous.map(first_letter)).collect();
+        Ok::<_, fountain_engine::Error>((reached, told))
+    };
+    let (mut after, first) = next(watch.begin()).unwrap();
+    assert_eq!(first, [Some(b'a')]);
+
+    *kv.unreadable.lock().unwrap() = collection.get().to_be_bytes().to_vec();
+    assert_eq!(next(after).unwrap_err().code, ErrorCode::Corrupt);
+    kv.unreadable.lock().unwrap().clear();
+    kv.unpinnable.store(true, Ordering::SeqCst);
+    assert_eq!(next(after).unwrap_err().code, ErrorCode::Io);
+    kv.unpinnable.store(false, Ordering::SeqCst);
+    (4..7).for_each(|id| put(id, MAX_FEED_BYTES / 2));
+    store.flush().unwrap();
+    store.compact().unwrap();
+    for letter in b"bcd" {
+        let (reached, told) = next(after).unwrap();
+        assert_eq!((reached.get(), told), (after.get() + 1, vec![Some(*letter)]));
+        after = reached;
+    }
+    // What came later was kept nowhere.
+    assert_eq!(next(after).unwrap_err().code, ErrorCode::HistoryTruncated);
     store.close().unwrap();
 }
 

@@ -20,6 +20,8 @@ pub struct TestKv {
     pub fails_deleting: Mutex<Vec<u8>>,
     /// Keys that begin like this cannot be read one by one; none if empty.
     pub unreadable: Mutex<Vec<u8>>,
+    /// No sequence can be kept readable for a range.
+    pub unpinnable: AtomicBool,
     /// What happens when a commit is there for reads, but the store has not noted it yet; once.
     pub on_visible: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What happens before a key is read by itself; once.
@@ -49,6 +51,14 @@ impl TestKv {
         // Not under the lock, which the panic would poison.
         let panics_in = *self.panics_in.lock().unwrap();
         assert!(panics_in != call, "told to panic");
+    }
+
+    fn check_readable(&self, key: &[u8]) -> Result<()> {
+        let unreadable = self.unreadable.lock().unwrap();
+        if unreadable.is_empty() || !key.starts_with(&unreadable) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::Corrupt, "told to be damaged"))
     }
 
     fn deletes_what_it_must_not(&self, batches: &[Batch]) -> bool {
@@ -82,14 +92,12 @@ impl OrderedKv for TestKv {
         if let Some(told) = told {
             told();
         }
-        let unreadable = self.unreadable.lock().unwrap().clone();
-        if !unreadable.is_empty() && key.starts_with(&unreadable) {
-            return Err(Error::new(ErrorCode::Corrupt, "told to be damaged"));
-        }
+        self.check_readable(key)?;
         self.kv.get(key, at, tier)
     }
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {
         self.trip("get_with_seq");
+        self.check_readable(key)?;
         self.kv.get_with_seq(key, at, tier)
     }
     fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, tier: ReadTier) -> Result<Vec<Option<KvValue>>> {
@@ -136,6 +144,9 @@ impl OrderedKv for TestKv {
     }
     fn pin_over(&self, range: &KeyRange, at: Seq) -> Result<Box<dyn KvPin>> {
         self.trip("pin_over");
+        if self.unpinnable.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorCode::Io, "told to keep nothing"));
+        }
         self.kv.pin_over(range, at)
     }
     fn set_retention(&self, rules: &[(KeyRange, Retention)]) {
