@@ -313,6 +313,36 @@ test('snapshots and transactions are queried as they are', async (t) => {
   })
 })
 
+test('conditions that are added one after another are counted together', async (t) => {
+  const collection = await items(await newStore(t))
+  let query = collection.find({ where: { n: { $gte: 0 } } })
+  for (let n = 0; n < 100; n++) query = query.where({ n: { $ne: 100 + n } })
+  t.is((await query.where({ city: 'Oslo' }).toArray()).length, 10)
+  let many = query
+  for (let n = 0; n < 1000; n++) many = many.where({ n })
+  const limit = await fails(t, () => many.first(), { code: 'ERR_LIMIT' })
+  t.is(limit.details.limit, 1000)
+  const large = 'x'.repeat(1_000_000)
+  const tooLarge = await fails(
+    t,
+    () => {
+      let query = collection.find()
+      for (let n = 0; n < 500; n++) query = query.where({ city: large })
+      return query.first()
+    },
+    { code: 'ERR_TOO_LARGE', place: 'where["city"]' },
+  )
+  t.is(tooLarge.details.limit, 1 << 20)
+  // Each is a string, and both together are more than a string can be.
+  const path = large.repeat(300) as AnyPath
+  const both = collection
+    .find()
+    .orderBy(path)
+    .orderBy(`${path}x` as AnyPath)
+  const noString = await fails(t, () => both.first(), { code: 'ERR_TOO_LARGE', place: 'query' })
+  t.is(noString.details.limit, 1 << 20)
+})
+
 test('updates and deletes of all that match are one commit, or only counted', async (t) => {
   const store = await newStore(t)
   const collection = await items(store)

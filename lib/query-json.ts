@@ -23,17 +23,38 @@ const TYPED: ReadonlySet<string | undefined> = new Set(['$date', '$bigint', '$by
  * How many bytes of text may still come: each value is taken from it before it is made, as the least that it takes as text.
  * What contains another value many times is small here and endless as text.
  */
-interface Budget {
+export interface Budget {
   bytes: number
 }
 
+/** What a whole query may take. */
+export const wholeBudget = (): Budget => ({ bytes: MAX_QUERY_BYTES })
+
 /**
- * The JSON value for `value`, which stands at `place`.
+ * The JSON value for `value`, which stands at `place` and is taken from what is left of a query.
  *
  * @throws StoreError `ERR_VALIDATION` for what a query cannot say, `ERR_TOO_LARGE` for more than the engine reads
  */
-export function queryJson(value: unknown, place: string, part: QueryPart): unknown {
-  return jsonOf(value, place, part, 0, { bytes: MAX_QUERY_BYTES })
+export function queryJson(value: unknown, place: string, part: QueryPart, left = wholeBudget()): unknown {
+  return jsonOf(value, place, part, 0, left)
+}
+
+/**
+ * The text of a whole query.
+ *
+ * @throws StoreError `ERR_TOO_LARGE` for more than the engine reads, and for more than a string can be
+ */
+export function queryText(body: object): string {
+  let text: string
+  try {
+    text = JSON.stringify(body)
+  } catch (error) {
+    // All of it is plain, and nothing contains itself.
+    if (error instanceof RangeError) throw tooLarge('query')
+    throw error
+  }
+  if (text.length > MAX_QUERY_BYTES) throw tooLarge('query')
+  return text
 }
 
 function jsonOf(value: unknown, place: string, part: QueryPart, depth: number, left: Budget): unknown {

@@ -10,7 +10,7 @@ import { DEFAULT_PAGE_SIZE, MAX_PIECE_DOCUMENTS, MAX_QUERY_PAGE_SIZE } from './l
 import type { Moment } from './moment.js'
 import { type AskPiece, Pieces } from './pieces.js'
 import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
-import { queryJson } from './query-json.js'
+import { type Budget, queryJson, queryText, wholeBudget } from './query-json.js'
 import type {
   AnyPath,
   At,
@@ -62,6 +62,12 @@ export interface QueryContext {
   readonly signal: AbortSignal | undefined
 }
 
+/** Conditions that were added one after another, and what is left of a query for more. */
+interface Chain {
+  readonly conditions: readonly unknown[]
+  readonly left: Readonly<Budget>
+}
+
 interface Meta {
   readonly next: Cursor | null
   readonly count?: number | null
@@ -76,18 +82,22 @@ interface Meta {
 export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements AsyncIterable<R> {
   readonly #context: QueryContext
   readonly #parts: QueryParts
+  readonly #chain: Chain
 
   /** @internal Use `collection.find()`. */
-  constructor(context: QueryContext, parts: QueryParts) {
+  constructor(context: QueryContext, parts: QueryParts, chain?: Chain) {
     this.#context = context
     this.#parts = parts
+    this.#chain = chain ?? { conditions: parts.where === undefined ? [] : [parts.where], left: wholeBudget() }
   }
 
   /** Only documents for which these conditions hold, too. */
   where(conditions: Where<T>): Query<T, R, I, K> {
-    const added = queryJson(conditions, 'where', 'conditions')
-    const { where } = this.#parts
-    return this.#with({ where: where === undefined ? added : { $and: [where, added] } })
+    const left = { ...this.#chain.left }
+    const all = [...this.#chain.conditions, queryJson(conditions, 'where', 'conditions', left)]
+    // Beside each other, not within each other: they may be more than conditions may nest.
+    const where = all.length === 1 ? all[0] : { $and: all }
+    return new Query<T, R, I, K>(this.#context, { ...this.#parts, where }, { conditions: all, left })
   }
 
   /**
@@ -95,12 +105,12 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
    * the document beside it. Replaces an earlier selection.
    */
   select<const P extends readonly SelectPath<T>[]>(...paths: P): Query<T, Select<T, P[number], K>, I, K> {
-    return new Query<T, Select<T, P[number], K>, I, K>(this.#context, { ...this.#parts, select: [...paths] })
+    return this.#with<Select<T, P[number], K>>({ select: [...paths] })
   }
 
   /** All but what these paths lead to. Replaces an earlier selection. */
   omit<const P extends readonly Path<T>[]>(...paths: P): Query<T, Without<T, P[number]>, I, K> {
-    return new Query<T, Without<T, P[number]>, I, K>(this.#context, { ...this.#parts, select: { omit: [...paths] } })
+    return this.#with<Without<T, P[number]>>({ select: { omit: [...paths] } })
   }
 
   /** Ordered by this path, after the paths given before. */
@@ -196,8 +206,8 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
     return meta.explain as Explanation
   }
 
-  #with(parts: QueryParts): Query<T, R, I, K> {
-    return new Query<T, R, I, K>(this.#context, { ...this.#parts, ...parts })
+  #with<S = R>(parts: QueryParts): Query<T, S, I, K> {
+    return new Query<T, S, I, K>(this.#context, { ...this.#parts, ...parts }, this.#chain)
   }
 
   async *#readPages(
@@ -277,7 +287,7 @@ export function ask<A>(
   core.activity.query(name)
   return core.request(
     { collection: name },
-    (native, ticket) => native.query(ticket, core.handle, id, JSON.stringify(body), how),
+    (native, ticket) => native.query(ticket, core.handle, id, queryText(body), how),
     (records, length) => finish(records, core.runtime.collect(length)),
   )
 }
