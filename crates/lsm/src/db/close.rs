@@ -60,7 +60,7 @@ impl Inner {
 
     fn close_files(&self) -> Result<()> {
         // An ingest stops soon, too.
-        let _ingesting = locked(&self.ingesting);
+        let _ingesting = self.ingesting.take();
         let _checkpointing = locked(&self.checkpointing);
         // A compaction that somebody asked for stops soon, and none begins after it.
         let _compacting = self.compacting.take();

@@ -180,10 +180,12 @@ impl Inner {
         self.cancel_asked_compaction();
     }
 
-    /// Tells one that was asked for to stop soon; those that make room for writers go on.
+    /// Tells one that was asked for to stop soon, and an ingest, which waits for compactions; those that make room for writers go
+    /// on.
     pub(super) fn cancel_asked_compaction(&self) {
         self.cancel_asked.store(true, Ordering::Relaxed);
         self.compacting.look_again();
+        self.ingesting.look_again();
     }
 }
 

@@ -21,9 +21,13 @@
 //! crash after it: tables cover the sequence of the ingest, and the log that recovery reads begins with the next. In
 //! neither case is there a sequence that neither tables nor log account for.
 //!
+//! Until step 3 it can be told to give up, also while it waits for others, as can a compaction that was asked for; it then
+//! leaves nothing behind.
+//!
 //! Levels are chosen under both locks, so no table can appear between the choice and the edit.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::commit::Log;
 use super::inner::{Current, Inner, locked};
@@ -50,8 +54,8 @@ impl Inner {
             return Ok(self.visible());
         }
         let _timer = self.counters.latencies.ingest.time();
-        // Closing waits for this lock, so that nothing is written into a directory that was let go.
-        let _ingesting = locked(&self.ingesting);
+        // Closing waits for this turn, so that nothing is written into a directory that was let go.
+        let _ingesting = self.ingesting.take_unless(&self.cancel_asked).ok_or(Error::Closed)?;
         self.wait_for_room()?;
         let tables = self.write_ingest(records)?;
         let numbers: Vec<_> = tables.iter().map(|meta| meta.number).collect();
@@ -68,7 +72,12 @@ impl Inner {
         records: impl Iterator<Item = (K, V)>,
     ) -> Result<Vec<TableMeta>> {
         let version = Arc::clone(&self.current.load().version);
-        let check = || self.check_writable();
+        let check = || {
+            if self.cancel_asked.load(Ordering::Relaxed) {
+                return Err(Error::Closed);
+            }
+            self.check_writable()
+        };
         let next_file = || self.take_file_number();
         let mut placement = Placement::new(Context {
             fs: self.options.fs.as_ref(),
@@ -91,7 +100,7 @@ impl Inner {
 
     /// Makes the tables a commit; returns its ticket and its sequence.
     fn take_effect(&self, tables: Vec<TableMeta>) -> Result<(u64, Seq)> {
-        let _compacting = self.compacting.take();
+        let _compacting = self.compacting.take_unless(&self.cancel_asked).ok_or(Error::Closed)?;
         self.flush_most()?;
         let mut log = locked(&self.log);
         self.check_writable()?;

@@ -74,7 +74,7 @@ pub(super) struct Inner {
     pub(super) debt: AtomicU64,
     pub(super) throttle: Throttle,
     /// Held by a bulk ingest from the first file that it writes to its end.
-    pub(super) ingesting: Mutex<()>,
+    pub(super) ingesting: Turn,
     /// Memtable or segment are full, and the log thread is asked to change them.
     pub(super) rotation_wanted: AtomicBool,
     pub(super) checkpointing: Mutex<()>,
@@ -85,7 +85,7 @@ pub(super) struct Inner {
     pub(super) compacting: Turn,
     /// Ends a compaction under way.
     pub(super) cancel: AtomicBool,
-    /// Ends one that was asked for, and those that are asked for later.
+    /// Ends a compaction or ingest that was asked for, and those that are asked for later.
     pub(super) cancel_asked: AtomicBool,
     pub(super) work: Mutex<Work>,
     /// Signalled when there may be something to flush or compact, and when that is done.

@@ -327,8 +327,10 @@ impl Db {
         self.inner.or_poison("compacting", || self.inner.compact_range(range))
     }
 
-    /// Ends calls of [`Db::compact`] and [`Db::compact_range`] that are under way, and later ones, with [`Error::Closed`], for
-    /// who is about to close the store and must first wait for its callers. What they have not merged stays as it was.
+    /// Ends calls of [`Db::compact`], [`Db::compact_range`] and [`Db::ingest`] that are under way, and later ones, with
+    /// [`Error::Closed`], for who is about to close the store and must first wait for its callers. They end soon, also those that
+    /// wait for each other or for a compaction in the background, which goes on. What they have not merged stays as it was, and
+    /// an ingest leaves nothing; only one that is taking effect already is a commit all the same.
     pub fn stop_compacting(&self) {
         self.inner.cancel_asked_compaction();
     }
@@ -370,8 +372,8 @@ impl Db {
     /// not ingest into this store or close it.
     ///
     /// # Errors
-    /// [`Error::Unsorted`] and [`Error::TooLarge`] for a record that cannot be taken; [`Error::Closed`],
-    /// [`Error::Poisoned`], [`Error::Io`], [`Error::DiskFull`]. After any of them nothing has changed, unless the store
+    /// [`Error::Unsorted`] and [`Error::TooLarge`] for a record that cannot be taken; [`Error::Closed`], also after
+    /// [`Db::stop_compacting`]; [`Error::Poisoned`], [`Error::Io`], [`Error::DiskFull`]. After any of them nothing has changed, unless the store
     /// is poisoned by it: then the next open finds all of the records or none.
     pub fn ingest<K, V>(&self, records: impl IntoIterator<Item = (K, V)>) -> Result<Seq>
     where

@@ -436,7 +436,7 @@ fn assemble(
         progress: Progress::default(),
         debt: AtomicU64::new(0),
         throttle: Throttle::default(),
-        ingesting: Mutex::new(()),
+        ingesting: Turn::default(),
         rotation_wanted: AtomicBool::new(false),
         checkpointing: Mutex::new(()),
         obsolete: Obsolete::default(),

@@ -1,7 +1,7 @@
 //! Whose turn it is to change the levels: one compaction or bulk ingest at a time.
 //!
-//! A mutex, except that who waits for it can be told to give up: a compaction that a program asked for and that is still
-//! waiting behind another one must end when the program closes the store, not when that one does.
+//! A mutex, except that who waits for it can be told to give up: a compaction or ingest that a program asked for and that is
+//! still waiting behind another one must end when the program closes the store, not when that one does.
 
 use super::inner::locked;
 use crate::sync::atomic::{AtomicBool, Ordering};
