@@ -102,6 +102,32 @@ impl BlockCursor {
         Ok(())
     }
 
+    /// Moves to the first entry whose user key is not before `key`; gives how many are. As restarts are [`RESTART_INTERVAL`]
+    /// entries apart, it looks at no more than that.
+    pub(crate) fn rank(&mut self, key: &[u8]) -> Result<usize> {
+        self.current = None;
+        let restart = self.block.lower_restart(key, Seq::MAX)?.saturating_sub(1);
+        self.restart_at(restart)?;
+        let mut before = restart as usize * RESTART_INTERVAL;
+        while self.valid() && self.key() < key {
+            self.next()?;
+            before += 1;
+        }
+        Ok(before)
+    }
+
+    /// How many entries the block has. Moves behind the last.
+    pub(crate) fn count(&mut self) -> Result<usize> {
+        let restart = self.block.restarts() - 1;
+        self.restart_at(restart)?;
+        let mut count = restart as usize * RESTART_INTERVAL;
+        while self.valid() {
+            self.next()?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// Moves to the last entry whose user key is before `key`.
     pub(crate) fn seek_before(&mut self, key: &[u8]) -> Result<()> {
         self.seek(key, Trailer::new(Seq::MAX, Kind::Put))?;
@@ -211,5 +237,38 @@ impl BlockCursor {
             }
         }
         low
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::super::block::Origin;
+    use super::super::block_builder::BlockBuilder;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ranks_and_counts_are_those_of_a_walk(
+            keys in prop::collection::btree_map(prop::collection::vec(0..4u8, 1..4), 1..4u64, 1..60),
+            wanted in prop::collection::vec(0..5u8, 0..4),
+        ) {
+            let mut builder = BlockBuilder::new(RESTART_INTERVAL);
+            let versions = keys.iter().flat_map(|(key, &newest)| (1..=newest).rev().map(move |seq| (key, seq)));
+            let versions: Vec<_> = versions.collect();
+            for &(key, seq) in &versions {
+                builder.add(key, Trailer::new(Seq::new(seq).unwrap(), Kind::Put), b"value");
+            }
+            let origin = Origin { path: Arc::from(Path::new("table")), offset: 0 };
+            let mut cursor = BlockCursor::new(Arc::new(Block::new(builder.finish().to_vec(), origin).unwrap()));
+            let before = versions.iter().filter(|(key, _)| **key < wanted).count();
+            prop_assert_eq!(cursor.rank(&wanted).unwrap(), before);
+            let found = cursor.valid().then(|| cursor.key());
+            prop_assert_eq!(found, versions.get(before).map(|(key, _)| &key[..]), "where it is then");
+            prop_assert_eq!(cursor.count().unwrap(), versions.len());
+        }
     }
 }

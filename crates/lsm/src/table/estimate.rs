@@ -102,10 +102,21 @@ impl Table {
         Ok(Sample { puts: puts * times, deletes: deletes * times, bytes: bytes * times })
     }
 
-    /// Adds what block `position` has in `range`.
+    /// Adds what block `position` has in `range`. Where nothing is deleted, its entries are counted by their restarts: a plan
+    /// looks at blocks of every table for every index, and to walk over them took most of its time.
     fn look_into(&self, index: &Index, position: usize, range: &KeyRange, sample: &mut Sample) -> Result<()> {
         let target = index.target(self, position, ReadTier::Disk)?;
         let mut cursor = BlockCursor::new(self.block(target.handle, ReadTier::Disk, |_| Ok(()))?);
+        sample.bytes += target.handle.stored_bytes() as f64;
+        if self.meta().tombstones == 0 {
+            let before = cursor.rank(&range.start)?;
+            let until = match range.end.as_deref() {
+                Some(end) => cursor.rank(end)?,
+                None => cursor.count()?,
+            };
+            sample.puts += until.saturating_sub(before) as f64;
+            return Ok(());
+        }
         cursor.seek(&range.start, Trailer::new(Seq::MAX, Kind::Delete))?;
         while cursor.valid() && range.contains(cursor.key()) {
             match cursor.trailer().kind() {
@@ -114,7 +125,6 @@ impl Table {
             }
             cursor.next()?;
         }
-        sample.bytes += target.handle.stored_bytes() as f64;
         Ok(())
     }
 

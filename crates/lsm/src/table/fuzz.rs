@@ -198,7 +198,9 @@ pub(crate) fn run_block(input: &[u8]) -> Decoded {
     for row in &rows()[..4] {
         let _ = cursor.seek(&row.0, trailer(row));
         let _ = cursor.seek_before(&row.0);
+        let _ = cursor.rank(&row.0);
     }
+    let _ = cursor.count();
     let (forward, mut backward) = (forward?, backward?);
     backward.reverse();
     assert!(forward == backward, "a block holds the same, whichever way it is walked");
