@@ -1,9 +1,9 @@
 //! A set of changes that becomes visible together.
 
-use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
+use crate::key_table::KeyTable;
 use crate::limits::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::range::KeyRange;
 
@@ -19,8 +19,8 @@ const OP_OVERHEAD_BYTES: usize = 8;
 pub struct WriteBatch {
     bytes: Vec<u8>,
     ops: Ops,
-    /// Index of the live operation per key, of the first `indexed` operations; built only once a batch has several.
-    by_key: HashMap<Box<[u8]>, usize>,
+    /// Index of the last operation per key, of the first `indexed` operations; built only once a batch has several.
+    by_key: KeyTable,
     indexed: usize,
     superseded: usize,
 }
@@ -81,7 +81,7 @@ impl DerefMut for Ops {
 impl Ops {
     fn push(&mut self, op: Op) {
         match self {
-            Self::Many(ops) if ops.is_empty() => *self = Self::One([op]),
+            Self::Many(ops) if ops.capacity() == 0 => *self = Self::One([op]),
             Self::Many(ops) => ops.push(op),
             Self::One([first]) => *self = Self::Many(vec![*first, op]),
         }
@@ -92,6 +92,16 @@ impl WriteBatch {
     /// An empty batch.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty batch with memory for so many operations, and so many bytes of keys and values.
+    pub fn with_capacity(operations: usize, bytes: usize) -> Self {
+        let mut batch = Self { bytes: Vec::with_capacity(bytes), ..Self::default() };
+        if operations > 1 {
+            batch.ops = Ops::Many(Vec::with_capacity(operations));
+            batch.by_key.reserve(operations);
+        }
+        batch
     }
 
     /// Sets `key` to `value`.
@@ -136,7 +146,6 @@ impl WriteBatch {
             if op.live && op.kind != OpKind::DeleteRange && range.contains(key) {
                 self.ops[index].live = false;
                 self.superseded += 1;
-                self.by_key.remove(key);
             }
         }
         Ok(())
@@ -158,7 +167,7 @@ impl WriteBatch {
     }
 
     /// The operations that count, in order: kind, key, value.
-    pub(crate) fn ops(&self) -> impl Iterator<Item = (OpKind, &[u8], &[u8])> {
+    pub(crate) fn ops(&self) -> impl Iterator<Item = (OpKind, &[u8], &[u8])> + Clone {
         self.ops.iter().filter(|op| op.live).map(|op| {
             let (key, value) =
                 self.bytes[op.start..op.start + op.key_len + op.value_len].split_at(op.key_len);
@@ -192,8 +201,10 @@ impl WriteBatch {
         }
         // Deletions of ranges are not indexed when they are added, so more than one operation may be behind.
         for index in self.indexed..=last {
-            if let Some(earlier) = self.index_key(index) {
-                self.ops[earlier].live = false;
+            // An earlier one may be dead already, by the deletion of a range.
+            if let Some(earlier) = self.index_key(index)
+                && std::mem::replace(&mut self.ops[earlier].live, false)
+            {
                 self.superseded += 1;
             }
         }
@@ -206,8 +217,9 @@ impl WriteBatch {
         if op.kind == OpKind::DeleteRange || !op.live {
             return None;
         }
-        let key = &self.bytes[op.start..op.start + op.key_len];
-        self.by_key.insert(key.into(), index)
+        let (bytes, ops) = (&self.bytes, &self.ops);
+        let key_of = |op: &Op| &bytes[op.start..op.start + op.key_len];
+        self.by_key.insert(key_of(&op), index, |earlier| key_of(&ops[earlier]))
     }
 }
 

@@ -28,6 +28,7 @@ pub mod fs;
 pub mod fuzz_entry;
 mod iter;
 mod key;
+mod key_table;
 mod latency;
 pub mod limits;
 mod listing;

@@ -136,9 +136,8 @@ impl Committer {
 
     /// What the group is to write next, which comes after all that storage has.
     fn staged<'a>(&self, group: &'a mut Group) -> &'a mut Staged {
-        let indexed = group.indexed;
         group.staged.get_or_insert_with(|| Staged {
-            pending: Pending::new(self.kv.visible(), indexed),
+            pending: Pending::new(self.kv.visible()),
             bytes: 0,
             durability: None,
             claims: Claims::default(),
@@ -180,7 +179,11 @@ impl Committer {
         // Taken after the submission, so it has every shape that a record in it may name.
         let shapes = self.shapes.list();
         for (place, commit) in commits.into_iter().enumerate() {
+            let indexed = group.indexed;
             let staged = self.staged(group);
+            if indexed {
+                staged.pending.note();
+            }
             let checked = self.check_commit(&commit, &shapes);
             let judged = if checked.is_ok() && commit.depends_on_state() {
                 self.judge(&commit, staged)

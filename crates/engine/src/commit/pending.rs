@@ -9,11 +9,13 @@ use fountain_lsm::{KeyRange, ReadTier, Seq};
 use crate::error::Result;
 use crate::kv::{Batch, KvValue, OrderedKv};
 
-/// Batches of accepted commits, in order, and the newest operation on each of their keys.
+/// Batches of accepted commits, in order, and the newest operation on each of their keys. Nobody looks at the last one of a
+/// group, most often the only one, so keys are noted when the next one is about to be judged.
 pub(crate) struct Pending {
     batches: Vec<Batch>,
-    /// Where the newest operation on a key is; unused while nothing in the group looks.
-    newest: Option<BTreeMap<Box<[u8]>, Place>>,
+    /// Where the newest operation on a key is, of the first `noted` batches.
+    newest: BTreeMap<Box<[u8]>, Place>,
+    noted: usize,
     /// Ranges that were deleted, each by the batch at this place.
     ranges: Vec<(usize, KeyRange)>,
     /// The newest sequence in storage; the batches get the ones after it.
@@ -64,10 +66,9 @@ pub(crate) fn overlap(one: &KeyRange, other: &KeyRange) -> bool {
 }
 
 impl Pending {
-    /// Nothing yet, on storage whose newest sequence is `base`. Without `indexed` it does not know what
-    /// it holds, and nothing may be asked.
-    pub fn new(base: Seq, indexed: bool) -> Self {
-        Self { batches: Vec::new(), newest: indexed.then(BTreeMap::new), ranges: Vec::new(), base }
+    /// Nothing yet, on storage whose newest sequence is `base`.
+    pub fn new(base: Seq) -> Self {
+        Self { batches: Vec::new(), newest: BTreeMap::new(), noted: 0, ranges: Vec::new(), base }
     }
 
     /// Number of accepted commits.
@@ -80,13 +81,22 @@ impl Pending {
         self.base.checked_add(self.batches.len() as u64).unwrap_or(Seq::MAX)
     }
 
-    /// Accepts a commit.
-    pub fn push(&mut self, batch: Batch) {
-        if let Some(newest) = &mut self.newest {
+    /// Notes what the accepted commits have written. To be called after a commit was accepted and before anything is asked.
+    pub fn note(&mut self) {
+        for (place, batch) in self.batches.iter().enumerate().skip(self.noted) {
             for (op, (key, _)) in batch.ops().enumerate() {
-                newest.insert(Box::from(key), Place { batch: self.batches.len(), op });
+                let place = Place { batch: place, op };
+                match self.newest.get_mut(key) {
+                    Some(newest) => *newest = place,
+                    None => drop(self.newest.insert(Box::from(key), place)),
+                }
             }
         }
+        self.noted = self.batches.len();
+    }
+
+    /// Accepts a commit.
+    pub fn push(&mut self, batch: Batch) {
         let place = self.batches.len();
         self.ranges.extend(batch.ranges().iter().map(|range| (place, range.clone())));
         self.batches.push(batch);
@@ -124,7 +134,8 @@ impl Pending {
 
     /// The last accepted commit that has written this storage key.
     pub fn changed(&self, key: &[u8]) -> Option<Seq> {
-        let written = self.newest.as_ref().and_then(|newest| newest.get(key)).map(|place| place.batch);
+        debug_assert_eq!(self.noted, self.batches.len());
+        let written = self.newest.get(key).map(|place| place.batch);
         let deleted =
             self.ranges.iter().rev().find(|(_, range)| range.contains(key)).map(|(batch, _)| *batch);
         written.max(deleted).map(|batch| self.seq_of(batch))
@@ -137,15 +148,16 @@ impl Pending {
         if let Some((batch, deleted)) = deleted {
             return Some((&deleted.start, self.seq_of(*batch)));
         }
-        let newest = self.newest.as_ref()?;
+        debug_assert_eq!(self.noted, self.batches.len());
         let from = (Bound::Included(range.start.as_slice()), Bound::Unbounded);
-        let (key, place) = newest.range::<[u8], _>(from).next()?;
+        let (key, place) = self.newest.range::<[u8], _>(from).next()?;
         range.contains(key).then(|| (&**key, self.seq(*place)))
     }
 
     /// What the group did last to a storage key. In a batch ranges are deleted before the operations.
     fn written(&self, key: &[u8]) -> Written {
-        let place = self.newest.as_ref().and_then(|newest| newest.get(key)).copied();
+        debug_assert_eq!(self.noted, self.batches.len());
+        let place = self.newest.get(key).copied();
         let deleted = self.ranges.iter().rev().find(|(_, range)| range.contains(key));
         match (place, deleted) {
             (Some(place), Some((batch, _))) if place.batch < *batch => Written::Deleted,
@@ -196,9 +208,10 @@ mod tests {
     fn the_group_comes_before_storage_and_its_last_operation_counts() {
         let kv = MemoryKv::default();
         kv.commit_many(&[batch(&[("a", Some("old")), ("b", Some("old"))])], Durability::Disk).unwrap();
-        let mut pending = Pending::new(kv.visible(), true);
+        let mut pending = Pending::new(kv.visible());
         pending.push(batch(&[("a", Some("x")), ("a", Some("y")), ("c", Some("z"))]));
         pending.push(batch(&[("c", None)]));
+        pending.note();
         assert_eq!(found(&pending, &kv, "a"), Some(2));
         assert_eq!(found(&pending, &kv, "b"), Some(1));
         assert_eq!(found(&pending, &kv, "c"), None);
@@ -215,6 +228,7 @@ mod tests {
         let mut dropping = batch(&[("bb", Some("after"))]);
         dropping.delete_range(range("b", "c"));
         pending.push(dropping);
+        pending.note();
         assert_eq!((found(&pending, &kv, "b"), found(&pending, &kv, "bb")), (None, Some(4)));
         assert_eq!(
             (pending.changed(b"b"), pending.changed(b"bc"), pending.changed(b"d")),

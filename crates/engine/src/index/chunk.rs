@@ -198,7 +198,7 @@ mod tests {
         let chunk = Chunk::read(&kv, &shapes, &index, &Position::default(), 256).unwrap().unwrap();
         put(&kv, &shapes, r#"{"n":["b","c"],"x":1}"#);
 
-        let pending = Pending::new(kv.visible(), true);
+        let pending = Pending::new(kv.visible());
         let state = State { kv: &kv, pending: &pending, shapes: shapes.list(), now: 0.0 };
         let mut table = IndexTable::default();
         table.insert(Arc::new(index));

@@ -30,6 +30,10 @@ pub(crate) struct State<'a> {
     pub now: Moment,
 }
 
+/// How many keys storage is told of before they are read: as many as the processor's caches hold with their records, and
+/// still have when the commit is written.
+const APPROACHED: usize = 128;
+
 /// Adds to `out` what the operations of `batch` change in indexes. Returns how many records it deletes because they have
 /// expired and were in the way.
 ///
@@ -42,7 +46,11 @@ pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: 
     }
     let mut changes = Changes::default();
     let last = last_operations(batch);
+    let mut ahead = batch.ops().map(|(key, _)| key);
     for (item, (key, document)) in batch.ops().enumerate() {
+        if item.is_multiple_of(APPROACHED) {
+            state.kv.approach(&mut ahead.by_ref().take(APPROACHED));
+        }
         let Some((collection, record_key)) = split_record_key(key) else { continue };
         let indexes = table.all_of(collection);
         if indexes.is_empty() || last.as_ref().is_some_and(|last| last.get(key) != Some(&item)) {
@@ -311,8 +319,12 @@ impl Changes {
     }
 
     fn check_unique(&self, state: &State<'_>) -> Result<()> {
-        let mut own: HashMap<&[u8], &[u8]> = HashMap::new();
-        for claimed in &self.claimed {
+        let mut own: HashMap<&[u8], &[u8]> = HashMap::with_capacity(self.claimed.len());
+        let mut ahead = self.claimed.iter().filter_map(|claimed| Some(self.added.op(claimed.place)?.0));
+        for (number, claimed) in self.claimed.iter().enumerate() {
+            if number.is_multiple_of(APPROACHED) {
+                state.kv.approach(&mut ahead.by_ref().take(APPROACHED));
+            }
             let Some((key, Some(record))) = self.added.op(claimed.place) else { continue };
             if self.claimed.len() > 1
                 && let Some(other) = own.insert(key, record)

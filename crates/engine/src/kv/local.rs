@@ -73,6 +73,10 @@ impl OrderedKv for LocalKv {
         Ok(found.into_iter().map(|value| value.map(KvValue::Stored)).collect())
     }
 
+    fn approach(&self, keys: &mut dyn Iterator<Item = &[u8]>) {
+        self.db.approach(keys);
+    }
+
     fn cursor(
         &self,
         range: KeyRange,
@@ -164,7 +168,8 @@ impl OrderedKv for LocalKv {
 }
 
 fn write_batch(batch: &Batch) -> Result<WriteBatch> {
-    let mut out = WriteBatch::new();
+    let operations = batch.ranges().len() + batch.len();
+    let mut out = WriteBatch::with_capacity(operations, batch.size_bytes());
     for range in batch.ranges() {
         out.delete_range(range)?;
     }

@@ -62,6 +62,11 @@ pub trait OrderedKv: Send + Sync {
     /// As [`OrderedKv::get`], for all of them together.
     fn get_many(&self, keys: &[Vec<u8>], at: Option<Seq>, tier: ReadTier) -> Result<Vec<Option<KvValue>>>;
 
+    /// Says that these keys are about to be read or written. Changes nothing but how long that takes.
+    fn approach(&self, keys: &mut dyn Iterator<Item = &[u8]>) {
+        let _ = keys;
+    }
+
     /// The records in `range` at `at`; the cursor stands before the first one.
     ///
     /// # Errors

@@ -59,11 +59,11 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
+    pub(super) fn requests(&self) -> impl Iterator<Item = &Request> + Clone {
         self.first.iter().chain(&self.others)
     }
 
-    fn batches(&self) -> impl Iterator<Item = &WriteBatch> {
+    fn batches(&self) -> impl Iterator<Item = &WriteBatch> + Clone {
         self.requests().flat_map(|request| request.batches.as_slice())
     }
 
@@ -96,12 +96,8 @@ impl Group {
 
     /// Inserts all batches into the memtable, as they were encoded.
     pub(super) fn insert(&self, memtable: &Memtable, before: Seq) {
-        let mut writer = memtable.writer();
-        for (seq, batch) in sequences_after(before).zip(self.batches()) {
-            for (kind, key, value) in batch.ops() {
-                writer.apply(kind, key, seq, value);
-            }
-        }
+        let batches = sequences_after(before).zip(self.batches());
+        memtable.writer().apply_all(batches.flat_map(|(seq, batch)| batch.ops().map(move |op| (seq, op))));
     }
 
     /// Tells those who wait what became of their requests; returns what the leader is to tell its caller.
@@ -124,7 +120,7 @@ impl Group {
 }
 
 /// The sequences that follow `before`.
-fn sequences_after(before: Seq) -> impl Iterator<Item = Seq> {
+fn sequences_after(before: Seq) -> impl Iterator<Item = Seq> + Clone {
     (1..).map(move |count| later(before, count))
 }
 

@@ -13,15 +13,17 @@
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicPtr as RecordPtr;
-use std::sync::atomic::AtomicU32;
 
 use super::arena::{Arena, Bump, LINE};
+use super::heads::{Compared, Heads};
 use super::record::{Entry, Record, Target};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// Slots of a node: as many as leave order and heads in one cache line. Under a scheduler few, so that short scenarios
 /// split nodes of every level.
 pub(super) const SLOTS: usize = if cfg!(feature = "shuttle") { 3 } else { 13 };
+/// How much of a record is asked for ahead: where its key is, and as a rule much of its value.
+const RECORD_PREFETCH_BYTES: usize = 2 * LINE;
 /// How an order is stored. With the planted fault it is not published, which ThreadSanitizer must report.
 const PUBLISH: Ordering =
     if cfg!(feature = "planted-memory-faults") { Ordering::Relaxed } else { Ordering::Release };
@@ -30,10 +32,8 @@ const PUBLISH: Ordering =
 #[repr(C)]
 pub(super) struct Node {
     order: AtomicU64,
-    /// 0 for leaves.
-    level: u16,
-    skip: u16,
-    heads: [AtomicU32; SLOTS],
+    /// In front of them level and skip, see [`fixed`].
+    heads: Heads,
     /// Records of a leaf, separators of an inner node: the first record of what lies right of it when it was made.
     records: [RecordPtr<Record>; SLOTS],
 }
@@ -126,11 +126,16 @@ impl NodeRef {
     }
 
     pub(super) fn is_leaf(self) -> bool {
-        self.node().level == 0
+        self.level() == 0
     }
 
     pub(super) fn level(self) -> u16 {
-        self.node().level
+        self.node().heads.fixed() as u16
+    }
+
+    /// The number of bytes that all keys of this node are known to begin with.
+    pub(super) fn skip(self) -> usize {
+        (self.node().heads.fixed() >> 16) as usize
     }
 
     pub(super) fn order(self) -> Order {
@@ -152,15 +157,13 @@ impl NodeRef {
     /// The number of entries before `target` or, `through` it, of those not after it.
     #[inline]
     pub(super) fn rank(self, order: Order, target: Target<'_>, through: bool) -> usize {
-        let node = self.node();
-        let head = head_of(target.key, node.skip.into());
-        let (mut less, mut equal) = (0, 0);
-        for slot in &node.heads[..order.len()] {
-            let slot = slot.load(Ordering::Relaxed);
-            less += usize::from(slot < head);
-            equal += usize::from(slot == head);
+        let head = head_of(target.key, self.skip());
+        let Compared { less, equal } = self.node().heads.compare(head, order.len());
+        let mut less = less.count_ones() as usize;
+        if equal == 0 {
+            return less;
         }
-        let mut end = less + equal;
+        let mut end = less + equal.count_ones() as usize;
         while less < end {
             let middle = usize::midpoint(less, end);
             let entry = self.entry(order, middle).order(target);
@@ -176,7 +179,7 @@ impl NodeRef {
     /// The child behind `rank` separators.
     pub(super) fn child(self, order: Order, rank: usize) -> Self {
         let child = self.child_link(order, rank).load(Ordering::Acquire);
-        prefetch(child);
+        prefetch(child, if self.level() == 1 { size_of::<Leaf>() } else { size_of::<Inner>() });
         // SAFETY: links to children are stored with `Release` when the child is complete, before the order that
         // mentions them.
         unsafe { Self(NonNull::new_unchecked(child)) }
@@ -185,6 +188,17 @@ impl NodeRef {
     fn child_link(&self, order: Order, rank: usize) -> &AtomicPtr<Node> {
         let index = if rank == 0 { 0 } else { order.slot(rank - 1) + 1 };
         &self.inner().children[index]
+    }
+
+    /// Asks for the beginnings of the records whose keys may be `key`, or begin like it.
+    pub(super) fn prefetch_records(self, key: &[u8]) {
+        let node = self.node();
+        let mut equal = node.heads.compare(head_of(key, self.skip()), self.order().len()).equal;
+        while equal != 0 {
+            let slot = equal.trailing_zeros() as usize;
+            prefetch(node.records[slot].load(Ordering::Relaxed), RECORD_PREFETCH_BYTES);
+            equal &= equal - 1;
+        }
     }
 
     /// The leaf to the right of this one.
@@ -203,12 +217,24 @@ impl NodeRef {
         arena: &Arena,
         bump: &mut Bump,
         skip: usize,
-        records: &[NonNull<Record>],
+        records: &[(NonNull<Record>, u32)],
         next: Option<Self>,
     ) -> Self {
         let next = AtomicPtr::new(next.map_or(ptr::null_mut(), Self::as_ptr));
         let prev = AtomicPtr::new(ptr::null_mut());
-        Self::place(arena, bump, Leaf { node: Node::new(0, skip, records), next, prev })
+        let node = Node::new(0, skip, records.iter().copied());
+        Self::place(arena, bump, Leaf { node, next, prev })
+    }
+
+    /// The head that a record has in this node.
+    pub(super) fn head(self, record: NonNull<Record>) -> u32 {
+        head_of(key_of(record), self.skip())
+    }
+
+    /// The record and its head at a place of an order that was read from this node.
+    pub(super) fn record_at(self, order: Order, at: usize) -> (NonNull<Record>, u32) {
+        let slot = order.slot(at);
+        (self.entry_in(slot).record(), self.node().heads.get(slot))
     }
 
     /// An inner node with separators in their order and one more child than these.
@@ -222,6 +248,7 @@ impl NodeRef {
         debug_assert_eq!(children.len(), separators.len() + 1);
         let child = |at: usize| children.get(at).map_or(ptr::null_mut(), |child| child.as_ptr());
         let children = std::array::from_fn(|at| AtomicPtr::new(child(at)));
+        let separators = separators.iter().map(|&separator| (separator, head_of(key_of(separator), skip)));
         Self::place(arena, bump, Inner { node: Node::new(level, skip, separators), children })
     }
 
@@ -250,7 +277,7 @@ impl NodeRef {
     fn add_slot(self, at: usize, record: NonNull<Record>, link: impl FnOnce(usize)) {
         let (node, order) = (self.node(), self.order());
         let slot = order.len();
-        node.heads[slot].store(head_of(key_of(record), node.skip.into()), Ordering::Relaxed);
+        node.heads.set(slot, head_of(key_of(record), self.skip()));
         node.records[slot].store(record.as_ptr(), Ordering::Relaxed);
         link(slot);
         node.order.store(order.with(at).0, PUBLISH);
@@ -277,20 +304,21 @@ impl NodeRef {
 }
 
 impl Node {
-    fn new(level: u16, skip: usize, records: &[NonNull<Record>]) -> Self {
-        let mut node = Self {
-            order: AtomicU64::new(Order::first(records.len()).0),
-            level,
-            skip: skip as u16,
-            heads: [const { AtomicU32::new(0) }; SLOTS],
-            records: [const { RecordPtr::new(ptr::null_mut()) }; SLOTS],
-        };
-        for (slot, record) in records.iter().enumerate() {
-            *node.heads[slot].get_mut() = head_of(key_of(*record), skip);
-            *node.records[slot].get_mut() = record.as_ptr();
+    /// With records in their order, each with its head behind `skip` bytes.
+    fn new(level: u16, skip: usize, records: impl ExactSizeIterator<Item = (NonNull<Record>, u32)>) -> Self {
+        let order = AtomicU64::new(Order::first(records.len()).0);
+        let (mut heads, mut pointers) = ([0; SLOTS], [ptr::null_mut(); SLOTS]);
+        for (slot, (record, head)) in records.enumerate() {
+            heads[slot] = head;
+            pointers[slot] = record.as_ptr();
         }
-        node
+        Self { order, heads: Heads::new(fixed(level, skip), heads), records: pointers.map(RecordPtr::new) }
     }
+}
+
+/// What a node has in front of its heads: its level, which is 0 for leaves, and how many bytes its keys have in common.
+fn fixed(level: u16, skip: usize) -> u32 {
+    u32::from(level) | (skip as u32) << 16
 }
 
 /// The key of a record that the writer has found in the tree or just made.
@@ -301,7 +329,7 @@ fn key_of<'a>(record: NonNull<Record>) -> &'a [u8] {
 
 /// Four bytes of a key from `skip` on, as a big-endian number. If two heads differ, their keys are in the same order.
 #[inline]
-fn head_of(key: &[u8], skip: usize) -> u32 {
+pub(super) fn head_of(key: &[u8], skip: usize) -> u32 {
     let rest = key.get(skip..).unwrap_or_default();
     match rest.first_chunk() {
         Some(head) => u32::from_be_bytes(*head),
@@ -309,17 +337,17 @@ fn head_of(key: &[u8], skip: usize) -> u32 {
     }
 }
 
-/// Asks for the cache lines of a node that is about to be searched.
+/// Asks for the cache lines of so many bytes that are about to be looked at.
 #[inline]
-fn prefetch(node: *const Node) {
+fn prefetch<T>(start: *const T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in 0..3 {
+    for line in 0..bytes.div_ceil(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch is a hint; it reads nothing and faults at no address, null included.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(node.cast::<i8>().wrapping_add(line * 64)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().wrapping_add(line * LINE)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = node;
+    let _ = (start, bytes);
 }
 
 #[cfg(test)]

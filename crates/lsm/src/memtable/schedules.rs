@@ -57,6 +57,13 @@ impl Shared {
         }
     }
 
+    /// The same, by a reader that asks ahead for all of them, of which it must meet only nodes that are complete.
+    fn look_after_asking(&self) {
+        let keys: Vec<_> = (1..=self.finished()).map(|seq| [(self.key_of)(seq)]).collect();
+        self.tree.approach(keys.iter().map(|key| &key[..]));
+        self.look_for_each();
+    }
+
     /// The place after and the place before each finished record are no farther away than the next finished ones.
     fn look_between(&self) {
         let finished = self.finished();
@@ -133,6 +140,11 @@ fn explore(read: fn(&Shared)) {
 #[test]
 fn every_finished_record_is_found_while_nodes_split() {
     explore(Shared::look_for_each);
+}
+
+#[test]
+fn every_finished_record_is_found_by_who_asked_ahead_while_nodes_split() {
+    explore(Shared::look_after_asking);
 }
 
 #[test]

@@ -15,11 +15,16 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicUsize as Count;
 
 use super::arena::{Arena, Bump, LINE, WORD};
-use super::node::{Node, NodeRef, Order, SLOTS};
+use super::node::{Node, NodeRef, Order, SLOTS, head_of};
 use super::record::{Entry, Record, Target};
 use crate::key::common_prefix;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::types::{Kind, Seq, Trailer};
+
+/// How many searches go down the tree side by side, about as many as a core can wait for.
+pub(super) const TOGETHER: usize = 16;
+/// So many levels of inner nodes are taken to be in the processor's caches.
+const LEVELS_IN_CACHE: u16 = if cfg!(feature = "shuttle") { 1 } else { 3 };
 
 pub(super) struct Tree {
     arena: Arena,
@@ -169,6 +174,36 @@ impl Tree {
         Place::at(leaf, order, rank(leaf, order).checked_sub(1)?)
     }
 
+    /// Asks the processor for the memory that searches for these keys will look at. A search waits for memory at each node
+    /// on its way; here up to [`TOGETHER`] go down side by side and wait together. That nodes are replaced meanwhile does not
+    /// matter, as nothing is concluded from what is met.
+    pub(super) fn approach<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>) {
+        loop {
+            let root = self.root(Ordering::Acquire);
+            let mut way: [(&[u8], NodeRef); TOGETHER] = [(&[], root); TOGETHER];
+            let mut count = 0;
+            for (place, key) in way.iter_mut().zip(&mut keys) {
+                place.0 = key;
+                count += 1;
+            }
+            // A small tree is in the caches, and where there is but one key, it has nobody to wait with.
+            if count < 2 || root.level() < LEVELS_IN_CACHE {
+                return;
+            }
+            let way = &mut way[..count];
+            for _ in 0..root.level() {
+                for (key, node) in &mut *way {
+                    let order = node.order();
+                    let target = Target { key, trailer: Trailer::new(Seq::MAX, Kind::Delete) };
+                    *node = node.child(order, node.rank(order, target, true));
+                }
+            }
+            for (key, leaf) in way {
+                leaf.prefetch_records(key);
+            }
+        }
+    }
+
     fn leaf_for(&self, rank: impl Fn(NodeRef, Order) -> usize) -> NodeRef {
         let mut node = self.root(Ordering::Acquire);
         while !node.is_leaf() {
@@ -194,6 +229,14 @@ impl Tree {
 fn weight(node: NodeRef, order: Order, at: usize) -> f64 {
     let child = node.child(order, at);
     (child.order().len() + usize::from(!child.is_leaf())) as f64
+}
+
+impl Inserter {
+    /// Whether a key comes after all others, so that its place is known without a search.
+    pub(super) fn comes_last(&self, key: &[u8]) -> bool {
+        let order = self.last.order();
+        order.len().checked_sub(1).is_none_or(|at| self.last.entry(order, at).key() < key)
+    }
 }
 
 /// What only the one writer does.
@@ -241,21 +284,24 @@ impl Tree {
     /// Replaces a full leaf by two, with `record` at place `at` of what they hold together.
     fn split_leaf(&self, inserter: &mut Inserter, old: NodeRef, at: usize, record: NonNull<Record>) {
         let order = old.order();
-        let mut records = [record; SLOTS + 1];
+        let mut records = [(record, old.head(record)); SLOTS + 1];
         for place in 0..SLOTS {
-            records[place + usize::from(place >= at)] = old.entry(order, place).record();
+            records[place + usize::from(place >= at)] = old.record_at(order, place);
         }
-        let ascending = at > 0 && inserter.latest == Some(records[at - 1]);
+        let ascending = at > 0 && inserter.latest == Some(records[at - 1].0);
         // A run of ascending keys fills the left leaf and goes on in the right one, or, if other keys follow, leaves
         // these to the right one and goes on in the left.
         let cut = if ascending { (at + 1).min(SLOTS) } else { SLOTS.div_ceil(2) };
-        let (low, high) = bounds(&inserter.path);
-        let separator = records[cut];
+        let separator = records[cut].0;
+        let (left, right) = records.split_at_mut(cut);
+        let path = &inserter.path;
+        let right_skip = skip_of(old.skip(), right, || common(Some(separator), bounds(path).1));
+        let left_skip = skip_of(old.skip(), left, || common(bounds(path).0, Some(separator)));
         let mut new_leaf = |skip, records: &[_], next| {
             NodeRef::new_leaf(&self.arena, &mut inserter.nodes, skip, records, next)
         };
-        let right = new_leaf(common(Some(separator), high), &records[cut..], old.next());
-        let left = new_leaf(common(low, Some(separator)), &records[..cut], Some(right));
+        let right = new_leaf(right_skip, right, old.next());
+        let left = new_leaf(left_skip, left, Some(right));
         self.publish(inserter, Split { left, separator, right, ascending });
         old.replace_in_chain(left, right);
         if inserter.last == old {
@@ -313,6 +359,28 @@ fn bounds(path: &[Step]) -> (Option<NonNull<Record>>, Option<NonNull<Record>>) {
     let low = path.iter().rev().find_map(|step| separator(step, step.rank.checked_sub(1)));
     let high = path.iter().rev().find_map(|step| separator(step, Some(step.rank)));
     (low, high)
+}
+
+/// How many bytes all keys of a new leaf begin with, as `common` tells from the separators around it. The heads of its
+/// records, which are those in the leaf before it, become those in the new one.
+///
+/// Most often the heads alone say that it is as many bytes as before: what separators have in common, all keys between
+/// them have, so if the first byte of the heads is not the same for all, it is not the same in the separators. Then no
+/// record is looked at, each of which would be a miss of the processor's caches.
+fn skip_of(before: usize, records: &mut [(NonNull<Record>, u32)], common: impl FnOnce() -> usize) -> usize {
+    if let ([(_, first), ..], [.., (_, last)]) = (&*records, &*records)
+        && first >> 24 != last >> 24
+    {
+        return before;
+    }
+    let skip = common();
+    if skip != before {
+        for (record, head) in records {
+            // SAFETY: records of a leaf are complete records of this tree.
+            *head = head_of(unsafe { Entry::at(*record) }.key(), skip);
+        }
+    }
+    skip
 }
 
 /// The number of bytes that all keys between two separators begin with.
