@@ -25,6 +25,35 @@ pub(crate) fn unknown_keys() -> KeyRange {
     KeyRange { start: 2u32.to_be_bytes().to_vec(), ..own_keys() }
 }
 
+/// A storage key that is put together for one read and not on the heap unless it is long.
+pub(crate) struct StorageKey {
+    short: [u8; SHORT_KEY_BYTES],
+    /// How much of `short` is the key.
+    len: usize,
+    /// The whole key instead.
+    long: Option<Vec<u8>>,
+}
+
+impl StorageKey {
+    /// The key `key` in the keyspace that begins with `prefix`.
+    #[inline]
+    pub fn new(prefix: [u8; KEYSPACE_BYTES], key: &[u8]) -> Self {
+        let (mut short, len) = ([0; SHORT_KEY_BYTES], KEYSPACE_BYTES + key.len());
+        let Some(full) = short.get_mut(..len) else {
+            return Self { short, len: 0, long: Some([&prefix[..], key].concat()) };
+        };
+        full[..KEYSPACE_BYTES].copy_from_slice(&prefix);
+        full[KEYSPACE_BYTES..].copy_from_slice(key);
+        Self { short, len, long: None }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.long.as_deref().unwrap_or(&self.short[..self.len])
+    }
+}
+
 /// A collection of one store: the id of its keyspace. Ids begin at [`CollectionId::FIRST`] and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectionId(u32);
@@ -56,13 +85,7 @@ impl CollectionId {
     /// Gives `work` the storage key of a record, which is not put on the heap unless it is long.
     #[inline]
     pub(crate) fn with_storage_key<R>(self, key: &[u8], work: impl FnOnce(&[u8]) -> R) -> R {
-        let mut short = [0; SHORT_KEY_BYTES];
-        let Some(full) = short.get_mut(..KEYSPACE_BYTES + key.len()) else {
-            return work(&self.storage_key(key));
-        };
-        full[..KEYSPACE_BYTES].copy_from_slice(&self.prefix());
-        full[KEYSPACE_BYTES..].copy_from_slice(key);
-        work(full)
+        work(StorageKey::new(self.prefix(), key).bytes())
     }
 
     /// The storage key of a record.

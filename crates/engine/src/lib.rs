@@ -106,7 +106,7 @@ pub use index::{
     encode_tuple,
 };
 pub use keyspace::CollectionId;
-pub use kv::{Batch, KvCursor, KvPin, KvValue, KvVersions, LocalKv, MemoryKv, OrderedKv};
+pub use kv::{Batch, KvCursor, KvPin, KvValue, KvVersions, LocalKv, MemoryKv, OrderedKv, ShowInState};
 pub use metrics::Metrics;
 pub use options::StoreOptions;
 pub use page::Page;

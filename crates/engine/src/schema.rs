@@ -221,6 +221,9 @@ impl Store {
 
     fn try_scan_index(&self, request: &IndexScan, tier: ReadTier, page: &mut Page) -> Result<IndexScanEnd> {
         self.check_own(&request.at)?;
+        if self.try_fill_single(request, tier, page)? {
+            return Ok(IndexScanEnd::Done);
+        }
         let kv = self.inner.kv.as_ref();
         // Before the pin: what expires meanwhile may be seen, what is renewed meanwhile may not be missed.
         let now = moment(self.inner.clock.now());
@@ -241,6 +244,22 @@ impl Store {
         let live = live.as_ref();
         let place = Place { kv, shapes: &self.inner.shapes, view: &view, tier, live };
         index::fill_page(place, index, request, page)
+    }
+
+    /// Answers a scan that is the read of one record at once; `false` if it is none, or if it has to be read the long way.
+    fn try_fill_single(&self, request: &IndexScan, tier: ReadTier, page: &mut Page) -> Result<bool> {
+        let table = self.inner.catalog.current_indexes();
+        let index = table.find(request.collection, &request.index);
+        let Some(index) = index.filter(|index| index::is_single(index, request)) else { return Ok(false) };
+        // In the same order as in `get`.
+        let live = self.inner.live(request.collection, &View::Newest, tier)?;
+        let filled = index::fill_single(self.inner.kv.as_ref(), index, request, live.as_ref(), tier, page);
+        let is_there_still = self.inner.catalog.current_indexes().get(index.id).is_some();
+        if is_there_still {
+            return filled.map(|()| true);
+        }
+        page.clear();
+        Ok(false)
     }
 
     /// The records whose key in an index is `key`, one value for each of its first paths, in the order of record keys. For

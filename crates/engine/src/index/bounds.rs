@@ -14,9 +14,10 @@ use crate::record::Value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     start: Vec<u8>,
-    /// `None` is no end.
+    /// `None` is no end, unless all keys begin with the same values.
     end: Option<Vec<u8>>,
-    /// The number of values that are fixed, if nothing more is asked.
+    /// The number of values that are fixed, if nothing more is asked. The end follows from the start then; most often nobody
+    /// asks for it.
     pub(super) equal: Option<usize>,
 }
 
@@ -32,7 +33,7 @@ impl Bounds {
     /// As [`super::encode_tuple`].
     pub fn equal(values: &[Value]) -> Result<Self> {
         let start = encode::encode_tuple(values)?;
-        Ok(Self { end: Some(after(&start)), start, equal: Some(values.len()) })
+        Ok(Self { start, end: None, equal: Some(values.len()) })
     }
 
     /// The keys that begin with `values` and whose next value lies between two others.
@@ -121,16 +122,23 @@ impl Bounds {
     /// What lies in both.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
-        let end = match (self.end, &other.end) {
-            (Some(one), Some(other)) => Some(one.min(other.clone())),
-            (one, other) => one.or_else(|| other.clone()),
+        let (one, other) = (self.keys(), other.keys());
+        let end = match (one.end, other.end) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
         };
-        Self { start: self.start.max(other.start.clone()), end, equal: None }
+        Self { start: one.start.max(other.start), end, equal: None }
+    }
+
+    /// The least key.
+    pub(super) fn start(&self) -> &[u8] {
+        &self.start
     }
 
     /// The keys as bytes, without the keyspace: start included, end excluded.
     pub fn keys(&self) -> KeyRange {
-        KeyRange { start: self.start.clone(), end: self.end.clone() }
+        let end = if self.equal.is_some() { Some(after(&self.start)) } else { self.end.clone() };
+        KeyRange { start: self.start.clone(), end }
     }
 
     fn with_tags(values: &[Value], first: u8, last: u8) -> Result<Self> {

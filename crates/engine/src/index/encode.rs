@@ -130,7 +130,8 @@ fn push_value_at(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<()> {
 /// `ERR_INVALID_ARGUMENT` for values that are no keys (objects, 32-bit numbers, NaN, arrays nested too deep);
 /// `ERR_TOO_LARGE` over [`MAX_INDEX_KEY_BYTES`].
 pub fn encode_tuple(values: &[Value]) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
+    // Enough for most keys, so that they need not grow.
+    let mut out = Vec::with_capacity(48);
     values.iter().try_for_each(|value| push_value(value, &mut out))?;
     check_size(out.len())?;
     Ok(out)

@@ -22,6 +22,7 @@ mod overlay;
 mod read;
 mod scan;
 mod show;
+mod single;
 mod table;
 
 use std::fmt;
@@ -45,6 +46,7 @@ pub(crate) use read::{IndexCursor, Place, building, entry_range};
 pub(crate) use scan::fill as fill_page;
 pub use scan::{IndexScan, IndexScanEnd};
 pub(crate) use show::tuple as show_tuple;
+pub(crate) use single::{fill_single, is_single};
 pub(crate) use table::IndexTable;
 
 /// An index of one store: the id of its keyspace, from the same counter as those of collections.

@@ -26,6 +26,9 @@ pub use batch::Batch;
 pub use local::LocalKv;
 pub use memory::MemoryKv;
 
+/// Reads one state: as [`OrderedKv::show`], without a sequence.
+pub type ShowInState<'a> = dyn Fn(&[u8], ReadTier, &mut dyn FnMut(&[u8])) -> Result<bool> + 'a;
+
 /// An ordered, multi-version key-value store.
 pub trait OrderedKv: Send + Sync {
     /// Commits `batches`, each atomic under its own sequence, all or a prefix of them after a crash.
@@ -48,6 +51,15 @@ pub trait OrderedKv: Send + Sync {
     fn show(&self, key: &[u8], at: Option<Seq>, tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let found = self.get(key, at, tier)?;
         Ok(found.map(|value| show(&value)).is_some())
+    }
+
+    /// Lets `read` read the newest state, for a few reads that follow one another at once.
+    ///
+    /// # Errors
+    /// What `read` fails with; as [`OrderedKv::get`].
+    fn in_newest(&self, read: &mut dyn FnMut(&ShowInState<'_>) -> Result<()>) -> Result<()> {
+        let pin = self.pin(None)?;
+        read(&|key, tier, show| self.show(key, Some(pin.seq()), tier, show))
     }
 
     /// The value of `key` and the sequence of the commit that put it there, at `at` or as of the newest commit.

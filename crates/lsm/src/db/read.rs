@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::Guard;
+
 use super::changes::{Changes, Shown};
 use super::inner::{Current, Inner};
 use crate::error::{Error, Result};
@@ -32,33 +34,12 @@ impl Inner {
         Ok(lookup(&current, key, at, tier)?.map(|(_, value)| value))
     }
 
-    pub(super) fn show_newest(
-        &self,
-        key: &[u8],
-        tier: ReadTier,
-        show: &mut dyn FnMut(&[u8]),
-    ) -> Result<bool> {
-        let _timer = self.counters.latencies.get.sample();
+    pub(super) fn newest(&self) -> Result<Newest<'_>> {
         self.check_open()?;
         // In this order, as in `get_newest`.
         let current = self.current.load();
         let at = self.visible();
-        match lookup_in_memory(&current, key, at) {
-            InMemory::Record(_, value) => {
-                show(&value);
-                return Ok(true);
-            }
-            InMemory::Deleted => return Ok(false),
-            InMemory::Unknown => {}
-        }
-        let hash = key_hash(key);
-        if current.version.show_row(key, hash, at, |_, value| show(value)).is_some() {
-            return Ok(true);
-        }
-        let found = current.version.get(key, hash, at, tier)?;
-        let Some((_, Stored::Put(value))) = found else { return Ok(false) };
-        show(&value);
-        Ok(true)
+        Ok(Newest { inner: self, current, at })
     }
 
     pub(super) fn get_with_seq(
@@ -102,8 +83,8 @@ impl Inner {
         let mut found: Vec<Option<Value>> = keys.iter().map(|_| None).collect();
         let mut left = Vec::with_capacity(keys.len());
         for (place, key) in keys.iter().map(AsRef::as_ref).enumerate() {
-            match lookup_in_memory(&current, key, at) {
-                InMemory::Record(_, value) => found[place] = Some(value),
+            match lookup_in_memory(&current, key, at, owned) {
+                InMemory::Record((_, value)) => found[place] = Some(value),
                 InMemory::Deleted => {}
                 InMemory::Unknown => {
                     left.push(Probe { key, hash: key_hash(key), place, possible: false, answered: false });
@@ -193,23 +174,60 @@ fn check_floor(floor: Seq, at: Seq) -> Result<()> {
     Err(Error::HistoryTruncated { requested: at, floor })
 }
 
+/// The state that was the newest when this was made. It pins memtables and tables, not the sequence: nothing of the state
+/// goes while this lives, but it should not live for long.
+pub struct Newest<'a> {
+    inner: &'a Inner,
+    current: Guard<Arc<Current>>,
+    at: Seq,
+}
+
+impl Newest<'_> {
+    /// Gives `show` the value of `key`, without a copy; says whether there is anything. `show` is called at most once, and must
+    /// neither read from this store nor take long: locks are held meanwhile.
+    ///
+    /// # Errors
+    /// As [`super::Db::get_newest`].
+    pub fn show(&self, key: &[u8], tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let _timer = self.inner.counters.latencies.get.sample();
+        match lookup_in_memory(&self.current, key, self.at, |_, value| show(value)) {
+            InMemory::Record(()) => return Ok(true),
+            InMemory::Deleted => return Ok(false),
+            InMemory::Unknown => {}
+        }
+        let (version, hash) = (&self.current.version, key_hash(key));
+        if version.show_row(key, hash, self.at, |_, value| show(value)).is_some() {
+            return Ok(true);
+        }
+        let Some((_, Stored::Put(value))) = version.get(key, hash, self.at, tier)? else { return Ok(false) };
+        show(&value);
+        Ok(true)
+    }
+}
+
 /// What the memtables know of a key.
-enum InMemory {
-    Record(Seq, Value),
+enum InMemory<T> {
+    /// What was made of a record.
+    Record(T),
     Deleted,
     Unknown,
 }
 
 /// Looks from the newest memtable to the oldest: what one holds of a key is newer than what the next does, and so is a
 /// range deleted in it.
-fn lookup_in_memory(current: &Current, key: &[u8], at: Seq) -> InMemory {
+fn lookup_in_memory<T>(
+    current: &Current,
+    key: &[u8],
+    at: Seq,
+    make: impl FnOnce(Seq, &[u8]) -> T,
+) -> InMemory<T> {
     for memtable in [&current.active].into_iter().chain(&current.sealed) {
         let deleted = memtable.range_deleted(key, at);
         match memtable.get(key, at) {
             Some(found) if found.seq >= deleted => {
-                return found.value.map_or(InMemory::Deleted, |value| {
-                    InMemory::Record(found.seq, Value::owned(value.into()))
-                });
+                return found
+                    .value
+                    .map_or(InMemory::Deleted, |value| InMemory::Record(make(found.seq, value)));
             }
             None if deleted == Seq::ZERO => {}
             _ => return InMemory::Deleted,
@@ -218,10 +236,14 @@ fn lookup_in_memory(current: &Current, key: &[u8], at: Seq) -> InMemory {
     InMemory::Unknown
 }
 
+fn owned(seq: Seq, value: &[u8]) -> (Seq, Value) {
+    (seq, Value::owned(value.into()))
+}
+
 /// The newest version of `key` at or before `at` and its sequence, if it is a record.
 pub(super) fn lookup(current: &Current, key: &[u8], at: Seq, tier: ReadTier) -> Result<Option<(Seq, Value)>> {
-    match lookup_in_memory(current, key, at) {
-        InMemory::Record(seq, value) => return Ok(Some((seq, value))),
+    match lookup_in_memory(current, key, at, owned) {
+        InMemory::Record(found) => return Ok(Some(found)),
         InMemory::Deleted => return Ok(None),
         InMemory::Unknown => {}
     }
