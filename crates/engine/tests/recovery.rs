@@ -7,7 +7,9 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fountain_engine::{Durability, Page, ReadTier, RecoveryReport, Store, View};
+use fountain_engine::{
+    CollectionOptions, Durability, IndexDefinition, IndexKind, Page, ReadTier, RecoveryReport, Store, View,
+};
 use support::{LocalHome, everything, put};
 use tempfile::TempDir;
 
@@ -93,6 +95,67 @@ fn a_commit_that_was_cut_short_is_discarded_entirely_and_reported() {
     let [tail] = &report.discarded[..] else { panic!("{:?}", report.discarded) };
     assert!(tail.path == segment && tail.bytes > 3, "{tail:?}");
     assert_eq!(tail.reason, "an append that was cut short");
+}
+
+/// Where the last byte of a log lies that is not one of the zeros ahead of it.
+fn written(segment: &Path) -> usize {
+    fs::read(segment).unwrap().iter().rposition(|&byte| byte != 0).unwrap() + 1
+}
+
+#[test]
+fn definitions_and_records_of_one_commit_are_there_together_wherever_the_log_ends() {
+    let dir = TempDir::new().unwrap();
+    let (live, image) = (dir.path().join("live"), dir.path().join("image"));
+    let store = Store::open(&live, LocalHome::options()).unwrap();
+    let (old, new) = (store.collection("old").unwrap(), store.collection("new").unwrap());
+    let multi = |name: &str| IndexDefinition::new(name, IndexKind::Multi, &["b"]).unwrap();
+    let mut writes = put(old, 1);
+    writes.create_index(old, multi("gone"));
+    store.commit(writes, Durability::Disk).unwrap();
+    let segment = only(&live.join("wal"), "wal");
+    let begin = written(&segment);
+    let mut writes = put(new, 2);
+    writes.create_index(new, multi("byB"));
+    writes.create_collection(
+        new,
+        CollectionOptions { schema_version: Some(3), ..CollectionOptions::default() },
+    );
+    writes.drop_index(old, "gone");
+    writes.create_index(old, multi("byB"));
+    store.commit(writes, Durability::Disk).unwrap();
+    store.wait_for_index(store.index(old, "byB").unwrap().id).unwrap();
+    copy(&live, &image);
+    let (segment, end) = (only(&image.join("wal"), "wal"), written(&segment));
+    let bytes = fs::read(&segment).unwrap();
+    let mut seen = [0; 2];
+    for cut in (begin..end).step_by(7).chain([end]) {
+        let path = dir.path().join(format!("cut {cut}"));
+        copy(&image, &path);
+        fs::write(path.join("wal").join(segment.file_name().unwrap()), &bytes[..cut]).unwrap();
+        let store = Store::open(&path, LocalHome::options()).unwrap();
+        let indexes = |name: &str| {
+            let info = store.collection_info(name).unwrap()?;
+            let names: Vec<_> = info.indexes.iter().map(|index| index.definition.name().to_owned()).collect();
+            Some((info.options.schema_version, names))
+        };
+        let mut page = Page::default();
+        store.scan(&everything(&store, View::Newest), ReadTier::Disk, &mut page).unwrap();
+        let whole = indexes("new").is_some();
+        seen[usize::from(whole)] += 1;
+        if whole {
+            assert_eq!(indexes("new"), Some((Some(3), vec!["byB".to_owned()])), "cut at {cut}");
+        }
+        assert_eq!(
+            indexes("old"),
+            Some((None, vec![if whole { "byB" } else { "gone" }.to_owned()])),
+            "cut at {cut}"
+        );
+        assert_eq!(store.sequence().get() > 1, whole, "cut at {cut}");
+        store.close().unwrap();
+        fs::remove_dir_all(&path).unwrap();
+    }
+    assert!(seen[0] > 10 && seen[1] > 0, "{seen:?}");
+    store.close().unwrap();
 }
 
 #[test]

@@ -5,15 +5,19 @@
 //! where a value is a record, and a delete has none. Where the condition is that the record has a
 //! certain sequence, that `u64` comes before the key, and behind it, if the record expires, when, as a `u64` of milliseconds
 //! since 1970. In a transaction it may expire as the record that it replaces does, which needs no moment. An operation of kind 3 has neither collection, key nor condition: its
-//! value is the `u64` that the store's sequence must have reached.
+//! value is the `u64` that the store's sequence must have reached. One of kind 4 changes what collections and indexes there are; it
+//! has neither key nor condition, and its value is JSON text: `{ op, options?, index?, definition? }`, of which `op` is
+//! `createCollection`, `dropCollection`, `createIndex` or `dropIndex`.
 
 use std::borrow::Cow;
 
 use fountain_engine::{
-    CollectionId, Committed, Condition, Result, Seq, Timestamp, Transaction, WriteSet, expiring,
+    CollectionId, CollectionOptions, Committed, Condition, IndexDefinition, Result, Seq, Timestamp,
+    Transaction, WriteSet, expiring,
 };
 use napi::Env;
 use napi_derive::napi;
+use serde_json::Value as Json;
 
 use crate::arguments::{collection, durability, number, slice};
 use crate::errors::{answer, bad_argument, thrown};
@@ -23,6 +27,7 @@ use crate::thread::ticket_for;
 const KIND_PUT: u32 = 1;
 const KIND_DELETE: u32 = 2;
 const KIND_REQUIRE: u32 = 3;
+const KIND_DEFINE: u32 = 4;
 const CONDITION_ABSENT: u32 = 1;
 const CONDITION_SEQUENCE: u32 = 2;
 const EXPIRES: u32 = 1;
@@ -96,6 +101,8 @@ enum Action<'a> {
     Update(&'a [u8]),
     Delete,
     Require(Seq),
+    /// What collections and indexes there are.
+    Define(Json),
 }
 
 /// An operation, not yet checked by the engine.
@@ -131,6 +138,9 @@ fn parse_operation<'a>(bytes: &mut &'a [u8]) -> Result<Operation<'a>> {
         _ if expires != 0 => return Err(malformed()),
         KIND_DELETE if value.is_empty() => Action::Delete,
         KIND_REQUIRE if condition.is_none() => Action::Require(take_sequence(&mut value)?),
+        KIND_DEFINE if condition.is_none() && key.is_empty() => {
+            Action::Define(serde_json::from_slice(value).map_err(|_| malformed())?)
+        }
         _ => return Err(malformed()),
     };
     Ok(Operation { action, collection, key, condition })
@@ -149,6 +159,7 @@ impl Operation<'_> {
                 writes.require_sequence(*least);
                 Ok(())
             }
+            (Action::Define(change), _) => define(writes, self.id()?, change),
         }
     }
 
@@ -161,13 +172,37 @@ impl Operation<'_> {
             (Action::Update(value), None) => transaction.put_keeping_expiry(self.id()?, self.key, value),
             (Action::Delete, None) => transaction.delete(self.id()?, self.key),
             (Action::Delete, Some(condition)) => transaction.delete_if(self.id()?, self.key, condition),
-            (Action::Require(_) | Action::Update(_), _) => Err(malformed()),
+            (Action::Require(_) | Action::Update(_) | Action::Define(_), _) => Err(malformed()),
         }
     }
 
     fn id(&self) -> Result<CollectionId> {
         collection(self.collection)
     }
+}
+
+/// Adds a change of what collections and indexes there are. A collection that is created without options may be there already,
+/// whatever its options.
+fn define(writes: &mut WriteSet, collection: CollectionId, change: &Json) -> Result<()> {
+    let text = |name: &str| change.get(name).and_then(Json::as_str).ok_or_else(malformed);
+    match text("op")? {
+        "createCollection" => match change.get("options") {
+            Some(options) => {
+                let mut wanted = CollectionOptions::default();
+                wanted.update(options)?;
+                writes.create_collection(collection, wanted);
+            }
+            None => writes.alter_collection(collection, Vec::new()),
+        },
+        "dropCollection" => writes.drop_collection(collection),
+        "createIndex" => {
+            let definition = change.get("definition").ok_or_else(malformed)?;
+            writes.create_index(collection, IndexDefinition::from_json(text("index")?, definition)?);
+        }
+        "dropIndex" => writes.drop_index(collection, text("index")?),
+        _ => return Err(malformed()),
+    }
+    Ok(())
 }
 
 fn take_sequence(bytes: &mut &[u8]) -> Result<Seq> {
@@ -231,6 +266,33 @@ mod tests {
         let condition = bytes.len() - KEY.len();
         bytes.splice(condition..condition, sequence.to_le_bytes());
         bytes
+    }
+
+    #[test]
+    fn definitions_are_understood_and_are_no_operations_of_a_transaction() {
+        let define = |change: &str| operation(KIND_DEFINE, 16, b"", change.as_bytes());
+        for change in [
+            r#"{"op":"createCollection"}"#,
+            r#"{"op":"createCollection","options":{"ttl":"at"}}"#,
+            r#"{"op":"dropCollection"}"#,
+            r#"{"op":"createIndex","index":"n","definition":{"kind":"multi","on":"n"}}"#,
+            r#"{"op":"dropIndex","index":"n"}"#,
+        ] {
+            let put = operation(KIND_PUT, 16, KEY, b"\x02");
+            let commits = parse(&transaction(&[define(change), put])).unwrap();
+            assert!(commits[0].len() == 1 && !commits[0].is_empty(), "{change}");
+            assert!(!parse(&transaction(&[define(change)])).unwrap()[0].is_empty(), "{change}");
+        }
+        let code = |operation: Vec<u8>| parse(&transaction(&[operation])).unwrap_err().code;
+        for change in
+            ["", "{}", r#"{"op":"none"}"#, r#"{"op":"dropIndex"}"#, r#"{"op":"createIndex","index":"n"}"#]
+        {
+            assert_eq!(code(define(change)), ErrorCode::InvalidArgument, "{change}");
+        }
+        let no_index = r#"{"op":"createIndex","index":"n","definition":{"kind":"other","on":"n"}}"#;
+        assert_eq!(code(define(no_index)), ErrorCode::Validation);
+        let with_key = operation(KIND_DEFINE, 16, KEY, br#"{"op":"dropCollection"}"#);
+        assert_eq!(code(with_key), ErrorCode::InvalidArgument);
     }
 
     #[test]

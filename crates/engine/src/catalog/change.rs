@@ -64,7 +64,8 @@ impl Catalog {
         }
         match op {
             SchemaOp::CreateCollection(id, options) => {
-                if !self.is_new(*id, claims) && self.options_after(*id, claims) != *options {
+                let may_set = self.is_fresh(*id, seq, claims) && !claims.options.contains_key(id);
+                if !may_set && self.options_after(*id, claims) != *options {
                     let message = "there is a collection of this name already, with other options";
                     return Err(Error::new(ErrorCode::Exists, message)
                         .with(|details| details.collection = self.name(*id)));
@@ -85,7 +86,7 @@ impl Catalog {
             }
             SchemaOp::EnsureExpiry(id) => {
                 if self.indexes_after(claims).expiry_of(*id).is_none() {
-                    self.claim(&[*id], batch, claims);
+                    self.store(*id, seq, batch, claims);
                     self.create_expiry(*id, Expiry::default(), Some(seq), batch, claims)?;
                 }
             }
@@ -151,9 +152,8 @@ impl Catalog {
         claims: &mut Claims,
     ) -> Result<()> {
         claims.options.insert(id, options.clone());
-        let is_new = self.is_new(id, claims);
-        if is_new {
-            self.claim(&[id], batch, claims);
+        if self.is_new(id, claims) {
+            self.store(id, seq, batch, claims);
         } else if let Some(name) = self.name(id) {
             batch.push(&CATALOG, &entry::collection_key(&name), Some(&options.to_entry(id)));
         }
@@ -171,7 +171,8 @@ impl Catalog {
             None if expiry.field.is_none() => return Ok(()),
             None => {}
         }
-        self.create_expiry(id, expiry, is_new.then_some(seq), batch, claims)?;
+        let since = self.is_fresh(id, seq, claims).then_some(seq);
+        self.create_expiry(id, expiry, since, batch, claims)?;
         // Whoever reads a state before this commit goes by the expiry index of that state.
         let mut table = IndexTable::clone(&self.indexes_after(claims));
         table.note_ttl_change(id, seq);
@@ -240,8 +241,8 @@ impl Catalog {
             return Err(Error::too_many("indexes of a collection", count, MAX_INDEXES));
         }
         // A collection that nothing was ever written to has nothing to be indexed.
-        let since = self.is_new(collection, claims).then_some(seq);
-        self.claim(&[collection], batch, claims);
+        let since = self.is_fresh(collection, seq, claims).then_some(seq);
+        self.store(collection, seq, batch, claims);
         let id = IndexId::new(self.take_id(batch, claims)?.get());
         let index = Index { id, collection, definition: definition.clone(), since, expiry: None };
         batch.push(&CATALOG, &entry::index_key(&index), Some(&entry::index_entry(&index)));
@@ -278,6 +279,19 @@ impl Catalog {
     fn is_new(&self, id: CollectionId, claims: &Claims) -> bool {
         let stored = lock(&self.state).entries.get(&id).is_some_and(|entry| entry.stored);
         !stored && !claims.ids.contains(&id)
+    }
+
+    /// Whether nothing was in the collection before the commit with this sequence.
+    fn is_fresh(&self, id: CollectionId, seq: Seq, claims: &Claims) -> bool {
+        self.is_new(id, claims) || claims.created.get(&id) == Some(&seq)
+    }
+
+    /// Stores the entry of a collection if it is new.
+    fn store(&self, id: CollectionId, seq: Seq, batch: &mut Batch, claims: &mut Claims) {
+        if self.is_new(id, claims) {
+            claims.created.insert(id, seq);
+        }
+        self.claim(&[id], batch, claims);
     }
 
     /// An id that nothing has yet, and that nothing else will get.

@@ -81,6 +81,8 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     ids: BTreeSet<CollectionId>,
+    /// Collections that a definition stored, and the sequence of the commit that did: for that commit they are new to its end.
+    created: BTreeMap<CollectionId, Seq>,
     next: Option<u32>,
     options: BTreeMap<CollectionId, CollectionOptions>,
     dropped: BTreeSet<CollectionId>,
