@@ -14,12 +14,14 @@ import {
   type IndexDefinition,
   type IndexInfo,
   indexName,
+  isComputed,
   listIndexes,
+  stored,
 } from './indexes.js'
 import { EXPIRY_OPTIONS } from './keeping.js'
 import type { Key } from './keys.js'
 import { MAX_QUERY_PAGE_SIZE } from './limits.js'
-import { WriteOperation } from './operation.js'
+import { definitionOperation, WriteOperation } from './operation.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import { kept, prepareDelete, prepareJson, preparePut } from './prepare.js'
 import { type Changed, change } from './query.js'
@@ -194,11 +196,48 @@ export class Collection<
   /** Drops an index, in the same short time whatever it holds. Rejects with `ERR_NO_INDEX`. */
   async dropIndex(name: string): Promise<void> {
     const { core } = this.source
+    const forget = this.#forgetting(name)
+    await changeSchema(core, { op: 'dropIndex', collection: this.name, index: indexName(name) })
+    forget()
+  }
+
+  /**
+   * The definition of an index on paths, for `store.batch`: it is there from that commit on if that happens, and with it nothing
+   * that the index refuses. What the collection had before is added in the background; `defineIndex` with the same definition
+   * waits for that. An index on what a function computes cannot be defined so: it rejects with `ERR_INVALID_ARGUMENT`.
+   *
+   * @throws StoreError for what is no definition
+   */
+  defineIndexOp(name: string, definition: IndexDefinition): WriteOperation {
+    const checked = checkedDefinition(definition)
+    if (isComputed(checked)) throw invalidArgument('definition', 'the definition of an index on paths', definition)
+    const { core } = this.source
+    core.assertOpen()
+    const collection = { id: this.source.claim(), name: this.name }
+    return definitionOperation(core, collection, {
+      op: 'createIndex',
+      index: indexName(name),
+      definition: stored(checked),
+    })
+  }
+
+  /** Dropping an index, for `store.batch`. */
+  dropIndexOp(name: string): WriteOperation {
+    const { core } = this.source
+    core.assertOpen()
+    const collection = { id: this.source.claim(), name: this.name }
+    return definitionOperation(core, collection, { op: 'dropIndex', index: indexName(name) }, this.#forgetting(name))
+  }
+
+  /** Forgets the function behind an index, if there is one, when it has been dropped. */
+  #forgetting(name: string): () => void {
+    const { core } = this.source
     const version = core.isOpen ? this.indexes().find((index) => index.name === name)?.computed : undefined
     // One that is defined meanwhile, if by the same function, is another one.
     const dropped = version === undefined ? undefined : core.computed.known(this.name, name, version)
-    await changeSchema(core, { op: 'dropIndex', collection: this.name, index: indexName(name) })
-    if (dropped !== undefined) core.computed.forget(this.name, dropped)
+    return () => {
+      if (dropped !== undefined) core.computed.forget(this.name, dropped)
+    }
   }
 
   /** The collection's indexes, by name. */

@@ -311,12 +311,13 @@ export function learnComputed(core: StoreCore, collection: string, declared: Rea
   }
 }
 
-function isComputed(definition: CheckedIndex): definition is KnownComputed {
+/** Whether it is on what a function computes. */
+export function isComputed(definition: CheckedIndex): definition is KnownComputed {
   return 'values' in definition
 }
 
 /** What the store keeps of a definition. */
-function stored(definition: CheckedIndex): object {
+export function stored(definition: CheckedIndex): object {
   const { kind } = definition
   if (isComputed(definition)) return { kind, computed: definition.version }
   return { kind, on: definition.on, sparse: definition.sparse === true }

@@ -1,17 +1,25 @@
-/** One put or delete on its way into `store.batch`. */
+/** One operation on its way into `store.batch`: a put, a delete, or a change of what collections and indexes there are. */
 import type { StoreCore } from './core.js'
 import { invalidArgument } from './errors.js'
-import type { PreparedWrite } from './write-buffer.js'
+import type { PreparedDefinition, PreparedWrite } from './write-buffer.js'
 
-/** Made by `collection.putOp` and `collection.deleteOp`; given to `store.batch`, more than once if wanted. */
+/** What an operation does. */
+type Prepared = PreparedWrite | PreparedDefinition
+
+/**
+ * Made by `collection.putOp`, `insertOp` and `deleteOp`, `defineIndexOp` and `dropIndexOp`, and by `store.createCollectionOp` and
+ * `dropCollectionOp`; given to `store.batch`, more than once if wanted.
+ */
 export class WriteOperation {
   readonly #core: StoreCore
-  readonly #write: PreparedWrite
+  readonly #write: Prepared
+  readonly #committed: (() => void) | undefined
 
   /** @internal */
-  constructor(core: StoreCore, write: PreparedWrite) {
+  constructor(core: StoreCore, write: Prepared, committed?: () => void) {
     this.#core = core
     this.#write = write
+    this.#committed = committed
   }
 
   /** The name of the collection that it changes. */
@@ -20,15 +28,38 @@ export class WriteOperation {
   }
 
   /**
-   * The write behind an operation of `core`.
+   * The write behind an operation of `core`, and what is to be done once it is committed.
    *
    * @internal
    */
-  static prepared(value: unknown, core: StoreCore, place: string): PreparedWrite {
+  static prepared(
+    value: unknown,
+    core: StoreCore,
+    place: string,
+  ): { write: Prepared; committed: (() => void) | undefined } {
     if (!(value instanceof WriteOperation)) {
-      throw invalidArgument(place, 'an operation made by putOp or deleteOp', value)
+      throw invalidArgument(place, 'an operation made by putOp, deleteOp and their like', value)
     }
     if (value.#core !== core) throw invalidArgument(place, 'an operation of this store', value)
-    return value.#write
+    return { write: value.#write, committed: value.#committed }
   }
+}
+
+/** A change of what collections and indexes there are, as the native side reads it. */
+export interface DefinitionChange {
+  readonly op: 'createCollection' | 'dropCollection' | 'createIndex' | 'dropIndex'
+  readonly options?: object | undefined
+  readonly index?: string
+  readonly definition?: object
+}
+
+/** The operation that makes a change of a collection. */
+export function definitionOperation(
+  core: StoreCore,
+  { id, name }: { readonly id: number; readonly name: string },
+  change: DefinitionChange,
+  committed?: () => void,
+): WriteOperation {
+  const definition = Buffer.from(JSON.stringify(change))
+  return new WriteOperation(core, { collectionId: id, definition, context: { collection: name } }, committed)
 }

@@ -12,14 +12,14 @@ import type {
   NeedsKey,
   WritableOf,
 } from './definition.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, StoreError } from './errors.js'
 import { readDiff } from './history.js'
 import { changeSchema, completeInfo, type ListedIndex } from './indexes.js'
 import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { asOfRule } from './moment.js'
-import { WriteOperation } from './operation.js'
+import { definitionOperation, WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import { type CollectionOptions, ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
@@ -215,8 +215,37 @@ export class FountainStore implements AsyncDisposable {
   }
 
   /**
+   * The creation of a collection, as by `createCollection`, for `batch`.
+   *
+   * @throws StoreError for bad names and settings
+   */
+  createCollectionOp(name: string, settings?: CollectionSettings): WriteOperation {
+    requireString(name, 'name')
+    const core = this.#core
+    const options = this.#checkedSettings('createCollectionOp', settings)
+    const id = core.call((native, handle) => native.collection(handle, name), { collection: name })
+    return definitionOperation(core, { id, name }, { op: 'createCollection', options })
+  }
+
+  /**
+   * Dropping the collection that has this name now, as by `dropCollection`, for `batch`. The batch can write nothing to it, and
+   * nothing to another one of the same name.
+   *
+   * @throws StoreError `ERR_NOT_FOUND` if nothing was ever written to it
+   */
+  dropCollectionOp(name: string): WriteOperation {
+    requireString(name, 'name')
+    const core = this.#core
+    const isThere = core.call((native, handle) => native.collectionInfo(handle, name), { collection: name }) !== 'null'
+    if (!isThere) throw new StoreError('ERR_NOT_FOUND', `there is no collection ${name}`, { collection: name })
+    const id = core.call((native, handle) => native.knownCollection(handle, name), { collection: name })
+    return definitionOperation(core, { id, name }, { op: 'dropCollection' }, () => core.computed.forget(name))
+  }
+
+  /**
    * Several operations, on any collections, as one commit: all of them happen or none. The last one on a key wins. An
-   * empty batch writes nothing and answers with the newest sequence.
+   * empty batch writes nothing and answers with the newest sequence. Changes of what collections and indexes there are come
+   * first, in their order, wherever they stand: the puts of a batch are in the indexes that it defines.
    */
   batch(operations: readonly WriteOperation[], options?: BatchOptions): Promise<Commit> {
     const core = this.#core
@@ -225,14 +254,19 @@ export class FountainStore implements AsyncDisposable {
       const checked = checkOptions(options, BATCH_OPTIONS, 'batch')
       checked.signal?.throwIfAborted()
       if (!Array.isArray(operations)) throw invalidArgument('operations', 'an array of operations', operations)
-      const writes = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
+      const prepared = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
       const add = (batch: WriteBuffer) => {
-        for (const write of writes) batch.appendToBatch(write)
+        for (const { write } of prepared) batch.appendToBatch(write)
       }
       const durability = checked.durability ?? core.durability
-      const committed = core.writeAll(writes.length, add, durability, checked.requireSequenceAtLeast)
+      const committed = core.writeAll(prepared.length, add, durability, checked.requireSequenceAtLeast)
       core.activity.storeBatch()
-      return committed
+      const afterwards = prepared.flatMap(({ committed }) => (committed === undefined ? [] : [committed]))
+      if (afterwards.length === 0) return committed
+      return committed.then((commit) => {
+        for (const tell of afterwards) tell()
+        return commit
+      })
     } catch (error) {
       return Promise.reject(error)
     }
@@ -349,9 +383,12 @@ export class FountainStore implements AsyncDisposable {
 
   async #changeSettings(op: 'createCollection' | 'alterCollection', name: string, settings: unknown): Promise<void> {
     requireString(name, 'name')
-    const options =
-      settings === undefined ? undefined : checkedSettings(settings, op, (time) => this.#sequenceOf(time, 'since'))
-    await changeSchema(this.#core, { op, collection: name, options })
+    await changeSchema(this.#core, { op, collection: name, options: this.#checkedSettings(op, settings) })
+  }
+
+  #checkedSettings(call: string, settings: unknown): object | undefined {
+    if (settings === undefined) return undefined
+    return checkedSettings(settings, call, (time) => this.#sequenceOf(time, 'since'))
   }
 
   #sequenceOf(moment: Sequence | Date, place: string): Sequence {

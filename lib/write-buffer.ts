@@ -7,7 +7,7 @@
  * all little-endian; a value is a record. If the condition is that the record has a certain sequence,
  * that comes before the key, as a u64, and then, if it expires, the milliseconds since 1970, as a u64. In a transaction it may
  * expire as the record that it replaces does. What the store's sequence must have reached is an operation, too, with that as its
- * value. The native side copies the bytes when they are
+ * value, and so is a change of what collections and indexes there are, with JSON text. The native side copies the bytes when they are
  * submitted, so a buffer can be used again at once. Appending runs no user code and is all or nothing.
  */
 import { StoreError } from './errors.js'
@@ -32,9 +32,20 @@ export interface PreparedWrite {
   readonly expiresAt?: number | 'kept' | undefined
 }
 
+/** A change of what collections and indexes there are, in a batch. */
+export interface PreparedDefinition {
+  /** The collection's id in the engine. */
+  readonly collectionId: number
+  /** What is changed, as the native side reads it: JSON text in UTF-8. */
+  readonly definition: Uint8Array
+  /** What a message should name. */
+  readonly context: Pick<KeyContext, 'collection'>
+}
+
 const KIND_PUT = 1
 const KIND_DELETE = 2
 const KIND_REQUIRE = 3
+const KIND_DEFINE = 4
 const CONDITION_ABSENT = 1 << 8
 const CONDITION_SEQUENCE = 2 << 8
 const EXPIRES = 1 << 16
@@ -92,8 +103,9 @@ export class WriteBuffer {
   }
 
   /** Appends an operation to those of one batch, which this buffer has and nothing else, or throws. */
-  appendToBatch(write: PreparedWrite): void {
-    this.appendOperation(write)
+  appendToBatch(write: PreparedWrite | PreparedDefinition): void {
+    if ('definition' in write) this.#appendSpecial(KIND_DEFINE, write.collectionId, write.definition)
+    else this.appendOperation(write)
     if (this.#length + TRANSACTION_HEADER > MAX_BATCH_BYTES) throw batchTooLarge(write)
   }
 
@@ -128,13 +140,21 @@ export class WriteBuffer {
   }
 
   #appendRequirement(least: Sequence): void {
-    this.#reserve(OPERATION_HEADER + SEQUENCE_BYTES)
+    const value = Buffer.alloc(SEQUENCE_BYTES)
+    value.writeBigUInt64LE(BigInt(least))
+    this.#appendSpecial(KIND_REQUIRE, 0, value)
+  }
+
+  /** Appends an operation that is about no record. */
+  #appendSpecial(kind: number, collectionId: number, value: Uint8Array): void {
+    this.#reserve(OPERATION_HEADER + value.length)
     const at = this.#length
     this.#bytes.fill(0, at, at + OPERATION_HEADER)
-    this.#bytes[at] = KIND_REQUIRE
-    this.#view.setUint32(at + 12, SEQUENCE_BYTES, true)
-    this.#view.setBigUint64(at + OPERATION_HEADER, BigInt(least), true)
-    this.#length = at + OPERATION_HEADER + SEQUENCE_BYTES
+    this.#bytes[at] = kind
+    this.#view.setUint32(at + 4, collectionId, true)
+    this.#view.setUint32(at + 12, value.length, true)
+    this.#bytes.set(value, at + OPERATION_HEADER)
+    this.#length = at + OPERATION_HEADER + value.length
   }
 
   #reserve(more: number): void {
@@ -149,8 +169,8 @@ export class WriteBuffer {
 
 const viewOf = ({ buffer, byteOffset, length }: Buffer) => new DataView(buffer, byteOffset, length)
 
-function batchTooLarge(write: PreparedWrite): StoreError {
+function batchTooLarge(write: PreparedWrite | PreparedDefinition): StoreError {
   const { collection } = write.context
   const message = `a batch is over the limit of ${MAX_BATCH_BYTES} bytes; write it as several`
-  return new StoreError('ERR_TOO_LARGE', message, { collection, key: write.key })
+  return new StoreError('ERR_TOO_LARGE', message, { collection, key: 'key' in write ? write.key : undefined })
 }
