@@ -220,6 +220,7 @@ fn bodies_that_make_no_sense_are_refused_where_they_are_wrong() {
         (json!({ "type": "count", "limit": 1 }), "/limit"),
         (json!({ "type": "distinct" }), "/path"),
         (json!({ "type": "distinct", "path": "a." }), "/path"),
+        (json!({ "type": "distinct", "path": "$id" }), "/path"),
         (json!({ "type": "distinct", "path": "a", "where": { "b": { "$x": 1 } } }), "/where/b/$x"),
     ] {
         let error = store.parse_query(collection, &body.to_string(), false).unwrap_err();

@@ -54,7 +54,13 @@ impl Body {
             "distinct" => {
                 let at = root.member("path");
                 let path = body.remove("path").ok_or_else(|| at.refused("expected a path"))?;
-                let path = parse_path(&string(&path, &at)?, &at)?;
+                let text = string(&path, &at)?;
+                if text.starts_with('$') {
+                    let message =
+                        "expected a path into documents (a member of such a name is written [\"$name\"])";
+                    return Err(at.refused(message));
+                }
+                let path = parse_path(&text, &at)?;
                 let known = ["where", "hint", "requireIndex", "maxScanned", "timeoutMs", "asOf", "limit"];
                 Ok(Self::Distinct(part(body, &known, rules)?, path))
             }
