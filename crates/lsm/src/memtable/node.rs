@@ -163,6 +163,9 @@ impl NodeRef {
         if equal == 0 {
             return less;
         }
+        if !equal.is_power_of_two() {
+            self.prefetch_slots(equal, LINE);
+        }
         let mut end = less + equal.count_ones() as usize;
         while less < end {
             let middle = usize::midpoint(less, end);
@@ -192,12 +195,18 @@ impl NodeRef {
 
     /// Asks for the beginnings of the records whose keys may be `key`, or begin like it.
     pub(super) fn prefetch_records(self, key: &[u8]) {
-        let node = self.node();
-        let mut equal = node.heads.compare(head_of(key, self.skip()), self.order().len()).equal;
-        while equal != 0 {
-            let slot = equal.trailing_zeros() as usize;
-            prefetch(node.records[slot].load(Ordering::Relaxed), RECORD_PREFETCH_BYTES);
-            equal &= equal - 1;
+        let equal = self.node().heads.compare(head_of(key, self.skip()), self.order().len()).equal;
+        self.prefetch_slots(equal, RECORD_PREFETCH_BYTES);
+    }
+
+    /// Asks for so many bytes of the records in some slots, the lowest bit for the first one: versions of one key as a rule, and
+    /// whoever looks for it will look at several, one after another.
+    #[inline]
+    fn prefetch_slots(self, mut slots: u32, bytes: usize) {
+        while slots != 0 {
+            let slot = slots.trailing_zeros() as usize;
+            prefetch(self.node().records[slot].load(Ordering::Relaxed), bytes);
+            slots &= slots - 1;
         }
     }
 
