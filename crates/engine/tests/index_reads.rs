@@ -110,7 +110,7 @@ fn an_index_that_is_dropped_meanwhile_is_an_error_and_not_a_record_that_is_missi
         beside(write, || match find(store, collection, "a@example.org") {
             Ok(found) => assert_eq!(found, [key(1)]),
             Err(error) => {
-                assert!(matches!(error.code, ErrorCode::NoIndex | ErrorCode::IndexBuilding), "{error}")
+                assert!(matches!(error.code, ErrorCode::NoIndex | ErrorCode::IndexBuilding), "{error}");
             }
         });
     });
