@@ -12,6 +12,8 @@ use fountain_engine::{
 };
 
 const ROUNDS: u32 = 3000;
+/// More than processors, so that they are interrupted in the middle of a read.
+const READERS: usize = 4;
 
 fn key(number: u32) -> Vec<u8> {
     encode(&Key::Number(f64::from(number))).unwrap()
@@ -39,17 +41,28 @@ fn find(store: &Store, collection: CollectionId, email: &str) -> Result<Vec<Vec<
     Ok(page.records().map(|(key, _)| key.to_vec()).collect())
 }
 
-/// Runs `read` on one thread until `write` has ended on another.
-fn beside(write: impl FnOnce() + Send, read: impl Fn() + Sync) {
+/// Says that it is over when it goes, also by a panic: the readers have to end then, too.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Runs `read` on some threads until `write` has ended on another.
+fn beside(write: impl FnOnce(), read: impl Fn() + Sync) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            write();
-            done.store(true, Ordering::Release);
-        });
-        while !done.load(Ordering::Acquire) {
-            read();
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    read();
+                }
+            });
         }
+        let _done = Done(&done);
+        write();
     });
 }
 
@@ -102,7 +115,7 @@ fn an_index_that_is_dropped_meanwhile_is_an_error_and_not_a_record_that_is_missi
         set.put(collection, &key(1), &document(store, "a@example.org")).unwrap();
         store.commit(set, Durability::Memory).unwrap();
         let write = || {
-            for _ in 0..ROUNDS / 10 {
+            for _ in 0..ROUNDS {
                 store.drop_index(collection, "email", Durability::Memory).unwrap();
                 define(store, collection);
             }
