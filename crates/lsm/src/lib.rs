@@ -69,8 +69,8 @@ mod wal;
 pub use batch::WriteBatch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use db::{
-    Changes, CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus, Preview,
-    RangeEstimate, RecoveryReport, RunningCompaction, RunningFlush, ScrubReport, SeqRange, Versions,
+    Changes, CheckpointInfo, CompactionStatus, Cursor, Db, Discarded, Health, Job, LevelStatus, Newest,
+    Preview, RangeEstimate, RecoveryReport, RunningCompaction, RunningFlush, ScrubReport, SeqRange, Versions,
 };
 pub use error::{Error, Result};
 pub use fault::{CheckedFile, Fault, FaultCode};

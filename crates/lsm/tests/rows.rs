@@ -72,3 +72,33 @@ fn a_record_that_was_read_needs_no_block_any_more() {
     let after = db.metrics();
     assert_eq!((after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses), (4, 0));
 }
+
+#[test]
+fn a_state_that_is_read_stays_what_it_was_whatever_is_written_and_merged() {
+    let dir = fast_dir();
+    let db = Db::open(dir.path(), small()).unwrap();
+    put(&db, "a", "1");
+    put(&db, "b", "1");
+    db.flush().unwrap();
+    check(&db, "a", Some("1"));
+    put(&db, "c", "1");
+    let state = db.newest().unwrap();
+    let shown = |key: &str| {
+        let mut value = None;
+        let found =
+            state.show(key.as_bytes(), ReadTier::Disk, &mut |bytes| value = Some(bytes.to_vec())).unwrap();
+        assert_eq!(found, value.is_some());
+        value
+    };
+    for step in 0..4 {
+        let one = Some(b"1".to_vec());
+        assert_eq!([shown("a"), shown("b"), shown("c"), shown("d")], [one.clone(), one.clone(), one, None]);
+        match step {
+            0 => drop([put(&db, "a", "2"), delete(&db, "b"), put(&db, "c", "2"), put(&db, "d", "2")]),
+            1 => db.flush().unwrap(),
+            _ => db.compact().unwrap(),
+        }
+    }
+    check(&db, "a", Some("2"));
+    check(&db, "b", None);
+}

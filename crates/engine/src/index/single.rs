@@ -1,5 +1,5 @@
 //! Reads the one record that has a whole tuple of a unique index, in the newest state: two point reads, of the entry and of
-//! the record that it leads to, both in one state.
+//! the record that it leads to, both in one state that storage need not pin for that.
 //!
 //! The state is chosen after the index was found, so the index may have been dropped in between and the state may be one in
 //! which its entries are gone. An index that is dropped is out of the catalog before it is empty, so what was read counts

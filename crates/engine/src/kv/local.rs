@@ -7,7 +7,7 @@ use fountain_lsm::{
     RecoveryReport, Retention, Seq, SeqRange, Snapshot, Timestamp, Versions, WriteBatch,
 };
 
-use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv};
+use super::{Batch, KvCursor, KvPin, KvValue, KvVersions, OrderedKv, ShowInState};
 use crate::error::{Error, Result};
 
 /// A local store.
@@ -58,6 +58,11 @@ impl OrderedKv for LocalKv {
         let Some(seq) = at else { return Ok(self.db.show_newest(key, tier, show)?) };
         let found = self.db.get(key, seq, tier)?;
         Ok(found.map(|value| show(&value)).is_some())
+    }
+
+    fn in_newest(&self, read: &mut dyn FnMut(&ShowInState<'_>) -> Result<()>) -> Result<()> {
+        let state = self.db.newest()?;
+        read(&|key, tier, show| Ok(state.show(key, tier, show)?))
     }
 
     fn get_with_seq(&self, key: &[u8], at: Option<Seq>, tier: ReadTier) -> Result<Option<(Seq, KvValue)>> {

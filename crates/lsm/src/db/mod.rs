@@ -66,7 +66,7 @@ pub(crate) use open::random_store_id;
 pub(crate) use preview::Found;
 pub use preview::Preview;
 pub use progress::{CompactionStatus, LevelStatus, RunningCompaction, RunningFlush};
-pub use read::{Cursor, Versions};
+pub use read::{Cursor, Newest, Versions};
 pub use recover::{Discarded, RecoveryReport};
 pub(crate) use recover::{Portions, Recoverer};
 pub use scrub::ScrubReport;
@@ -208,7 +208,16 @@ impl Db {
     /// # Errors
     /// As [`Db::get_newest`].
     pub fn show_newest(&self, key: &[u8], tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        self.inner.show_newest(key, tier, show)
+        self.newest()?.show(key, tier, show)
+    }
+
+    /// The state that is the newest now, for several reads of one state that follow one another at once. Cheaper than a
+    /// [`Snapshot`], which it is no substitute for.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn newest(&self) -> Result<Newest<'_>> {
+        self.inner.newest()
     }
 
     /// The value of `key` as of the commit `at`.

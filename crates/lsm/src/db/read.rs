@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::Guard;
+
 use super::changes::{Changes, Shown};
 use super::inner::{Current, Inner};
 use crate::error::{Error, Result};
@@ -32,30 +34,12 @@ impl Inner {
         Ok(lookup(&current, key, at, tier)?.map(|(_, value)| value))
     }
 
-    pub(super) fn show_newest(
-        &self,
-        key: &[u8],
-        tier: ReadTier,
-        show: &mut dyn FnMut(&[u8]),
-    ) -> Result<bool> {
-        let _timer = self.counters.latencies.get.sample();
+    pub(super) fn newest(&self) -> Result<Newest<'_>> {
         self.check_open()?;
         // In this order, as in `get_newest`.
         let current = self.current.load();
         let at = self.visible();
-        match lookup_in_memory(&current, key, at, |_, value| show(value)) {
-            InMemory::Record(()) => return Ok(true),
-            InMemory::Deleted => return Ok(false),
-            InMemory::Unknown => {}
-        }
-        let hash = key_hash(key);
-        if current.version.show_row(key, hash, at, |_, value| show(value)).is_some() {
-            return Ok(true);
-        }
-        let found = current.version.get(key, hash, at, tier)?;
-        let Some((_, Stored::Put(value))) = found else { return Ok(false) };
-        show(&value);
-        Ok(true)
+        Ok(Newest { inner: self, current, at })
     }
 
     pub(super) fn get_with_seq(
@@ -188,6 +172,37 @@ fn check_floor(floor: Seq, at: Seq) -> Result<()> {
     }
     hit(Mark::HistoryTruncated);
     Err(Error::HistoryTruncated { requested: at, floor })
+}
+
+/// The state that was the newest when this was made. It pins memtables and tables, not the sequence: nothing of the state
+/// goes while this lives, but it should not live for long.
+pub struct Newest<'a> {
+    inner: &'a Inner,
+    current: Guard<Arc<Current>>,
+    at: Seq,
+}
+
+impl Newest<'_> {
+    /// Gives `show` the value of `key`, without a copy; says whether there is anything. `show` is called at most once, and must
+    /// neither read from this store nor take long: locks are held meanwhile.
+    ///
+    /// # Errors
+    /// As [`super::Db::get_newest`].
+    pub fn show(&self, key: &[u8], tier: ReadTier, show: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let _timer = self.inner.counters.latencies.get.sample();
+        match lookup_in_memory(&self.current, key, self.at, |_, value| show(value)) {
+            InMemory::Record(()) => return Ok(true),
+            InMemory::Deleted => return Ok(false),
+            InMemory::Unknown => {}
+        }
+        let (version, hash) = (&self.current.version, key_hash(key));
+        if version.show_row(key, hash, self.at, |_, value| show(value)).is_some() {
+            return Ok(true);
+        }
+        let Some((_, Stored::Put(value))) = version.get(key, hash, self.at, tier)? else { return Ok(false) };
+        show(&value);
+        Ok(true)
+    }
 }
 
 /// What the memtables know of a key.
