@@ -204,7 +204,7 @@ export class Collection<
   /**
    * The definition of an index on paths, for `store.batch`: it is there from that commit on if that happens, and with it nothing
    * that the index refuses. What the collection had before is added in the background; `defineIndex` with the same definition
-   * waits for that. An index on what a function computes cannot be defined so: it rejects with `ERR_INVALID_ARGUMENT`.
+   * waits for that. An index on what a function computes cannot be defined so: it throws `ERR_INVALID_ARGUMENT`.
    *
    * @throws StoreError for what is no definition
    */

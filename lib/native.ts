@@ -62,6 +62,7 @@ export interface NativeBinding {
   scan(ticket: number, store: number, collection: number, io: Uint8Array, request: ScanArguments): void
   query(ticket: number, store: number, collection: number, body: string, request: QueryArguments): void
   changeSchema(ticket: number, store: number, change: string): void
+  checkDefinition(collection: number, change: Uint8Array): void
   waitForIndex(ticket: number, store: number, index: number): void
   resumeIndex(store: number, index: number): void
   recordsWithoutValues(ticket: number, store: number, io: Uint8Array, index: number, after: number): void

@@ -1,6 +1,6 @@
 /** One operation on its way into `store.batch`: a put, a delete, or a change of what collections and indexes there are. */
 import type { StoreCore } from './core.js'
-import { invalidArgument } from './errors.js'
+import { describe, invalidArgument, StoreError } from './errors.js'
 import type { PreparedDefinition, PreparedWrite } from './write-buffer.js'
 
 /** What an operation does. */
@@ -53,13 +53,22 @@ export interface DefinitionChange {
   readonly definition?: object
 }
 
-/** The operation that makes a change of a collection. */
+/**
+ * The operation that makes a change of a collection. It is checked here, as what is wrong with it would be found among the
+ * transactions of others otherwise, and refuse them all.
+ *
+ * @throws StoreError for what is no definition
+ */
 export function definitionOperation(
   core: StoreCore,
   { id, name }: { readonly id: number; readonly name: string },
   change: DefinitionChange,
   committed?: () => void,
 ): WriteOperation {
+  if (change.index?.isWellFormed() === false) {
+    throw new StoreError('ERR_INVALID_NAME', `${describe(change.index)} is not text`, { collection: name })
+  }
   const definition = Buffer.from(JSON.stringify(change))
+  core.call((native) => native.checkDefinition(id, definition), { collection: name })
   return new WriteOperation(core, { collectionId: id, definition, context: { collection: name } }, committed)
 }

@@ -95,7 +95,8 @@ export class WriteBuffer {
   /** Appends a transaction of the operations in another buffer, which requires that the store has reached `least`. */
   appendAll(operations: WriteBuffer, count: number, least?: Sequence): void {
     const start = this.#length
-    this.#reserve(TRANSACTION_HEADER + operations.length)
+    // Room for all of it before anything is changed.
+    this.#reserve(TRANSACTION_HEADER + operations.length + OPERATION_HEADER + SEQUENCE_BYTES)
     operations.bytes.copy(this.#bytes, start + TRANSACTION_HEADER, 0, operations.length)
     this.#length += TRANSACTION_HEADER + operations.length
     if (least !== undefined) this.#appendRequirement(least)

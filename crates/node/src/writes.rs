@@ -66,6 +66,16 @@ fn outcome(committed: &Committed) -> Outcome {
     Outcome::bytes(first, serde_json::json!(refused.collect::<Vec<_>>()).to_string().into_bytes())
 }
 
+/// Checks a definition for [`submit`], as JSON text: what is wrong with it must not be found among the transactions of others.
+#[napi(catch_unwind)]
+pub fn check_definition(id: u32, change: &[u8]) -> answer::Result<()> {
+    let check = || {
+        let change = serde_json::from_slice(change).map_err(|_| malformed())?;
+        define(&mut WriteSet::new(), collection(id)?, &change)
+    };
+    check().map_err(|error| thrown(&error))
+}
+
 /// Applies the operations in the first `length` bytes of `bytes`, which are not preceded by a header, to a transaction.
 pub fn apply(transaction: &Transaction, bytes: &[u8], length: u32) -> Result<()> {
     let mut bytes = slice(bytes, 0, length)?;

@@ -49,7 +49,10 @@ pub(crate) fn derive(state: &State<'_>, table: &IndexTable, batch: &Batch, out: 
     let mut ahead = batch.ops().map(|(key, _)| key);
     for (item, (key, document)) in batch.ops().enumerate() {
         if item.is_multiple_of(APPROACHED) {
-            state.kv.approach(&mut ahead.by_ref().take(APPROACHED));
+            let mut next = ahead.by_ref().take(APPROACHED);
+            state.kv.approach(&mut next);
+            // Storage need not take them all.
+            next.for_each(drop);
         }
         let Some((collection, record_key)) = split_record_key(key) else { continue };
         let indexes = table.all_of(collection);
@@ -323,7 +326,10 @@ impl Changes {
         let mut ahead = self.claimed.iter().filter_map(|claimed| Some(self.added.op(claimed.place)?.0));
         for (number, claimed) in self.claimed.iter().enumerate() {
             if number.is_multiple_of(APPROACHED) {
-                state.kv.approach(&mut ahead.by_ref().take(APPROACHED));
+                let mut next = ahead.by_ref().take(APPROACHED);
+                state.kv.approach(&mut next);
+                // Storage need not take them all.
+                next.for_each(drop);
             }
             let Some((key, Some(record))) = self.added.op(claimed.place) else { continue };
             if self.claimed.len() > 1

@@ -60,7 +60,12 @@ impl Projection {
     pub(super) fn to_json(&self) -> Json {
         match self {
             Self::All => Json::Null,
-            Self::Paths(tree, beside) => json!([tree.sorted_text(), beside.names().collect::<Vec<_>>()]),
+            Self::Paths(tree, beside) => {
+                // No path reads as a name that is beside documents: in a path such a name stands in brackets.
+                let mut names = tree.sorted_text();
+                names.extend(beside.names());
+                json!(names)
+            }
             Self::Omit(tree) => json!({ "omit": tree.sorted_text() }),
         }
     }
