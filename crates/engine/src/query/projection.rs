@@ -63,7 +63,9 @@ impl Projection {
             Self::Paths(tree, beside) => {
                 // No path reads as a name that is beside documents: in a path such a name stands in brackets.
                 let mut names = tree.sorted_text();
-                names.extend(beside.names());
+                for name in beside.names() {
+                    names.push(name);
+                }
                 json!(names)
             }
             Self::Omit(tree) => json!({ "omit": tree.sorted_text() }),
