@@ -11,15 +11,15 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { OURS } from '../engines/index.mjs'
 
 const FILE = new URL('../baseline.json', import.meta.url)
-/**
- * Ratios of one machine vary by this much from run to run even where the rounds of one run agree: of eight runs within
- * twelve minutes scans had 1.91, 1.74, 1.70, 1.41, 1.50, 0.99, 1.19 and 2.57 times the rate of lmdb.
- */
-const LEAST_TOLERANCE = 0.5
+/** Ratios of one machine vary by this much from run to run even where the rounds of one run agree. */
+const LEAST_TOLERANCE = 0.25
 /** The ratio by whose distance from the median the noise is judged: not the least, which is that of one bad moment. */
 const NOISE_RANK = 1
-/** So often is measured before a workload has failed. */
-export const ATTEMPTS = 3
+/**
+ * So often is measured before a workload has failed. A busy time lasts for several attempts: of nine runs within a quarter
+ * of an hour on one state, scans had from 0.86 to 2.57 times the rate of lmdb. A real loss is one in the sixth, too.
+ */
+export const ATTEMPTS = 6
 
 /** The workloads that are checked, each beside the peer that is the best at it on a machine at rest. */
 export const CHECKED = {
@@ -45,18 +45,23 @@ export const SHORT_RUN = {
   rounds: { check: 3, write: 9 },
 }
 
-/** Stores the ratios of a run. */
+/** What is wanted at least where an entry is the one that is kept. */
+const bar = ({ ratio, tolerance }) => ratio * (1 - tolerance)
+
+/** Stores the ratios of a run, but where a kept one wants more: a bar that is lowered is lowered by hand, and seen. */
 export function writeBaseline(lines) {
-  const stored = {}
+  const stored = JSON.parse(readFileSync(FILE, 'utf8'))
   for (const workload of Object.keys(CHECKED)) {
     const ratios = ratiosOf(lines, workload)
     const ratio = median(ratios)
     const noise = 1 - ratios[NOISE_RANK] / ratio
-    stored[workload] = {
+    const reached = {
       peer: CHECKED[workload],
       ratio: Number(ratio.toPrecision(3)),
       tolerance: Number(Math.max(LEAST_TOLERANCE, noise).toPrecision(2)),
     }
+    const kept = stored[workload]
+    if (kept?.peer !== reached.peer || bar(reached) > bar(kept)) stored[workload] = reached
   }
   writeFileSync(FILE, `${JSON.stringify(stored, null, 2)}\n`)
 }
@@ -70,13 +75,13 @@ export function writeBaseline(lines) {
 export function fallen(lines, workloads) {
   const stored = JSON.parse(readFileSync(FILE, 'utf8'))
   return workloads.filter((workload) => {
-    const { peer, ratio: before, tolerance } = stored[workload] ?? {}
+    const { peer, ratio: before } = stored[workload] ?? {}
     if (before === undefined) {
       console.log(`FAILED ${workload}: not in the baseline`)
       return true
     }
     const ratio = median(ratiosOf(lines, workload))
-    const least = before * (1 - tolerance)
+    const least = bar(stored[workload])
     const good = ratio >= least
     const wanted = `${before} before, at least ${least.toPrecision(3)} is wanted`
     console.log(`${good ? 'ok    ' : 'below '} ${workload}: ${ratio.toPrecision(3)} of ${peer}; ${wanted}`)
