@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
 import { type Collection, FountainStore, Index, type Scan, type Snapshot, StoreError } from '../index.mjs'
-import { SLICE_MS } from '../lib/turn.js'
+import { READ_SLICE_MS, SLICE_MS } from '../lib/turn.js'
 import { child, directory, newStore } from './support.js'
 
 interface Item {
@@ -331,11 +331,11 @@ for (const [name, read] of [
 
 /** What the made clock of these tests says; it never goes back. */
 let millis = 0
-for (const [name, most, read] of [
+for (const [name, slice, most, read] of [
   // A slice is over at the second or third look, and each of the loops may be in the middle of a read then.
-  ['reads', 3 * 32 + 64, (items: Collection<Item>, n: number) => items.get(n)],
-  ['reads of several', 4, (items: Collection<Item>, n: number) => items.getMany([n])],
-  ['scans', 4, (items: Collection<Item>, n: number) => items.scan({ gte: n, limit: 1 }).toArray()],
+  ['reads', READ_SLICE_MS, 3 * 32 + 64, (items: Collection<Item>, n: number) => items.get(n)],
+  ['reads of several', SLICE_MS, 4, (items: Collection<Item>, n: number) => items.getMany([n])],
+  ['scans', SLICE_MS, 4, (items: Collection<Item>, n: number) => items.scan({ gte: n, limit: 1 }).toArray()],
 ] as const) {
   test.serial(`many loops of ${name} that memory answers give way together, not one after another`, async (t) => {
     const store = await newStore(t)
@@ -347,7 +347,7 @@ for (const [name, most, read] of [
       performance.now = now
     })
     millis = Math.max(millis, now.call(performance))
-    performance.now = () => (millis += SLICE_MS / 2)
+    performance.now = () => (millis += slice / 2)
     let reads = 0
     let greatest = 0
     let going = true

@@ -10,10 +10,12 @@
 import { afterOthers } from './host.js'
 
 /**
- * How long reads may go on before they give way, in milliseconds. With 2 durable writes beside them begin later, and of four
- * reads to a write each was slower in five pairs of runs; half a millisecond gains nothing more.
+ * How long single reads may go on before they give way, in milliseconds. With 2 durable writes beside them begin later, and of
+ * four reads to a write each was slower in four pairs of runs; half a millisecond gains nothing more.
  */
-export const SLICE_MS = 1
+export const READ_SLICE_MS = 1
+/** The same of pages, each of which may take as long: with 1, `getMany` of 1,000 was slower by a fifth to a third in three pairs. */
+export const SLICE_MS = 2
 /** Looking at the clock costs as much as a tenth of a read; a page of a scan counts as many. */
 const READS_PER_LOOK = 32
 
@@ -25,19 +27,19 @@ export class Turn {
   #pause: Promise<void> | undefined
 
   /** Counts reads; gives what to wait for, if it is time to let others run. */
-  giveWay(reads = 1): Promise<void> | undefined {
+  giveWay(reads = 1, slice = READ_SLICE_MS): Promise<void> | undefined {
     if (this.#pause !== undefined) return this.#pause
     this.#reads += reads
     if (this.#reads < READS_PER_LOOK) return undefined
     this.#reads = 0
-    if (performance.now() - this.#since < SLICE_MS) return undefined
+    if (performance.now() - this.#since < slice) return undefined
     this.#pause = new Promise((resolve) => afterOthers(() => this.#goOn(resolve)))
     return this.#pause
   }
 
   /** As `giveWay`, between the pages of a scan. */
   giveWayBetweenPages(): Promise<void> | undefined {
-    return this.giveWay(READS_PER_LOOK)
+    return this.giveWay(READS_PER_LOOK, SLICE_MS)
   }
 
   #goOn(resolve: () => void): void {
