@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { type AnyPath, type Cursor, type FountainStore, Index } from '../index.mjs'
-import { collectGarbage, fails, letsLoopTurn, newStore, root } from './support.js'
+import { collectGarbage, fails, heldUntil, letsLoopTurn, newStore, root } from './support.js'
 
 interface Item {
   id: number
@@ -455,11 +455,9 @@ test('what an update stores is what it was given', async (t) => {
 test('an abandoned query gives its snapshot back when it is garbage-collected', async (t) => {
   const store = await newStore(t)
   const collection = await items(store)
-  await (async () => {
-    await collection.find().pages({ size: 5 }).next()
-    await collection.find()[Symbol.asyncIterator]().next()
-  })()
-  t.is(store.metrics().openSnapshots, 2)
+  await heldUntil([collection.find().pages({ size: 5 }), collection.find()[Symbol.asyncIterator]()], () =>
+    t.is(store.metrics().openSnapshots, 2),
+  )
   await collectGarbage(() => store.metrics().openSnapshots === 0)
   t.is(store.metrics().openSnapshots, 0)
 })

@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import type { Collection, FountainStore, Key, ScanOptions } from '../index.mjs'
-import { collectGarbage, fails, newStore } from './support.js'
+import { collectGarbage, fails, heldUntil, newStore } from './support.js'
 
 interface Item {
   id: string
@@ -272,11 +272,9 @@ test('whatever is called between a page being asked for and its coming does not 
 
 test('an abandoned scan gives its snapshot back when it is garbage-collected', async (t) => {
   const [store, items] = await filled(t, 50)
-  await (async () => {
-    await items.scan({ pageSize: 5 })[Symbol.asyncIterator]().next()
-    await items.scan({ pageSize: 5 }).pages().next()
-  })()
-  t.is(store.metrics().openSnapshots, 2)
+  await heldUntil([items.scan({ pageSize: 5 })[Symbol.asyncIterator](), items.scan({ pageSize: 5 }).pages()], () =>
+    t.is(store.metrics().openSnapshots, 2),
+  )
   await collectGarbage(() => store.metrics().openSnapshots === 0)
   t.is(store.metrics().openSnapshots, 0)
 })

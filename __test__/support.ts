@@ -62,6 +62,16 @@ export async function collectGarbage(done: () => boolean): Promise<void> {
 }
 
 /**
+ * Takes the first answer of each iterator and makes a check while all of them are still held, so that no garbage collection
+ * of its own accord comes before it. Nothing holds them afterwards.
+ */
+export async function heldUntil(iterators: AsyncIterator<unknown>[], check: () => void): Promise<void> {
+  for (const iterator of iterators) await iterator.next()
+  check()
+  iterators.length = 0
+}
+
+/**
  * Asserts that the event loop turns while `work` is under way. Where work blocks it, it turns once or twice to deliver the
  * answer; on a busy machine that may happen to other work, too, so it is tried again until it is seen to turn.
  */

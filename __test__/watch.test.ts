@@ -6,7 +6,7 @@ import { Collection } from '../lib/collection.js'
 import { StoreCore } from '../lib/core.js'
 import { runtime } from '../lib/runtime.js'
 import { followStore } from '../lib/watch.js'
-import { child, collectGarbage, directory, fails, newStore } from './support.js'
+import { child, collectGarbage, directory, fails, heldUntil, newStore } from './support.js'
 
 interface Row {
   id: string
@@ -129,12 +129,8 @@ test('an abandoned watch ends when it is garbage-collected, and not while somebo
   const rows = new Collection<Row, string>(core, 'rows')
   const { signal } = new AbortController()
   await rows.put({ id: 'a', n: 1 })
-  await (async () => {
-    await followStore(core, 0, signal).next()
-    await rows.watch({ from: 0 }).next()
-  })()
   const waiting = (() => rows.watch({ from: 1 }).next())()
-  t.is(core.watches.size, 3)
+  await heldUntil([followStore(core, 0, signal), rows.watch({ from: 0 })], () => t.is(core.watches.size, 3))
   await collectGarbage(() => core.watches.size === 1)
   t.is(core.watches.size, 1)
   await rows.put({ id: 'b', n: 2 })
