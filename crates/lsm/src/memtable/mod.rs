@@ -3,11 +3,13 @@
 //! One writer at a time inserts; any number of readers search and walk at the same moment without locks. Nothing is
 //! ever changed or removed once inserted, so what a reader has seen stays where it is until the memtable is dropped.
 
+mod approach;
 mod arena;
 mod cursor;
 mod deleted;
 mod estimate;
 mod heads;
+mod insert;
 mod node;
 mod record;
 #[cfg(all(test, feature = "shuttle"))]
@@ -22,9 +24,11 @@ use crate::batch::OpKind;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::types::{FileNumber, Kind, Seq, Trailer};
+use approach::TOGETHER;
 pub(crate) use cursor::MemtableCursor;
 use deleted::DeletedRanges;
-use tree::{Inserter, TOGETHER, Tree};
+use insert::Inserter;
+use tree::Tree;
 
 /// Key and sequence order of versions: user keys ascending, versions of one key newest first.
 pub(crate) fn version_order(a: (&[u8], Trailer), b: (&[u8], Trailer)) -> std::cmp::Ordering {
