@@ -179,6 +179,15 @@ export async function compiles(): Promise<void> {
     .orderBy('$createdSeq')
     .first()
   created?.$createdSeq?.toFixed()
+  // Deeper than the types go: what is known is known, and anything else may be there.
+  const deepest = await users.find({ select: ['age', path('parent.parent.parent.parent.age')] }).first()
+  assert<Same<NonNullable<typeof deepest>['age'], number>>()
+  assert<Same<NonNullable<typeof deepest>['parent'], unknown>>()
+  const onlyDeep = await users.find().select(path('parent.parent.parent.parent.age'), '$id').first()
+  assert<Same<NonNullable<typeof onlyDeep>['parent'], unknown>>()
+  assert<Same<NonNullable<typeof onlyDeep>['$id'], string>>()
+  // @ts-expect-error not selected
+  ;(await users.find({ select: ['age'] }).first())?.parent
   // @ts-expect-error a query finds no deleted document
   events.find().select('$deleted')
   // @ts-expect-error only members can be omitted
@@ -204,6 +213,7 @@ export async function compiles(): Promise<void> {
   assert<Same<Select<User, 'age'>['age'], number>>()
   const deep: Path<User> = 'parent.parent.parent.age'
   users.find().orderBy(path('parent.parent.parent.parent.age'))
+  users.find({ where: { age: { $gt: 3 }, [path('parent.parent.parent.parent.age')]: 4 } })
   void deep
 
   // Without a type everything can be asked for.

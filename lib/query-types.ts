@@ -251,18 +251,24 @@ export interface BesideDocument<K> {
 }
 
 /** What can be selected: paths, and what is known of a document beside it. */
-export type SelectPath<T> = Path<T> | keyof BesideDocument<unknown>
+export type SelectPath<T> = Path<T> | AnyPath | keyof BesideDocument<unknown>
 
 /**
  * What is left of a document: `Select<User, 'id' | 'address.city'>` is `{ id: string; address: { city: string } }`. Of a
- * union, each part keeps what it has, also below. `K` is the type of the key, for `$id`.
+ * union, each part keeps what it has, also below. `K` is the type of the key, for `$id`. Where a path made by `path` is among
+ * them, any member may be there, of a type that is not known.
  */
 export type Select<T, P extends string, K = Key> =
   IsLoose<T> extends true
-    ? { readonly [member: string]: unknown }
-    : [P & keyof BesideDocument<K>] extends [never]
-      ? PartOf<T, P>
-      : PartOf<T, Exclude<P, keyof BesideDocument<K>>> & Pick<BesideDocument<K>, P & keyof BesideDocument<K>>
+    ? AnyMembers
+    : [Extract<P, AnyPath>] extends [never]
+      ? Selected<T, P, K>
+      : Selected<T, Exclude<P, AnyPath>, K> & AnyMembers
+
+type AnyMembers = { readonly [member: string]: unknown }
+type Selected<T, P extends string, K> = [P & keyof BesideDocument<K>] extends [never]
+  ? PartOf<T, P>
+  : PartOf<T, Exclude<P, keyof BesideDocument<K>>> & Pick<BesideDocument<K>, P & keyof BesideDocument<K>>
 
 type After<P extends string, H extends string> = P extends `${H}${infer R}` ? R : never
 // No branch of these is `T` itself, from which the compiler would infer what `T` is.
@@ -280,11 +286,7 @@ type LeftOf<V, P extends string> = V extends Leaf ? V : Keep<V, Exclude<keyof V,
 
 /** A document without what paths lead to: `Without<User, 'email' | 'address.zip'>`. Of a union, each part keeps the rest. */
 export type Without<T, P extends string> =
-  IsLoose<T> extends true
-    ? { readonly [member: string]: unknown }
-    : T extends Leaf
-      ? never
-      : Keep<T, Exclude<keyof T, P>, P>
+  IsLoose<T> extends true ? AnyMembers : T extends Leaf ? never : Keep<T, Exclude<keyof T, P>, P>
 
 /** One page. */
 export interface QueryPage<R> {
