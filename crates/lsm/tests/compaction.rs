@@ -9,11 +9,11 @@
 mod support;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use fountain_lsm::{Compression, Db, Durability, Error, Job, KeyRange, Options, Retention, WriteBatch};
 #[cfg(feature = "zstd")]
 use fountain_lsm::{Direction, ReadTier};
+use support::busy::{compacting_for_hours, soon};
 #[cfg(feature = "zstd")]
 use support::scan;
 use support::{fast_dir, get, put, small};
@@ -73,34 +73,11 @@ fn a_merge_that_was_asked_for_ends_when_it_is_told_to_and_leaves_all_as_it_was()
 #[test]
 fn a_merge_that_was_asked_for_does_not_wait_for_the_one_before_it_when_it_is_told_to_end() {
     let dir = fast_dir();
-    // So slow that it would take hours.
-    let options = Options {
-        background: true,
-        compaction_bytes_per_second: Some(1),
-        memtable_bytes: 128 << 10,
-        wal_segment_bytes: 1 << 20,
-        ..small()
-    };
-    let db = Db::open(dir.path(), options).unwrap();
-    for round in 0..4 {
-        for n in 0..600 {
-            let mut batch = WriteBatch::new();
-            batch.put(format!("{n:04}").as_bytes(), format!("{round}{}", "v".repeat(60)).as_bytes()).unwrap();
-            db.commit(batch, Durability::Memory).unwrap();
-        }
-        db.flush().unwrap();
-    }
-    while db.compaction_status().running.is_none() {
-        std::thread::yield_now();
-    }
+    let db = compacting_for_hours(dir.path());
     std::thread::scope(|scope| {
         let merge = scope.spawn(|| db.compact());
         db.stop_compacting();
-        let patience = Instant::now() + Duration::from_secs(60);
-        while !merge.is_finished() && Instant::now() < patience {
-            std::thread::yield_now();
-        }
-        let is_first_to_end = merge.is_finished() && db.compaction_status().running.is_some();
+        let is_first_to_end = soon(|| merge.is_finished()) && db.compaction_status().running.is_some();
         db.close().unwrap();
         assert!(matches!(merge.join().unwrap(), Err(Error::Closed)));
         assert!(is_first_to_end, "it waited for the one before it");

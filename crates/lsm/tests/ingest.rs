@@ -12,21 +12,10 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use fountain_lsm::{
-    Compression, Db, Direction, Durability, Error, KeyRange, Options, ReadTier, Seq, WriteBatch,
-};
+use fountain_lsm::{Compression, Db, Durability, Error, Options, ReadTier, WriteBatch};
 use proptest::prelude::*;
-use support::{TestFs, delete, fast_dir, files, get, get_at, killed, put, scan, seq, small};
-
-fn records(keys: std::ops::Range<u32>, value: &str) -> Vec<(String, String)> {
-    keys.map(|key| (format!("key {key:06}"), format!("{value} {key}"))).collect()
-}
-
-fn all(db: &Db, at: Seq) -> Vec<(Vec<u8>, Vec<u8>)> {
-    scan(db, KeyRange::default(), at, Direction::Forward)
-}
+use support::{TestFs, all, delete, fast_dir, files, get, get_at, killed, put, records, seq, small};
 
 fn levels(db: &Db) -> Vec<u64> {
     db.metrics().level_tables
@@ -260,101 +249,6 @@ fn levels_are_right_also_when_the_tables_have_changed_since_the_records_were_cut
     assert_eq!(get(&db, "key 000100").as_deref(), Some("newer"));
     assert_eq!(all(&db, taken).len(), 4000);
     db.verify().unwrap();
-}
-
-#[test]
-fn closing_ends_an_ingest_and_leaves_nothing_of_it() {
-    let dir = fast_dir();
-    let db = Db::open(dir.path(), small()).unwrap();
-    put(&db, "a", "1");
-    std::thread::scope(|scope| {
-        let mut closing = None;
-        let endless = (0..).map(|number: u64| {
-            if number == 5000 {
-                closing = Some(scope.spawn(|| db.close()));
-            }
-            (number.to_be_bytes(), [7; 100])
-        });
-        assert!(matches!(db.ingest(endless), Err(Error::Closed)));
-        closing.unwrap().join().unwrap().unwrap();
-    });
-    drop(db);
-    let db = Db::open(dir.path(), small()).unwrap();
-    assert!(db.recovery().clean && db.recovery().removed_files <= 2, "{:?}", db.recovery());
-    assert_eq!((db.visible(), all(&db, seq(1)).len()), (seq(1), 1));
-}
-
-/// One waits behind a compaction that would take hours, one behind that, and one is given its records slowly.
-#[test]
-fn ingests_end_when_they_are_told_to_also_while_they_wait_for_their_turn() {
-    let dir = fast_dir();
-    let options = Options {
-        background: true,
-        compaction_bytes_per_second: Some(1),
-        memtable_bytes: 128 << 10,
-        wal_segment_bytes: 1 << 20,
-        ..small()
-    };
-    let db = Db::open(dir.path(), options.clone()).unwrap();
-    for round in 0..4 {
-        for n in 0..600 {
-            let mut batch = WriteBatch::new();
-            batch.put(format!("{n:04}").as_bytes(), format!("{round}{}", "v".repeat(60)).as_bytes()).unwrap();
-            db.commit(batch, Durability::Memory).unwrap();
-        }
-        db.flush().unwrap();
-    }
-    while db.compaction_status().running.is_none() {
-        std::thread::yield_now();
-    }
-    let (visible, tables) = (db.visible(), files(&dir.path().join("tables")).len());
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| db.ingest(records(0..5000, "value")));
-        // Its table is written, so it waits behind the compaction now or soon.
-        while files(&dir.path().join("tables")).len() == tables {
-            std::thread::yield_now();
-        }
-        let second = scope.spawn(|| db.ingest(records(0..10, "value")));
-        db.stop_compacting();
-        let patience = Instant::now() + Duration::from_secs(60);
-        while !(first.is_finished() && second.is_finished()) && Instant::now() < patience {
-            std::thread::yield_now();
-        }
-        let end_first =
-            first.is_finished() && second.is_finished() && db.compaction_status().running.is_some();
-        let later = end_first.then(|| db.ingest(records(0..10, "value")));
-        assert_eq!((db.visible(), db.metrics().ingests), (visible, 0));
-        // The compaction writes one.
-        let left = files(&dir.path().join("tables")).len();
-        assert!(!end_first || left <= tables + 1, "{left} tables, before there were {tables}");
-        db.close().unwrap();
-        assert!(matches!(
-            (first.join().unwrap(), second.join().unwrap()),
-            (Err(Error::Closed), Err(Error::Closed))
-        ));
-        assert!(end_first, "they waited for the compaction");
-        assert!(matches!(later, Some(Err(Error::Closed))));
-    });
-    drop(db);
-    let db = Db::open(dir.path(), Options { background: false, ..options }).unwrap();
-    assert!(db.recovery().clean && db.recovery().removed_files <= 2, "{:?}", db.recovery());
-    assert_eq!(all(&db, visible).len(), 600);
-}
-
-#[test]
-fn an_ingest_ends_when_it_is_told_to_while_it_is_given_its_records() {
-    let dir = fast_dir();
-    let db = Db::open(dir.path(), small()).unwrap();
-    let many = (0..50_000).map(|number: u64| {
-        if number == 5000 {
-            db.stop_compacting();
-        }
-        (number.to_be_bytes(), [7; 100])
-    });
-    assert!(matches!(db.ingest(many), Err(Error::Closed)));
-    assert_eq!((db.visible(), files(&dir.path().join("tables")).len()), (seq(0), 0));
-    put(&db, "a", "1");
-    db.close().unwrap();
 }
 
 #[test]

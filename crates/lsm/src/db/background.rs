@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::limits::{LEVEL0_STOP, MAX_SEALED_MEMTABLES};
 use crate::marks::{Mark, hit};
 use crate::planted;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{Builder, JoinHandle};
 use crate::sync::{Mutex, PoisonError};
 use crate::types::Seq;
@@ -84,7 +85,7 @@ impl Inner {
     pub(super) fn step(&self, job: Job) -> Result<bool> {
         match job {
             Job::Flush => self.or_poison("flushing", || self.flush_step()),
-            Job::Compact => self.or_poison("compacting", || self.compact_once()),
+            Job::Compact => self.or_poison("compacting", || self.compact_once(&self.cancel)),
         }
     }
 
@@ -151,9 +152,9 @@ impl Inner {
         }
     }
 
-    /// Returns once a commit may be added without piling up more than the store can flush and compact. Called
-    /// without any lock.
-    pub(super) fn wait_for_room(&self) -> Result<()> {
+    /// Returns once a commit may be added without piling up more than the store can flush and compact, or with
+    /// [`Error::Closed`] once `cancel` is set, which [`Inner::signal_work`] tells those who wait. Called without any lock.
+    pub(super) fn wait_for_room(&self, cancel: &AtomicBool) -> Result<()> {
         if self.writers_never_wait() || !self.is_crowded(&self.current.load()) {
             return Ok(());
         }
@@ -161,7 +162,8 @@ impl Inner {
         hit(Mark::RoomMade);
         let _timer = self.counters.latencies.write_stall.time();
         let begin = Instant::now();
-        let waited = if self.options.background { self.wait_for_threads() } else { self.make_room_here() };
+        let waited =
+            if self.options.background { self.wait_for_threads(cancel) } else { self.make_room_here(cancel) };
         self.counters.write_stall_micros.add(begin.elapsed().as_micros() as u64);
         waited
     }
@@ -176,9 +178,12 @@ impl Inner {
         current.sealed.len() >= sealed || current.version.level(0).len() >= LEVEL0_STOP
     }
 
-    fn wait_for_threads(&self) -> Result<()> {
+    fn wait_for_threads(&self, cancel: &AtomicBool) -> Result<()> {
         let mut work = locked(&self.work);
         while self.is_crowded(&self.current.load()) {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Closed);
+            }
             self.check_writable()?;
             if let Some(error) = self.health.hopeless() {
                 return Err(error);
@@ -189,11 +194,11 @@ impl Inner {
     }
 
     /// Without threads the writer does the work itself.
-    fn make_room_here(&self) -> Result<()> {
+    fn make_room_here(&self, cancel: &AtomicBool) -> Result<()> {
         self.or_poison("making room", || {
             while self.flush_oldest()? {}
             while self.needs_compaction() {
-                self.compact_once()?;
+                self.compact_once(cancel)?;
             }
             Ok(())
         })

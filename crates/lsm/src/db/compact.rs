@@ -23,9 +23,9 @@ impl Inner {
         self.with_picker(&version, |picker| picker.pick().is_some())
     }
 
-    /// Carries out the most urgent task; false if there is none.
-    pub(super) fn compact_once(&self) -> Result<bool> {
-        self.compact_by(&self.cancel, |picker: &Picker<'_>| picker.pick())
+    /// Carries out the most urgent task, unless `cancel` is set meanwhile; false if there is none.
+    pub(super) fn compact_once(&self, cancel: &AtomicBool) -> Result<bool> {
+        self.compact_by(cancel, |picker: &Picker<'_>| picker.pick())
     }
 
     /// Merges everything that lies over the keys of `range` into one sorted run.
@@ -180,12 +180,13 @@ impl Inner {
         self.cancel_asked_compaction();
     }
 
-    /// Tells one that was asked for to stop soon, and an ingest, which waits for compactions; those that make room for writers go
-    /// on.
+    /// Tells one that was asked for to stop soon, and an ingest, which waits for compactions and for room; those that make room
+    /// for writers go on.
     pub(super) fn cancel_asked_compaction(&self) {
         self.cancel_asked.store(true, Ordering::Relaxed);
         self.compacting.look_again();
         self.ingesting.look_again();
+        self.signal_work();
     }
 }
 

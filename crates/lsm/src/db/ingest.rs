@@ -56,7 +56,7 @@ impl Inner {
         let _timer = self.counters.latencies.ingest.time();
         // Closing waits for this turn, so that nothing is written into a directory that was let go.
         let _ingesting = self.ingesting.take_unless(&self.cancel_asked).ok_or(Error::Closed)?;
-        self.wait_for_room()?;
+        self.wait_for_room(&self.cancel_asked)?;
         let tables = self.write_ingest(records)?;
         let numbers: Vec<_> = tables.iter().map(|meta| meta.number).collect();
         let installed = self.sync_table_names().and_then(|()| self.take_effect(tables));

@@ -345,9 +345,8 @@ impl Db {
 
     /// Ends calls of [`Db::compact`], [`Db::compact_range`] and [`Db::ingest`] that are under way, and later ones, with
     /// [`Error::Closed`], for who is about to close the store and must first wait for its callers. They end soon, also those that
-    /// wait for each other or for a compaction in the background, which goes on; an ingest that waits for room, as writers do, ends
-    /// when there is some. What they have not merged stays as it was, and an ingest leaves nothing; only one that is taking effect
-    /// already is a commit all the same.
+    /// wait for each other, for room, or for a compaction in the background, which goes on. What they have not merged stays as it
+    /// was, and an ingest leaves nothing; only one that is taking effect already is a commit all the same.
     pub fn stop_compacting(&self) {
         self.inner.cancel_asked_compaction();
     }

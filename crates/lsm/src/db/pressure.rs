@@ -35,7 +35,7 @@ impl Inner {
         let mut backlog = self.backlog(&current);
         if self.is_crowded(&current) {
             drop(current);
-            self.wait_for_room()?;
+            self.wait_for_room(&self.cancel)?;
             backlog = self.backlog(&self.current.load());
         }
         self.slow_down(bytes, backlog);

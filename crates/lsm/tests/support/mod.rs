@@ -8,6 +8,8 @@
 )]
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod busy;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -69,6 +71,16 @@ pub fn scan(db: &Db, range: KeyRange, at: Seq, direction: Direction) -> Vec<(Vec
         records.push((cursor.key().to_vec(), cursor.value().to_vec()));
     }
     records
+}
+
+/// All records as of a sequence.
+pub fn all(db: &Db, at: Seq) -> Vec<(Vec<u8>, Vec<u8>)> {
+    scan(db, KeyRange::default(), at, Direction::Forward)
+}
+
+/// Records to be ingested, in order.
+pub fn records(keys: std::ops::Range<u32>, value: &str) -> Vec<(String, String)> {
+    keys.map(|key| (format!("key {key:06}"), format!("{value} {key}"))).collect()
 }
 
 /// Copies a store as a kill of its process would leave it: everything handed to the operating system is there.
