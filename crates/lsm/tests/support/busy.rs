@@ -84,7 +84,7 @@ impl Gate {
 /// A store whose level 0 is so full that writers wait for room, and nobody can make any before the gate is open. Dropping it
 /// opens the gate.
 pub struct Full {
-    pub db: Db,
+    pub db: Arc<Db>,
     pub gate: Arc<Gate>,
 }
 
@@ -117,5 +117,5 @@ pub fn full(dir: &Path, options: Options) -> Full {
         }
         None
     });
-    Full { db: Db::open(dir, Options { fs, ..options }).unwrap(), gate }
+    Full { db: Arc::new(Db::open(dir, Options { fs, ..options }).unwrap()), gate }
 }
