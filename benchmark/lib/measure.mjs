@@ -44,6 +44,15 @@ const result = (operations, seconds, times) => ({
   p99_us: times.at(0.99),
 })
 
+/**
+ * Does `work(n)` for some time that nobody counts, for n from 0. Until the compiler has done its own, which takes some
+ * 100,000 documents, reading one takes several times as long.
+ */
+export async function warm(ms, work) {
+  const start = performance.now()
+  for (let n = 0; performance.now() - start < ms; n++) await work(n)
+}
+
 /** `operation(i)` for i from 0, all on this thread, until `count` are done or `limitMs` is over. */
 export function timeSync({ count, limitMs, operation }) {
   return watched(async () => {

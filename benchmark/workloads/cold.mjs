@@ -1,7 +1,7 @@
 /** Random reads of a data set four times the cache, awaited one by one and with 64 in flight. */
 import assert from 'node:assert/strict'
 import { keyOf, shuffled, touch, touchSum } from '../lib/documents.mjs'
-import { timeAwaited, timeConcurrent } from '../lib/measure.mjs'
+import { timeAwaited, timeConcurrent, warm } from '../lib/measure.mjs'
 import { load } from '../lib/store.mjs'
 
 /** Bytes of a small document as JSON, near enough to make the cache a quarter of all. */
@@ -20,6 +20,7 @@ export async function run({ engine, dir, documents, limitMs, report }) {
   sum = 0
   for (let i = 0; i < 1000; i++) await operation(i)
   assert.equal(sum, touchSum('small', order.subarray(0, 1000)))
+  await warm(limitMs, operation)
   report('get-cold', await timeAwaited({ count: Infinity, limitMs, operation }))
   report('get-cold-64', await timeConcurrent({ count: Infinity, limitMs, inFlight: 64, operation }))
   await store.close()

@@ -1,7 +1,7 @@
 /** Reads of what is in memory: single, many at once, and scans; every answer is added up and compared. */
 import assert from 'node:assert/strict'
 import { check, keyOf, shuffled, touch, touchSum } from '../lib/documents.mjs'
-import { timeAwaited, timeSync, timeWhole } from '../lib/measure.mjs'
+import { timeAwaited, timeSync, timeWhole, warm } from '../lib/measure.mjs'
 import { load } from '../lib/store.mjs'
 
 const CACHE_BYTES = 256 << 20
@@ -34,6 +34,7 @@ export async function run({ engine, dir, documents, kind, limitMs, report }) {
     }
     for (let i = 0; i < documents; i++) operation(i)
     assert.equal(sum, expected.total)
+    await warm(limitMs, operation)
     report(`get-sync${suffix}`, await timeSync({ ...limit, operation }))
   }
   const keys = Array.from(order, keyOf)
@@ -41,6 +42,7 @@ export async function run({ engine, dir, documents, kind, limitMs, report }) {
   const get = async (i) => {
     sum += touch(await store.get(keys[i % documents]))
   }
+  await warm(limitMs, get)
   report(`get-awaited${suffix}`, await timeAwaited({ ...limit, operation: get }))
   assert.ok(sum > 0)
 
@@ -56,6 +58,7 @@ export async function run({ engine, dir, documents, kind, limitMs, report }) {
     const { from, total } = await many()
     assert.equal(total, touchSum(kind, order.subarray(from, from + MANY)))
   }
+  await warm(limitMs, many)
   report(`get-many-1000${suffix}`, await timeWhole({ count: MANY, repeats, limitMs, work: many }))
 
   const scans = {
@@ -65,6 +68,7 @@ export async function run({ engine, dir, documents, kind, limitMs, report }) {
   }
   for (const [name, work] of Object.entries(scans)) {
     assert.deepEqual(await work(), expected, `${name} of ${engine}`)
+    await warm(limitMs, work)
     report(`${name}${suffix}`, await timeWhole({ count: documents, repeats, limitMs, work }))
   }
   if (kind === 'small') await parts({ store, documents, limitMs, repeats, report })
@@ -81,6 +85,7 @@ async function parts({ store, documents, limitMs, repeats, report }) {
     const { count } = await store.scan({ gte: ordered[from], lt: ordered[from + width] }, touch)
     assert.equal(count, width)
   }
+  await warm(limitMs, bounded)
   report('scan-bounded-1000', await timeWhole({ count: width, repeats: 100 * repeats, limitMs, work: bounded }))
   const prefix = ordered[documents >> 1].slice(0, 3)
   const within = ordered.filter((key) => key.startsWith(prefix)).length
@@ -88,5 +93,6 @@ async function parts({ store, documents, limitMs, repeats, report }) {
     const { count } = await store.scan({ prefix }, touch)
     assert.equal(count, within)
   }
+  await warm(limitMs, byPrefix)
   report('scan-prefix', await timeWhole({ count: within, repeats: 100 * repeats, limitMs, work: byPrefix }))
 }
