@@ -3,36 +3,7 @@
 //! A rare branch says [`hit`]. With the feature `sim` the hits are counted, and the simulator fails when a mark was never
 //! hit; without it nothing of this is compiled.
 
-#[cfg(not(feature = "sim"))]
-pub(crate) use absent::{Mark, hit};
-#[cfg(feature = "sim")]
-pub(crate) use counted::hit;
-#[cfg(feature = "sim")]
-pub use counted::{Mark, hits};
-
-macro_rules! marks {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        #[cfg(feature = "sim")]
-        mod names {
-            /// A rare branch.
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub enum Mark { $($(#[$doc])+ $name,)+ }
-
-            impl Mark {
-                /// Every mark.
-                pub const ALL: &[Self] = &[$(Self::$name),+];
-            }
-        }
-
-        #[cfg(not(feature = "sim"))]
-        mod names {
-            #[derive(Clone, Copy)]
-            pub(crate) enum Mark { $($name,)+ }
-        }
-    };
-}
-
-marks! {
+fountain_lsm::declare_marks! {
     /// The build of an index went on where an earlier process had left it.
     BuildResumed,
     /// An index was given up because its records do not fit it, and dropped.
@@ -61,30 +32,4 @@ marks! {
     DroppedStaysDropped,
     /// Salvage removed entries of an index whose definition is lost.
     EntriesWithoutIndex,
-}
-
-#[cfg(not(feature = "sim"))]
-mod absent {
-    pub(crate) use super::names::Mark;
-
-    #[inline]
-    pub(crate) const fn hit(_: Mark) {}
-}
-
-#[cfg(feature = "sim")]
-mod counted {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    pub use super::names::Mark;
-
-    static HITS: [AtomicBool; Mark::ALL.len()] = [const { AtomicBool::new(false) }; Mark::ALL.len()];
-
-    pub(crate) fn hit(mark: Mark) {
-        HITS[mark as usize].store(true, Ordering::Relaxed);
-    }
-
-    /// Whether each mark was hit in this process.
-    pub fn hits() -> Vec<(Mark, bool)> {
-        Mark::ALL.iter().map(|mark| (*mark, HITS[*mark as usize].load(Ordering::Relaxed))).collect()
-    }
 }

@@ -1,39 +1,10 @@
 //! Bugs that a test can switch on, to prove that the tests would find them; what `fountain_lsm::planted` is to storage.
 //!
-//! Each is a line somewhere in this crate that asks whether it is active; the comment says what it does. A store has many
-//! threads of its own, so a bug is active in the whole process: it is planted in a process that does nothing else. Without
-//! the feature `planted` the question is answered with no when the code is compiled.
+//! Each is a line somewhere in this crate that asks whether it is active; the comment says what it does. At most one is
+//! active, in the thread that asked for it and in the threads of stores that it opens (see [`crate::sync::spawn`]). Without the
+//! feature `planted` the question is answered with no when the code is compiled.
 
-#[cfg(not(feature = "planted"))]
-pub(crate) use absent::{Bug, active};
-#[cfg(feature = "planted")]
-pub(crate) use chosen::active;
-#[cfg(feature = "planted")]
-pub use chosen::{Bug, plant};
-
-macro_rules! bugs {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        #[cfg(feature = "planted")]
-        mod names {
-            /// A bug that can be planted.
-            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-            pub enum Bug { $($(#[$doc])+ $name,)+ }
-
-            impl Bug {
-                /// Every bug. The simulator must find them.
-                pub const ALL: &[Self] = &[$(Self::$name),+];
-            }
-        }
-
-        #[cfg(not(feature = "planted"))]
-        mod names {
-            #[derive(Clone, Copy)]
-            pub(crate) enum Bug { $($name,)+ }
-        }
-    };
-}
-
-bugs! {
+fountain_lsm::declare_bugs! {
     /// The entries of a record that is replaced stay in indexes.
     OldEntriesStay,
     /// A key of a unique index can be given away twice.
@@ -72,32 +43,4 @@ bugs! {
     ReadsNotValidated,
     /// A serializable transaction does not look whether something was written in the ranges that it has read.
     RangesNotValidated,
-}
-
-#[cfg(not(feature = "planted"))]
-mod absent {
-    pub(crate) use super::names::Bug;
-
-    #[inline]
-    pub(crate) const fn active(_: Bug) -> bool {
-        false
-    }
-}
-
-#[cfg(feature = "planted")]
-mod chosen {
-    use std::sync::OnceLock;
-
-    pub use super::names::Bug;
-
-    static ACTIVE: OnceLock<Bug> = OnceLock::new();
-
-    pub(crate) fn active(bug: Bug) -> bool {
-        ACTIVE.get() == Some(&bug)
-    }
-
-    /// Makes a bug active in this process, for good. A second one is not.
-    pub fn plant(bug: Bug) {
-        ACTIVE.get_or_init(|| bug);
-    }
 }

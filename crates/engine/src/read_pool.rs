@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
 
 use crate::error::{Error, Result};
-use crate::sync::{lock, wait_while};
+use crate::sync::{lock, spawn, wait_while};
 
 /// Work for a read thread.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -38,8 +38,7 @@ impl ReadPool {
         let mut pool = Self { queue, threads: Mutex::default(), ids: Vec::new() };
         for number in 0..count {
             let queue = Arc::clone(&pool.queue);
-            let builder = thread::Builder::new().name(format!("fountain-read-{number}"));
-            match builder.spawn(move || queue.run()) {
+            match spawn(&format!("fountain-read-{number}"), move || queue.run()) {
                 Ok(thread) => {
                     pool.ids.push(thread.thread().id());
                     lock(&pool.threads).push(thread);

@@ -26,6 +26,7 @@ pub mod fs;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz_entry;
+mod instruments;
 mod iter;
 mod key;
 mod key_table;

@@ -1,38 +1,9 @@
 //! Marks on rare branches, to prove that tests get there.
 //!
 //! A rare branch says [`hit`]. With the feature `sim` the hits are counted, and the simulator fails when a mark was never
-//! hit; without it nothing of this is compiled.
+//! hit; without it nothing of this is compiled. How that is done stands in `instruments`.
 
-#[cfg(not(feature = "sim"))]
-pub(crate) use absent::{Mark, hit};
-#[cfg(feature = "sim")]
-pub(crate) use counted::hit;
-#[cfg(feature = "sim")]
-pub use counted::{Mark, counts};
-
-macro_rules! marks {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        #[cfg(feature = "sim")]
-        mod names {
-            /// A rare branch.
-            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-            pub enum Mark { $($(#[$doc])+ $name,)+ }
-
-            impl Mark {
-                /// Every mark.
-                pub const ALL: &[Self] = &[$(Self::$name),+];
-            }
-        }
-
-        #[cfg(not(feature = "sim"))]
-        mod names {
-            #[derive(Clone, Copy)]
-            pub(crate) enum Mark { $($name,)+ }
-        }
-    };
-}
-
-marks! {
+crate::declare_marks! {
     /// An open discarded the torn tail of a log.
     TornTail,
     /// An open met bytes in a log that a later frame vouches for.
@@ -193,37 +164,4 @@ marks! {
     SalvageOpenEnd,
     /// A block that salvage had read could not be read again.
     BlockReadOnce,
-}
-
-#[cfg(not(feature = "sim"))]
-mod absent {
-    pub(crate) use super::names::Mark;
-
-    #[inline]
-    pub(crate) const fn hit(_: Mark) {}
-}
-
-#[cfg(feature = "sim")]
-mod counted {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    pub use super::names::Mark;
-
-    static COUNTS: [AtomicU64; Mark::ALL.len()] = [const { AtomicU64::new(0) }; Mark::ALL.len()];
-
-    /// Beyond this, hits are not counted any more, so that threads do not contend for a number that says enough.
-    const ENOUGH: u64 = 1000;
-
-    pub(crate) fn hit(mark: Mark) {
-        let count = &COUNTS[mark as usize];
-        if count.load(Ordering::Relaxed) < ENOUGH {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// How often each mark was hit in this process.
-    pub fn counts() -> Vec<(Mark, u64)> {
-        let count = |mark: &Mark| (*mark, COUNTS[*mark as usize].load(Ordering::Relaxed));
-        Mark::ALL.iter().map(count).collect()
-    }
 }

@@ -2,14 +2,8 @@
 //!
 //! Each is a line somewhere in this crate that asks whether it is active; the comment says what it does. At most one is
 //! active, in the thread that asked for it and in the threads of stores that it opens, so that two threads can try
-//! two bugs at once. Without the feature `planted` the question is answered with no when the code is compiled.
-
-#[cfg(not(feature = "planted"))]
-pub(crate) use absent::{Bug, active, inherited};
-#[cfg(feature = "planted")]
-pub(crate) use chosen::active;
-#[cfg(feature = "planted")]
-pub use chosen::{Bug, Planted, inherited, plant};
+//! two bugs at once. Without the feature `planted` the question is answered with no when the code is compiled. How that is done
+//! stands in `instruments`.
 
 /// Does a step, unless a bug leaves it out.
 #[inline]
@@ -17,31 +11,7 @@ pub(crate) fn unless<E>(bug: Bug, step: impl FnOnce() -> Result<(), E>) -> Resul
     if active(bug) { Ok(()) } else { step() }
 }
 
-macro_rules! bugs {
-    ($($(#[$doc:meta])+ $name:ident,)+ races { $($(#[$race_doc:meta])+ $race:ident,)+ }) => {
-        #[cfg(feature = "planted")]
-        mod names {
-            /// A bug that can be planted.
-            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-            pub enum Bug { $($(#[$doc])+ $name,)+ $($(#[$race_doc])+ $race,)+ }
-
-            impl Bug {
-                /// Every bug that shows without threads. The simulator must find them.
-                pub const ALL: &[Self] = &[$(Self::$name),+];
-                /// Those that need a certain order of the steps of several threads. The schedules must find them.
-                pub const RACES: &[Self] = &[$(Self::$race),+];
-            }
-        }
-
-        #[cfg(not(feature = "planted"))]
-        mod names {
-            #[derive(Clone, Copy)]
-            pub(crate) enum Bug { $($name,)+ $($race,)+ }
-        }
-    };
-}
-
-bugs! {
+crate::declare_bugs! {
     /// A commit is acknowledged without a sync of the log.
     AckBeforeSync,
     /// A commit is visible before its sync.
@@ -195,58 +165,5 @@ bugs! {
         ScrubHoldsNothing,
         /// A group of commits becomes visible without waiting for those before it.
         PublishedOutOfTurn,
-    }
-}
-
-#[cfg(not(feature = "planted"))]
-mod absent {
-    pub(crate) use super::names::Bug;
-
-    #[inline]
-    pub(crate) const fn active(_: Bug) -> bool {
-        false
-    }
-
-    /// What threads pass on to those that they start: nothing.
-    pub(crate) fn inherited() -> impl FnOnce() + Send + 'static {
-        || {}
-    }
-}
-
-#[cfg(feature = "planted")]
-mod chosen {
-    use std::cell::Cell;
-
-    pub use super::names::Bug;
-
-    thread_local! {
-        static ACTIVE: Cell<Option<Bug>> = const { Cell::new(None) };
-    }
-
-    pub(crate) fn active(bug: Bug) -> bool {
-        ACTIVE.get() == Some(bug)
-    }
-
-    /// What threads pass on to those that they start, to be called there first: their bug.
-    pub fn inherited() -> impl FnOnce() + Send + 'static {
-        let bug = ACTIVE.get();
-        move || ACTIVE.set(bug)
-    }
-
-    /// As long as this lives, its bug is active in the thread that planted it.
-    #[must_use = "the bug is gone when this is dropped"]
-    pub struct Planted {
-        before: Option<Bug>,
-    }
-
-    /// Makes a bug active in this thread.
-    pub fn plant(bug: Bug) -> Planted {
-        Planted { before: ACTIVE.replace(Some(bug)) }
-    }
-
-    impl Drop for Planted {
-        fn drop(&mut self) {
-            ACTIVE.set(self.before);
-        }
     }
 }

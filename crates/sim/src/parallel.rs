@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
+use fountain_engine::planted::inherited as inherited_by_documents;
 use fountain_lsm::planted::inherited;
 
 use crate::stage::{Context, Failure};
@@ -77,9 +78,10 @@ pub fn parallel<T: Default + Send>(
 
 /// Work for another thread: a bug that is planted in this one is active there, too.
 pub fn inheriting<T>(work: impl FnOnce() -> T + Send) -> impl FnOnce() -> T + Send {
-    let inherit = inherited();
+    let (inherit, inherit_by_documents) = (inherited(), inherited_by_documents());
     move || {
         inherit();
+        inherit_by_documents();
         work()
     }
 }

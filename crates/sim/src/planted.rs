@@ -354,15 +354,12 @@ impl Hunt {
         Err(Failure::of_case(NAME, ctx.seed, &self.name(), what))
     }
 
-    /// Whether the hunter finds the bug in this process, which must do nothing else from then on.
+    /// Whether the hunter finds the bug in this process, which must do nothing else from then on: it may get stuck.
     fn finds_here(self, seed: u64, cases: u64) -> bool {
         let _planted = match self.bug {
-            Some(Planted::Storage(bug)) => Some(plant(bug)),
-            Some(Planted::Documents(bug)) => {
-                fountain_engine::planted::plant(bug);
-                None
-            }
-            None => None,
+            Some(Planted::Storage(bug)) => (Some(plant(bug)), None),
+            Some(Planted::Documents(bug)) => (None, Some(fountain_engine::planted::plant(bug))),
+            None => (None, None),
         };
         let forever = Context::until(Instant::now() + FOREVER, self.hunter.name, seed);
         !(self.hunter.run)(&Context { cases, hunting: true, ..forever }).failures.is_empty()

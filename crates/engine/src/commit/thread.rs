@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use super::queue::CommitQueue;
 use super::{Committer, Submission};
 use crate::error::{Error, ErrorCode, Result};
-use crate::sync::lock;
+use crate::sync::{lock, spawn};
 
 /// A way to the queue of the commit thread, for those who are not to keep the thread itself.
 #[derive(Clone, Default)]
@@ -35,8 +35,7 @@ impl CommitThread {
     pub fn start(submitter: &Submitter, committer: Committer) -> io::Result<Self> {
         let queue = Arc::clone(&submitter.0);
         let for_thread = Arc::clone(&queue);
-        let builder = thread::Builder::new().name("fountain-commit".to_owned());
-        let handle = builder.spawn(move || run(&for_thread, &committer))?;
+        let handle = spawn("fountain-commit", move || run(&for_thread, &committer))?;
         let id = handle.thread().id();
         Ok(Self { queue, handle: Mutex::new(Some(handle)), id })
     }

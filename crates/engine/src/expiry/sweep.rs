@@ -11,7 +11,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fountain_lsm::{Clock, Direction, Durability, KeyRange, ReadTier};
@@ -28,7 +28,7 @@ use crate::kv::OrderedKv;
 use crate::limits::{KEYSPACE_BYTES, SWEEP_CHUNK_RECORDS};
 use crate::marks::{Mark, hit};
 use crate::metrics::Counters;
-use crate::sync::lock;
+use crate::sync::{lock, spawn};
 use crate::write_set::WriteSet;
 
 /// How many times as long as a sweep that had to leave something took the sweeper waits at least.
@@ -84,8 +84,7 @@ impl Sweeper {
         let sweeper = Arc::clone(self);
         // Without a thread nothing is swept until the next index is defined or the store is opened again; reads leave out
         // what has expired all the same.
-        state.thread =
-            thread::Builder::new().name("fountain-expiry".to_owned()).spawn(move || sweeper.run(pause)).ok();
+        state.thread = spawn("fountain-expiry", move || sweeper.run(pause)).ok();
     }
 
     /// Ends the thread after its commit at hand, and waits for that if `wait` says so.

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fountain_lsm::{Durability, KeyRange, RangeEstimate};
@@ -28,7 +28,7 @@ use crate::limits::BUILD_CHUNK_RECORDS;
 use crate::marks::{Mark, hit};
 use crate::planted::{self, Bug};
 use crate::record::Shapes;
-use crate::sync::lock;
+use crate::sync::{lock, spawn};
 use crate::write_set::WriteSet;
 
 /// How an index is doing.
@@ -109,7 +109,7 @@ impl Builder {
             return;
         }
         let builder = Arc::clone(self);
-        let spawned = thread::Builder::new().name("fountain-index".to_owned()).spawn(move || builder.run());
+        let spawned = spawn("fountain-index", move || builder.run());
         // Without a thread nothing is built until the next index is defined or the store is opened again; whoever asks
         // is told that it is being built.
         if let Ok(handle) = spawned {

@@ -18,6 +18,7 @@ use fountain_engine::{
 use super::history::{End, Key, Op, Txn};
 use super::reference::Engine;
 use crate::disk::SimFs;
+use crate::parallel::inheriting;
 use crate::random::Random;
 
 const THREADS: usize = 4;
@@ -278,7 +279,8 @@ pub fn history(serializable: bool, seed: u64, transactions: usize) -> Result<Vec
         (0..transactions / THREADS).map(|_| shared.transaction(&mut random)).collect::<Result<Vec<_>>>()
     };
     let histories: Vec<Result<Vec<Txn>>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || client(thread))).collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| scope.spawn(inheriting(move || client(thread)))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let mut history = histories.into_iter().collect::<Result<Vec<_>>>()?.concat();
