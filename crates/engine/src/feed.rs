@@ -9,6 +9,8 @@ use fountain_lsm::{Seq, SeqRange};
 use crate::keyspace::CollectionId;
 use crate::kv::Batch;
 use crate::limits::MAX_FEED_BYTES;
+use crate::marks::{Mark, hit};
+use crate::planted::{self, Bug};
 use crate::sync::lock;
 
 /// What a commit costs beside its bytes.
@@ -85,7 +87,8 @@ impl Feed {
             (state.bytes, state.floor) = (0, range.last);
             return;
         }
-        for (batch, number) in batches.into_iter().zip(range.first.get()..) {
+        let missed = usize::from(batches.len() > 1 && planted::active(Bug::WatchersMissCommit));
+        for (batch, number) in batches.into_iter().zip(range.first.get()..).skip(missed) {
             state.bytes += batch.size_bytes() + ENTRY_BYTES;
             let Some(seq) = Seq::new(number) else { continue };
             state.recent.push_back((seq, Arc::new(batch)));
@@ -101,6 +104,7 @@ impl Feed {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for wake in waiting.into_values() {
+            hit(Mark::WatcherWoken);
             wake();
         }
     }

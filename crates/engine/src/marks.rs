@@ -24,6 +24,12 @@ fountain_lsm::declare_marks! {
     RangeRefused,
     /// The entries of an index were worked out from the records of a moment at which it was not ready.
     EntriesWorkedOut,
+    /// A watcher was told of commits that memory had.
+    WatchedFromMemory,
+    /// A watcher was told of commits that only storage had any more.
+    WatchedFromStorage,
+    /// A watcher that waited was woken by a commit.
+    WatcherWoken,
     /// Salvage marked shapes as lost.
     ShapesMarkedLost,
     /// Salvage made up the name of a collection.

@@ -43,4 +43,6 @@ fountain_lsm::declare_bugs! {
     ReadsNotValidated,
     /// A serializable transaction does not look whether something was written in the ranges that it has read.
     RangesNotValidated,
+    /// Watchers are not told of the first commit of a group of several.
+    WatchersMissCommit,
 }

@@ -16,6 +16,7 @@ use crate::history::ChangesRequest;
 use crate::keyspace::CollectionId;
 use crate::kv::{Batch, KvPin, OrderedKv};
 use crate::limits::{KEYSPACE_BYTES, MAX_PAGE_BYTES};
+use crate::marks::{Mark, hit};
 use crate::query::{Past, Sight};
 use crate::store::Store;
 use crate::sync::lock;
@@ -215,10 +216,13 @@ impl Watch {
             Some(recent) => self.fill(&request, &recent, page)?,
             None => None,
         };
-        let reached = match known {
-            Some(reached) => reached,
-            None => self.store.changes(&request, page)?,
+        let (reached, source) = match known {
+            Some(reached) => (reached, Mark::WatchedFromMemory),
+            None => (self.store.changes(&request, page)?, Mark::WatchedFromStorage),
         };
+        if !page.is_empty() {
+            hit(source);
+        }
         match dropped {
             // Had it been dropped after `after`, the page would say so.
             Some(id) if page.is_empty() && reached >= upto => Err(Error::new(

@@ -186,6 +186,7 @@ const PREY_AMONG_DOCUMENTS: [(&Stage, u64, &[DocumentBug]); 4] = [
             DocumentBug::ShapesNotCommitted,
             DocumentBug::ExpiredAreSeen,
             DocumentBug::NumberGivenTwice,
+            DocumentBug::WatchersMissCommit,
         ],
     ),
     (

@@ -82,6 +82,7 @@ fn run(ctx: &Context) -> StageReport {
             also("checkpoints", tally.checkpoints, 1_000),
             also("operations on documents", documents.operations, 200_000),
             also("answers of indexes", documents.index_answers, 30_000),
+            also("commits told to watchers", documents.told, 30_000),
             also("crashes of the document store", documents.crashes, 1_000),
             also("crashes while indexes were built", documents.builds, 500),
             Count { name: "levels with tables", count: tally.most_levels, floor: 3 },

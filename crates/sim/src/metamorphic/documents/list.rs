@@ -6,6 +6,8 @@ use crate::random::Random;
 pub const KEYS: usize = 16;
 /// Snapshots that can be open at once.
 pub const SLOTS: usize = 3;
+/// Watchers that there can be at once.
+pub const WATCHERS: usize = 2;
 /// The indexes of the collection `plain`, which are defined and dropped: name, unique, paths, sparse.
 pub const INDEXES: [(&str, bool, &[&str], bool); 4] = [
     ("n", false, &["n"], false),
@@ -13,6 +15,9 @@ pub const INDEXES: [(&str, bool, &[&str], bool); 4] = [
     ("pair", false, &["t[]", "n"], true),
     ("e", true, &["e"], false),
 ];
+
+/// The chance by which a list gets watchers.
+const WATCHING: u64 = 0x3A7F;
 
 /// A document: a small number, a name that a unique index may want for itself, tags, and how long it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub enum At {
 pub enum Op {
     /// A commit to `plain`.
     Commit(Writes),
+    /// Commits to `plain` that are submitted together, and so are one group.
+    Group(Vec<Writes>),
     /// A commit to `fleeting`, whose documents expire.
     CommitFleeting(Writes),
     /// A transaction over `plain` that reads what it wrote, and then commits or does not.
@@ -67,6 +74,18 @@ pub enum Op {
     Drop(usize),
     Snapshot(usize),
     Release(usize),
+    /// Somebody begins to watch what comes behind a state, in place of the watcher before: `plain` alone, or everything.
+    Watch {
+        watcher: usize,
+        from: At,
+        alone: bool,
+    },
+    /// A watcher asks for so many pages, each of so many bytes, or until nothing has come yet.
+    Follow {
+        watcher: usize,
+        pages: usize,
+        max_bytes: usize,
+    },
     /// Keeps the newest versions only, or all again.
     Retain(bool),
     /// Drops `fleeting`, and makes a new one with the same name.
@@ -86,7 +105,29 @@ pub fn generate(seed: u64) -> Vec<Op> {
     // Each list goes without some kinds.
     let mut left_out = [false; 12];
     left_out.fill_with(|| random.one_in(4));
-    (0..count).map(|_| op(&mut random, &left_out)).collect()
+    let ops = (0..count).map(|_| op(&mut random, &left_out)).collect();
+    with_watchers(ops, &mut Random::nth(seed, WATCHING))
+}
+
+/// Adds watchers to half of the lists. What else is in a list does not depend on it.
+fn with_watchers(mut ops: Vec<Op>, random: &mut Random) -> Vec<Op> {
+    if random.one_in(2) {
+        return ops;
+    }
+    for _ in 0..ops.len() / 3 {
+        let watcher = random.below(WATCHERS);
+        let op = match random.below(6) {
+            0..2 => Op::Group((0..random.within(2..5)).map(|_| writes(random, false)).collect()),
+            2 => Op::Watch { watcher, from: at(random), alone: random.one_in(2) },
+            _ => Op::Follow {
+                watcher,
+                pages: *random.pick(&[1, 2, 100]),
+                max_bytes: *random.pick(&[1, 100, 2000, 1 << 20]),
+            },
+        };
+        ops.insert(random.below(ops.len() + 1), op);
+    }
+    ops
 }
 
 fn op(random: &mut Random, left_out: &[bool; 12]) -> Op {

@@ -1,7 +1,7 @@
 //! Lists of operations on the document store.
 //!
 //! `list` makes one by chance; `model` is what the collections should hold, worked out from documents alone; `player`
-//! carries a list out on a store, in memory or on a simulated disk, and `reads` compares every answer. Whatever is read through an
+//! carries a list out on a store, in memory or on a simulated disk, `reads` compares every answer, `watching` what watchers are told. Whatever is read through an
 //! index must be what reading everything and filtering it would give. `builds` crashes a store at every change of the disk
 //! while indexes are built. `crash` is a stage of its own: crash states of stores with several collections.
 
@@ -11,6 +11,7 @@ mod list;
 mod model;
 mod player;
 mod reads;
+mod watching;
 
 use self::list::{Op, generate};
 use self::player::{Setup, play};
@@ -24,6 +25,8 @@ pub struct Tally {
     pub operations: u64,
     /// Answers of indexes that were compared.
     pub index_answers: u64,
+    /// Commits that watchers were told of.
+    pub told: u64,
     /// Times that a store died.
     pub crashes: u64,
     /// Stores that died while an index was built, and were compared afterwards.
@@ -35,6 +38,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.operations += other.operations;
         self.index_answers += other.index_answers;
+        self.told += other.told;
         self.crashes += other.crashes;
         self.builds += other.builds;
     }
@@ -85,5 +89,6 @@ mod tests {
             case(seed, &mut tally).unwrap();
         }
         assert!(tally.operations > 1000 && tally.index_answers > 300 && tally.crashes > 5, "{tally:?}");
+        assert!(tally.told > 100, "{tally:?}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::list::{At, Condition, Document, INDEXES, SLOTS, Writes};
+use super::list::{At, Condition, Document, INDEXES, SLOTS, WATCHERS, Writes};
 
 /// The documents of a collection.
 pub type State = BTreeMap<u8, Document>;
@@ -14,6 +14,8 @@ pub type State = BTreeMap<u8, Document>;
 pub struct Model {
     /// What `plain` held after each commit.
     pub states: Vec<State>,
+    /// The commits that left these states. Nothing led to the first one.
+    pub commits: Vec<Writes>,
     /// What `fleeting` holds, expired or not.
     pub fleeting: State,
     /// The time, in milliseconds.
@@ -22,6 +24,8 @@ pub struct Model {
     pub defined: [bool; INDEXES.len()],
     /// The states that snapshots show.
     pub pins: [Option<usize>; SLOTS],
+    /// The states up to which watchers have been told everything, if they are there.
+    pub watchers: [Option<usize>; WATCHERS],
     /// States before this one may be gone.
     pub floor: usize,
     pub latest_only: bool,
@@ -31,10 +35,12 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             states: vec![State::new()],
+            commits: vec![Writes::new()],
             fleeting: State::new(),
             now: 0,
             defined: [false; INDEXES.len()],
             pins: [None; SLOTS],
+            watchers: [None; WATCHERS],
             floor: 0,
             latest_only: false,
         }
@@ -55,7 +61,7 @@ impl Model {
             At::Slot(slot) => (self.pins[slot].unwrap_or(newest), true),
             At::Back(back) => {
                 let state = newest.saturating_sub(back);
-                (state, state >= self.floor && !self.latest_only)
+                (state, self.is_kept_since(state))
             }
         }
     }
@@ -66,6 +72,33 @@ impl Model {
         apply(&mut state, writes);
         let is_refused = |index: usize| self.defined[index] && INDEXES[index].1 && has_duplicates(&state);
         (!(0..INDEXES.len()).any(is_refused)).then_some(state)
+    }
+
+    /// A commit that left a state.
+    pub fn commit(&mut self, writes: &Writes, state: State) {
+        self.commits.push(writes.clone());
+        self.states.push(state);
+    }
+
+    /// What a watcher is told of the commit that led to a state: of each key the last that it did with it. Whether what was not
+    /// there has been deleted again is nobody's business.
+    pub fn told_of(&self, state: usize) -> BTreeMap<u8, Option<Document>> {
+        let mut told: BTreeMap<_, _> = self.commits[state].iter().cloned().collect();
+        let before = state.checked_sub(1).map(|before| &self.states[before]);
+        let was_there = |key: &u8| before.is_some_and(|before| before.contains_key(key));
+        told.retain(|key, document| document.is_some() || was_there(key));
+        told
+    }
+
+    /// Whether everything that was done with `plain` behind a state is certainly kept.
+    fn is_kept_since(&self, state: usize) -> bool {
+        state >= self.floor && !self.latest_only
+    }
+
+    /// Whether a watcher that has been told everything up to a state is certainly told the rest. One of everything is refused as
+    /// soon as something is not kept of any keyspace, and an index that was dropped keeps the retention of its day for ever.
+    pub fn is_told_since(&self, state: usize, alone: bool) -> bool {
+        self.is_kept_since(state) && (alone || self.floor == 0)
     }
 
     /// What `fleeting` shows.
@@ -186,5 +219,7 @@ mod tests {
         assert_eq!((model.state_at(At::Slot(0)), model.state_at(At::Back(1))), ((3, true), (2, false)));
         model.states.push(State::new());
         assert_eq!(model.state_at(At::Back(1)), (3, true));
+        assert_eq!([true, false].map(|alone| model.is_told_since(3, alone)), [true, false]);
+        assert!(!model.is_told_since(2, true) && Model::default().is_told_since(0, false));
     }
 }

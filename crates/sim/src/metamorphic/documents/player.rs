@@ -2,6 +2,7 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use fountain_engine::keys::{Key, encode};
@@ -13,9 +14,10 @@ use fountain_engine::{
 };
 
 use super::Tally;
-use super::list::{At, Condition, Document, INDEXES, Op, SLOTS, Writes};
+use super::list::{At, Condition, Document, INDEXES, Op, SLOTS, WATCHERS, Writes};
 use super::model::{Model, apply, has_duplicates, matching};
 use super::reads::same;
+use super::watching::Watcher;
 use crate::metamorphic::storage::config::{Medium, Promise};
 use crate::metamorphic::storage::place::Place;
 use crate::random::Random;
@@ -68,7 +70,9 @@ pub fn play(ops: &[Op], setup: Setup, seed: u64, tally: &mut Tally) -> Result<()
     for (step, op) in ops.iter().enumerate() {
         player.step(op).map_err(|what| format!("step {step}, {op:?}: {what}"))?;
     }
-    for op in [Op::Scan(At::Newest), Op::Walk(0), Op::Reopen, Op::Scan(At::Newest), Op::Walk(0)] {
+    let all = |watcher| Op::Follow { watcher, pages: usize::MAX, max_bytes: 1 << 20 };
+    let read = || [Op::Scan(At::Newest), Op::Walk(0)].into_iter().chain((0..WATCHERS).map(all));
+    for op in read().chain([Op::Reopen]).chain(read()) {
         player.step(&op).map_err(|what| format!("at the end, {op:?}: {what}"))?;
     }
     player.let_go();
@@ -99,6 +103,7 @@ pub(super) struct Player {
     /// The sequence of each state of the model.
     pub(super) sequences: Vec<Seq>,
     pub(super) snapshots: [Option<Snapshot>; SLOTS],
+    pub(super) watchers: [Option<Watcher>; WATCHERS],
     pub(super) tally: Tally,
 }
 
@@ -125,6 +130,7 @@ impl Player {
         let fleeting = create_fleeting(&store, durability)?;
         let sequences = vec![store.sequence()];
         let (model, snapshots, tally) = (Model::default(), [const { None }; SLOTS], Tally::default());
+        let watchers = [const { None }; WATCHERS];
         let random = Random::new(seed);
         Ok(Self {
             setup,
@@ -138,6 +144,7 @@ impl Player {
             model,
             sequences,
             snapshots,
+            watchers,
             tally,
         })
     }
@@ -146,6 +153,7 @@ impl Player {
         self.tally.operations += 1;
         match op {
             Op::Commit(writes) => self.commit(writes),
+            Op::Group(all) => self.group(all),
             Op::CommitFleeting(writes) => self.commit_fleeting(writes),
             Op::Transaction(writes, condition, rolled_back) => {
                 self.transaction(writes, *condition, *rolled_back)
@@ -167,6 +175,8 @@ impl Player {
                 (self.model.pins[*slot], self.snapshots[*slot]) = (None, None);
                 Ok(())
             }
+            Op::Watch { watcher, from, alone } => self.watch(*watcher, *from, *alone),
+            Op::Follow { watcher, pages, max_bytes } => self.follow(*watcher, *pages, *max_bytes),
             Op::Retain(latest_only) => self.retain(*latest_only),
             Op::Renew => self.renew(),
             Op::Wait(millis) => {
@@ -199,11 +209,22 @@ impl Player {
         self.committed(writes, outcome)
     }
 
+    /// Commits of one submission happen one after another, or are refused one by one.
+    fn group(&mut self, all: &[Writes]) -> Result<(), String> {
+        let sets = all.iter().map(|writes| self.write_set(self.plain, writes)).collect::<Result<_, _>>();
+        let (sender, answer) = channel();
+        let done = Box::new(move |result| drop(sender.send(result)));
+        self.store.submit(sets.map_err(told)?, self.setup.durability(), done);
+        let committed = answer.recv().map_err(|error| error.to_string())?.map_err(told)?;
+        let mut outcomes = all.iter().enumerate();
+        outcomes.try_for_each(|(place, writes)| self.committed(writes, committed.sequence(place)))
+    }
+
     /// A commit happens, or a unique index refuses it.
     fn committed(&mut self, writes: &Writes, outcome: fountain_engine::Result<Seq>) -> Result<(), String> {
         match (outcome, self.model.with(writes)) {
             (Ok(seq), Some(state)) => {
-                self.model.states.push(state);
+                self.model.commit(writes, state);
                 self.sequences.push(seq);
                 Ok(())
             }
@@ -309,6 +330,7 @@ impl Player {
 
     fn let_go(&mut self) {
         self.snapshots = [const { None }; SLOTS];
+        self.watchers.iter_mut().flatten().for_each(Watcher::let_go);
     }
 
     fn reopen(&mut self, is_crash: bool) -> Result<(), String> {

@@ -207,7 +207,7 @@ pub(super) fn index_entries(
 }
 
 /// The number of a key; one that is none of ours has none.
-fn number_of(key: &[u8]) -> fountain_engine::Result<u8> {
+pub(super) fn number_of(key: &[u8]) -> fountain_engine::Result<u8> {
     for number in 0..KEYS as u8 {
         if key_of(number)? == key {
             return Ok(number);
