@@ -8,7 +8,7 @@
 
 mod support;
 
-use fountain_lsm::{Db, Durability, KeyRange, ReadTier, WriteBatch};
+use fountain_lsm::{Db, Durability, KeyRange, Options, ReadTier, Retention, WriteBatch};
 use support::{delete, fast_dir, get, get_at, put, small};
 
 /// Three times: found in the tables, remembered, and answered from memory alone.
@@ -73,32 +73,37 @@ fn a_record_that_was_read_needs_no_block_any_more() {
     assert_eq!((after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses), (4, 0));
 }
 
+/// Also where nothing but the newest versions is kept, so that the newest tables do not have what the state shows.
 #[test]
 fn a_state_that_is_read_stays_what_it_was_whatever_is_written_and_merged() {
-    let dir = fast_dir();
-    let db = Db::open(dir.path(), small()).unwrap();
-    put(&db, "a", "1");
-    put(&db, "b", "1");
-    db.flush().unwrap();
-    check(&db, "a", Some("1"));
-    put(&db, "c", "1");
-    let state = db.newest().unwrap();
-    let shown = |key: &str| {
-        let mut value = None;
-        let found =
-            state.show(key.as_bytes(), ReadTier::Disk, &mut |bytes| value = Some(bytes.to_vec())).unwrap();
-        assert_eq!(found, value.is_some());
-        value
-    };
-    for step in 0..4 {
-        let one = Some(b"1".to_vec());
-        assert_eq!([shown("a"), shown("b"), shown("c"), shown("d")], [one.clone(), one.clone(), one, None]);
-        match step {
-            0 => drop([put(&db, "a", "2"), delete(&db, "b"), put(&db, "c", "2"), put(&db, "d", "2")]),
-            1 => db.flush().unwrap(),
-            _ => db.compact().unwrap(),
+    for retention in [Retention::Unbounded, Retention::LatestOnly] {
+        let dir = fast_dir();
+        let db = Db::open(dir.path(), Options { retention, ..small() }).unwrap();
+        put(&db, "a", "1");
+        put(&db, "b", "1");
+        db.flush().unwrap();
+        check(&db, "a", Some("1"));
+        put(&db, "c", "1");
+        let state = db.newest().unwrap();
+        let shown = |key: &str| {
+            let mut value = None;
+            let found = state
+                .show(key.as_bytes(), ReadTier::Disk, &mut |bytes| value = Some(bytes.to_vec()))
+                .unwrap();
+            assert_eq!(found, value.is_some());
+            value
+        };
+        for step in 0..4 {
+            let one = Some(b"1".to_vec());
+            let expected = [one.clone(), one.clone(), one, None];
+            assert_eq!([shown("a"), shown("b"), shown("c"), shown("d")], expected, "{retention:?}, {step}");
+            match step {
+                0 => drop([put(&db, "a", "2"), delete(&db, "b"), put(&db, "c", "2"), put(&db, "d", "2")]),
+                1 => db.flush().unwrap(),
+                _ => db.compact().unwrap(),
+            }
         }
+        check(&db, "a", Some("2"));
+        check(&db, "b", None);
     }
-    check(&db, "a", Some("2"));
-    check(&db, "b", None);
 }
