@@ -67,10 +67,30 @@ impl Page {
         self.last = self.bytes.len();
         self.records += 1;
         self.bytes.reserve(HEADER + key.len() + document.len());
-        self.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(&(document.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&header(key.len(), document.len()));
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(document);
+    }
+
+    /// As [`Self::push`], with a document that `append` writes behind what the page has. If that fails, the page stays as it was.
+    pub(crate) fn push_with<E>(
+        &mut self,
+        key: &[u8],
+        append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&header(key.len(), 0));
+        self.bytes.extend_from_slice(key);
+        let document = self.bytes.len();
+        if let Err(error) = append(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(error);
+        }
+        let header = header(key.len(), self.bytes.len() - document);
+        self.bytes[start..start + HEADER].copy_from_slice(&header);
+        self.last = start;
+        self.records += 1;
+        Ok(())
     }
 }
 
@@ -78,6 +98,12 @@ impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Page({} records, {} bytes)", self.records, self.bytes.len())
     }
+}
+
+/// What stands before the key.
+#[inline]
+fn header(key_len: usize, document_len: usize) -> [u8; HEADER] {
+    (key_len as u64 | (document_len as u64) << 32).to_le_bytes()
 }
 
 /// Key and document of the first packed record, and what follows it.
@@ -103,6 +129,20 @@ mod tests {
         let records: Vec<_> = page.records().collect();
         assert_eq!(records, [(&b"ab"[..], &b"\x01x"[..]), (b"c", b"\x01")]);
         assert_eq!((page.len(), page.last_key()), (2, Some(&b"c"[..])));
+
+        let written = page.clone();
+        let refused = page.push_with(b"d", |out| {
+            out.extend_from_slice(b"part");
+            Err("no")
+        });
+        assert_eq!((refused, page.bytes(), page.len()), (Err("no"), written.bytes(), 2));
+        let append = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"\x01yz");
+            Ok::<(), ()>(())
+        };
+        page.push_with(b"d", append).unwrap();
+        assert_eq!(page.records().last(), Some((&b"d"[..], &b"\x01yz"[..])));
+        assert_eq!((page.len(), page.last_key()), (3, Some(&b"d"[..])));
 
         page.clear();
         assert_eq!((page.len(), page.last_key(), page.bytes()), (0, None, &b""[..]));

@@ -32,22 +32,32 @@ const _: () = assert!(MAX_SHAPE_NAMES <= u128::BITS as usize);
 /// Projects the records of one answer.
 pub(super) struct Projector<'a> {
     projection: &'a Projection,
+    plans: Plans<'a>,
+    /// Memory for the record in the making.
+    splice: Splice,
+}
+
+/// How objects are projected, as far as that is known from those that came before.
+struct Plans<'a> {
     /// How many shapes the store has.
     stored: usize,
     shapes: Vec<Arc<Shape>>,
-    plans: Vec<Plan<'a>>,
+    made: Vec<Plan<'a>>,
+    /// The plan that was used last: most likely the one behind it then comes behind it now.
+    latest: usize,
     /// By a stored shape and the paths over it, so that names are compared once for a shape and not for each record. Few: the
     /// records of a collection have few shapes.
     plan_of: BTreeMap<(u32, *const Tree), usize>,
     by_origin: BTreeMap<Origin, usize>,
     by_names: HashMap<Box<[Box<str>]>, usize>,
-    /// Memory for the record in the making, and for the one that was made last.
-    splice: Splice,
-    made: Vec<u8>,
 }
 
 /// How the objects of one shape are projected by the paths over them.
 struct Plan<'a> {
+    /// The shape and the paths that it is for.
+    of: (u32, *const Tree),
+    /// The plan that was used after it the last time.
+    follower: usize,
     /// What becomes of the members, in their order.
     parts: Rc<[Part<'a>]>,
     /// A bit for each member that is kept whatever it is.
@@ -91,63 +101,63 @@ enum Mode {
 impl<'a> Projector<'a> {
     /// For records that name the shapes in `stored`.
     pub fn new(projection: &'a Projection, stored: &ShapeList) -> Self {
-        Self {
-            projection,
+        let plans = Plans {
             stored: stored.len(),
             shapes: Vec::new(),
-            plans: Vec::new(),
+            made: Vec::new(),
+            latest: 0,
             plan_of: BTreeMap::new(),
             by_origin: BTreeMap::new(),
             by_names: HashMap::new(),
-            splice: Splice::default(),
-            made: Vec::new(),
-        }
+        };
+        Self { projection, plans, splice: Splice::default() }
     }
 
-    /// What is returned of a record, as a record that names shapes of the store and of the answer. No stored record has an
-    /// object with a name twice, and neither has an answer: what would be both a member and beside the document is no query.
+    /// Appends to `out` what is returned of a record, as a record that names shapes of the store and of the answer. No stored
+    /// record has an object with a name twice, and neither has an answer: what would be both a member and beside the document
+    /// is no query.
     ///
     /// # Errors
     /// `ERR_CORRUPT`.
-    pub fn project(&mut self, about: &About<'_>, record: &Reader<'_>) -> Result<&[u8]> {
-        let others = self.projection.beside(about)?;
-        let mut splice = std::mem::take(&mut self.splice);
+    pub fn project(&mut self, about: &About<'_>, record: &Reader<'_>, out: &mut Vec<u8>) -> Result<()> {
+        let Self { projection, plans, splice } = self;
+        let others = projection.beside(about)?;
         splice.begin(record, others.iter().map(|(_, value)| value));
         let mut reader = record.clone();
-        let done = match self.projection {
+        let done = match projection {
             Projection::All => splice.copy(&mut reader, 1).map_err(Stop::Failed),
-            Projection::Paths(tree, _) => self.object(tree, Mode::Keep, &others, &mut reader, &mut splice),
-            Projection::Omit(tree) => self.object(tree, Mode::Omit, &others, &mut reader, &mut splice),
+            Projection::Paths(tree, _) => plans.object(tree, Mode::Keep, &others, &mut reader, splice),
+            Projection::Omit(tree) => plans.object(tree, Mode::Omit, &others, &mut reader, splice),
         };
-        self.made.clear();
-        if done.is_ok() {
-            splice.finish(&mut self.made);
-        }
-        self.splice = splice;
         match done {
-            Ok(()) => {}
+            Ok(()) => {
+                splice.finish(out);
+                Ok(())
+            }
             Err(Stop::Full) => {
-                let mut projected = self.projection.apply(Value::read(&mut record.clone())?);
+                let mut projected = projection.apply(Value::read(&mut record.clone())?);
                 if let Value::Object(members) = &mut projected {
                     members.extend(
                         others.into_iter().map(|(number, value)| (BESIDE[number].0.to_owned(), value)),
                     );
                 }
-                self.made = record::write_named(&projected)?;
+                out.extend_from_slice(&record::write_named(&projected)?);
+                Ok(())
             }
-            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Failed(error)) => Err(error),
         }
-        Ok(&self.made)
     }
 
     /// The shapes of the store, and behind them those that the answer brings.
     pub fn with_stored(self, stored: &ShapeList) -> ShapeList {
-        if self.shapes.is_empty() {
+        if self.plans.shapes.is_empty() {
             return ShapeList::clone(stored);
         }
-        Arc::new(stored.iter().cloned().chain(self.shapes).collect())
+        Arc::new(stored.iter().cloned().chain(self.plans.shapes).collect())
     }
+}
 
+impl<'a> Plans<'a> {
     /// An object that is kept, if only with nothing in it, with members from elsewhere behind its own.
     fn object(
         &mut self,
@@ -164,10 +174,17 @@ impl<'a> Projector<'a> {
         }
     }
 
-    /// A value that is kept.
-    fn value(&mut self, tree: &'a Tree, mode: Mode, reader: &mut Reader<'_>, splice: &mut Splice) -> Step {
+    /// A value of a kind that is kept.
+    fn value(
+        &mut self,
+        tree: &'a Tree,
+        mode: Mode,
+        kind: Kind,
+        reader: &mut Reader<'_>,
+        splice: &mut Splice,
+    ) -> Step {
         let is_whole = mode == Mode::Keep && tree.is_whole();
-        match reader.kind()? {
+        match kind {
             Kind::Object if !is_whole => self.object(tree, mode, &[], reader, splice),
             Kind::Array if !is_whole && tree.each().is_some() => match reader.next()? {
                 Node::Array(count) => self.elements(tree, mode, count, reader, splice),
@@ -189,18 +206,22 @@ impl<'a> Projector<'a> {
         splice: &mut Splice,
     ) -> Step {
         let number = self.plan(tree, mode, shape);
-        let plan = &self.plans[number];
+        let plan = &self.made[number];
         let (parts, mut kept, last) = (Rc::clone(&plan.parts), plan.always, plan.last);
         let place = splice.object(last.map_or(0, |(_, id)| id));
         for part in &*parts {
             match *part {
                 Part::Pass(count) => reader.skip_many(count)?,
                 Part::Copy(count) => splice.copy(reader, count)?,
-                Part::Enter(index, paths) if mode.keeps(paths, reader.kind()?) => {
-                    kept |= 1 << index;
-                    self.value(paths, mode, reader, splice)?;
+                Part::Enter(index, paths) => {
+                    let kind = reader.kind()?;
+                    if mode.keeps(paths, kind) {
+                        kept |= 1 << index;
+                        self.value(paths, mode, kind, reader, splice)?;
+                    } else {
+                        reader.skip()?;
+                    }
                 }
-                Part::Enter(..) => reader.skip()?,
             }
         }
         let mut added = 0;
@@ -214,17 +235,32 @@ impl<'a> Projector<'a> {
         }
         let Some(id) = self.shape((shape.id().get(), tree, kept), shape) else { return Err(Stop::Full) };
         splice.set_shape(place, id);
-        self.plans[number].last = Some((kept, id));
+        self.made[number].last = Some((kept, id));
         Ok(())
     }
 
     /// The number of the plan for objects of a shape.
+    #[inline]
     fn plan(&mut self, tree: &'a Tree, mode: Mode, shape: &Shape) -> usize {
-        let plans = &mut self.plans;
-        *self.plan_of.entry((shape.id().get(), std::ptr::from_ref(tree))).or_insert_with(|| {
-            plans.push(Plan::new(tree, mode, shape));
-            plans.len() - 1
-        })
+        let of = (shape.id().get(), std::ptr::from_ref(tree));
+        let expected = self.made.get(self.latest).map_or(0, |latest| latest.follower);
+        if self.made.get(expected).is_none_or(|plan| plan.of != of) {
+            return self.other_plan(tree, mode, shape);
+        }
+        self.latest = expected;
+        expected
+    }
+
+    /// As [`Self::plan`], where the plan that was expected is not the right one.
+    fn other_plan(&mut self, tree: &'a Tree, mode: Mode, shape: &Shape) -> usize {
+        let (of, made) = ((shape.id().get(), std::ptr::from_ref(tree)), &mut self.made);
+        let number = *self.plan_of.entry(of).or_insert_with(|| {
+            made.push(Plan::new(tree, mode, shape));
+            made.len() - 1
+        });
+        made[self.latest].follower = number;
+        self.latest = number;
+        number
     }
 
     /// The members of an object that carries their names.
@@ -253,7 +289,7 @@ impl<'a> Projector<'a> {
             let name = name(&mut reader.clone())?;
             splice.copy(reader, 1)?;
             match tree.member(name) {
-                Some(paths) => self.value(paths, mode, reader, splice)?,
+                Some(paths) => self.value(paths, mode, reader.kind()?, reader, splice)?,
                 None => splice.copy(reader, 1)?,
             }
         }
@@ -281,8 +317,9 @@ impl<'a> Projector<'a> {
         }
         splice.array(kept);
         for _ in 0..count {
-            if mode.keeps(each, reader.kind()?) {
-                self.value(each, mode, reader, splice)?;
+            let kind = reader.kind()?;
+            if mode.keeps(each, kind) {
+                self.value(each, mode, kind, reader, splice)?;
             } else {
                 reader.skip()?;
             }
@@ -335,7 +372,8 @@ impl<'a> Plan<'a> {
             }
             always |= u128::from(is_kept) << index;
         }
-        Self { parts: parts.into(), always, last: None }
+        let of = (shape.id().get(), std::ptr::from_ref(tree));
+        Self { of, follower: 0, parts: parts.into(), always, last: None }
     }
 }
 

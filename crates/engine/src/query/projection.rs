@@ -85,6 +85,9 @@ impl Projection {
     /// What is returned that is known beside a document, each with its number in [`BESIDE`]; what is not known is not there.
     pub(super) fn beside(&self, about: &About<'_>) -> Result<Vec<(usize, Value)>> {
         let Self::Paths(_, beside) = self else { return Ok(Vec::new()) };
+        if beside.chosen == 0 {
+            return Ok(Vec::new());
+        }
         let value = |number: usize| Ok(about.value(&BESIDE[number].1)?.map(|value| (number, value)));
         beside.numbers().filter_map(|number| value(number).transpose()).collect()
     }

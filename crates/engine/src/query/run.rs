@@ -233,7 +233,7 @@ impl Run<'_> {
                 more = true;
                 return Ok(Flow::Stop);
             }
-            page.push(key, self.project(projector, bytes, &about, &record)?);
+            page.push_with(key, |out| self.project(projector, bytes, &about, &record, out))?;
             if page.len() >= limit || page.bytes().len() >= MAX_PAGE_BYTES {
                 last = Some((order::sort_key(order, &about, &record)?, key.to_vec()));
             }
@@ -261,8 +261,10 @@ impl Run<'_> {
             let sort_key = order::sort_key(order, &about, &record)?;
             let full_key = order::full_key(order, &sort_key, key);
             if after.as_ref().is_none_or(|after| full_key > *after) && collector.wants(&full_key) {
-                let record = self.project(projector, bytes, &about, &record)?.to_vec();
-                collector.add(Kept { full_key, sort_key_len: sort_key.len(), key: key.to_vec(), record })?;
+                let mut kept = Vec::new();
+                self.project(projector, bytes, &about, &record, &mut kept)?;
+                let (sort_key_len, key) = (sort_key.len(), key.to_vec());
+                collector.add(Kept { full_key, sort_key_len, key, record: kept })?;
             }
             Ok(Flow::More)
         })?;
@@ -301,17 +303,20 @@ impl Run<'_> {
         Token { seq: self.source.seq(), moment: self.source.moment(), sort_key, key }
     }
 
-    fn project<'r>(
+    /// Appends what is returned of a record to `out`.
+    fn project(
         &self,
-        projector: &'r mut Projector<'_>,
-        bytes: &'r [u8],
+        projector: &mut Projector<'_>,
+        bytes: &[u8],
         about: &About<'_>,
         record: &Reader<'_>,
-    ) -> Result<&'r [u8]> {
-        match self.query.projection {
-            Projection::All => Ok(envelope::document(bytes)),
-            _ => projector.project(about, record),
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if let Projection::All = self.query.projection {
+            out.extend_from_slice(envelope::document(bytes));
+            return Ok(());
         }
+        projector.project(about, record, out)
     }
 }
 

@@ -65,14 +65,18 @@ pub(crate) struct IndexInfo {
 
 /// A walk over records.
 pub(crate) trait Records {
-    /// Moves to the first, then to each next record; `false` after the last.
-    fn next(&mut self) -> Result<bool>;
-    /// Whether the current record has not expired. The walk passes those that have, too, as they take time like others.
-    fn is_live(&self) -> Result<bool>;
-    /// Encoded key of the current record.
-    fn key(&self) -> &[u8];
-    /// The current record as it is stored.
-    fn record(&self) -> &[u8];
+    /// Moves to the first, then to each next record, and gives it; nothing after the last.
+    fn next(&mut self) -> Result<Option<Passed<'_>>>;
+}
+
+/// A record that a walk is at.
+pub(crate) struct Passed<'a> {
+    /// Its encoded key.
+    pub key: &'a [u8],
+    /// The record as it is stored.
+    pub record: &'a [u8],
+    /// Whether it has not expired. The walk passes those that have, too, as they take time like others.
+    pub is_live: bool,
 }
 
 /// A walk over index entries.

@@ -6,7 +6,7 @@ use fountain_lsm::{Direction, KeyRange, ReadTier, Seq};
 
 use super::about::Commits;
 use super::seal::Seal;
-use super::source::{Entries, IndexInfo, Records, Source};
+use super::source::{Entries, IndexInfo, Passed, Records, Source};
 use crate::document::{self, Document};
 use crate::error::{Error, ErrorCode, Result};
 use crate::expiry::{Live, Moment, lives, moment};
@@ -291,23 +291,14 @@ struct StoredRecords<'a> {
 }
 
 impl Records for StoredRecords<'_> {
-    fn next(&mut self) -> Result<bool> {
-        let is_there = self.cursor.next()?;
-        if is_there {
-            document::check_stored(self.cursor.value())?;
+    fn next(&mut self) -> Result<Option<Passed<'_>>> {
+        if !self.cursor.next()? {
+            return Ok(None);
         }
-        Ok(is_there)
-    }
-
-    fn is_live(&self) -> Result<bool> {
-        lives(self.live, self.cursor.value())
-    }
-
-    fn key(&self) -> &[u8] {
-        self.cursor.key().get(KEYSPACE_BYTES..).unwrap_or_default()
-    }
-
-    fn record(&self) -> &[u8] {
-        self.cursor.value()
+        let key = self.cursor.key().get(KEYSPACE_BYTES..).unwrap_or_default();
+        let record = self.cursor.value();
+        document::check_stored(record)?;
+        let is_live = self.live.is_none() || lives(self.live, record)?;
+        Ok(Some(Passed { key, record, is_live }))
     }
 }

@@ -6,7 +6,7 @@ use fountain_lsm::{Direction, KeyRange};
 
 use super::meter::Meter;
 use super::plan::{Access, EntryOrder, IndexAccess};
-use super::source::Source;
+use super::source::{Passed, Source};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::limits::MAX_GATHERED_KEY_BYTES;
@@ -58,9 +58,9 @@ impl Walk<'_> {
             None => range.clone(),
         };
         let mut records = self.source.scan(&range, self.direction)?;
-        while records.next()? {
+        while let Some(Passed { key, record, is_live }) = records.next()? {
             meter.key()?;
-            if records.is_live()? && visit(meter, records.key(), records.record())? == Flow::Stop {
+            if is_live && visit(meter, key, record)? == Flow::Stop {
                 break;
             }
         }
@@ -138,10 +138,10 @@ impl Walk<'_> {
             Access::Ids(keys) => keys.iter().try_for_each(|key| gathered.add(key))?,
             Access::Scan(range) => {
                 let mut records = self.source.scan(range, Direction::Forward)?;
-                while records.next()? {
+                while let Some(passed) = records.next()? {
                     meter.key()?;
-                    if records.is_live()? {
-                        gathered.add(records.key())?;
+                    if passed.is_live {
+                        gathered.add(passed.key)?;
                     }
                 }
             }

@@ -29,7 +29,7 @@ pub fn check(record: &[u8], shapes: &[Arc<Shape>]) -> Result<()> {
 
 fn walk(record: &[u8], shapes: &[Arc<Shape>]) -> Result<()> {
     let mut reader = Reader::new(record, shapes)?;
-    if reader.is_wide() == reader.text().is_ascii() {
+    if reader.is_wide() == reader.is_ascii() {
         return Err(malformed("the flag for wide text is wrong"));
     }
     let root = reader.next()?;

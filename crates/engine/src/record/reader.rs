@@ -2,6 +2,9 @@
 //!
 //! A container is announced with the number of values that follow it; the reader keeps no stack, so whoever walks into
 //! a container reads or skips all of its values. Skipping is a loop over the structure, never a recursion.
+//!
+//! Text is checked where it is taken, not where it is passed over: most of what a walk over records does is to pass over
+//! values, and what nobody is given need not be looked at.
 
 use super::shapes::shape_of_record;
 use super::skip;
@@ -64,7 +67,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     structure: &'a [u8],
-    text: &'a str,
+    text: &'a [u8],
     wide: bool,
     shapes: &'a [std::sync::Arc<Shape>],
     expires_at: Option<Moment>,
@@ -76,7 +79,19 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `ERR_NEWER_FORMAT` for another codec, `ERR_CORRUPT`.
+    #[inline]
     pub fn new(record: &'a [u8], shapes: &'a [std::sync::Arc<Shape>]) -> Result<Self> {
+        // Most records are no envelopes and have short structures.
+        if let [CODEC_RECORD, flags @ (0 | flag::WIDE), low, high, rest @ ..] = record
+            && let Some((structure, text)) = rest.split_at_checked(u16::from_le_bytes([*low, *high]).into())
+        {
+            let wide = *flags == flag::WIDE;
+            return Ok(Self { structure, text, wide, shapes, expires_at: None, values: None });
+        }
+        Self::of_any(record, shapes)
+    }
+
+    fn of_any(record: &'a [u8], shapes: &'a [std::sync::Arc<Shape>]) -> Result<Self> {
         let envelope::Parts { expires_at, values, document } = envelope::open(record);
         let (flags, rest) = match document {
             [CODEC_RECORD, flags, rest @ ..] => (*flags, rest),
@@ -98,7 +113,6 @@ impl<'a> Reader<'a> {
         };
         let (structure, text) =
             rest.split_at_checked(length).ok_or_else(|| malformed("structure cut short"))?;
-        let text = std::str::from_utf8(text).map_err(|_| malformed("text is not UTF-8"))?;
         Ok(Self { structure, text, wide: flags & flag::WIDE != 0, shapes, expires_at, values })
     }
 
@@ -125,6 +139,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `ERR_CORRUPT`, at the end, too.
     #[expect(clippy::should_implement_trait, reason = "an iterator would have to end, and a reader must not")]
+    #[inline]
     pub fn next(&mut self) -> Result<Node<'a>> {
         let first = self.byte()?;
         Ok(match first {
@@ -184,8 +199,26 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `ERR_CORRUPT`.
+    #[inline]
     pub fn skip_many(&mut self, count: usize) -> Result<()> {
-        let table = if self.wide { &skip::WIDE } else { &skip::PLAIN };
+        // Many that are passed over alone are no containers and say in one byte what they take.
+        if count == 1
+            && let Some(&first) = self.structure.first()
+        {
+            let takes = self.table()[usize::from(first)];
+            if takes.structure > 0 && takes.children == 0 {
+                return self.advance(takes.structure.into(), takes.text.into());
+            }
+        }
+        self.skip_all(count)
+    }
+
+    fn table(&self) -> &'static skip::Table {
+        if self.wide { &skip::WIDE } else { &skip::PLAIN }
+    }
+
+    fn skip_all(&mut self, count: usize) -> Result<()> {
+        let table = self.table();
         let (mut at, mut text, mut left) = (0, 0, count);
         while left > 0 {
             left -= 1;
@@ -199,9 +232,26 @@ impl<'a> Reader<'a> {
             }
             self.advance(at, text)?;
             (at, text) = (0, 0);
-            left += self.next()?.children();
+            left += self.pass()?;
         }
         self.advance(at, text)
+    }
+
+    /// Passes over one value, or the beginning of a container; gives how many values follow that belong to it.
+    fn pass(&mut self) -> Result<usize> {
+        let units = match *self.structure.first().ok_or_else(cut_short)? {
+            first @ tag::STRING..=tag::STRING_LAST => {
+                self.byte()?;
+                usize::from(first - tag::STRING)
+            }
+            tag::LONG_STRING => {
+                self.byte()?;
+                self.varint()?
+            }
+            _ => return Ok(self.next()?.children()),
+        };
+        self.string_bytes(units)?;
+        Ok(0)
     }
 
     /// Passes over so many bytes of both streams.
@@ -212,13 +262,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// As [`Reader::skip_many`]; gives what the values take of both streams.
-    pub(super) fn take_many(&mut self, count: usize) -> Result<(&'a [u8], &'a str)> {
+    /// As [`Reader::skip_many`]; gives what the values take of both streams, the text as bytes of UTF-8.
+    #[inline]
+    pub(super) fn take_many(&mut self, count: usize) -> Result<(&'a [u8], &'a [u8])> {
         let (structure, text) = (self.structure, self.text);
         self.skip_many(count)?;
         let structure = structure.get(..structure.len() - self.structure.len());
-        let text = text.get(..text.len() - self.text.len());
-        Ok((structure.unwrap_or_default(), text.unwrap_or_default()))
+        let text = text.get(..text.len() - self.text.len()).unwrap_or_default();
+        // Quicker to tell, and most text is.
+        if !text.is_ascii() {
+            checked(text)?;
+        }
+        Ok((structure.unwrap_or_default(), text))
     }
 
     /// The structure between here and where `behind`, a copy that went on, stands.
@@ -286,15 +341,21 @@ impl<'a> Reader<'a> {
     /// JavaScript counts in.
     #[inline]
     fn string(&mut self, units: usize) -> Result<&'a str> {
+        checked(self.string_bytes(units)?)
+    }
+
+    /// As [`Reader::string`], whatever the bytes are.
+    #[inline]
+    fn string_bytes(&mut self, units: usize) -> Result<&'a [u8]> {
         let bytes = if self.wide { self.varint()? } else { units };
         let (string, rest) = self.text.split_at_checked(bytes).ok_or_else(|| malformed("text cut short"))?;
         self.text = rest;
         Ok(string)
     }
 
-    /// The text that is not read yet.
-    pub(super) fn text(&self) -> &'a str {
-        self.text
+    /// Whether the text that is not read yet is ASCII.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.text.is_ascii()
     }
 
     /// Whether strings tell their bytes apart from their units.
@@ -313,10 +374,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+#[inline]
+fn checked(text: &[u8]) -> Result<&str> {
+    std::str::from_utf8(text).map_err(|_| malformed("text is not UTF-8"))
+}
+
+#[cold]
 pub(crate) fn malformed(what: &str) -> Error {
     Error::new(ErrorCode::Corrupt, format!("malformed record: {what}"))
 }
 
+#[cold]
 fn cut_short() -> Error {
     malformed("structure cut short")
 }

@@ -3,8 +3,9 @@
 
 use super::tag;
 
-/// What a value takes.
+/// What a value takes. Aligned, so that all of it is looked up at once.
 #[derive(Clone, Copy)]
+#[repr(align(4))]
 pub(super) struct Takes {
     /// Bytes of the structure; 0 if its first byte does not say what it takes.
     pub structure: u8,

@@ -34,13 +34,14 @@ impl Splice {
     ///
     /// # Errors
     /// `ERR_CORRUPT`.
+    #[inline]
     pub fn copy(&mut self, reader: &mut Reader<'_>, count: usize) -> Result<()> {
         if self.wide != reader.is_wide() {
             return self.copy_widened(reader, count);
         }
         let (structure, text) = reader.take_many(count)?;
         self.structure.extend_from_slice(structure);
-        self.text.extend_from_slice(text.as_bytes());
+        self.text.extend_from_slice(text);
         Ok(())
     }
 

@@ -193,6 +193,33 @@ fn what_would_mislead_readers_is_refused() {
 }
 
 #[test]
+fn text_that_is_not_utf8_is_refused_where_it_is_taken_and_passed_over_elsewhere() {
+    let shapes = Shapes::empty();
+    shapes.reserve(&["a", "b"]).unwrap();
+    let list = shapes.list();
+    // Two strings of two bytes each, of which the second is no text.
+    let record = b"\x02\x01\x05\0\xA0\x42\x02\x42\x02ab\xFF\xFF";
+    let at_second = || {
+        let mut reader = Reader::new(record, &list).unwrap();
+        assert!(matches!(reader.next().unwrap(), Node::Object(_)));
+        assert!(matches!(reader.next().unwrap(), Node::String("ab")));
+        reader
+    };
+    let mut passed = at_second();
+    passed.skip().unwrap();
+    assert!(passed.is_at_end());
+    let mut splice = Splice::default();
+    splice.begin(&at_second(), std::iter::empty());
+    let whole = Value::read(&mut Reader::new(record, &list).unwrap()).map(|_| ());
+    for refused in [at_second().next().map(|_| ()), splice.copy(&mut at_second(), 1), whole] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Corrupt);
+        assert_eq!(error.message, "malformed record: text is not UTF-8");
+    }
+    assert_eq!(check(record, &list).unwrap_err().code, ErrorCode::InvalidArgument);
+}
+
+#[test]
 fn nesting_ends_at_its_limit() {
     let shapes = Shapes::empty();
     let nested = |depth: usize| {

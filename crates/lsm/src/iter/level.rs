@@ -93,12 +93,14 @@ impl LevelCursor {
         self.skip_backward()
     }
 
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<()> {
         self.with(TableCursor::next)?;
         self.skip_forward()
     }
 
     /// As [`TableCursor::next_from_superseded`].
+    #[inline]
     pub(crate) fn next_from_superseded(&mut self) -> Result<()> {
         self.with(TableCursor::next_from_superseded)?;
         self.skip_forward()
@@ -129,22 +131,27 @@ impl LevelCursor {
         self.at.as_ref().is_some_and(|(_, cursor)| cursor.is_in_block())
     }
 
+    #[inline]
     pub(crate) fn valid(&self) -> bool {
         self.at.as_ref().is_some_and(|(_, cursor)| cursor.valid())
     }
 
+    #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         self.at.as_ref().map_or(&[], |(_, cursor)| cursor.key())
     }
 
+    #[inline]
     pub(crate) fn trailer(&self) -> Trailer {
         self.at.as_ref().map_or(Trailer::new(Seq::ZERO, Kind::Put), |(_, cursor)| cursor.trailer())
     }
 
+    #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         self.at.as_ref().map_or(&[], |(_, cursor)| cursor.value())
     }
 
+    #[inline]
     fn with(&mut self, step: impl FnOnce(&mut TableCursor) -> Result<()>) -> Result<()> {
         self.at.as_mut().map_or(Ok(()), |(_, cursor)| step(cursor))
     }
@@ -172,6 +179,7 @@ impl LevelCursor {
         self.at = index.map(|index| (index, self.view.of(&self.tables[index])));
     }
 
+    #[inline]
     fn skip_forward(&mut self) -> Result<()> {
         while let Some((index, cursor)) = &self.at
             && !cursor.valid()

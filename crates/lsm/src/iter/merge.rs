@@ -166,8 +166,9 @@ impl MergeCursor {
         self.first().map_or(&[], Source::value)
     }
 
+    /// The source at the position, if it is [`Self::valid`].
     #[inline]
-    fn first(&self) -> Option<&Source> {
+    pub(crate) fn first(&self) -> Option<&Source> {
         self.order.first().map(|&first| &self.sources[first as usize])
     }
 

@@ -42,6 +42,7 @@ impl Source {
         }
     }
 
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<()> {
         match self {
             Self::Memtable(cursor) => {
@@ -54,6 +55,7 @@ impl Source {
     }
 
     /// As [`Self::next`], from a version whose key has a newer one that the reader may see.
+    #[inline]
     pub(crate) fn next_from_superseded(&mut self) -> Result<()> {
         match self {
             Self::Memtable(cursor) => {
@@ -105,6 +107,7 @@ impl Source {
         }
     }
 
+    #[inline]
     pub(crate) fn valid(&self) -> bool {
         match self {
             Self::Memtable(cursor) => cursor.valid(),
@@ -113,6 +116,7 @@ impl Source {
         }
     }
 
+    #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         match self {
             Self::Memtable(cursor) => cursor.key(),
@@ -121,6 +125,7 @@ impl Source {
         }
     }
 
+    #[inline]
     pub(crate) fn trailer(&self) -> Trailer {
         match self {
             Self::Memtable(cursor) => cursor.trailer(),
@@ -129,6 +134,7 @@ impl Source {
         }
     }
 
+    #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         match self {
             Self::Memtable(cursor) => cursor.value(),

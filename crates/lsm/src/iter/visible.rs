@@ -82,15 +82,19 @@ impl VisibleCursor {
             }
             State::OnRecord => self.skip_key()?,
         }
-        while self.merge.valid() {
-            if self.range.end.as_ref().is_some_and(|end| self.merge.key() >= end.as_slice()) {
+        while let Some(first) = self.merge.first() {
+            let (key, mut trailer) = (first.key(), first.trailer());
+            if self.range.end.as_ref().is_some_and(|end| !is_before(key, end)) {
                 return Ok(false);
             }
-            replace(&mut self.key, self.merge.key());
-            if self.merge.trailer().seq() > self.at && !self.skip_newer()? {
-                continue;
+            replace(&mut self.key, key);
+            if trailer.seq() > self.at {
+                if !self.skip_newer()? {
+                    continue;
+                }
+                trailer = self.merge.trailer();
             }
-            if self.shows(self.merge.trailer()) {
+            if self.shows(trailer) {
                 return Ok(true);
             }
             self.skip_key()?;
@@ -119,6 +123,7 @@ impl VisibleCursor {
     }
 
     /// Whether the newest version of the current key that the reader may see is a record.
+    #[inline]
     fn shows(&self, trailer: Trailer) -> bool {
         trailer.kind() == Kind::Put && (self.tombstones.is_empty() || self.hidden_before() <= trailer.seq())
     }
@@ -150,10 +155,11 @@ impl VisibleCursor {
     /// Whether the merge is at a version of the current key.
     #[inline]
     fn is_on_key(&self) -> bool {
-        self.merge.valid() && is_same(self.merge.key(), &self.key)
+        self.merge.first().is_some_and(|first| is_same(first.key(), &self.key))
     }
 
     /// Moves past all versions of the current key, of which the merge is at the newest that the reader may see.
+    #[inline]
     fn skip_key(&mut self) -> Result<()> {
         self.merge.advance()?;
         for _ in 1..STEPS_BEFORE_SEEK {
@@ -224,7 +230,34 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.last() == b.last() && a == b
 }
 
+/// Whether a key is less than the end of a range. Most ends are those of a keyspace, which the first bytes tell apart.
+#[inline]
+fn is_before(key: &[u8], end: &[u8]) -> bool {
+    match (key.first_chunk::<4>(), end.first_chunk::<4>()) {
+        (Some(a), Some(b)) if a != b => u32::from_be_bytes(*a) < u32::from_be_bytes(*b),
+        _ => key < end,
+    }
+}
+
+#[inline]
 fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.clear();
     buffer.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_before_an_end_is_less_than_it(
+            key in prop::collection::vec(0u8..3, 0..7),
+            end in prop::collection::vec(0u8..3, 0..7),
+        ) {
+            prop_assert_eq!(is_before(&key, &end), key < end);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 
 use super::about::Commits;
 use super::run::{count, distinct, find};
-use super::source::{Entries, IndexInfo, Records, Source};
+use super::source::{Entries, IndexInfo, Passed, Records, Source};
 use super::*;
 use crate::document::Document;
 use crate::error::Result;
@@ -107,31 +107,20 @@ impl<'a> Walked<'a> {
 }
 
 impl Records for Walked<'_> {
-    fn next(&mut self) -> Result<bool> {
+    fn next(&mut self) -> Result<Option<Passed<'_>>> {
         self.1 += 1;
-        Ok(self.1 <= self.0.len())
-    }
-
-    fn is_live(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn key(&self) -> &[u8] {
-        self.0[self.1 - 1].0
-    }
-
-    fn record(&self) -> &[u8] {
-        self.0[self.1 - 1].1
+        Ok(self.0.get(self.1 - 1).map(|(key, record)| Passed { key, record, is_live: true }))
     }
 }
 
 impl Entries for Walked<'_> {
     fn next(&mut self) -> Result<bool> {
-        Records::next(self)
+        self.1 += 1;
+        Ok(self.1 <= self.0.len())
     }
 
     fn record_key(&self) -> &[u8] {
-        self.record()
+        self.0[self.1 - 1].1
     }
 }
 
