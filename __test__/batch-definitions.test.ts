@@ -97,7 +97,8 @@ test('a collection is dropped and its documents move to another one in one commi
   await using snapshot = store.snapshot()
   // Nothing can be put into what the batch drops.
   await fails(t, () => store.batch([store.dropCollectionOp('drafts'), drafts.putOp({ id: 2, n: 1 })]), {
-    code: 'ERR_INVALID_ARGUMENT',
+    code: 'ERR_NOT_FOUND',
+    collection: 'drafts',
     says: /was dropped/,
   })
   t.deepEqual(await drafts.get(1), { id: 1, n: 5 })
@@ -160,4 +161,40 @@ test('what a batch has defined is there when the store is opened again', async (
     (await same.byIndex('other', 5)).map(({ id }) => id),
     [1, 2],
   )
+})
+
+test('a batch drops a collection once', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item>('items')
+  await items.put({ id: 1, n: 5 })
+  const drop = store.dropCollectionOp('items')
+  const twice = {
+    code: 'ERR_INVALID_ARGUMENT',
+    collection: 'items',
+    place: 'operations[2]',
+    says: /operations\[0\]/,
+  } as const
+  await fails(t, () => store.batch([drop, items.deleteOp(2), store.dropCollectionOp('items')]), twice)
+  await fails(t, () => store.batch([drop, items.deleteOp(2), drop]), twice)
+  t.deepEqual(await items.get(1), { id: 1, n: 5 })
+  await store.batch([drop])
+  await fails(t, () => store.batch([drop]), { code: 'ERR_NOT_FOUND', collection: 'items' })
+})
+
+test('who writes to a collection that was dropped is told which', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item>('items')
+  await items.put({ id: 1, n: 5 })
+  const [put, index] = [items.putOp({ id: 2, n: 5 }), items.defineIndexOp('byN', byN)]
+  await store.dropCollection('items')
+  const gone = { code: 'ERR_NOT_FOUND', collection: 'items', says: /items was dropped/ } as const
+  await fails(t, () => items.put({ id: 2, n: 5 }), gone)
+  await fails(t, () => items.delete(1), gone)
+  await fails(t, () => items.batch([{ put: { id: 2, n: 5 } }]), gone)
+  await fails(t, () => store.batch([put]), gone)
+  await fails(t, () => store.batch([index]), gone)
+  t.is((await store.collection<Item>('items').put({ id: 3, n: 5 })).sequence, store.sequence)
+  await fails(t, () => items.put({ id: 2, n: 5 }), gone)
+  const none = store.collection('items').dropIndexOp('none')
+  await fails(t, () => store.batch([none]), { code: 'ERR_NO_INDEX', collection: 'items' })
 })

@@ -208,3 +208,14 @@ test('a transaction reads a collection that is dropped meanwhile, and conflicts 
   t.deepEqual(seen, [{ id: 'ada' }, undefined])
   t.deepEqual(await store.collection('people').scan().toArray(), [{ id: 'bob' }])
 })
+
+test('a key of more values than the index has paths is refused, as nothing can have it', async (t) => {
+  const rows = (await newStore(t)).collection<{ id: string; at: number[] }>('rows')
+  await rows.defineIndex('byAt', { kind: 'multi', on: 'at' })
+  await rows.put({ id: 'a', at: [1, 2] })
+  const refused = { code: 'ERR_INVALID_ARGUMENT', collection: 'rows', says: /byAt has 1/ } as const
+  await fails(t, () => rows.byIndex('byAt', [1, 2]), refused)
+  await fails(t, () => rows.rangeIndex('byAt', { gte: [1, 2] }).toArray(), refused)
+  await fails(t, () => rows.scanIndex('byAt', ['a', 'b']).toArray(), refused)
+  t.is((await rows.byIndex('byAt', [[1, 2]])).length, 1)
+})

@@ -19,7 +19,7 @@ export type StoreErrorCode =
   | 'ERR_CORRUPT'
   /** The directory exists but is not a store. */
   | 'ERR_NOT_A_STORE'
-  /** There is no store, and creating one was not allowed. */
+  /** There is no store, and creating one was not allowed; no collection of the name; or one that was dropped meanwhile. */
   | 'ERR_NOT_FOUND'
   /** The store was written by a newer version in a format that this one does not know. */
   | 'ERR_NEWER_FORMAT'
@@ -219,5 +219,5 @@ function describeObject(value: object | null): string {
   if (Array.isArray(value)) return 'an array'
   const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
   if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object'
-  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
+  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`
 }

@@ -1,6 +1,6 @@
 /**
- * Functions of the host as they were when the package was loaded. Test frameworks put others in the place of the global ones,
- * which nobody may ever call; answers that wait for those would not come.
+ * What differs from host to host. Functions of the host are as they were when the package was loaded: test frameworks put
+ * others in the place of the global ones, which nobody may ever call; answers that wait for those would not come.
  */
 import { nextTick } from 'node:process'
 import { setImmediate } from 'node:timers'
@@ -9,3 +9,12 @@ import { setImmediate } from 'node:timers'
 export const afterOthers: (work: () => void) => unknown = setImmediate
 /** Runs a function behind all promises that are resolved, before anything else. */
 export const afterPromises: (work: () => void) => void = nextTick
+
+/** Lets `await using` end a generator also where those of the host cannot be disposed of: before Node 24. */
+export function disposable<G extends AsyncGenerator>(generator: G): G {
+  if (Symbol.asyncDispose in generator) return generator
+  const value = async function (this: AsyncGenerator): Promise<void> {
+    await this.return(undefined)
+  }
+  return Object.defineProperty(generator, Symbol.asyncDispose, { value })
+}

@@ -45,6 +45,34 @@ export class WriteOperation {
   }
 }
 
+/**
+ * What the operations of a batch of `core` are.
+ *
+ * @throws StoreError `ERR_INVALID_ARGUMENT` for what is no operation, and where a collection is dropped twice
+ */
+export function preparedOperations(
+  operations: readonly unknown[],
+  core: StoreCore,
+): ReturnType<typeof WriteOperation.prepared>[] {
+  const prepared: ReturnType<typeof WriteOperation.prepared>[] = []
+  const drops = new Map<number, number>()
+  // A hole is no operation, which `map` would pass over.
+  for (let place = 0; place < operations.length; place++) {
+    const { write, committed } = WriteOperation.prepared(operations[place], core, `operations[${place}]`)
+    prepared.push({ write, committed })
+    if (!('drops' in write)) continue
+    const before = drops.get(write.collectionId)
+    if (before !== undefined) throw droppedTwice(write.context.collection, before, place)
+    drops.set(write.collectionId, place)
+  }
+  return prepared
+}
+
+function droppedTwice(collection: string, before: number, place: number): StoreError {
+  const message = `operations[${place}] drops collection ${JSON.stringify(collection)}, as operations[${before}] does already`
+  return new StoreError('ERR_INVALID_ARGUMENT', message, { collection, place: `operations[${place}]` })
+}
+
 /** A change of what collections and indexes there are, as the native side reads it. */
 export interface DefinitionChange {
   readonly op: 'createCollection' | 'dropCollection' | 'createIndex' | 'dropIndex'
@@ -70,5 +98,6 @@ export function definitionOperation(
   }
   const definition = Buffer.from(JSON.stringify(change))
   core.call((native) => native.checkDefinition(id, definition), { collection: name })
-  return new WriteOperation(core, { collectionId: id, definition, context: { collection: name } }, committed)
+  const drops = change.op === 'dropCollection' && { drops: true as const }
+  return new WriteOperation(core, { collectionId: id, definition, ...drops, context: { collection: name } }, committed)
 }

@@ -14,12 +14,13 @@ import type {
 } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { readDiff } from './history.js'
+import { disposable } from './host.js'
 import { changeSchema, completeInfo, type ListedIndex } from './indexes.js'
 import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
 import { MAX_TRANSACTION_MS } from './limits.js'
 import { asOfRule } from './moment.js'
-import { definitionOperation, WriteOperation } from './operation.js'
+import { definitionOperation, preparedOperations, type WriteOperation } from './operation.js'
 import { boolean, checkOptions, integer, type OptionRules, oneOf, requireString, signal } from './options.js'
 import { type CollectionOptions, ReadCollection } from './read-collection.js'
 import { isPlainObject } from './record/plain.js'
@@ -190,6 +191,7 @@ export class FountainStore implements AsyncDisposable {
    * keeps goes with the next compaction. Rejects with `ERR_NOT_FOUND` if nothing was ever written to the collection.
    */
   async alterCollection(name: string, settings: SettingsChange): Promise<void> {
+    if (settings === undefined) throw invalidArgument('settings', 'a plain object', settings)
     await this.#changeSettings('alterCollection', name, settings)
   }
 
@@ -205,8 +207,8 @@ export class FountainStore implements AsyncDisposable {
   /**
    * Drops a collection with its documents and indexes, in the same short time whatever it holds; snapshots of before still
    * have it. What its retention keeps keeps its space, which by default is everything: alter the retention first to have the
-   * space back (`docs/collections.md`). Collection objects made before it take no more writes: ask the store for a new one. Rejects with
-   * `ERR_NOT_FOUND` if nothing was ever written to it.
+   * space back (`docs/collections.md`). Collection objects made before it take no more writes (`ERR_NOT_FOUND`): ask the store for a new one.
+   * Rejects with `ERR_NOT_FOUND` if nothing was ever written to it.
    */
   async dropCollection(name: string): Promise<void> {
     requireString(name, 'name')
@@ -245,7 +247,8 @@ export class FountainStore implements AsyncDisposable {
   /**
    * Several operations, on any collections, as one commit: all of them happen or none. The last one on a key wins. An
    * empty batch writes nothing and answers with the newest sequence. Changes of what collections and indexes there are come
-   * first, in their order, wherever they stand: the puts of a batch are in the indexes that it defines.
+   * first, in their order, wherever they stand: the puts of a batch are in the indexes that it defines. Rejects with
+   * `ERR_NOT_FOUND` for a write to a collection that was dropped, by the batch itself or before.
    */
   batch(operations: readonly WriteOperation[], options?: BatchOptions): Promise<Commit> {
     const core = this.#core
@@ -254,7 +257,7 @@ export class FountainStore implements AsyncDisposable {
       const checked = checkOptions(options, BATCH_OPTIONS, 'batch')
       checked.signal?.throwIfAborted()
       if (!Array.isArray(operations)) throw invalidArgument('operations', 'an array of operations', operations)
-      const prepared = operations.map((operation, i) => WriteOperation.prepared(operation, core, `operations[${i}]`))
+      const prepared = preparedOperations(operations, core)
       const add = (batch: WriteBuffer) => {
         for (const { write } of prepared) batch.appendToBatch(write)
       }
@@ -318,7 +321,7 @@ export class FountainStore implements AsyncDisposable {
   diff(from: Sequence | Date, to?: Sequence | Date, options?: AbortOptions): AsyncGenerator<StoreChange, void> {
     const { signal } = checkOptions(options, ABORT_OPTIONS, 'diff')
     const upto = to === undefined ? this.sequence : this.#sequenceOf(to, 'to')
-    return readDiff(this.#core, this.#sequenceOf(from, 'from'), upto, signal)
+    return disposable(readDiff(this.#core, this.#sequenceOf(from, 'from'), upto, signal))
   }
 
   /** Writes what is in memory out as a table and waits until that is on disk. */

@@ -38,6 +38,8 @@ export interface PreparedDefinition {
   readonly collectionId: number
   /** What is changed, as the native side reads it: JSON text in UTF-8. */
   readonly definition: Uint8Array
+  /** Whether it drops the collection. */
+  readonly drops?: true
   /** What a message should name. */
   readonly context: Pick<KeyContext, 'collection'>
 }

@@ -101,6 +101,8 @@ pub(crate) const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const SWEEP_CHUNK_RECORDS: usize = 256;
 /// Changes of what documents expire by that are remembered for reads of earlier states; older ones are looked up.
 pub(crate) const MAX_TTL_CHANGES: usize = 1024;
+/// Names of dropped collections that are remembered, so that a write to one of them can be refused by its name.
+pub(crate) const MAX_DROPPED_NAMES: usize = 1024;
 /// Most operations in one commit.
 pub const MAX_COMMIT_OPS: usize = 1_000_000;
 /// Largest commit in bytes, keys and documents together: 128 MiB.

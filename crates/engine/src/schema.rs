@@ -209,7 +209,8 @@ impl Store {
     /// reading the whole collection.
     ///
     /// # Errors
-    /// `ERR_NO_INDEX`, `ERR_INDEX_BUILDING`; as [`Store::scan`].
+    /// `ERR_NO_INDEX`, `ERR_INDEX_BUILDING`, `ERR_INVALID_ARGUMENT` for bounds of more values than the index has paths; as
+    /// [`Store::scan`].
     pub fn scan_index(&self, request: &IndexScan, tier: ReadTier, page: &mut Page) -> Result<IndexScanEnd> {
         page.clear();
         let _pass = self.inner.enter("reading an index")?;
@@ -241,6 +242,7 @@ impl Store {
         };
         let table = self.inner.catalog.indexes();
         let index = table.find(request.collection, &request.index).ok_or_else(|| no_index(&request.index))?;
+        request.bounds.check_values(&index.definition)?;
         let live = live.as_ref();
         let place = Place { kv, shapes: &self.inner.shapes, view: &view, tier, live };
         index::fill_page(place, index, request, page)

@@ -138,7 +138,33 @@ fn a_transaction_that_writes_to_a_collection_that_is_dropped_meanwhile_conflicts
     }
     // Without a transaction it is a mistake.
     let refused = store.commit(put(collection, 4), Durability::Memory).unwrap_err();
-    assert_eq!(refused.code, ErrorCode::InvalidArgument);
+    assert_eq!((refused.code, refused.details.collection.as_deref()), (ErrorCode::NotFound, Some("c")));
+}
+
+#[test]
+fn a_commit_drops_a_collection_once() {
+    let store = support::memory_store();
+    let collection = store.collection("c").unwrap();
+    commit(&store, put(collection, 1));
+    let mut twice = WriteSet::new();
+    twice.drop_collection(collection);
+    twice.drop_collection(collection);
+    let refused = store.commit(twice, Durability::Memory).unwrap_err();
+    assert_eq!((refused.code, refused.details.collection.as_deref()), (ErrorCode::NotFound, Some("c")));
+    assert!(store.collection_info("c").unwrap().is_some(), "nothing of it happens");
+    // An index of what is dropped goes with it, and not by itself.
+    store
+        .create_index(
+            collection,
+            IndexDefinition::new("i", IndexKind::Multi, &["a"]).unwrap(),
+            Durability::Memory,
+        )
+        .unwrap();
+    let mut both = WriteSet::new();
+    both.drop_collection(collection);
+    both.drop_index(collection, "i");
+    assert_eq!(store.commit(both, Durability::Memory).unwrap_err().code, ErrorCode::NotFound);
+    assert!(store.collection_info("c").unwrap().is_some());
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn an_expired_record_that_cannot_be_indexed_does_not_end_a_build() {
     let definition = IndexDefinition::new("m", IndexKind::Multi, &["m"]).unwrap();
     let index = setup.store.create_index(collection, definition, Durability::Memory).unwrap();
     let error = setup.store.wait_for_index(index).unwrap_err();
-    assert_eq!((error.code, error.details.holder), (ErrorCode::TooLarge, Some(json!(4.0))));
+    assert_eq!((error.code, error.details.holder), (ErrorCode::TooLarge, Some(json!(4))));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reads of one record through a unique index, beside commits that move its key and drop the index.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -126,5 +127,36 @@ fn an_index_that_is_dropped_meanwhile_is_an_error_and_not_a_record_that_is_missi
                 assert!(matches!(error.code, ErrorCode::NoIndex | ErrorCode::IndexBuilding), "{error}");
             }
         });
+    });
+}
+
+#[test]
+fn a_key_of_more_values_than_the_index_has_is_refused() {
+    with_store(|store, collection| {
+        let text = |text: &str| Value::String(text.to_owned());
+        let two = [text("a"), text("b")];
+        let bounds = [
+            Bounds::equal(&two).unwrap(),
+            Bounds::prefix(&two[..1], &two[1]).unwrap(),
+            Bounds::tuple_range(&[], Bound::Included(&two[..]), Bound::Unbounded).unwrap(),
+            Bounds::tuple_range(&[], Bound::Included(&two[..1]), Bound::Excluded(&two[..])).unwrap(),
+        ];
+        for bounds in bounds {
+            let request = IndexScan {
+                collection,
+                index: "email".to_owned(),
+                bounds,
+                direction: Direction::Forward,
+                at: View::Newest,
+                after: None,
+                max_records: 10,
+                max_bytes: usize::MAX,
+            };
+            let refused = store.scan_index(&request, ReadTier::Disk, &mut Page::new()).unwrap_err();
+            assert_eq!(
+                (refused.code, refused.details.index.as_deref()),
+                (ErrorCode::InvalidArgument, Some("email"))
+            );
+        }
     });
 }

@@ -104,7 +104,7 @@ fn what_was_read_and_then_changed_is_named_with_the_commit_that_did_it() {
     assert_eq!(named(submit(&by_key)), record());
     assert_eq!(named(submit(&by_range)), record());
     let index = Some("byN".to_owned());
-    let entry = Named { collection: c(), index, index_key: Some(json!(20.0)), found, ..Named::default() };
+    let entry = Named { collection: c(), index, index_key: Some(json!(20)), found, ..Named::default() };
     assert_eq!(named(submit(&by_index)), entry);
 
     // That a name had no collection.

@@ -52,15 +52,17 @@ impl Catalog {
     ///
     /// # Errors
     /// `ERR_EXISTS` for another collection or index of the same name, `ERR_DEFINITION` for another declared schema version,
-    /// `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
+    /// `ERR_NOT_FOUND` for a collection that the group has dropped, `ERR_NO_INDEX`, `ERR_LIMIT`. Batch and claims are then to be
     /// thrown away.
     pub fn change(&self, op: &SchemaOp, seq: Seq, batch: &mut Batch, claims: &mut Claims) -> Result<()> {
         if let SchemaOp::CreateCollection(id, _)
         | SchemaOp::SetCollection(id, _)
         | SchemaOp::AlterCollection(id, _)
-        | SchemaOp::CreateIndex(id, _) = op
+        | SchemaOp::CreateIndex(id, _)
+        | SchemaOp::DropCollection(id)
+        | SchemaOp::DropIndex(id, _) = op
         {
-            claims.check_kept(&[*id], false)?;
+            self.check_kept(claims, &[*id], false)?;
         }
         match op {
             SchemaOp::CreateCollection(id, options) => {
@@ -96,7 +98,9 @@ impl Catalog {
             }
             SchemaOp::DropIndex(id, name) => {
                 let table = self.indexes_after(claims);
-                let index = table.find(*id, name).ok_or_else(|| no_index(name))?;
+                let index = table
+                    .find(*id, name)
+                    .ok_or_else(|| no_index(name).with(|details| details.collection = self.name(*id)))?;
                 let mut table = IndexTable::clone(&table);
                 self.remove_index(index, &mut table, batch, claims);
                 claims.indexes = Some(Arc::new(table));

@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::index::{Index, IndexId, IndexTable};
 use crate::keyspace::{CATALOG, CollectionId};
 use crate::kv::{Batch, KvCursor, OrderedKv};
-use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_NAME_CHARS};
+use crate::limits::{KEYSPACE_BYTES, MAX_COLLECTIONS, MAX_DROPPED_NAMES, MAX_NAME_CHARS};
 use crate::planted::{self, Bug};
 use crate::sync::lock;
 
@@ -68,6 +68,8 @@ struct State {
     stored_next: u32,
     /// Which versions are kept of keyspaces that were dropped, where that was set.
     dropped: BTreeMap<u32, CollectionRetention>,
+    /// The names of the collections that were dropped last, for messages to those who still write to them.
+    dropped_names: BTreeMap<CollectionId, String>,
 }
 
 #[derive(Debug)]
@@ -106,7 +108,8 @@ impl Catalog {
     pub fn read(cursor: &mut dyn KvCursor, at: Seq) -> Result<Self> {
         let first = CollectionId::FIRST.get();
         let (ids, entries, dropped) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut state = State { ids, entries, next: first, stored_next: first, dropped };
+        let mut state =
+            State { ids, entries, next: first, stored_next: first, dropped, dropped_names: BTreeMap::new() };
         let mut indexes = IndexTable::opened(at);
         while cursor.next()? {
             let key = &cursor.key()[KEYSPACE_BYTES..];
@@ -213,8 +216,18 @@ impl Catalog {
     pub fn check_known(&self, ids: &[CollectionId], of_transaction: bool) -> Result<()> {
         let state = lock(&self.state);
         match ids.iter().find(|id| !state.entries.contains_key(id)) {
-            Some(id) if id.get() < state.next => Err(dropped(*id, of_transaction)),
+            Some(id) if id.get() < state.next => {
+                Err(dropped(*id, state.dropped_names.get(id), of_transaction))
+            }
             Some(id) => Err(Error::argument(format!("there is no collection with id {id} in this store"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses ids of collections that the group has dropped, as [`Catalog::check_known`] does.
+    pub fn check_kept(&self, claims: &Claims, ids: &[CollectionId], of_transaction: bool) -> Result<()> {
+        match ids.iter().find(|id| claims.dropped.contains(id)) {
+            Some(id) => Err(dropped(*id, self.name(*id).as_ref(), of_transaction)),
             None => Ok(()),
         }
     }
@@ -286,7 +299,11 @@ impl Catalog {
         for id in claims.dropped {
             if let Some(entry) = state.entries.remove(&id) {
                 state.ids.remove(&entry.name);
+                state.dropped_names.insert(id, entry.name);
             }
+        }
+        while state.dropped_names.len() > MAX_DROPPED_NAMES {
+            state.dropped_names.pop_first();
         }
         state.dropped.extend(claims.retired);
         state.stored_next = claims.next.unwrap_or(state.stored_next);
@@ -298,14 +315,6 @@ impl Catalog {
 }
 
 impl Claims {
-    /// Refuses ids of collections that the group has dropped, as [`Catalog::check_known`] does.
-    pub fn check_kept(&self, ids: &[CollectionId], of_transaction: bool) -> Result<()> {
-        match ids.iter().find(|id| self.dropped.contains(id)) {
-            Some(id) => Err(dropped(*id, of_transaction)),
-            None => Ok(()),
-        }
-    }
-
     /// Whether options or indexes change.
     pub fn changes_schema(&self) -> bool {
         self.indexes.is_some() || !self.options.is_empty()
@@ -377,9 +386,11 @@ impl State {
     }
 }
 
-fn dropped(id: CollectionId, of_transaction: bool) -> Error {
-    let code = if of_transaction { ErrorCode::Conflict } else { ErrorCode::InvalidArgument };
-    Error::new(code, format!("the collection with id {id} was dropped"))
+fn dropped(id: CollectionId, name: Option<&String>, of_transaction: bool) -> Error {
+    let code = if of_transaction { ErrorCode::Conflict } else { ErrorCode::NotFound };
+    let called =
+        name.map_or_else(|| format!("the collection with id {id}"), |name| format!("collection {name}"));
+    Error::new(code, format!("{called} was dropped")).with(|details| details.collection = name.cloned())
 }
 
 /// What [`check_name`] calls the name of a collection.

@@ -247,7 +247,7 @@ impl Committer {
     /// What a commit changes beside its operations: in the catalog, and in indexes.
     fn derive(&self, commit: &WriteSet, staged: &Staged) -> Result<Derived> {
         let mut derived = Derived::default();
-        staged.claims.check_kept(commit.collections(), commit.claim().is_some())?;
+        self.catalog.check_kept(&staged.claims, commit.collections(), commit.claim().is_some())?;
         let schema = if commit.has_consequences() { self.schema_of(commit, staged) } else { Vec::new() };
         if !schema.is_empty() {
             let mut claims = staged.claims.clone();
@@ -257,7 +257,7 @@ impl Committer {
             }
             let written: Vec<_> =
                 commit.batch().ops().filter_map(|(key, _)| CollectionId::of_storage_key(key)).collect();
-            claims.check_kept(&written, commit.claim().is_some())?;
+            self.catalog.check_kept(&claims, &written, commit.claim().is_some())?;
             derived.claims = Some(claims);
         }
         let claims = derived.claims.as_ref().unwrap_or(&staged.claims);

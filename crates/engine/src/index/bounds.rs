@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use fountain_lsm::KeyRange;
 
+use super::definition::IndexDefinition;
 use super::encode::{self, push_value, tag};
 use crate::error::{Error, Result};
 use crate::keys::{push_open_bytes, tag as key_tag};
@@ -19,12 +20,14 @@ pub struct Bounds {
     /// The number of values that are fixed, if nothing more is asked. The end follows from the start then; most often nobody
     /// asks for it.
     pub(super) equal: Option<usize>,
+    /// How many of the first values of a key it says something about.
+    values: usize,
 }
 
 impl Bounds {
     /// All keys.
     pub fn all() -> Self {
-        Self { start: Vec::new(), end: None, equal: None }
+        Self { start: Vec::new(), end: None, equal: None, values: 0 }
     }
 
     /// The keys that begin with `values`; those of just these values, if the index has no more.
@@ -33,7 +36,7 @@ impl Bounds {
     /// As [`super::encode_tuple`].
     pub fn equal(values: &[Value]) -> Result<Self> {
         let start = encode::encode_tuple(values)?;
-        Ok(Self { start, end: None, equal: Some(values.len()) })
+        Ok(Self { start, end: None, equal: Some(values.len()), values: values.len() })
     }
 
     /// The keys that begin with `values` and whose next value lies between two others.
@@ -67,7 +70,12 @@ impl Bounds {
             Bound::Included(more) => after(&joined(more)?),
             Bound::Excluded(more) => joined(more)?,
         };
-        Ok(Self { start, end: Some(end), equal: None })
+        let more = |bound: Bound<&[Value]>| match bound {
+            Bound::Included(more) | Bound::Excluded(more) => more.len(),
+            Bound::Unbounded => 0,
+        };
+        let count = values.len() + more(from).max(more(to));
+        Ok(Self { start, end: Some(end), equal: None, values: count })
     }
 
     /// The keys that begin with `values` and whose next value is text or bytes beginning with `beginning`.
@@ -82,7 +90,7 @@ impl Bounds {
             _ => return Err(Error::argument("only text and bytes can begin with something")),
         }
         encode::check_size(start.len())?;
-        Ok(Self { end: KeyRange::prefix(&start).end, start, equal: None })
+        Ok(Self { end: KeyRange::prefix(&start).end, start, equal: None, values: values.len() + 1 })
     }
 
     /// The keys that begin with `values` and lack the next value.
@@ -122,12 +130,30 @@ impl Bounds {
     /// What lies in both.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
+        let values = self.values.max(other.values);
         let (one, other) = (self.keys(), other.keys());
         let end = match (one.end, other.end) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        Self { start: one.start.max(other.start), end, equal: None }
+        Self { start: one.start.max(other.start), end, equal: None, values }
+    }
+
+    /// Refuses a key of more values than the index has, which no record can have: most likely a list that was meant as one
+    /// value.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_ARGUMENT`.
+    pub(crate) fn check_values(&self, index: &IndexDefinition) -> Result<()> {
+        let (has, values) = (index.on().len(), self.values);
+        if values <= has {
+            return Ok(());
+        }
+        let name = index.name();
+        let what = format!(
+            "a key of {values} values, but index {name} has {has}; a value that is a list is written in a list"
+        );
+        Err(Error::argument(what).with(|details| details.index = Some(name.to_owned())))
     }
 
     /// The least key.
@@ -146,7 +172,7 @@ impl Bounds {
         let mut end = start.clone();
         start.push(first);
         end.push(last + 1);
-        Ok(Self { start, end: Some(end), equal: None })
+        Ok(Self { start, end: Some(end), equal: None, values: values.len() + 1 })
     }
 }
 

@@ -20,15 +20,24 @@ fn json(value: &Value) -> Json {
     match value {
         Value::Null | Value::Floats(_) | Value::Object(_) => Json::Null,
         Value::Bool(value) => json!(value),
-        Value::Number(number) if number.is_finite() => json!(number),
+        Value::Number(number) if number.is_finite() => plain(*number),
         Value::Number(number) => json!({ "$number": if *number > 0.0 { "Infinity" } else { "-Infinity" } }),
-        Value::Date(millis) => json!({ "$date": millis }),
+        Value::Date(millis) => json!({ "$date": plain(*millis) }),
         Value::BigInt(number) => json!({ "$bigint": number.to_string() }),
         Value::String(text) => json!(text),
         Value::Bytes(bytes) => json!({ "$bytes": BASE64.encode(bytes) }),
         Value::Array(elements) => Json::Array(elements.iter().map(json).collect()),
     }
 }
+
+/// A number as it is usually written: a whole one without a fraction.
+fn plain(number: f64) -> Json {
+    let is_whole = number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER;
+    if is_whole { json!(number as i64) } else { json!(number) }
+}
+
+/// Up to here every whole number is a number of its own.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 #[cfg(test)]
 mod tests {
@@ -56,5 +65,14 @@ mod tests {
             values.iter().map(|value| shown(value.clone()).to_string()).collect();
         assert_eq!(all.len(), values.len(), "{all:?}");
         assert_eq!(shown(Value::BigInt("10".parse().unwrap())), json!({ "$bigint": "10" }));
+    }
+
+    #[test]
+    fn whole_numbers_are_shown_without_a_fraction() {
+        let shown = |number: f64| tuple(&encode_tuple(&[Value::Number(number)]).unwrap(), 1).to_string();
+        let numbers = [0.0, -0.0, 1.0, -7.0, 9_007_199_254_740_991.0, 1.5, 1e300, 5e-324];
+        let texts = ["0", "0", "1", "-7", "9007199254740991", "1.5", "1e+300", "5e-324"];
+        assert_eq!(numbers.map(shown), texts);
+        assert_eq!(tuple(&encode_tuple(&[Value::Date(5.0)]).unwrap(), 1).to_string(), r#"{"$date":5}"#);
     }
 }
