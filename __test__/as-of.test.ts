@@ -159,3 +159,17 @@ test('conditions and orders know the commits of a document', async (t) => {
   t.deepEqual([changed.changed, (await rows.get('b'))?.n], [1, 5])
   await fails(t, () => rows.find({ orderBy: [{ path: '$deleted' as '$id' }] }).first(), { code: 'ERR_VALIDATION' })
 })
+
+test('who put a document last is not known of a state that is not kept any more', async (t) => {
+  const store = await newStore(t)
+  await store.createCollection('rows', { retention: 'latestOnly' })
+  const rows = store.collection<Row>('rows')
+  const { sequence: asOf } = await rows.put({ id: 'a', n: 1 })
+  await rows.put({ id: 'a', n: 2 })
+  await store.compact()
+  await fails(t, () => rows.getMeta('a', { asOf }), { code: 'ERR_HISTORY_TRUNCATED', collection: 'rows' })
+  await using snapshot = store.at(asOf)
+  await fails(t, () => snapshot.collection<Row>('rows').getMeta('a'), { code: 'ERR_HISTORY_TRUNCATED' })
+  t.deepEqual(await rows.getMeta('a'), { sequence: asOf + 1, deleted: false })
+  t.is(await rows.getMeta('none'), undefined)
+})

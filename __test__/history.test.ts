@@ -189,3 +189,18 @@ test('what a transaction asks of the past is answered also after it has ended', 
   t.deepEqual(await meta, { sequence: 1, deleted: false })
   await Promise.all(busy)
 })
+
+test('what is iterated can be disposed of, and lets go of what it holds', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<{ id: string }>('items')
+  await items.batch([{ put: { id: 'a' } }, { put: { id: 'b' } }])
+  {
+    await using versions = items.history('a', { asOf: 1 })
+    await using pages = items.find().pages({ size: 1 })
+    await using changes = store.diff(0)
+    await using news = store.watch({ from: 0 })
+    for (const iterator of [versions, pages, changes, news]) t.false((await iterator.next()).done)
+    t.true(store.metrics().openSnapshots > 0)
+  }
+  t.is(store.metrics().openSnapshots, 0)
+})

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
-import { FountainStore, StoreError, type Transaction, type TransactionCollection } from '../index.mjs'
+import { FountainStore, type Isolation, StoreError, type Transaction, type TransactionCollection } from '../index.mjs'
 import { directory, fails, newStore } from './support.js'
 
 interface Account {
@@ -336,4 +336,32 @@ test('errors of other work inside the callback are passed on as they are', async
   const store = await newStore(t)
   const error = new StoreError('ERR_IO', 'made up')
   t.is(await t.throwsAsync(store.transaction(() => Promise.reject(error))), error)
+})
+
+test('what a serializable transaction has read the history of is protected like what it has read', async (t) => {
+  const store = await newStore(t)
+  const rows = store.collection<{ id: string; n: number }>('rows')
+  await rows.put({ id: 'a', n: 0 })
+  type Read = (rows: TransactionCollection<{ id: string; n: number }, string>) => Promise<unknown>
+  const reads: Record<string, Read> = {
+    getMeta: (tx) => tx.getMeta('a'),
+    'getMeta of nothing': (tx) => tx.getMeta('none'),
+    history: (tx) => tx.history('a').next(),
+  }
+  for (const [name, read] of Object.entries(reads)) {
+    const run = (isolation: Isolation) =>
+      store.transaction(
+        async (tx) => {
+          const view = tx.collection(rows)
+          await read(view)
+          await rows.batch([{ put: { id: 'a', n: 1 } }, { put: { id: 'none', n: 1 } }])
+          view.put({ id: 'b', n: 2 })
+        },
+        { isolation, retries: 0 },
+      )
+    await fails(t, () => run('serializable'), { code: 'ERR_CONFLICT', collection: 'rows' })
+    t.is(await rows.get('b'), undefined, name)
+    await run('snapshot')
+    await rows.batch([{ delete: 'b' }, { delete: 'none' }])
+  }
 })

@@ -40,12 +40,14 @@ export interface Page {
 export async function* readHistory<T>(
   source: ReadSource,
   key: Key,
-  begin: () => Sequence,
+  begin: () => Sequence | Promise<Sequence>,
   slot: LeaseSlot,
   signal?: AbortSignal,
 ): AsyncGenerator<Version<T>, void> {
   try {
-    for (let newest = begin(); newest !== 0; ) {
+    // What it keeps is kept from now on, not from when it has an answer on.
+    const begun = begin()
+    for (let newest = typeof begun === 'number' ? begun : await begun; newest !== 0; ) {
       signal?.throwIfAborted()
       const { said, versions } = await historyPage(source, key, newest, PAGE_BYTES)
       for (const version of versions) {

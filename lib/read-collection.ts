@@ -9,6 +9,7 @@ import { NEWEST, type StoreCore } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { readHistory, readMeta } from './history.js'
+import { disposable } from './host.js'
 import {
   checkedDefinitions,
   type IndexBounds,
@@ -28,7 +29,17 @@ import { Query } from './query.js'
 import { checkedSpec } from './query-spec.js'
 import type { FindSpec, Path, Select, SelectPath, Without } from './query-types.js'
 import { encodeRange } from './range.js'
-import { asDocument, asJson, PENDING, type ReadSource, readLater, readMany, readNow, type WriteSource } from './read.js'
+import {
+  asDocument,
+  asJson,
+  type Finish,
+  PENDING,
+  type ReadSource,
+  readLater,
+  readMany,
+  readNow,
+  type WriteSource,
+} from './read.js'
 import { isPlainObject } from './record/plain.js'
 import { Scan } from './scan.js'
 import { type Schema, schemaRule } from './schema.js'
@@ -104,6 +115,8 @@ const INDEX_SCAN_OPTIONS: OptionRules<IndexScanOptions> = {
 /** What a collection reads through unless told otherwise: a snapshot or a transaction. */
 interface Fixed extends FixedIds {
   readonly sequence: Sequence
+  /** Whether what is read in it must be noted. */
+  readonly notesReads?: boolean
   lease(core: StoreCore): Lease
 }
 
@@ -191,14 +204,17 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     const slot = new LeaseSlot()
     const begin = () => {
       slot.lease = this.#kept(state)
-      return this.#upto(state)
+      return this.#notesReads(state) ? this.#look(plain, state).then(() => this.#upto(state)) : this.#upto(state)
     }
-    const versions = readHistory<T>(this.#in(state), plain, begin, slot, checked.signal)
+    const versions = disposable(readHistory<T>(this.#in(state), plain, begin, slot, checked.signal))
     abandoned.register(versions, slot)
     return versions
   }
 
-  /** Which commit put or deleted the document under `key` last; undefined if none that is known of did. */
+  /**
+   * Which commit put or deleted the document under `key` last; undefined if none that is known of did. Of a state that is not
+   * kept any more, where none is known of, it rejects with `ERR_HISTORY_TRUNCATED`.
+   */
   getMeta(key: K, options?: ReadOptions): Promise<DocumentMeta | undefined> {
     try {
       const checked = checkOptions(options, READ_OPTIONS, 'getMeta')
@@ -206,7 +222,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       const [plain, state] = [this.#plain(key), this.#state(checked)]
       const lease = this.#kept(state)
       this.source.core.activity.get(this.name)
-      const meta = readMeta(this.#in(state), plain, this.#upto(state)).finally(() => lease?.release())
+      const meta = this.#readMeta(plain, state).finally(() => lease?.release())
       return abortable(meta, checked.signal)
     } catch (error) {
       return Promise.reject(error)
@@ -219,7 +235,9 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       const checked = checkOptions(options, READ_OPTIONS, 'getMany')
       checked.signal?.throwIfAborted()
       if (!Array.isArray(keys)) throw invalidArgument('keys', 'an array of keys', keys)
-      const plain = keys.map((key, index) => this.#plain(key, `keys[${index}]`))
+      const plain: Key[] = []
+      // A hole is no key, which `map` would pass over.
+      for (let index = 0; index < keys.length; index++) plain.push(this.#plain(keys[index], `keys[${index}]`))
       return abortable(this.#readAll(plain, this.#state(checked)), checked.signal)
     } catch (error) {
       return Promise.reject(error)
@@ -268,7 +286,8 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
 
   /**
    * The documents with this key in an index, in the order of their own keys; of a key with fewer values than the index has
-   * paths, those whose keys begin so. Rejects with `ERR_NO_INDEX` and `ERR_INDEX_BUILDING`.
+   * paths, those whose keys begin so. Rejects with `ERR_NO_INDEX` and `ERR_INDEX_BUILDING`, and with `ERR_INVALID_ARGUMENT` for a
+   * key of more values than it has paths.
    */
   async byIndex<N extends keyof I & string>(index: N, key: I[N], options?: ReadOptions): Promise<T[]> {
     const all = { ...checkOptions(options, READ_OPTIONS, 'byIndex'), limit: Number.MAX_SAFE_INTEGER }
@@ -348,6 +367,31 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     return this.source.core.pinAt(this.#upto(given)).lease()
   }
 
+  #readMeta(key: Key, state: StateRead): Promise<DocumentMeta | undefined> {
+    const source = this.#in(state)
+    const read = () => readMeta(source, key, this.#upto(state))
+    if (this.#notesReads(state)) return this.#look(key, state).then(read)
+    const meta = read()
+    if ((state ?? this.#fixed) === undefined) return meta
+    // Where there is none, it may be one that is not kept any more: reading the document there tells.
+    return meta.then(async (found) => {
+      if (found === undefined) await this.#look(key, state)
+      return found
+    })
+  }
+
+  /** Whether it is a serializable transaction that reads: it must conflict with who changes what it reads the history of, too. */
+  #notesReads(state: StateRead): boolean {
+    return state === undefined && this.#fixed?.notesReads === true
+  }
+
+  /** Reads a document for nothing but the reading of it. */
+  async #look(key: Key, state: StateRead): Promise<void> {
+    const lease = this.#lease(state)
+    const nothing = () => undefined
+    await this.#readAt(this.#in(state), key, lease?.sequence ?? NEWEST, () => lease?.release(), nothing)
+  }
+
   /** The state that checked options name, if they do. */
   #state(options: Pick<ReadOptions, 'snapshot' | 'asOf'>): StateRead {
     return stateOf(this.source.core, options)
@@ -371,7 +415,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   }
 
   /** Reads in memory, then on a read thread; `done` is called when nothing more is read. */
-  #readAt(source: ReadSource, key: Key, at: number, done: () => void, finish = asDocument): Promise<unknown> {
+  #readAt(source: ReadSource, key: Key, at: number, done: () => void, finish: Finish = asDocument): Promise<unknown> {
     try {
       const found = readNow(source, key, at, true, finish)
       if (found === PENDING) return readLater(source, key, at, finish).finally(done)

@@ -34,6 +34,12 @@ const PUT_OPTIONS: OptionRules<TransactionPutOptions> = { ...EXPIRY_OPTIONS, kee
 export class Transaction {
   /** The sequence that it reads: the newest when it began. */
   readonly sequence: Sequence
+  /**
+   * Whether others must not have changed what it has read.
+   *
+   * @internal
+   */
+  readonly notesReads: boolean
   readonly #core: StoreCore
   readonly #handle: number
   readonly #ids = new Map<string, number>()
@@ -43,7 +49,8 @@ export class Transaction {
   /** @internal Use `store.transaction()`. */
   constructor(core: StoreCore, isolation: Isolation) {
     this.#core = core
-    this.#handle = core.call((native, store) => native.begin(store, isolation === 'serializable'))
+    this.notesReads = isolation === 'serializable'
+    this.#handle = core.call((native, store) => native.begin(store, this.notesReads))
     this.sequence = core.call((native) => native.transactionSequence(this.#handle))
     core.activity.transaction()
   }
