@@ -384,3 +384,11 @@ test('an aborted signal refuses a call, and ends a wait, with its reason', async
   controller.abort(reason)
   t.is(await t.throwsAsync(waiting), reason)
 })
+
+test('a key in JSON text that is none is told with its place', async (t) => {
+  const users = (await newStore(t)).collection<{ id: string }>('users')
+  for (const json of ['{}', '{"id":null}', '{"id":{}}', `{"id":"${'x'.repeat(5000)}"}`]) {
+    const says = /^\$\.id is not a key of collection "users": /
+    await fails(t, () => users.putJson(json), { code: 'ERR_INVALID_KEY', collection: 'users', place: '$.id', says })
+  }
+})

@@ -350,7 +350,7 @@ export class Collection<
   }
 
   #write<O extends WriteOptions>(
-    prepare: (source: WriteSource, argument: unknown, options: O | undefined) => PreparedWrite,
+    prepare: (source: WriteSource, argument: unknown, options: Partial<O>) => PreparedWrite,
     argument: unknown,
     options: O | undefined,
     rules: OptionRules<O>,
@@ -359,9 +359,10 @@ export class Collection<
     const { core } = this.source
     try {
       core.assertOpen()
-      const { durability = core.durability, signal } = checkOptions<WriteOptions>(options, rules, where)
+      const checked = checkOptions(options, rules, where)
+      const { durability = core.durability, signal } = checked as Partial<WriteOptions>
       signal?.throwIfAborted()
-      const write = prepare(this.source, argument, options)
+      const write = prepare(this.source, argument, checked)
       const committed = core.queue.push(write, durability)
       if (write.record === undefined) core.activity.delete(this.name)
       else core.activity.put(this.name)
@@ -394,7 +395,7 @@ export class Collection<
     const names = isPlainObject(item) ? Object.keys(item) : []
     const [kind, ...others] = names.length === 1 ? names : names.filter((name) => !(name in EXPIRY_OPTIONS))
     if (others.length > 0 || !ITEM_KINDS.has(kind)) {
-      throw invalidArgument(`items[${index}]`, 'an object with one of put, insert and delete', item)
+      throw wrongItem(index, item, names)
     }
     const { put, insert, delete: key } = item as Record<string, unknown>
     const expiry = names.length === 1 ? undefined : besides(item as object)
@@ -410,23 +411,31 @@ export class Collection<
   }
 }
 
-const preparePutting = (source: WriteSource, document: unknown, options: PutOptions | undefined) =>
-  preparePut(source, document, options?.ifSequence, options)
+const preparePutting = (source: WriteSource, document: unknown, options: Partial<PutOptions>) =>
+  preparePut(source, document, options.ifSequence, options)
 
-const preparePuttingJson = (source: WriteSource, json: unknown, options: PutOptions | undefined) =>
-  prepareJson(source, json, options?.ifSequence, options)
+const preparePuttingJson = (source: WriteSource, json: unknown, options: Partial<PutOptions>) =>
+  prepareJson(source, json, options.ifSequence, options)
 
-const prepareInserting = (source: WriteSource, document: unknown, options: InsertOptions | undefined) =>
+const prepareInserting = (source: WriteSource, document: unknown, options: Partial<InsertOptions>) =>
   preparePut(source, document, 'absent', options)
 
-const prepareDeleting = (source: WriteSource, key: unknown, options: DeleteOptions | undefined) =>
-  prepareDelete(source, key, options?.ifSequence)
+const prepareDeleting = (source: WriteSource, key: unknown, options: Partial<DeleteOptions>) =>
+  prepareDelete(source, key, options.ifSequence)
 
 /** Whether an item of a batch is a put and nothing beside it, as most are: so much is told without taking it apart. */
 function isPut(item: unknown): item is { put: unknown } {
   if (!isPlainObject(item)) return false
   for (const name in item) if (name !== 'put') return false
   return Object.hasOwn(item, 'put')
+}
+
+function wrongItem(index: number, item: unknown, names: readonly string[]): StoreError {
+  const place = `items[${index}]`
+  const expected = 'an object with one of put, insert and delete'
+  if (names.length === 0) return invalidArgument(place, expected, item)
+  const message = `${place} must be ${expected}, and of the others only expiresAt or ttl; it has ${names.join(', ')}`
+  return new StoreError('ERR_INVALID_ARGUMENT', message, { place })
 }
 
 /** What an item of a batch has beside the write. */

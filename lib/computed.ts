@@ -38,11 +38,15 @@ const version = integer(1, MAX_INDEX_VERSION)
 export function checkedComputed(given: Partial<ComputedIndex>, place: string): KnownComputed {
   const { kind = 'multi', values } = given
   const other = ['on', 'sparse'].find((name) => name in given)
-  if (other !== undefined) throw invalidArgument(`${place}.${other}`, 'not there beside a function', other)
+  if (other !== undefined) throw beside(`${place}.${other}`)
   if (kind !== 'unique' && kind !== 'multi') throw invalidArgument(`${place}.kind`, '"unique" or "multi"', kind)
   if (!version.accepts(given.version)) throw invalidArgument(`${place}.version`, version.expected, given.version)
   if (typeof values !== 'function') throw invalidArgument(`${place}.values`, 'a function', values)
   return { kind, version: given.version as number, values }
+}
+
+function beside(place: string): StoreError {
+  return new StoreError('ERR_INVALID_ARGUMENT', `${place} must not be there beside a function`, { place })
 }
 
 /** A function that the program has for an index, in one version. */

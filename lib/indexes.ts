@@ -6,8 +6,9 @@ import { fromNative } from './failures.js'
 import { buildComputed } from './fill.js'
 import { isLongBigint } from './keys.js'
 import { MAX_INDEX_KEY_BYTES, MAX_KEY_DEPTH } from './limits.js'
-import { anything, boolean, checkOptions, type OptionRules, requireString } from './options.js'
+import { anything, boolean, checkedPath, checkOptions, type OptionRules, requireString } from './options.js'
 import type { ReadSource } from './read.js'
+import { isPlainObject } from './record/plain.js'
 
 /** A value that an index can hold. Objects and float vectors cannot be looked for. */
 export type IndexValue = null | boolean | number | bigint | string | Date | Uint8Array | readonly IndexValue[]
@@ -290,9 +291,14 @@ export function indexName(name: unknown): string {
 export function checkedDefinition(definition: unknown, place = 'definition'): CheckedIndex {
   if (definition instanceof Index) return checkedDefinition(definition.definition, place)
   if (typeof definition === 'object' && definition !== null && 'values' in definition) {
-    return checkedComputed(definition as Partial<ComputedIndex>, place)
+    const checked = checkedComputed(definition as Partial<ComputedIndex>, place)
+    const { kind: _, version: __, values: ___, ...others } = definition as Partial<ComputedIndex>
+    refuseMembers(others, place, 'kind, version and values')
+    return checked
   }
-  const { kind, on, sparse } = (definition ?? {}) as Partial<IndexDefinition>
+  if (!isPlainObject(definition)) throw invalidArgument(place, 'the definition of an index', definition)
+  const { kind, on, sparse, ...others } = definition as Partial<IndexDefinition>
+  refuseMembers(others, place, 'kind, on and sparse')
   if (kind !== 'unique' && kind !== 'multi') throw invalidArgument(`${place}.kind`, '"unique" or "multi"', kind)
   if (sparse !== undefined && typeof sparse !== 'boolean') throw invalidArgument(`${place}.sparse`, 'a boolean', sparse)
   return { kind, on: checkedPaths(on, `${place}.on`), sparse }
@@ -323,12 +329,18 @@ export function stored(definition: CheckedIndex): object {
   return { kind, on: definition.on, sparse: definition.sparse === true }
 }
 
+/** A member that nobody knows is most likely one that was misspelt. */
+function refuseMembers(others: object, place: string, known: string): void {
+  const [name] = Object.keys(others)
+  if (name === undefined) return
+  const message = `${place} has the unknown member ${JSON.stringify(name)}; it knows ${known}`
+  throw new StoreError('ERR_INVALID_ARGUMENT', message, { place: `${place}.${name}` })
+}
+
 function checkedPaths(on: unknown, place: string): readonly string[] {
   const paths = typeof on === 'string' ? [on] : on
-  if (!Array.isArray(paths) || paths.length === 0 || !paths.every((path) => typeof path === 'string')) {
-    throw invalidArgument(place, 'a path or a list of paths', on)
-  }
-  return [...paths]
+  if (!Array.isArray(paths) || paths.length === 0) throw invalidArgument(place, 'a path or a list of paths', on)
+  return Array.from(paths, (path) => checkedPath(path, place))
 }
 
 /** What is read through an index, as the addon takes it: the documents with a key, or with keys that begin with it. */

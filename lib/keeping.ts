@@ -1,6 +1,6 @@
 /** What is set about a collection: which old versions are kept, when documents expire, and what is said of it. */
 import { describe, invalidArgument } from './errors.js'
-import { checkOptions, integer, type OptionRule, type OptionRules } from './options.js'
+import { checkedPath, checkOptions, integer, type OptionRule, type OptionRules } from './options.js'
 import type { CollectionSettings, ExpiryOptions, Retention, Sequence, Ttl } from './types.js'
 
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
@@ -52,6 +52,8 @@ const SETTINGS: OptionRules<SettingsChange> = {
  */
 export function checkedSettings(settings: unknown, call: string, sequenceOf: SequenceOf): object {
   const { retention, ...others } = checkOptions(settings as SettingsChange, SETTINGS, call)
+  const { ttl } = others
+  if (ttl) checkedPath(typeof ttl === 'string' ? ttl : ttl.field, 'options.ttl')
   return retention ? { ...others, retention: plainRetention(retention, sequenceOf) } : { ...others, retention }
 }
 

@@ -1,6 +1,6 @@
 /** Checks of options objects: an unknown name or a wrong type is an error that names it, never ignored. */
 
-import { invalidArgument, StoreError } from './errors.js'
+import { describe, invalidArgument, StoreError } from './errors.js'
 import { isPlainObject } from './record/plain.js'
 
 /** What an option must be, in words, and the test for it. */
@@ -15,7 +15,8 @@ export type OptionRules<O> = { readonly [N in keyof Required<O>]: OptionRule }
 const NONE: Readonly<Record<string, never>> = Object.freeze({})
 
 /**
- * Checks an options object against the rules and returns it, or an empty one for undefined.
+ * Checks an options object against the rules and returns a copy, or an empty one for undefined. Each option is read once: a
+ * getter that says something else the second time would bring in what nothing has checked.
  *
  * @throws StoreError `ERR_INVALID_ARGUMENT`
  */
@@ -26,6 +27,7 @@ export function checkOptions<O extends object>(
 ): Partial<O> {
   if (options === undefined) return NONE as Partial<O>
   if (!isPlainObject(options)) throw invalidArgument(`the options of ${where}`, 'a plain object', options)
+  const checked: Partial<O> = {}
   for (const name of Object.keys(options)) {
     const rule = Object.hasOwn(rules, name) ? rules[name as keyof O] : undefined
     if (rule === undefined) throw unknownOption(name, Object.keys(rules), where)
@@ -33,12 +35,14 @@ export function checkOptions<O extends object>(
     if (value !== undefined && !rule.accepts(value)) {
       throw invalidArgument(`options.${name} of ${where}`, rule.expected, value)
     }
+    checked[name as keyof O] = value as O[keyof O]
   }
-  return options as O
+  return checked
 }
 
 function unknownOption(name: string, known: readonly string[], where: string): StoreError {
-  const message = `${where} has no option ${JSON.stringify(name)}; it knows ${known.join(', ')}`
+  const knows = known.length === 0 ? 'none' : known.join(', ')
+  const message = `${where} has no option ${JSON.stringify(name)}; it knows ${knows}`
   return new StoreError('ERR_INVALID_ARGUMENT', message, { place: `options.${name}` })
 }
 
@@ -74,3 +78,18 @@ export const anything: OptionRule = { expected: 'anything', accepts: () => true 
 export function requireString(value: unknown, name: string): asserts value is string {
   if (typeof value !== 'string') throw invalidArgument(name, 'a string', value)
 }
+
+/**
+ * A path into documents, as far as it is not the engine's to judge.
+ *
+ * @throws StoreError `ERR_INVALID_ARGUMENT` for what is no text, `ERR_VALIDATION` for what leads to nothing in a document
+ */
+export function checkedPath(path: unknown, place: string): string {
+  if (typeof path !== 'string' || !path.isWellFormed()) throw invalidArgument(place, 'a path', path)
+  if (!BESIDE.test(path)) return path
+  const message = `${place} begins with what is beside a document; a member of such a name is written ["$name"], not ${describe(path)}`
+  throw new StoreError('ERR_VALIDATION', message, { place })
+}
+
+/** A first name that, without brackets, is one of what is beside a document. */
+const BESIDE = /^\.?\$/

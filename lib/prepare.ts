@@ -81,7 +81,9 @@ export function prepareJson(
   for (let block: Buffer = core.runtime.io; ; ) {
     const into = block
     const known = { collection: name, place: '$' }
-    const length = core.call((native, handle) => native.jsonToRecord(handle, json, keyName, into), known)
+    const length = placingKey(context, () =>
+      core.call((native, handle) => native.jsonToRecord(handle, json, keyName, into), known),
+    )
     if (length < 0) {
       block = largerBlock(block, length)
       continue
@@ -89,6 +91,18 @@ export function prepareJson(
     const keyEnd = 4 + block.readUInt32LE(0)
     const record = { bytes: block, start: keyEnd, end: length }
     return { collectionId: source.claim(), key: decodeKey(block, 4, keyEnd), record, context, condition, expiresAt }
+  }
+}
+
+/** Names the place of a key that is none, as it is named in documents. */
+function placingKey<R>({ collection, place }: KeyContext, work: () => R): R {
+  try {
+    return work()
+  } catch (error) {
+    const isOfKey = StoreError.is(error, 'ERR_INVALID_KEY') || (StoreError.is(error) && error.details.what === 'key')
+    if (!isOfKey) throw error
+    const message = `${place} is not a key of collection ${JSON.stringify(collection)}: ${error.message}`
+    throw new StoreError('ERR_INVALID_KEY', message, { collection, place, details: error.details, cause: error })
   }
 }
 

@@ -4,6 +4,7 @@ import { MAX_QUERY_PAGE_SIZE } from './limits.js'
 import { asOfRule } from './moment.js'
 import { anything, boolean, checkOptions, integer, type OptionRules, oneOf, signal } from './options.js'
 import type { QueryParts } from './query.js'
+import { cursorRule } from './query-arguments.js'
 import { queryJson } from './query-json.js'
 import type { FindSpec } from './query-types.js'
 import { isPlainObject } from './record/plain.js'
@@ -23,11 +24,11 @@ type AnySpec = FindSpec<unknown> & { readonly select?: readonly string[] | { rea
 const wholeNumber = integer(0, Number.MAX_SAFE_INTEGER)
 const SPEC: OptionRules<AnySpec> = {
   where: anything,
-  orderBy: anything,
+  orderBy: { expected: 'a list of { path, dir }', accepts: Array.isArray },
   select: anything,
   limit: integer(1, MAX_QUERY_PAGE_SIZE),
   count: oneOf('none', 'estimate', 'exact'),
-  cursor: { expected: 'a cursor', accepts: (value) => typeof value === 'string' },
+  cursor: cursorRule,
   hint: anything,
   requireIndex: boolean,
   maxScanned: wholeNumber,

@@ -5,11 +5,14 @@
 import { NEWEST } from './core.js'
 import type { AnyIndexes } from './definition.js'
 import { invalidArgument } from './errors.js'
+import { disposable } from './host.js'
 import type { Key } from './keys.js'
 import { DEFAULT_PAGE_SIZE, MAX_PIECE_DOCUMENTS, MAX_QUERY_PAGE_SIZE } from './limits.js'
 import type { Moment } from './moment.js'
+import { anything, checkOptions, type OptionRules, signal } from './options.js'
 import { type AskPiece, Pieces } from './pieces.js'
 import { abandoned, isTransaction, type Lease, LeaseSlot } from './pin.js'
+import { checkedCursor, checkedHints, checkedPaths } from './query-arguments.js'
 import { type Budget, queryJson, queryText, wholeBudget } from './query-json.js'
 import type {
   AnyPath,
@@ -28,6 +31,7 @@ import type {
 import { type ReadSource, restoreEncodedKey } from './read.js'
 import { readRecord, SharedText } from './record/reader.js'
 import { abortable } from './signal.js'
+import type { AbortOptions } from './types.js'
 import { LEVELS } from './write-queue.js'
 
 /** What a query is made of, as the engine takes it. */
@@ -68,6 +72,9 @@ interface Chain {
   readonly left: Readonly<Budget>
 }
 
+const ABORT_OPTIONS: OptionRules<AbortOptions> = { signal }
+const PAGES_OPTIONS: OptionRules<AbortOptions & { size?: number | undefined }> = { ...ABORT_OPTIONS, size: anything }
+
 interface Meta {
   readonly next: Cursor | null
   readonly count?: number | null
@@ -105,17 +112,17 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
    * the document beside it. Replaces an earlier selection.
    */
   select<const P extends readonly SelectPath<T>[]>(...paths: P): Query<T, Select<T, P[number], K>, I, K> {
-    return this.#with<Select<T, P[number], K>>({ select: [...paths] })
+    return this.#with<Select<T, P[number], K>>({ select: checkedPaths(paths, 'select') })
   }
 
   /** All but what these paths lead to. Replaces an earlier selection. */
   omit<const P extends readonly Path<T>[]>(...paths: P): Query<T, Without<T, P[number]>, I, K> {
-    return this.#with<Without<T, P[number]>>({ select: { omit: [...paths] } })
+    return this.#with<Without<T, P[number]>>({ select: { omit: checkedPaths(paths, 'omit') } })
   }
 
   /** Ordered by this path, after the paths given before. */
   orderBy(path: OrderPath<T>, dir: 'asc' | 'desc' = 'asc'): Query<T, R, I, K> {
-    return this.#with({ orderBy: [...(this.#parts.orderBy ?? []), { path, dir }] })
+    return this.#with({ orderBy: [...(this.#parts.orderBy ?? []), checkedPaths({ path, dir }, 'orderBy')] })
   }
 
   /** At most this many documents, at least 1. */
@@ -125,23 +132,19 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
 
   /** Only what comes after the page that ended there. */
   after(cursor: Cursor): Query<T, R, I, K> {
-    return this.#with({ cursor })
+    return this.#with({ cursor: checkedCursor(cursor) })
   }
 
   /** What is known or demanded about how documents are found. */
-  hint({ index, requireIndex, maxScanned, timeoutMs }: QueryHints<I>): Query<T, R, I, K> {
-    return this.#with({
-      ...(index !== undefined && { hint: { index } }),
-      ...(requireIndex !== undefined && { requireIndex }),
-      ...(maxScanned !== undefined && { maxScanned }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
-    })
+  hint(hints: QueryHints<I>): Query<T, R, I, K> {
+    return this.#with(checkedHints(hints))
   }
 
   /** All documents that match, up to the limit. */
-  async toArray(options?: { signal?: AbortSignal | undefined }): Promise<R[]> {
+  async toArray(options?: AbortOptions): Promise<R[]> {
+    const { signal } = checkOptions(options, ABORT_OPTIONS, 'toArray')
     const found: R[] = []
-    for await (const page of this.pages({ size: MAX_QUERY_PAGE_SIZE, signal: options?.signal })) {
+    for await (const page of this.pages({ size: MAX_QUERY_PAGE_SIZE, signal })) {
       for (const document of page) found.push(document)
     }
     return found
@@ -167,7 +170,7 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
   /** The different values at a path in the documents that match, in order. */
   async distinct<P extends Path<T> | AnyPath>(path: P): Promise<At<T, P>[]> {
     const { cursor: _, select: __, orderBy: ___, count: ____, ...rest } = this.#parts
-    const { items } = await this.#ask({ ...rest, type: 'distinct', path })
+    const { items } = await this.#ask({ ...rest, type: 'distinct', path: checkedPaths(path, 'path') })
     return items.map((item) => (item as { value: At<T, P> }).value)
   }
 
@@ -184,8 +187,9 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
     size?: number | undefined
     signal?: AbortSignal | undefined
   }): AsyncGenerator<R[], void, undefined> {
+    const { size = DEFAULT_PAGE_SIZE, signal } = checkOptions(options, PAGES_OPTIONS, 'pages')
     const slot = new LeaseSlot()
-    const pages = this.#readPages(slot, options?.size ?? DEFAULT_PAGE_SIZE, options?.signal)
+    const pages = disposable(this.#readPages(slot, size, signal))
     abandoned.register(pages, slot)
     return pages
   }
@@ -202,7 +206,7 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
 
   /** How the documents are found; with `'analyze'`, also what that took. */
   async explain(mode: 'plan' | 'analyze' = 'plan'): Promise<Explanation> {
-    const { meta } = await this.#ask({ ...this.#parts, explain: mode })
+    const { meta } = await this.#ask({ ...this.#parts, explain: checkedPaths(mode, 'mode') })
     return meta.explain as Explanation
   }
 
@@ -232,7 +236,7 @@ export class Query<T, R = T, I = AnyIndexes, K extends Key = Key> implements Asy
   #piecesAt(at: number, size: number, signal: AbortSignal | undefined): Pieces {
     const { limit = Number.MAX_SAFE_INTEGER, cursor: begin, count: _, ...parts } = this.#parts
     // What has to be sorted is sorted once, and what is limited as a whole is asked for as a whole.
-    const sorts = parts.orderBy?.some(({ path }) => path !== '$id') ?? false
+    const sorts = parts.orderBy?.some((term) => term?.path !== '$id') ?? false
     const isOne = sorts || parts.maxScanned !== undefined || parts.timeoutMs !== undefined
     const most = isOne ? MAX_QUERY_PAGE_SIZE : MAX_PIECE_DOCUMENTS
     const find: AskPiece = async (count, cursor, found) => {

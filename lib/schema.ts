@@ -121,15 +121,36 @@ function judge(schema: Schema, document: unknown, known: { collection: string; k
     const message = `the schema of collection ${JSON.stringify(known.collection)} threw: ${String(cause)}`
     throw new StoreError('ERR_VALIDATION', message, { ...known, place: '$', cause })
   }
-  if (!('then' in result)) return result
-  // Nobody waits for it.
-  result.then(undefined, () => undefined)
-  throw invalidArgument('schema', 'a validator that answers at once', result)
+  if (isThenable(result)) {
+    // Nobody waits for it.
+    result.then(undefined, () => undefined)
+    throw invalidArgument('schema', 'a validator that answers at once', result)
+  }
+  if (!isResult(result)) {
+    throw invalidArgument(
+      'schema',
+      'a validator that answers with { value } or { issues }, as Standard Schema says',
+      result,
+    )
+  }
+  return result
+}
+
+function isThenable(result: unknown): result is PromiseLike<unknown> {
+  return typeof result === 'object' && result !== null && 'then' in result
+}
+
+/** Whether a validator has answered as it must. */
+function isResult(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null) return false
+  const { issues } = result as { readonly issues?: unknown }
+  const isIssue = (issue: unknown) => typeof issue === 'object' && issue !== null
+  return issues === undefined ? 'value' in result : Array.isArray(issues) && issues.every(isIssue)
 }
 
 function readIssue({ message, path = [] }: StandardIssue): SchemaIssue {
   // Some validators have lists of their own kind.
-  const steps = Array.from(path, (step) => (typeof step === 'object' ? step.key : step))
+  const steps = Array.from(path, (step) => (typeof step === 'object' && step !== null ? step.key : step))
   const place = steps.map((step) => (typeof step === 'number' ? `[${step}]` : member(String(step))))
   return {
     message: typeof message === 'string' ? message : describe(message),
