@@ -10,9 +10,8 @@
     expect(unsafe_code, reason = "calls a function with vector instructions; see the SAFETY comment")
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::node::SLOTS;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Two numbers in each.
 const WORDS: usize = (1 + SLOTS).div_ceil(2);
@@ -52,7 +51,7 @@ impl Heads {
     #[inline]
     pub(super) fn get(&self, slot: usize) -> u32 {
         let lane = slot + 1;
-        (self.word(lane / 2) >> (32 * (lane % 2))) as u32
+        half(self.word(lane / 2), lane)
     }
 
     /// Sets the head of a slot that is not yet known. For the one writer, as it stores a word again that others read.
@@ -81,10 +80,13 @@ impl Heads {
     #[cfg(not(all(target_arch = "x86_64", not(feature = "shuttle"))))]
     #[inline]
     fn compare_all(&self, head: u32) -> Compared {
+        let words: [u64; WORDS] = std::array::from_fn(|word| self.word(word));
         let mut compared = Compared { less: 0, equal: 0 };
         for slot in 0..SLOTS {
-            compared.less |= u32::from(self.get(slot) < head) << slot;
-            compared.equal |= u32::from(self.get(slot) == head) << slot;
+            let lane = slot + 1;
+            let own = half(words[lane / 2], lane);
+            compared.less |= u32::from(own < head) << slot;
+            compared.equal |= u32::from(own == head) << slot;
         }
         compared
     }
@@ -93,6 +95,12 @@ impl Heads {
     fn word(&self, word: usize) -> u64 {
         self.words[word].load(Ordering::Relaxed)
     }
+}
+
+/// The one of two numbers in a word that is number `lane` of all.
+#[inline]
+fn half(word: u64, lane: usize) -> u32 {
+    (word >> (32 * (lane % 2))) as u32
 }
 
 #[cfg(all(target_arch = "x86_64", not(feature = "shuttle")))]

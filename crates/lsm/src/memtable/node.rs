@@ -12,7 +12,6 @@
 #![expect(unsafe_code, reason = "nodes live in the arena and are found by pointers; see the SAFETY comments")]
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicPtr as RecordPtr;
 
 use super::arena::{Arena, Bump, LINE};
 use super::heads::{Compared, Heads};
@@ -35,7 +34,7 @@ pub(super) struct Node {
     /// In front of them level and skip, see [`fixed`].
     heads: Heads,
     /// Records of a leaf, separators of an inner node: the first record of what lies right of it when it was made.
-    records: [RecordPtr<Record>; SLOTS],
+    records: [AtomicPtr<Record>; SLOTS],
 }
 
 /// A node with records.
@@ -321,7 +320,7 @@ impl Node {
             heads[slot] = head;
             pointers[slot] = record.as_ptr();
         }
-        Self { order, heads: Heads::new(fixed(level, skip), heads), records: pointers.map(RecordPtr::new) }
+        Self { order, heads: Heads::new(fixed(level, skip), heads), records: pointers.map(AtomicPtr::new) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The tree under thousands of schedules: readers beside the writer that splits nodes under them.
 //!
 //! Under the feature `shuttle` nodes have so few slots that a handful of records makes a tree of three levels, and
-//! every schedule splits leaves, inner nodes and the root. Only the order of steps is explored here; memory that is
+//! every schedule splits leaves, inner nodes and the root. Heads and records are stored in steps of their own, so that a slot
+//! that is made known too soon is met by a reader. Only the order of steps is explored here; memory that is
 //! weaker than that is ThreadSanitizer's to find.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
