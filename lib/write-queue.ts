@@ -1,16 +1,17 @@
 /**
  * Writes on their way to the engine. Writes that a program begins before it waits for something and that ask for the same
  * durability cross the boundary together and share syncs; the promise of each resolves with its own sequence. Most often they
- * cross in one call when the program waits. Of many, those that come to `HAND_OVER_BYTES` cross at once, so that they are
- * committed and synced while the next ones are encoded, and settled while those are synced.
+ * cross in one call when the program waits. Of many, some cross before, so that they are committed and synced while the next ones
+ * are encoded, and settled while those are synced; `hand-over.ts` has the rule.
  *
  * Program order is kept: a write with another durability starts a new chunk behind the earlier ones, and chunks are
  * submitted in order. When `MAX_QUEUED_BYTES` are with the engine, further chunks wait here and go on filling, so a
  * program that writes faster than the disk makes its calls larger, not more numerous.
  */
 import { fromNative } from './failures.js'
+import { HandOver } from './hand-over.js'
 import { afterPromises } from './host.js'
-import { HAND_OVER_BYTES, MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
+import { MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
 import { type PreparedWrite, WriteBuffer } from './write-buffer.js'
@@ -62,6 +63,7 @@ export class WriteQueue {
   /** With the engine and not yet answered; answers need not come in order. */
   readonly #submitted = new Set<Chunk>()
   #spare: WriteBuffer | undefined
+  readonly #handOver = new HandOver()
   #scheduled = false
   #submittedBytes = 0
 
@@ -99,8 +101,10 @@ export class WriteQueue {
   #added(chunk: Chunk, resolve: (commit: Commit) => void, reject: (error: unknown) => void): void {
     chunk.resolves.push(resolve)
     chunk.rejects.push(reject)
-    if (chunk.buffer.length < HAND_OVER_BYTES) this.#schedule()
-    else this.#flush()
+    const isDurable = chunk.durability === 'disk'
+    const isIdle = this.#submittedBytes === 0
+    if (this.#handOver.isDue(chunk.resolves.length, chunk.buffer.length, isDurable, isIdle)) this.#flush()
+    else this.#schedule()
   }
 
   /** Resolves when everything pushed so far has been answered, whatever is pushed meanwhile. */
@@ -152,28 +156,36 @@ export class WriteQueue {
     const bytes = buffer.length
     this.#submitted.add(chunk)
     this.#submittedBytes += bytes
+    const submitted = performance.now()
     const start = (ticket: number) =>
       this.#runtime.native.submit(ticket, this.#store, buffer.bytes, bytes, LEVELS[durability])
     const finish = (first: number, length: number): Outcome => {
+      if (durability === 'disk') this.#handOver.answered(performance.now() - submitted)
       return { first, refused: length === 0 ? NONE : new Map(JSON.parse(this.#runtime.collect(length).toString())) }
     }
     const answered = this.#runtime.request({}, start, finish)
     this.#keep(buffer)
     answered
       .then(
-        (outcome) => settleAll(chunk, outcome),
+        (outcome) => {
+          this.#forget(chunk, bytes)
+          settleAll(chunk, outcome)
+        },
         (error) => {
+          this.#forget(chunk, bytes)
           for (const reject of chunk.rejects) reject(error)
         },
       )
-      .finally(() => this.#settled(chunk, bytes))
+      .finally(() => {
+        this.#flush()
+        settleDrains(chunk)
+      })
   }
 
-  #settled(chunk: Chunk, bytes: number): void {
+  /** Before anybody hears of its answer: who writes on then finds an engine that has one chunk less to do. */
+  #forget(chunk: Chunk, bytes: number): void {
     this.#submitted.delete(chunk)
     this.#submittedBytes -= bytes
-    this.#flush()
-    settleDrains(chunk)
   }
 
   /** The native side has copied the bytes, so the buffer can take the next tick's writes. */
