@@ -76,8 +76,9 @@ impl Store {
         let mut upto = request.upto;
         let mut found = Vec::new();
         let mut bytes = 0;
-        let mut versions = self.inner.kv.changes(range_of(request.collection), request.after, upto)?;
         let (collections, drops) = self.collections_between(request)?;
+        let (range, whole) = (range_of(request.collection), ranges_of(request.collection, &collections));
+        let mut versions = self.inner.kv.changes(range, &whole, request.after, upto)?;
         let asked = |id: CollectionId| request.collection.is_none_or(|only| only == id);
         for &(seq, collection) in drops.iter().filter(|(_, id)| asked(*id)) {
             found.push(Found { seq, collection, key: Vec::new(), value: None });
@@ -171,7 +172,8 @@ impl Store {
             return Ok(ScanEnd::Done);
         }
         let kv = self.inner.kv.as_ref();
-        let mut versions = kv.differences(range, request.after, request.upto)?;
+        let whole = ranges_of(request.collection, collections);
+        let mut versions = kv.differences(range, &whole, request.after, request.upto)?;
         while versions.next()? {
             let collection = CollectionId::of_storage_key(versions.key());
             let Some(collection) = collection.filter(|id| collections.contains_key(id)) else { continue };
@@ -321,4 +323,11 @@ fn range_of(collection: Option<CollectionId>) -> KeyRange {
         Some(collection) => collection.storage_range(&KeyRange::default()),
         None => KeyRange { start: CollectionId::FIRST.prefix().to_vec(), end: None },
     }
+}
+
+/// The storage keys of whose versions none may be missing: those of the collection that is asked for, or of all that there are.
+/// Of indexes, and of collections that are gone, nobody asks what storage has kept.
+fn ranges_of(collection: Option<CollectionId>, collections: &Names) -> Vec<KeyRange> {
+    let range = |id: &CollectionId| id.storage_range(&KeyRange::default());
+    collection.map_or_else(|| collections.keys().map(range).collect(), |only| vec![range(&only)])
 }

@@ -236,6 +236,47 @@ fn a_collection_may_keep_more_than_the_store_from_the_first_compaction_of_an_ope
 }
 
 #[test]
+fn what_is_gone_does_not_end_the_history_of_all_collections() {
+    fn check(home: &impl Home) {
+        let store = home.open();
+        let make = |name, options| store.create_collection(name, options, Durability::Memory).unwrap();
+        let kept = make("kept", CollectionOptions::default());
+        let gone = make("gone", keeping(CollectionRetention::LatestOnly));
+        let altered = make("altered", keeping(CollectionRetention::LatestOnly));
+        let definition = IndexDefinition::new("n", IndexKind::Multi, &["n"]).unwrap();
+        store.create_index(altered, definition, Durability::Memory).unwrap();
+        for id in [kept, gone, altered] {
+            put_padded(&store, id, 1, "");
+        }
+        store.drop_index(altered, "n", Durability::Memory).unwrap();
+        let settings = vec![CollectionSetting::Retention(Some(CollectionRetention::Unbounded))];
+        store.alter_collection("altered", settings, Durability::Memory).unwrap();
+        let before = put_padded(&store, kept, 2, "");
+        store.drop_collection("gone", Durability::Memory).unwrap();
+        let dropped = store.sequence();
+        for round in 0..3 {
+            put_padded(&store, kept, 3, "");
+            put_padded(&store, altered, round, "");
+            store.compact().unwrap();
+        }
+        let request =
+            |after| ChangesRequest { collection: None, after, upto: store.sequence(), max_bytes: usize::MAX };
+        let mut page = VersionPage::new();
+        store.changes(&request(dropped), &mut page).unwrap();
+        assert_eq!(page.versions().count(), 6);
+        store.diff(&request(dropped), None, &mut page).unwrap();
+        // One record was written again as it was.
+        assert_eq!(page.versions().count(), 3);
+        // What a collection had that was dropped in between has to be there.
+        let error = store.changes(&request(before), &mut page).unwrap_err();
+        assert_eq!(error.code, ErrorCode::HistoryTruncated);
+        store.close().unwrap();
+    }
+    check(&MemoryHome::default());
+    check(&LocalHome::new());
+}
+
+#[test]
 fn what_is_not_kept_gives_its_space_back() {
     let home = LocalHome::new();
     let store = home.open();

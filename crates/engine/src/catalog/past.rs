@@ -54,7 +54,7 @@ impl Catalog {
     pub fn between(kv: &dyn OrderedKv, after: Seq, upto: Seq) -> Result<(Names, Vec<(Seq, CollectionId)>)> {
         let mut names = Self::names_at(kv, after)?;
         let range = KeyRange::prefix(&[&CATALOG[..], &[COLLECTION_TAG]].concat());
-        let mut versions = kv.changes(range, after, upto)?;
+        let mut versions = kv.changes(range.clone(), &[range], after, upto)?;
         let mut steps = Vec::new();
         while versions.next()? {
             let name = String::from_utf8_lossy(&versions.key()[KEYSPACE_BYTES + 1..]).into_owned();

@@ -97,12 +97,24 @@ impl OrderedKv for LocalKv {
         Ok(Box::new(KeyVersions { versions, key: key.to_vec() }))
     }
 
-    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
-        Ok(Box::new(self.db.changes(range, after, upto, ReadTier::Disk)?))
+    fn changes(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>> {
+        Ok(Box::new(self.db.changes_beside(range, whole, after, upto, ReadTier::Disk)?))
     }
 
-    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
-        Ok(Box::new(self.db.differences(range, after, upto, ReadTier::Disk)?))
+    fn differences(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>> {
+        Ok(Box::new(self.db.differences_beside(range, whole, after, upto, ReadTier::Disk)?))
     }
 
     fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {

@@ -215,17 +215,33 @@ impl OrderedKv for MemoryKv {
         Ok(Box::new(MemoryVersions { versions, passed: 0 }))
     }
 
-    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+    fn changes(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>> {
         let state = self.open_state()?;
-        state.check_readable(&range, upto)?;
-        state.check_floor(&range, after.min(upto))?;
+        for range in whole {
+            state.check_readable(range, upto)?;
+            state.check_floor(range, after.min(upto))?;
+        }
         Ok(Box::new(MemoryVersions { versions: state.versions_between(&range, after, upto), passed: 0 }))
     }
 
-    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+    fn differences(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>> {
         let state = self.open_state()?;
-        state.check_readable(&range, upto)?;
-        state.check_readable(&range, after.min(upto))?;
+        for range in whole {
+            state.check_readable(range, upto)?;
+            state.check_readable(range, after.min(upto))?;
+        }
         let mut versions = state.versions_between(&range, after, upto);
         versions.dedup_by(|older, newest| older.0 == newest.0);
         Ok(Box::new(MemoryVersions { versions, passed: 0 }))

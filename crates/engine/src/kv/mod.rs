@@ -98,18 +98,31 @@ pub trait OrderedKv: Send + Sync {
     fn versions(&self, key: &[u8], at: Seq) -> Result<Box<dyn KvVersions>>;
 
     /// The versions in `range` that commits after `after` and up to `upto` made: by key, and for each from the newest to
-    /// the oldest.
+    /// the oldest. Of the keys in `whole` all are there.
     ///
     /// # Errors
-    /// As [`OrderedKv::get`]; `ERR_HISTORY_TRUNCATED` when `after` is below the history that is kept, pinned or not: a
+    /// As [`OrderedKv::get`]; `ERR_HISTORY_TRUNCATED` when `after` is below the history that is kept of `whole`, pinned or not: a
     /// pin keeps a state, not what came after it.
-    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
+    fn changes(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>>;
 
-    /// Of the keys in `range` that commits after `after` and up to `upto` changed, the newest version at `upto`.
+    /// Of the keys in `range` that commits after `after` and up to `upto` changed, the newest version at `upto`. Of the keys
+    /// in `whole` none is left out.
     ///
     /// # Errors
-    /// As [`OrderedKv::get`], for either sequence.
-    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>>;
+    /// As [`OrderedKv::get`], for either sequence and the keys in `whole`.
+    fn differences(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>>;
 
     /// About what `range` has now, by a few blocks of it.
     ///

@@ -223,7 +223,7 @@ impl State<'_> {
     /// `seq`, if every version of the key since `before` is kept. A single state that somebody keeps says nothing of that.
     fn if_whole_since(&self, key: &[u8], before: Seq, seq: Option<Seq>) -> Result<Option<Seq>> {
         let range = KeyRange { start: key.to_vec(), end: Some([key, &[0]].concat()) };
-        match self.kv().changes(range, before, before) {
+        match self.kv().changes(range.clone(), &[range], before, before) {
             Ok(_) => Ok(seq),
             Err(error) if error.code == ErrorCode::HistoryTruncated => Ok(None),
             Err(error) => Err(error),

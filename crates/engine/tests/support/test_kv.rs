@@ -120,13 +120,25 @@ impl OrderedKv for TestKv {
         self.trip("versions");
         self.kv.versions(key, at)
     }
-    fn changes(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+    fn changes(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>> {
         self.trip("changes");
-        self.kv.changes(range, after, upto)
+        self.kv.changes(range, whole, after, upto)
     }
-    fn differences(&self, range: KeyRange, after: Seq, upto: Seq) -> Result<Box<dyn KvVersions>> {
+    fn differences(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Box<dyn KvVersions>> {
         self.trip("differences");
-        self.kv.differences(range, after, upto)
+        self.kv.differences(range, whole, after, upto)
     }
     fn estimate(&self, range: &KeyRange) -> Result<RangeEstimate> {
         self.kv.estimate(range)

@@ -275,7 +275,23 @@ impl Db {
     /// history floor, because versions after it may be missing, too. That a snapshot pins it does not help: that keeps
     /// one state, not what came after it.
     pub fn changes(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
-        self.inner.changes(range, after, upto, tier)
+        let whole = [range.clone()];
+        self.inner.changes(range, &whole, (after, upto), tier)
+    }
+
+    /// As [`Db::changes`], where only of the keys in `whole` everything must be kept, for who has no use for the others.
+    ///
+    /// # Errors
+    /// As [`Db::changes`], by the history floor of `whole`.
+    pub fn changes_beside(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+        tier: ReadTier,
+    ) -> Result<Changes> {
+        self.inner.changes(range, whole, (after, upto), tier)
     }
 
     /// Of the keys that commits after `after` and up to `upto` changed, the newest version at `upto`: enough to tell how
@@ -285,7 +301,23 @@ impl Db {
     /// [`Error::Closed`], [`Error::FutureSequence`] for `upto`; [`Error::HistoryTruncated`] when one of the two is no
     /// longer kept and not pinned by a snapshot.
     pub fn differences(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
-        self.inner.differences(range, after, upto, tier)
+        let whole = [range.clone()];
+        self.inner.differences(range, &whole, (after, upto), tier)
+    }
+
+    /// As [`Db::differences`], where only of the keys in `whole` both states must be kept, for who has no use for the others.
+    ///
+    /// # Errors
+    /// As [`Db::differences`], by the history floor of `whole`.
+    pub fn differences_beside(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        after: Seq,
+        upto: Seq,
+        tier: ReadTier,
+    ) -> Result<Changes> {
+        self.inner.differences(range, whole, (after, upto), tier)
     }
 
     /// The retained versions of `key` up to the commit `at`, newest first.

@@ -123,28 +123,36 @@ impl Inner {
         Ok(Versions { merge, key: range.start, at, deletions, place, last_seq, timed })
     }
 
-    pub(super) fn changes(&self, range: KeyRange, after: Seq, upto: Seq, tier: ReadTier) -> Result<Changes> {
+    /// What changed in `range`, of which `whole` must be complete.
+    pub(super) fn changes(
+        &self,
+        range: KeyRange,
+        whole: &[KeyRange],
+        (after, upto): (Seq, Seq),
+        tier: ReadTier,
+    ) -> Result<Changes> {
         self.check_open()?;
         self.check_not_future(upto)?;
         let current = self.current.load_full();
         // From the floor on every version is kept. That `after` is pinned is not enough: of what came behind it, only
         // what is the newest at the floor or at another pin may be left.
-        check_floor(current.floors.greatest_over(&range), after.min(upto))?;
+        check_floor(floor_of(&current.floors, whole), after.min(upto))?;
         Ok(changes_in(&current, range, (after, upto), Shown::All, tier).timed_in(&self.counters))
     }
 
+    /// What differs in `range`, of which `whole` must be kept at both ends.
     pub(super) fn differences(
         &self,
         range: KeyRange,
-        after: Seq,
-        upto: Seq,
+        whole: &[KeyRange],
+        (after, upto): (Seq, Seq),
         tier: ReadTier,
     ) -> Result<Changes> {
         self.check_open()?;
         self.check_not_future(upto)?;
         let current = self.current.load_full();
         for at in [after.min(upto), upto] {
-            self.check_kept(&current, at, |floors| floors.greatest_over(&range))?;
+            self.check_kept(&current, at, |floors| floor_of(floors, whole))?;
         }
         Ok(changes_in(&current, range, (after, upto), Shown::Newest, tier).timed_in(&self.counters))
     }
@@ -163,6 +171,11 @@ impl Inner {
         let floor = floor_of(&current.floors);
         if at < floor && self.snapshots.keeps(at, floor_of) { Ok(()) } else { check_floor(floor, at) }
     }
+}
+
+/// The greatest floor of a key in one of these ranges.
+fn floor_of(floors: &Floors, ranges: &[KeyRange]) -> Seq {
+    ranges.iter().map(|range| floors.greatest_over(range)).max().unwrap_or_default()
 }
 
 /// From the floor on everything is complete.
