@@ -1,7 +1,8 @@
 /** What was: versions of documents, differences of moments, and the store at a time. */
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
-import { FountainStore } from '../index.mjs'
+import { FountainStore, type Transaction } from '../index.mjs'
 import { directory, fails, newStore } from './support.js'
 
 interface Row {
@@ -178,16 +179,42 @@ test('what a transaction asks of the past is answered also after it has ended', 
   const many = store.collection<{ id: string; n: number }>('many')
   await many.batch(Array.from({ length: 20_000 }, (_, n) => ({ put: { id: String(n), n } })))
   let meta: Promise<unknown> | undefined
+  let none: Promise<unknown> | undefined
   let busy: Promise<number>[] = []
   await store.transaction(async (transaction) => {
     // The one read thread is busy until the old version is gone.
     busy = Array.from({ length: 100 }, () => many.find({ where: { n: -1 } }).count())
     meta = transaction.collection<Row>('rows').getMeta('a')
+    none = transaction.collection<Row>('rows').getMeta('none')
   })
   await rows.put({ id: 'a', n: 2 })
   await store.compact()
   t.deepEqual(await meta, { sequence: 1, deleted: false })
+  t.is(await none, undefined)
   await Promise.all(busy)
+})
+
+test('what is asked of a commit is answered although snapshot, transaction and store are closed meanwhile', async (t) => {
+  const path = join(directory(t), 'store')
+  for (const key of ['a', 'none']) {
+    const expected = key === 'a' ? { sequence: 1, deleted: false } : undefined
+    const store = await FountainStore.open(path)
+    const rows = store.collection<Row>('rows')
+    if ((await store.collections()).length === 0) await rows.put({ id: 'a', n: 1 })
+    const snapshot = store.snapshot()
+    const inSnapshot = snapshot.collection<Row>('rows').getMeta(key)
+    await snapshot.close()
+    t.deepEqual(await inSnapshot, expected)
+    let inTransaction: Promise<unknown> | undefined
+    const asks = async (transaction: Transaction) => {
+      inTransaction = transaction.collection<Row>('rows').getMeta(key)
+    }
+    await store.transaction(asks, { isolation: 'serializable' })
+    t.deepEqual(await inTransaction, expected)
+    const [then, now] = [rows.getMeta(key, { asOf: 1 }), rows.getMeta(key)]
+    await store.close()
+    t.deepEqual(await Promise.all([then, now]), [expected, expected])
+  }
 })
 
 test('what is iterated can be disposed of, and lets go of what it holds', async (t) => {

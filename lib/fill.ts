@@ -5,6 +5,7 @@
 import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
 import { type Packed, unpack } from './history.js'
+import { pause } from './host.js'
 import { decodeKey } from './keys.js'
 import { asDocument, type ReadSource } from './read.js'
 import type { PreparedWrite } from './write-buffer.js'
@@ -41,7 +42,7 @@ export async function buildComputed(source: ReadSource, index: Unfilled): Promis
       if (!StoreError.is(error, 'ERR_DEFINITION')) throw error
     }
     const written = await core.during(() => fill(source, index))
-    if (written === 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    if (written === 0) await pause(PAUSE_MS)
     core.call((native, handle) => native.resumeIndex(handle, index.id))
   }
 }

@@ -220,9 +220,10 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
       const checked = checkOptions(options, READ_OPTIONS, 'getMeta')
       checked.signal?.throwIfAborted()
       const [plain, state] = [this.#plain(key), this.#state(checked)]
-      const lease = this.#kept(state)
-      this.source.core.activity.get(this.name)
-      const meta = this.#readMeta(plain, state).finally(() => lease?.release())
+      const { core } = this.source
+      const kept = this.#kept(state)
+      core.activity.get(this.name)
+      const meta = core.during(() => this.#readMeta(plain, state, kept)).finally(() => kept?.release())
       return abortable(meta, checked.signal)
     } catch (error) {
       return Promise.reject(error)
@@ -367,17 +368,15 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     return this.source.core.pinAt(this.#upto(given)).lease()
   }
 
-  #readMeta(key: Key, state: StateRead): Promise<DocumentMeta | undefined> {
+  async #readMeta(key: Key, state: StateRead, kept: Lease | undefined): Promise<DocumentMeta | undefined> {
     const source = this.#in(state)
-    const read = () => readMeta(source, key, this.#upto(state))
-    if (this.#notesReads(state)) return this.#look(key, state).then(read)
-    const meta = read()
-    if ((state ?? this.#fixed) === undefined) return meta
+    // Both are begun at once, as the transaction may end before they are answered.
+    const noted = this.#notesReads(state) ? this.#look(key, state) : undefined
+    const [found] = await Promise.all([readMeta(source, key, this.#upto(state)), noted])
     // Where there is none, it may be one that is not kept any more: reading the document there tells.
-    return meta.then(async (found) => {
-      if (found === undefined) await this.#look(key, state)
-      return found
-    })
+    if (found === undefined && kept !== undefined)
+      await this.#readAt(source, key, kept.sequence, () => undefined, asNothing)
+    return found
   }
 
   /** Whether it is a serializable transaction that reads: it must conflict with who changes what it reads the history of, too. */
@@ -388,8 +387,7 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
   /** Reads a document for nothing but the reading of it. */
   async #look(key: Key, state: StateRead): Promise<void> {
     const lease = this.#lease(state)
-    const nothing = () => undefined
-    await this.#readAt(this.#in(state), key, lease?.sequence ?? NEWEST, () => lease?.release(), nothing)
+    await this.#readAt(this.#in(state), key, lease?.sequence ?? NEWEST, () => lease?.release(), asNothing)
   }
 
   /** The state that checked options name, if they do. */
@@ -438,6 +436,9 @@ export class ReadCollection<T, K extends Key = Key, I = AnyIndexes> {
     }
   }
 }
+
+/** Of a document that is read for nothing but the reading of it. */
+const asNothing: Finish = () => undefined
 
 /** A collection, or the name of one, as the arguments with which a view of it is made. */
 export function viewed(

@@ -6,7 +6,7 @@
  */
 import type { StoreErrorDetails } from './errors.js'
 import { fromNative, fromThrown } from './failures.js'
-import { afterOthers } from './host.js'
+import { afterOthers, now } from './host.js'
 import { IO_BYTES } from './limits.js'
 import { FAILED, type LentBinding, type NativeBinding, NO_ANSWER, nativeBinding } from './native.js'
 import { SLICE_MS, Turn } from './turn.js'
@@ -108,8 +108,8 @@ export class Runtime {
         if (isAwake) this.#settleAnswers()
       }
     })
-    const start = performance.now()
-    while (this.#settleNext(false)) if (performance.now() - start > SLICE_MS) break
+    const start = now()
+    while (this.#settleNext(false)) if (now() - start > SLICE_MS) break
   }
 
   /** Settles the oldest answer; if there is none, it is false, and `sleep` makes the addon call for the next. */

@@ -14,7 +14,7 @@ import type {
 } from './definition.js'
 import { invalidArgument, StoreError } from './errors.js'
 import { readDiff } from './history.js'
-import { disposable } from './host.js'
+import { disposable, now } from './host.js'
 import { changeSchema, completeInfo, type ListedIndex } from './indexes.js'
 import { checkedSettings, openRetention, retentionRule, type SettingsChange } from './keeping.js'
 import type { Key } from './keys.js'
@@ -403,14 +403,14 @@ export class FountainStore implements AsyncDisposable {
     const core = this.#core
     core.assertOpen()
     await core.during(async () => {
-      const begin = performance.now()
+      const begin = now()
       await core.queue.drain()
       await core.request(
         {},
         (native, ticket) => native[kind](ticket, core.handle),
         () => undefined,
       )
-      core.activity.log({ type: kind === 'flush' ? 'flush' : 'compaction', ms: performance.now() - begin })
+      core.activity.log({ type: kind === 'flush' ? 'flush' : 'compaction', ms: now() - begin })
     })
   }
 }

@@ -1,6 +1,7 @@
 /** Runs the callback of `store.transaction`, again after each conflict, within the time that it has. */
 import type { StoreCore } from './core.js'
 import { StoreError } from './errors.js'
+import { afterTime, now, pause } from './host.js'
 import { DEFAULT_TRANSACTION_MS, DEFAULT_TRANSACTION_RETRIES, MAX_RETRY_PAUSE_MS } from './limits.js'
 import { Transaction } from './transaction.js'
 import type { TransactionOptions } from './types.js'
@@ -28,7 +29,7 @@ export async function transact<R>(
         return await once(core, work, options, bounds)
       } catch (error) {
         if (attempt >= retries || !isConflict(error)) throw error
-        await bounds.race(pause(attempt))
+        await bounds.race(pauseBefore(attempt))
       }
     }
   } finally {
@@ -64,9 +65,9 @@ function isConflict(error: unknown): boolean {
 }
 
 /** Conflicts come from others at work, so later attempts wait for a while, each a different one. */
-function pause(attempt: number): Promise<void> {
+function pauseBefore(attempt: number): Promise<void> {
   const most = Math.min(2 ** attempt - 1, MAX_RETRY_PAUSE_MS)
-  return new Promise((resolve) => setTimeout(resolve, Math.random() * most))
+  return pause(Math.random() * most)
 }
 
 /** Lets a transaction end with `ERR_TIMEOUT` after a time, and with the reason of a signal. */
@@ -76,8 +77,8 @@ function limit(milliseconds: number, signal: AbortSignal | undefined): Bounds {
   // Nobody need be waiting when it happens.
   stopped.catch(() => undefined)
   const late = () => new StoreError('ERR_TIMEOUT', `the transaction took longer than ${milliseconds} ms`)
-  const deadline = performance.now() + milliseconds
-  const timer = setTimeout(() => stop(late()), milliseconds)
+  const deadline = now() + milliseconds
+  const cancel = afterTime(milliseconds, () => stop(late()))
   const abort = () => stop(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   return {
@@ -85,10 +86,10 @@ function limit(milliseconds: number, signal: AbortSignal | undefined): Bounds {
     check() {
       signal?.throwIfAborted()
       // A timer does not run while work that never gives way does.
-      if (performance.now() >= deadline) throw late()
+      if (now() >= deadline) throw late()
     },
     end() {
-      clearTimeout(timer)
+      cancel()
       signal?.removeEventListener('abort', abort)
     },
   }

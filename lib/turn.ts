@@ -7,7 +7,7 @@
  * let its loop run for a whole slice before the next one's, and many loops would keep the others waiting for as many slices.
  */
 
-import { afterOthers } from './host.js'
+import { afterOthers, now } from './host.js'
 
 /**
  * How long single reads may go on before they give way, in milliseconds. With 2 durable writes beside them begin later, and of
@@ -32,7 +32,7 @@ export class Turn {
     this.#reads += reads
     if (this.#reads < READS_PER_LOOK) return undefined
     this.#reads = 0
-    if (performance.now() - this.#since < slice) return undefined
+    if (now() - this.#since < slice) return undefined
     this.#pause = new Promise((resolve) => afterOthers(() => this.#goOn(resolve)))
     return this.#pause
   }
@@ -44,7 +44,7 @@ export class Turn {
 
   #goOn(resolve: () => void): void {
     this.#pause = undefined
-    this.#since = performance.now()
+    this.#since = now()
     resolve()
   }
 }

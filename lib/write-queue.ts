@@ -10,7 +10,7 @@
  */
 import { fromNative } from './failures.js'
 import { HandOver } from './hand-over.js'
-import { afterPromises } from './host.js'
+import { afterPromises, now } from './host.js'
 import { MAX_QUEUED_BYTES, WRITE_CHUNK_BYTES } from './limits.js'
 import type { Runtime } from './runtime.js'
 import type { Commit, Durability, Sequence } from './types.js'
@@ -156,12 +156,16 @@ export class WriteQueue {
     const bytes = buffer.length
     this.#submitted.add(chunk)
     this.#submittedBytes += bytes
-    const submitted = performance.now()
+    const submitted = now()
     const start = (ticket: number) =>
       this.#runtime.native.submit(ticket, this.#store, buffer.bytes, bytes, LEVELS[durability])
     const finish = (first: number, length: number): Outcome => {
-      if (durability === 'disk') this.#handOver.answered(performance.now() - submitted)
-      return { first, refused: length === 0 ? NONE : new Map(JSON.parse(this.#runtime.collect(length).toString())) }
+      const refused: Outcome['refused'] =
+        length === 0 ? NONE : new Map(JSON.parse(this.#runtime.collect(length).toString()))
+      // Where all were refused, nothing was synced.
+      const isSynced = durability === 'disk' && refused.size < chunk.resolves.length
+      if (isSynced) this.#handOver.answered(now() - submitted)
+      return { first, refused }
     }
     const answered = this.#runtime.request({}, start, finish)
     this.#keep(buffer)

@@ -15,7 +15,7 @@ mod entry;
 mod past;
 mod retention;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -69,7 +69,7 @@ struct State {
     /// Which versions are kept of keyspaces that were dropped, where that was set.
     dropped: BTreeMap<u32, CollectionRetention>,
     /// The names of the collections that were dropped last, for messages to those who still write to them.
-    dropped_names: BTreeMap<CollectionId, String>,
+    dropped_names: VecDeque<(CollectionId, String)>,
 }
 
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Catalog {
         let first = CollectionId::FIRST.get();
         let (ids, entries, dropped) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut state =
-            State { ids, entries, next: first, stored_next: first, dropped, dropped_names: BTreeMap::new() };
+            State { ids, entries, next: first, stored_next: first, dropped, dropped_names: VecDeque::new() };
         let mut indexes = IndexTable::opened(at);
         while cursor.next()? {
             let key = &cursor.key()[KEYSPACE_BYTES..];
@@ -217,7 +217,8 @@ impl Catalog {
         let state = lock(&self.state);
         match ids.iter().find(|id| !state.entries.contains_key(id)) {
             Some(id) if id.get() < state.next => {
-                Err(dropped(*id, state.dropped_names.get(id), of_transaction))
+                let name = state.dropped_names.iter().find(|(dropped, _)| dropped == id);
+                Err(dropped(*id, name.map(|(_, name)| name), of_transaction))
             }
             Some(id) => Err(Error::argument(format!("there is no collection with id {id} in this store"))),
             None => Ok(()),
@@ -299,11 +300,11 @@ impl Catalog {
         for id in claims.dropped {
             if let Some(entry) = state.entries.remove(&id) {
                 state.ids.remove(&entry.name);
-                state.dropped_names.insert(id, entry.name);
+                state.dropped_names.push_back((id, entry.name));
             }
         }
         while state.dropped_names.len() > MAX_DROPPED_NAMES {
-            state.dropped_names.pop_first();
+            state.dropped_names.pop_front();
         }
         state.dropped.extend(claims.retired);
         state.stored_next = claims.next.unwrap_or(state.stored_next);

@@ -195,6 +195,7 @@ impl Sweeper {
         self.submitter.submit(Submission { commits: vec![writes], durability: Durability::Os, done });
         let answer = receiver.recv().unwrap_or_else(|_| Err(Error::closed()));
         match answer?.sequence(0) {
+            // That none of them has expired any more. A dropped collection is no reason, as what is swept names none.
             Err(error) if error.code != ErrorCode::NotFound => Err(error),
             _ => Ok(()),
         }

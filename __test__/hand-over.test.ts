@@ -1,0 +1,89 @@
+/** When writes are handed over before their tick is over. */
+import { join } from 'node:path'
+import test from 'ava'
+import { Collection } from '../lib/collection.js'
+import { StoreCore } from '../lib/core.js'
+import { HandOver } from '../lib/hand-over.js'
+import { HAND_OVER_BYTES } from '../lib/limits.js'
+import { runtime } from '../lib/runtime.js'
+import { directory, newStore } from './support.js'
+
+interface Item {
+  id: number
+  s?: string
+}
+
+test('writes that take longer to encode than a sync takes are synced meanwhile, in their order', async (t) => {
+  const store = await newStore(t)
+  const items = store.collection<Item>('items')
+  for (let id = 0; id < 20; id++) await items.put({ id })
+  const before = store.metrics().walSyncs
+  const slow = (id: number) => ({
+    id,
+    get s() {
+      for (const until = performance.now() + 20; performance.now() < until; );
+      return `slow ${id}`
+    },
+  })
+  const commits = await Promise.all(Array.from({ length: 30 }, (_, id) => items.put(slow(id))))
+  t.true(store.metrics().walSyncs - before >= 2, `${store.metrics().walSyncs - before} syncs`)
+  t.deepEqual(
+    commits.map(({ sequence }) => sequence),
+    Array.from({ length: 30 }, (_, i) => i + 21),
+  )
+  t.deepEqual((await items.scan().toArray())[29], { id: 29, s: 'slow 29' })
+})
+
+test('writes cross before the end of their tick only if a sync can be done while the others are encoded', (t) => {
+  let now = 100
+  const judge = new HandOver(() => now)
+  const isDue = (count: number, { bytes = 10, isDurable = true, isIdle = true } = {}) =>
+    judge.isDue(count, bytes, isDurable, isIdle)
+  const begin = () => isDue(1)
+  const due = (ms: number, options = {}) => {
+    begin()
+    now += ms
+    return isDue(2, options)
+  }
+  t.false(begin())
+  t.true(isDue(2, { bytes: HAND_OVER_BYTES, isDurable: false, isIdle: false }), 'there are many')
+  judge.answered(0.2)
+  t.false(due(0.19))
+  t.true(due(0.21))
+  t.false(due(0.21, { isDurable: false }), 'nobody waits for a sync')
+  t.false(due(0.21, { isIdle: false }), 'the engine has others to do')
+  // What began while the engine was busy is not judged by when something else began.
+  isDue(1, { isIdle: false })
+  now += 0.1
+  t.false(isDue(2))
+  judge.answered(5)
+  t.false(due(0.2), 'one answer that comes late changes little')
+  t.true(due(0.21))
+  for (let n = 0; n < 200; n++) judge.answered(5)
+  t.false(due(4.9), 'the disk is slower now')
+  t.true(due(5.1))
+})
+
+test('only what was synced tells how long a sync takes', async (t) => {
+  const thread = runtime()
+  const core = new StoreCore(thread, await thread.open(join(directory(t), 'store'), {}), {
+    durability: 'disk',
+    defaultScanLimit: 1,
+    logger: undefined,
+  })
+  t.teardown(() => core.close())
+  const items = new Collection<Item, number>(core, 'items')
+  let learned = 0
+  const { answered } = HandOver.prototype
+  t.teardown(() => (HandOver.prototype.answered = answered))
+  HandOver.prototype.answered = () => {
+    learned++
+  }
+  await items.put({ id: 1 })
+  t.is(learned, 1)
+  await items.putIfAbsent({ id: 1 })
+  await items.put({ id: 2 }, { durability: 'os' })
+  t.is(learned, 1)
+  await Promise.all([items.putIfAbsent({ id: 1 }), items.put({ id: 3 })])
+  t.is(learned, 2)
+})
