@@ -1,12 +1,8 @@
 /** When writes are handed over before their tick is over. */
-import { join } from 'node:path'
 import test from 'ava'
-import { Collection } from '../lib/collection.js'
-import { StoreCore } from '../lib/core.js'
 import { HandOver } from '../lib/hand-over.js'
 import { HAND_OVER_BYTES } from '../lib/limits.js'
-import { runtime } from '../lib/runtime.js'
-import { directory, newStore } from './support.js'
+import { newStore } from './support.js'
 
 interface Item {
   id: number
@@ -47,8 +43,9 @@ test('writes cross before the end of their tick only if a sync can be done while
   }
   t.false(begin())
   t.true(isDue(2, { bytes: HAND_OVER_BYTES, isDurable: false, isIdle: false }), 'there are many')
-  judge.answered(0.2)
-  t.false(due(0.19))
+  judge.answered(0.2, 1)
+  judge.answered(0.01, 0)
+  t.false(due(0.19), 'what was refused was not synced')
   t.true(due(0.21))
   t.false(due(0.21, { isDurable: false }), 'nobody waits for a sync')
   t.false(due(0.21, { isIdle: false }), 'the engine has others to do')
@@ -56,34 +53,10 @@ test('writes cross before the end of their tick only if a sync can be done while
   isDue(1, { isIdle: false })
   now += 0.1
   t.false(isDue(2))
-  judge.answered(5)
+  judge.answered(5, 1)
   t.false(due(0.2), 'one answer that comes late changes little')
   t.true(due(0.21))
-  for (let n = 0; n < 200; n++) judge.answered(5)
+  for (let n = 0; n < 200; n++) judge.answered(5, 1)
   t.false(due(4.9), 'the disk is slower now')
   t.true(due(5.1))
-})
-
-test('only what was synced tells how long a sync takes', async (t) => {
-  const thread = runtime()
-  const core = new StoreCore(thread, await thread.open(join(directory(t), 'store'), {}), {
-    durability: 'disk',
-    defaultScanLimit: 1,
-    logger: undefined,
-  })
-  t.teardown(() => core.close())
-  const items = new Collection<Item, number>(core, 'items')
-  let learned = 0
-  const { answered } = HandOver.prototype
-  t.teardown(() => (HandOver.prototype.answered = answered))
-  HandOver.prototype.answered = () => {
-    learned++
-  }
-  await items.put({ id: 1 })
-  t.is(learned, 1)
-  await items.putIfAbsent({ id: 1 })
-  await items.put({ id: 2 }, { durability: 'os' })
-  t.is(learned, 1)
-  await Promise.all([items.putIfAbsent({ id: 1 }), items.put({ id: 3 })])
-  t.is(learned, 2)
 })

@@ -37,8 +37,9 @@ export class HandOver {
     return isEngineIdle && this.#clock() - this.#begun >= this.#syncMs
   }
 
-  /** Learns how long it took until durable writes were answered, in milliseconds. */
-  answered(ms: number): void {
-    this.#syncMs = Math.min(ms, this.#syncMs * FORGETTING)
+  /** Learns how long it took until durable writes were answered, in milliseconds, of which so many were not refused. */
+  answered(ms: number, written: number): void {
+    // Otherwise nothing was synced.
+    if (written > 0) this.#syncMs = Math.min(ms, this.#syncMs * FORGETTING)
   }
 }

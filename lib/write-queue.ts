@@ -162,9 +162,7 @@ export class WriteQueue {
     const finish = (first: number, length: number): Outcome => {
       const refused: Outcome['refused'] =
         length === 0 ? NONE : new Map(JSON.parse(this.#runtime.collect(length).toString()))
-      // Where all were refused, nothing was synced.
-      const isSynced = durability === 'disk' && refused.size < chunk.resolves.length
-      if (isSynced) this.#handOver.answered(now() - submitted)
+      if (durability === 'disk') this.#handOver.answered(now() - submitted, chunk.resolves.length - refused.size)
       return { first, refused }
     }
     const answered = this.#runtime.request({}, start, finish)

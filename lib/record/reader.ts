@@ -21,6 +21,9 @@ const MAX_VARINT_BYTES = 5
 /** Codec, flags and a length of two bytes. */
 const SHORT_HEADER = 4
 
+/** Arrays begin as copies of this one, for the reason why objects are copies; see `compile`. */
+const NO_ELEMENTS: unknown[] = []
+
 const float = new Float64Array(1)
 const floatBytes = new Uint8Array(float.buffer)
 
@@ -186,7 +189,7 @@ function string(units: number): string {
 }
 
 function array(length: number): unknown[] {
-  const elements: unknown[] = []
+  const elements = NO_ELEMENTS.slice()
   for (let i = 0; i < length; i++) elements.push(value())
   return elements
 }
@@ -221,11 +224,16 @@ function setMember(made: Record<string, unknown>, name: string, member: unknown)
 
 /**
  * A function that makes objects of a shape. What most members are, small integers and short strings, it reads itself.
+ *
+ * Each object is a copy of one that has all the members, and not an object literal: where most of what a literal made lived
+ * for a while, V8 makes all that it makes from then on in the old generation ("pretenuring"). Objects die there unseen until
+ * a major collection and keep what they refer to, so that documents nobody has any more are copied by each minor one.
  */
 function compile(shape: Shape): () => object {
   // In brackets, a name is never the prototype; without them, it is faster.
   const written = (name: string) => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name))
-  const members = shape.names.map((name, index) => `${written(name)}: v${index}`)
+  const members = shape.names.map((name) => `${written(name)}: undefined`)
+  const sets = shape.names.map((name, index) => `made[${JSON.stringify(name)}] = v${index}`)
   const reads = shape.names.map((_, index) => {
     const cut = `text.substring(textAt, textAt += tag - ${F.STRING})`
     const general = `now.at = at; now.textAt = textAt; v${index} = value(); at = now.at; textAt = now.textAt`
@@ -234,13 +242,16 @@ function compile(shape: Shape): () => object {
       else if (tag <= ${F.STRING_LAST} && plain) { v${index} = ${cut}; at++ }
       else { ${general} }`
   })
-  const body = `return () => {
+  const body = `const all = { ${members.join(', ')} }
+  return () => {
     const { bytes, plain, text } = now
     let { at, textAt } = now
     let tag
     ${reads.join('\n')}
     now.at = at; now.textAt = textAt
-    return { ${members.join(', ')} }
+    const made = { ...all }
+    ${sets.join('; ')}
+    return made
   }`
   try {
     return new Function('now', 'value', body)(now, value) as () => object
