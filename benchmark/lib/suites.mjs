@@ -57,6 +57,8 @@ export const TARGETS = {
   scan: [{ to: 'lmdb', least: 1.2 }],
   'scan-reverse': [{ to: 'own', workload: 'scan', least: 0.9 }],
   'scan-select': [{ to: 'lmdb', least: 2.0 }],
+  'scan-bounded-1000': [{ to: 'lmdb', least: 1.2 }],
+  'scan-prefix': [{ to: 'lmdb', least: 1.2 }],
   'insert-3-indexes': [{ to: 'better-sqlite3', least: 1.2 }],
   'index-equal': [{ to: 'better-sqlite3', least: 1.2 }],
   'index-range-100': [{ to: 'better-sqlite3', least: 1.2 }],
