@@ -32,7 +32,7 @@ const SUITE_TIMEOUT_MS = 600_000
 
 const FULL = { documents: 200_000, rounds: 3, 'limit-ms': 2_000 }
 /** Ends within 50 seconds: fewer documents, one round, and the suites that answer most. */
-const QUICK = { documents: 20_000, rounds: 1, 'limit-ms': 200 }
+const QUICK = { documents: 20_000, rounds: 1, 'limit-ms': 140 }
 const QUICK_SUITES = ['read', 'write', 'index', 'mixed', 'cold']
 
 const { values: options } = parseArgs({
